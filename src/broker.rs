@@ -66,29 +66,29 @@ pub use queue::{
 use queue::{BrokerRequest, PendingReply, QueuedRequest};
 pub use start::{BrokerStartError, Started, start};
 
-/// Most items decided in one commit.
+/// Most requests decided in one commit.
 const REQUESTS_PER_COMMIT: usize = 4_096;
 
-/// Most events decided in one commit; the item that exceeds it is the last. Those without records
+/// Most events decided in one commit; the request that exceeds it is the last. Events without records
 /// take no bytes, but time.
 const EVENTS_PER_COMMIT: usize = 16_384;
 
-/// Most bytes of records in one commit; the item that exceeds it is the last.
+/// Most bytes of records in one commit; the request that exceeds it is the last.
 const BYTES_PER_COMMIT: usize = 4 << 20;
 
-/// Most deadlines judged in one commit.
+/// Most deadlines decided in one commit.
 const DEADLINES_PER_COMMIT: usize = 4_096;
 
-/// How much later than one received after it an item may reach the queue.
+/// How much later than a request received after it a request may reach the queue.
 const ARRIVAL_SPREAD: Duration = Duration::from_secs(1);
 
-/// How long an item may have waited for room in a queue that is full.
+/// How long a request may have waited for room in a full queue.
 const OVERLOAD_SPREAD: Duration = Duration::from_secs(10);
 
-/// The loop looks around at least this often.
+/// The loop runs at least this often.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// The loop with all it owns.
+/// The event loop and everything it owns.
 struct EventLoop {
     /// The grid, and the replies that wait for its records.
     driver: Driver<PendingReply>,
@@ -106,9 +106,9 @@ struct EventLoop {
     disk_guard: DiskGuard,
     /// The way to whoever delivers mails.
     mail_sender: mpsc::Sender<MailJob>,
-    /// Deadlines that came and are not judged yet.
+    /// Deadlines that are due and not decided yet.
     pending_deadlines: PendingDeadlines,
-    /// What the queue has left, in KiB.
+    /// Room left in the queue, in KiB.
     byte_permits: Arc<Semaphore>,
     metrics: Metrics,
 }
@@ -239,14 +239,14 @@ impl EventLoop {
                 let (mut overtakes, mut release) = (false, Release::WithCommit);
                 for mut event in events {
                     event.boot = event.boot.or(Some(session.boot));
-                    let is_of_start = event.event.body.is_lifecycle();
+                    let is_lifecycle = event.event.body.is_lifecycle();
                     let id = Some(session.id);
                     let (its, answer) =
                         self.on_event(session.appliance, session.spool, id, event, at);
                     if its == Release::WithTally {
                         release = its;
                     }
-                    overtakes |= is_of_start && answer.outcome == Outcome::Stored;
+                    overtakes |= is_lifecycle && answer.outcome == Outcome::Stored;
                     answers.push(answer);
                 }
                 self.reply_or_defer_batch(session.id, reply, answers, overtakes, release);
@@ -278,13 +278,13 @@ impl EventLoop {
         appliance: ApplianceIndex,
         spool: Option<SpoolId>,
         session: Option<SessionId>,
-        said: IncomingEvent,
+        event: IncomingEvent,
         at: Timestamp,
     ) -> (Release, EventReply) {
-        let IncomingEvent { boot, sequence, event } = said;
+        let IncomingEvent { boot, sequence, event } = event;
         let kind = metrics::kind_label(&event.body);
-        let heard = ReceivedEvent { appliance, boot, spool, sequence, session, event };
-        let decision = self.decide(Input::Event(heard), at);
+        let received = ReceivedEvent { appliance, boot, spool, sequence, session, event };
+        let decision = self.decide(Input::Event(received), at);
         let record = decision.record.as_ref().map(|record| record.number);
         let (outcome, marks) = match decision.reply {
             Reply::Event(outcome, marks) => (outcome, marks),

@@ -1,9 +1,9 @@
-//! What time is it? The only place that reads the clocks.
+//! Reads the clocks, as the only file that does, and derives broker time and lived time.
 //!
-//! Told time is a moment at the start and what went by since, by a clock that nobody sets and that
-//! goes on while the machine sleeps. It is moved when the broker follows the wall clock, ahead or
-//! back, and never by itself. Lived time is what the broker could work in, and never falls. Knows
-//! nothing of what time is needed for, nor when the wall clock is to be followed: see [`wall_clock`].
+//! Broker time is the time at the start plus what passed since, by a clock that cannot be set and that
+//! continues while the machine sleeps. It is shifted, ahead or back, only when the broker follows the
+//! wall clock. Lived time is how long the broker was running, and never decreases. Does not know what
+//! time is used for, or when the wall clock is followed: see [`wall_clock`].
 
 pub mod wall_clock;
 
@@ -16,24 +16,24 @@ use tokio::time::Instant;
 
 use crate::grid::values::time::{Offset, Timestamp};
 
-/// Told time and lived time. Cheap to clone; all clones tell the same.
+/// Broker time and lived time. Cheap to clone; all clones agree.
 #[derive(Clone, Debug)]
 pub struct Clock {
     started_at: Timestamp,
-    /// What the kernel's clocks stood at then, sleep included, and without.
+    /// The kernel's clocks at the start, with sleep and without.
     uptime_at_start: Duration,
     awake_at_start: Duration,
     lived_before: Duration,
-    /// How far told time was moved since, in microseconds.
+    /// How far broker time was shifted since, in microseconds.
     shifted_us: Arc<AtomicI64>,
 }
 
-/// When something came, whatever becomes of told time.
+/// When something was received, independent of shifts of broker time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(Duration);
 
 impl Clock {
-    /// Told time is `began` now, and brokers were at work on this journal for `lived` before.
+    /// Starts with broker time `began`; brokers ran on this journal for `lived` before.
     pub fn start(began: Timestamp, lived: Duration) -> Self {
         let (up, awake, moved_us) = (machine_uptime(), awake_time(), Arc::default());
         Self {
@@ -45,44 +45,44 @@ impl Clock {
         }
     }
 
-    /// The time now.
+    /// Broker time now.
     pub fn now(&self) -> Timestamp {
         self.at(self.stamp())
     }
 
-    /// This moment, to be told later.
+    /// A stamp of now.
     pub fn stamp(&self) -> Stamp {
         Stamp(self.elapsed())
     }
 
-    /// What told time is, or was, at that moment, by the clock as it is followed now.
+    /// Broker time at that stamp, by the clock as it is followed now.
     pub fn at(&self, stamp: Stamp) -> Timestamp {
-        let moved = Offset::from_micros(self.shifted_us.load(Ordering::Relaxed));
-        self.started_at.after(stamp.0).shifted_by(moved)
+        let shifted = Offset::from_micros(self.shifted_us.load(Ordering::Relaxed));
+        self.started_at.after(stamp.0).shifted_by(shifted)
     }
 
-    /// How long ago it started, sleep of the machine included.
+    /// How long ago the broker started, with sleep of the machine.
     pub fn elapsed(&self) -> Duration {
         machine_uptime().saturating_sub(self.uptime_at_start)
     }
 
-    /// For how long brokers were at work on this journal, this one included.
+    /// How long brokers ran on this journal, this one included.
     pub fn lived(&self) -> Duration {
         self.lived_before.saturating_add(awake_time().saturating_sub(self.awake_at_start))
     }
 
-    /// For how long the machine slept since the start.
+    /// How long the machine slept since the start.
     pub fn slept(&self) -> Duration {
         self.elapsed().saturating_sub(awake_time().saturating_sub(self.awake_at_start))
     }
 
-    /// Moves told time.
+    /// Shifts broker time.
     pub fn shift_by(&self, by: Offset) {
         self.shifted_us.fetch_add(by.as_micros(), Ordering::Relaxed);
     }
 }
 
-/// Since the machine's boot, sleep included. Not by the C library, where a test may stand between.
+/// Time since the machine's boot, with sleep. Not by the C library, which a test may intercept.
 pub fn machine_uptime() -> Duration {
     read_kernel_clock(ClockId::Boottime)
 }
@@ -97,7 +97,7 @@ fn read_kernel_clock(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(at.tv_nsec).unwrap_or(0))
 }
 
-/// The wall clock, for what is compared with other hosts or outlives the process.
+/// The wall clock, for times that are compared with other hosts or outlive the process.
 pub fn wall_now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

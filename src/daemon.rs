@@ -149,11 +149,11 @@ pub async fn run(
     let smtp_config = mail::watch_config(effective);
     let Listeners { grpc: (grpc, grpc_rules), http: (http, http_rules) } =
         listeners::bind(&settings).await?;
-    let (grpc_at, http_at) = (http_rules.other, grpc_rules.other);
+    let (grpc_at, http_at) = (http_rules.other_address, grpc_rules.other_address);
 
     let (stop, stopping) = watch::channel(false);
     let (page_state_sender, page_state) = watch::channel(None);
-    let pages = http::router(page_state, http_rules.counted.clone(), stopping.clone());
+    let pages = http::router(page_state, http_rules.metrics.clone(), stopping.clone());
     // Pages are served while the journal is still being read: alive, but not ready.
     let pages = listener::serve(http, pages, http_rules, stopping.clone());
     let pages = tasks::spawn("accept http", pages);

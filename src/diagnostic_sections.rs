@@ -1,8 +1,9 @@
-//! Adds the sections of our programs to their Guru Meditation Reports.
+//! Registers the broker's sections of Guru Meditation Reports.
 //!
-//! The package, the settings in force, and the broker's sections. Guarantees that a section that asks
-//! the broker loop gives up in time, since a loop that is stuck is when reports matter, and that all
-//! sections of one report ask it once. How reports are made is `guru_meditation`'s business.
+//! They are the package, the effective settings, and the broker's data. Guarantees that a section that
+//! queries the broker loop gives up in time, since reports matter most when the loop is stuck, and that
+//! all sections of one report query it once. Does not know how reports are written: `guru_meditation`
+//! does.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,19 +23,19 @@ use crate::grid::values::time::Timestamp;
 use crate::guru_meditation::{LogDir, Package, Reporter, SectionBuilder, Warnings};
 use crate::journal::JournalReader;
 
-/// The loop answers at once, or it is said that it does not.
+/// How long a section waits for the loop.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Sections asked within this time are of the same report.
+/// Sections written within this time belong to the same report.
 const CACHED_FOR: Duration = Duration::from_secs(1);
 
-/// Most deadlines told, the next first.
+/// Most deadlines listed, the next first.
 const DEADLINES_MAX: usize = 20;
 
-/// Most open matters told, and most suppressions, the newest first.
+/// Most open alerts and most suppressions listed, the newest first.
 const ALERTS_MAX: usize = 100;
 
-/// What a program of ours is.
+/// The package of one of the programs.
 pub fn package(product: &'static str) -> Package {
     Package {
         vendor: "Grid Broker",
@@ -48,7 +49,7 @@ pub fn package(product: &'static str) -> Package {
     }
 }
 
-/// The sections of a broker, in their order: before it serves, not all are there.
+/// The sections of a broker, in their order; not all exist before it serves.
 pub const SECTIONS: [&str; 9] = [
     "Configuration",
     "Appliances",
@@ -57,12 +58,12 @@ pub const SECTIONS: [&str; 9] = [
     "Sessions",
     "Suppressions",
     "Mails",
-    "Open Matters",
+    "Open Alerts",
     "Warnings",
 ];
 
-/// Says where reports go, which file asks for one, and tells the settings in force: each by its key,
-/// with its value and its origin.
+/// Sets where reports are written and which file triggers one, and registers the effective settings:
+/// each with key, value and origin.
 pub fn configure(reporter: &Reporter, settings: &Settings, in_force: watch::Receiver<Settings>) {
     let ReportSettings { log_dir, keep, trigger_file, trigger_interval } = &settings.report;
     let keep = usize::try_from(*keep).unwrap_or(usize::MAX);
@@ -73,51 +74,51 @@ pub fn configure(reporter: &Reporter, settings: &Settings, in_force: watch::Rece
         reporter.trigger_file(file.clone(), *trigger_interval);
     }
     reporter.configuration(move || {
-        let told = in_force.borrow().effective().into_iter().map(|setting| {
+        let settings = in_force.borrow().effective().into_iter().map(|setting| {
             let EffectiveSetting { key, value, origin } = setting;
             (key, Value::from(value), origin.to_string())
         });
-        told.collect()
+        settings.collect()
     });
 }
 
 /// Adds the broker's sections.
 pub fn register(reporter: &Reporter, started: &Started, warnings: &Warnings) {
-    let look = GridQuery::new(started.broker.clone());
-    let own = look.clone();
-    reporter.register("Appliances", move |page| own.write_appliances(page));
-    let (reader, own) = (started.reader.clone(), look.clone());
-    reporter.register("Journal", move |page| write_journal(page, &reader, &own.broker));
-    let own = look.clone();
-    reporter.register("Queues", move |page| write_queues(page, &own.broker));
-    let own = look.clone();
-    reporter.register("Sessions", move |page| own.write_sessions(page));
-    let own = look.clone();
-    reporter.register("Suppressions", move |page| own.write_suppressions(page));
-    let own = look.clone();
-    reporter.register("Mails", move |page| own.write_mails(page));
-    reporter.register("Open Matters", move |page| look.write_alerts(page));
+    let query = GridQuery::new(started.broker.clone());
+    let section = query.clone();
+    reporter.register("Appliances", move |page| section.write_appliances(page));
+    let (reader, section) = (started.reader.clone(), query.clone());
+    reporter.register("Journal", move |page| write_journal(page, &reader, &section.broker));
+    let section = query.clone();
+    reporter.register("Queues", move |page| write_queues(page, &section.broker));
+    let section = query.clone();
+    reporter.register("Sessions", move |page| section.write_sessions(page));
+    let section = query.clone();
+    reporter.register("Suppressions", move |page| section.write_suppressions(page));
+    let section = query.clone();
+    reporter.register("Mails", move |page| section.write_mails(page));
+    reporter.register("Open Alerts", move |page| query.write_alerts(page));
     let warnings = warnings.clone();
-    reporter.register("Warnings", move |page| warnings.add_section(page));
+    reporter.register("Warnings", move |page| warnings.write(page));
 }
 
-/// What the grid said, or why it did not.
+/// The result of a query of the grid.
 type CachedOverview = Result<Arc<GridOverview>, QueryError>;
 
-/// Asks the grid once a report.
+/// Queries the grid once a report.
 #[derive(Clone)]
 struct GridQuery {
     broker: BrokerHandle,
     cached: Arc<Mutex<Option<(Instant, CachedOverview)>>>,
 }
 
-/// What the sections tell of the grid.
+/// What the sections contain of the grid.
 struct GridOverview {
     states: Vec<(&'static str, usize)>,
     deadlines: Vec<(Timestamp, String)>,
     open_alerts: Vec<(Timestamp, String)>,
     suppressions: Vec<(Timestamp, String)>,
-    /// Messages by how they stand, and since when the oldest is owed; one that failed is not.
+    /// Mails by state, and since when the oldest is queued; a failed one is not.
     mails: Vec<(&'static str, usize)>,
     oldest_mail: Option<Timestamp>,
     sessions: u32,
@@ -145,11 +146,11 @@ impl GridQuery {
     fn with_overview(&self, page: &SectionBuilder, tell: impl FnOnce(&GridOverview)) {
         match self.overview() {
             Ok(overview) => {
-                // Of which moment: a report that follows another at once tells the same.
-                page.add("time_told", format_time(overview.now));
+                // The time of the query: a report right after another one has the same.
+                page.add("broker_time", format_time(overview.now));
                 tell(&overview);
             }
-            Err(no_answer) => page.add("error", no_answer.to_string()),
+            Err(error) => page.add("error", error.to_string()),
         }
     }
 
@@ -160,7 +161,7 @@ impl GridQuery {
             }
             let deadlines = overview.deadlines.iter();
             let lines =
-                deadlines.map(|(at, whose)| Value::from(format!("{} {whose}", format_time(*at))));
+                deadlines.map(|(at, owner)| Value::from(format!("{} {owner}", format_time(*at))));
             page.add("next_deadlines", lines.collect::<Vec<_>>());
         });
     }
@@ -172,11 +173,11 @@ impl GridQuery {
         });
     }
 
-    /// Without their recipients: those are people.
+    /// Without recipients: they are personal data.
     fn write_mails(&self, page: &SectionBuilder) {
         self.with_overview(page, |overview| {
-            for (standing, count) in &overview.mails {
-                page.add(*standing, *count);
+            for (state, count) in &overview.mails {
+                page.add(*state, *count);
             }
             page.add("oldest_since", overview.oldest_mail.map(format_time));
         });
@@ -200,8 +201,8 @@ impl GridOverview {
         for message in messages.values() {
             count_label(&mut mails, message.state.as_str());
         }
-        let owed = messages.values().filter(|message| message.state != DeliveryState::Failed);
-        let oldest_mail = owed.map(|message| message.queued_at).min();
+        let queued = messages.values().filter(|message| message.state != DeliveryState::Failed);
+        let oldest_mail = queued.map(|message| message.queued_at).min();
         let mut in_session = 0;
         let mut suppressions = Vec::new();
         for appliance in grid.state().appliances() {
@@ -212,8 +213,9 @@ impl GridOverview {
             }
             if let Some(suppression) = &appliance.usage.suppression {
                 let (name, budget) = (&appliance.name, suppression.limit.as_str());
-                let held = suppression.events.as_ref().map_or(0, |held| held.counts.iter().sum());
-                let text = format!("{name}: budget {budget}, {held} events not stored");
+                let dropped =
+                    suppression.events.as_ref().map_or(0, |held| held.counts.iter().sum());
+                let text = format!("{name}: budget {budget}, {dropped} events not stored");
                 suppressions.push((suppression.since, text));
             }
             in_session += usize::from(grid.sessions().session_count(appliance.number) > 0);
@@ -241,10 +243,10 @@ impl GridOverview {
     }
 }
 
-fn count_label(counts: &mut Vec<(&'static str, usize)>, word: &'static str) {
-    match counts.iter_mut().find(|(known, _)| *known == word) {
+fn count_label(counts: &mut Vec<(&'static str, usize)>, label: &'static str) {
+    match counts.iter_mut().find(|(known, _)| *known == label) {
         Some((_, count)) => *count += 1,
-        None => counts.push((word, 1)),
+        None => counts.push((label, 1)),
     }
 }
 
@@ -273,7 +275,7 @@ fn write_journal(page: &SectionBuilder, reader: &JournalReader, broker: &BrokerH
             page.add("disk_free_bytes", status.free_bytes);
             page.add("sealed_spans", status.sealed_segments);
             page.add("sealed_through", status.sealed_through);
-            page.add("trouble", status.background_failures);
+            page.add("background_failures", status.background_failures);
         }
         Err(error) => page.add("error", error.to_string()),
     }
@@ -283,7 +285,7 @@ fn write_queues(page: &SectionBuilder, broker: &BrokerHandle) {
     let (items, room_bytes) = broker.queue_usage();
     page.add("items_waiting", items);
     page.add("room_bytes", room_bytes);
-    page.add("turns_of_the_loop", broker.heartbeat());
+    page.add("loop_iterations", broker.heartbeat());
     page.add("disk_is_low", broker.disk_is_low());
     page.add("watchers", broker.watcher_count());
 }

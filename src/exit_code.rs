@@ -1,26 +1,26 @@
-//! The exit codes of `gridd`, `gridctl` and `vme`: one list, the same in the README.
+//! Defines the exit codes of `gridd`, `gridctl` and `vme`: one list, the same in the README.
 
-/// How a program of ours ends.
+/// How one of the programs ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Done; for `vme`: the event is durably kept, or needed no keeping.
+    /// Success; for `vme`: the event is durable, or need not be stored.
     Done = 0,
-    /// Something broke; the last line says what.
+    /// A failure; the last line has the reason.
     Failed = 1,
-    /// Wrong usage, wrong configuration or a malformed event; nothing was done.
+    /// Invalid usage or configuration, or a malformed event; nothing was done.
     Usage = 2,
-    /// The broker's rules say no; nothing changed.
+    /// Rejected by the broker's rules; nothing changed.
     Refused = 3,
-    /// `vme`: the broker holds this appliance's events back for a while.
+    /// `vme`: the appliance is suppressed.
     Suppressed = 4,
-    /// `vme`: the broker is away, the event waits in the appliance's spool.
+    /// `vme`: the broker cannot be reached; the event waits in the appliance's spool.
     Spooled = 5,
-    /// The broker cannot be reached or takes nothing now; try again later.
+    /// The broker cannot be reached or accepts nothing now; try again later.
     Unavailable = 6,
-    /// There is no such appliance, record or other thing.
+    /// There is no such appliance, record or other object.
     NotFound = 7,
-    /// `gridd journal`: it was looked at, and is damaged or lacks records.
+    /// `gridd journal`: the check found damage or missing records.
     Damaged = 8,
 }
 

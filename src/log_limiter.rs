@@ -1,7 +1,7 @@
-//! A line of tracing that others can cause: at most so many a minute, and how many were left out.
+//! Limits a log line that clients can cause to ten a minute, and counts the suppressed ones.
 //!
-//! One value a line, as a `static` beside it. Guarantees a bound on what strangers make us write; all
-//! occurrences are counted by `/metrics`. Writes nothing itself.
+//! One value a line, as a `static` beside it. Guarantees a bound on what clients make gridd log; the
+//! metrics count all occurrences. Writes nothing itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,11 +15,11 @@ const LINES_PER_MINUTE_MAX: u32 = 10;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Decides for one line whether it is written this time.
+/// Decides whether one kind of line is written this time.
 #[derive(Debug, Default)]
 pub struct LogLimiter(Mutex<LogWindow>);
 
-/// What was written since when.
+/// The lines of the current minute.
 #[derive(Debug, Default)]
 struct LogWindow {
     started_at: Option<Instant>,
@@ -28,12 +28,12 @@ struct LogWindow {
 }
 
 impl LogLimiter {
-    /// Nothing was written yet.
+    /// A limiter without lines so far.
     pub const fn new() -> Self {
         Self(Mutex::new(LogWindow { started_at: None, written: 0, left_out: 0 }))
     }
 
-    /// The line may be written, and before it so many were left out; `None`: it is left out too.
+    /// `Some`: the line may be written, with the number of lines left out before; `None`: leave it out.
     pub fn allow(&self) -> Option<u64> {
         self.allow_at(monotonic_now())
     }

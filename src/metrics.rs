@@ -1,8 +1,8 @@
-//! How often, how long, how much? What is counted where it happens, for `/metrics`.
+//! Holds the counters and histograms of `/metrics`, which are updated where events happen.
 //!
-//! A plain value that is handed on and cloned; all clones count together, and there is no global
-//! one. Guarantees that labels come from fixed lists of words, so that no client can make a series.
-//! What can be looked up when somebody asks is not kept here; see `dashboard/metrics_page.rs`.
+//! A plain value that is passed on and cloned; all clones share their counts, and there is no global
+//! one. Guarantees that label values come from fixed lists, so that no client can create a series.
+//! Does not hold what is read on request; see `http/metrics.rs`.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub struct Metrics {
     commit_records: Histogram,
 }
 
-/// A label's value: one of our own words, never a text of somebody else.
+/// A label's value from a fixed list, never a text of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label(pub &'static str);
 
@@ -71,8 +71,8 @@ struct OutcomeLabels {
     outcome: Label,
 }
 
-/// What can come of an attempt to deliver a mail. Told even when there was none, so that a series
-/// does not begin with the first mail.
+/// Outcomes of an attempt to deliver a mail. Exported even when 0, so that a series does not start
+/// with the first mail.
 const MAIL_OUTCOMES: [&str; 3] = ["sent", "deferred", "refused"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,14 +86,14 @@ struct RefusedLabels {
     reason: Label,
 }
 
-/// Why a connection is refused or closed before anything was asked on it.
+/// Why a connection is refused or closed before its first request.
 const CONNECTION_REASONS: [&str; 7] =
     ["full", "address_full", "idle", "silent", "not_http", "not_http2", "not_accepted"];
 
-/// Why a request is refused before it reaches what it asks for.
+/// Why a request is rejected before it reaches its handler.
 const REQUEST_REASONS: [&str; 4] = ["host", "browser", "media_type", "cross_origin"];
 
-/// Connections of all listeners; they are there before the broker is. Cheap to clone.
+/// Metrics of the listeners' connections; they exist before the broker. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connections {
     open: Family<ListenerLabels, Gauge>,
@@ -117,46 +117,46 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// What tells how many connections a listener has open.
+    /// The gauge of a listener's open connections.
     pub fn open_gauge(&self, listener: &'static str) -> OpenConnections {
         let labels = ListenerLabels { listener: Label(listener) };
         OpenConnections(self.open.get_or_create_owned(&labels))
     }
 
-    /// A connection was refused, or closed before anything was asked on it.
+    /// Counts a connection that was refused, or closed before its first request.
     pub fn refused(&self, listener: &'static str, reason: &'static str) {
         let (listener, reason) = (Label(listener), Label(reason));
         self.refused.get_or_create(&RefusedLabels { listener, reason }).inc();
     }
 
-    /// A request was refused before it reached what it asked for.
+    /// Counts a request that was rejected before it reached its handler.
     pub fn request_refused(&self, listener: &'static str, reason: &'static str) {
         let (listener, reason) = (Label(listener), Label(reason));
         self.requests_refused.get_or_create(&RefusedLabels { listener, reason }).inc();
     }
 
-    /// Adds all of it to a registry, under the names that are scripted against.
+    /// Registers all, under names that are stable for scripts.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("connections", "Connections open", self.open.clone());
         registry.register(
             "connections_refused",
-            "Connections refused, or closed while nothing was under way on them",
+            "Connections refused, or closed while no request was in progress",
             self.refused.clone(),
         );
         registry.register(
             "requests_refused",
-            "Requests refused before they reached what they asked for",
+            "Requests rejected before they reached their handler",
             self.requests_refused.clone(),
         );
     }
 }
 
-/// How many connections one listener has open.
+/// The open connections of one listener.
 #[derive(Clone, Debug)]
 pub struct OpenConnections(Gauge);
 
 impl OpenConnections {
-    /// So many.
+    /// Sets their number.
     pub fn set(&self, connections: usize) {
         self.0.set(i64::try_from(connections).unwrap_or(i64::MAX));
     }
@@ -181,33 +181,33 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// An event was decided, or is none.
+    /// Counts an event that was decided, or is invalid.
     pub fn event(&self, kind: Label, outcome: Label) {
         self.events.get_or_create(&EventLabels { kind, outcome }).inc();
     }
 
-    /// A call was answered by that status, in place of an answer.
+    /// Counts a call that ended with that status.
     pub fn refused(&self, code: Label) {
         self.refused.get_or_create(&CodeLabels { code }).inc();
     }
 
-    /// A deadline was judged.
+    /// Counts a deadline that was decided.
     pub fn deadline(&self, verdict: Label) {
         self.deadlines.get_or_create(&VerdictLabels { verdict }).inc();
     }
 
-    /// The courier tried to deliver a mail: it was `sent`, `deferred` or `refused`.
+    /// Counts an attempt to deliver a mail: it was `sent`, `deferred` or `refused`.
     pub fn mail(&self, outcome: Label) {
         self.mails.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
-    /// So many records became durable, after so long.
+    /// Records a commit: how many records became durable, and how long it took.
     pub fn commit(&self, records: usize, lasted: Duration) {
         self.commit_seconds.observe(lasted.as_secs_f64());
         self.commit_records.observe(f64::from(u32::try_from(records).unwrap_or(u32::MAX)));
     }
 
-    /// Adds all of it to a registry, under the names that are scripted against.
+    /// Registers all, under names that are stable for scripts.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "events",
@@ -216,22 +216,22 @@ impl Metrics {
         );
         registry.register(
             "grpc_requests_refused",
-            "gRPC calls, sessions included, that ended by a status other than OK",
+            "gRPC calls, sessions included, that ended with a status other than OK",
             self.refused.clone(),
         );
         registry.register(
             "deadlines_judged",
-            "Deadlines that came, by what followed: failed, alert, other, nothing",
+            "Deadlines that were due, by result: failed, alert, other, nothing",
             self.deadlines.clone(),
         );
         registry.register(
             "mail_attempts",
-            "Attempts to deliver a mail, by what came of them: sent, deferred, refused",
+            "Attempts to deliver a mail, by outcome: sent, deferred, refused",
             self.mails.clone(),
         );
         registry.register_with_unit(
             "commit_duration",
-            "How long it took until a commit was durable",
+            "Time until a commit was durable",
             Unit::Seconds,
             self.commit_seconds.clone(),
         );

@@ -1,8 +1,8 @@
-//! The ready file: where a broker that serves can be found, for whoever started it.
+//! Maintains the ready file, which tells the starting program the addresses of a serving broker.
 //!
-//! Guarantees that the file is there only while the broker serves, as far as that is in its hands:
-//! one left by an earlier run goes first, it appears whole or not at all, and it is removed when
-//! the broker stops. Knows nothing of what is written.
+//! Guarantees that the file exists only while the broker serves, unless the broker is killed: one left
+//! by an earlier run is removed first, it appears complete or not at all, and it is removed when the
+//! broker stops. Does not know its content.
 
 use std::fs::Permissions;
 use std::io;
@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 
 use crate::system_error::Explained;
 
-/// The ready file can't be written.
+/// The ready file cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("can't write the ready file {}: {}", path.display(), Explained(source))]
+#[error("cannot write the ready file {}: {}", path.display(), Explained(source))]
 pub struct ReadyFileError {
     path: PathBuf,
     source: io::Error,
 }
 
-/// A ready file; it is removed when this goes.
+/// A ready file; it is removed on drop.
 #[derive(Debug)]
 pub struct ReadyFile {
     path: PathBuf,
@@ -27,11 +27,11 @@ pub struct ReadyFile {
 }
 
 impl ReadyFile {
-    /// Removes what an earlier run left there, and makes sure that it can be written.
+    /// Removes the file of an earlier run, and checks that a new one can be written.
     ///
     /// # Errors
     ///
-    /// When it can't.
+    /// When it cannot.
     pub fn prepare(path: &Path) -> Result<Self, ReadyFileError> {
         let ready = Self { path: path.to_owned(), temp_path: path.with_added_extension("tmp") };
         match std::fs::remove_file(path) {
@@ -44,13 +44,13 @@ impl ReadyFile {
         Ok(ready)
     }
 
-    /// Writes it: whoever finds the file finds all of it.
+    /// Writes it atomically: a reader finds all of it or no file.
     ///
     /// # Errors
     ///
-    /// When it can't be written.
+    /// When it cannot be written.
     pub fn write(&self, text: &str) -> Result<(), ReadyFileError> {
-        // Whoever starts gridd may be another; there is nothing in it to be hidden.
+        // Another user may have started gridd; the file contains no secret.
         let open = Permissions::from_mode(0o644);
         std::fs::write(&self.temp_path, text)
             .and_then(|()| std::fs::set_permissions(&self.temp_path, open))
@@ -68,7 +68,7 @@ impl Drop for ReadyFile {
         for path in [&self.path, &self.temp_path] {
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(path = %path.display(), %error, "the ready file stays");
+                    tracing::warn!(path = %path.display(), %error, "cannot remove the ready file");
                 }
                 Ok(()) | Err(_) => {}
             }
@@ -86,11 +86,11 @@ mod tests {
         let path = folder.path().join("ready.json");
         std::fs::write(&path, "of an earlier run").unwrap();
         let ready = ReadyFile::prepare(&path).unwrap();
-        assert!(!path.exists(), "an old one says nothing true");
+        assert!(!path.exists(), "an old one would be wrong");
         ready.write("{}\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n");
         drop(ready);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing stays");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file remains");
     }
 
     #[test]

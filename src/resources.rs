@@ -1,10 +1,9 @@
-//! What the system grants this process, and what happens when it grants no more: descriptors, threads,
-//! memory.
+//! Manages the limits of the process (descriptors, threads, memory) and records their exhaustion.
 //!
-//! The limits are the process's, so what is short is known once for all of it. Guarantees that the soft
-//! limit of descriptors is as high as the hard one, that connections get what is left beside a reserve
-//! for the journal, mails, reports and probes, and that whoever lacks something can say so in one place,
-//! from which alert and `/readyz` take it. Tries nothing again itself.
+//! The limits are those of the process, so a shortage is recorded once for all of it. Guarantees that the
+//! soft limit of descriptors is as high as the hard one, that connections get what remains beside a
+//! reserve for the journal, mails, reports and probes, and that shortages are recorded in one place, which
+//! the alert and `/readyz` read. Retries nothing itself.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -16,19 +15,19 @@ use tokio::time::Instant;
 
 use crate::clock::monotonic_now;
 
-/// Descriptors kept for what must not fail; with a limit that is too low for that, three of four.
+/// Descriptors reserved for what must not fail; with a limit that is too low for that, three of four.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
-/// With fewer descriptors than this an operator is warned.
+/// With fewer descriptors than this, gridd warns.
 const DESCRIPTORS_LOW: u64 = 1_024;
 
 /// Most connections to the gRPC port, whatever the limit of descriptors.
 const GRPC_CONNECTIONS_MAX: u64 = 32_768;
 
-/// Most connections to the HTTP port, where pages and probes are answered.
+/// Most connections to the HTTP port, for pages and probes.
 const HTTP_CONNECTIONS_MAX: u64 = 256;
 
-/// What was not to be had for the last time so long ago is over.
+/// A shortage ends this long after its last failure.
 const SHORTAGE_ENDS_AFTER: Duration = Duration::from_secs(15);
 
 /// Connections that each listener may have at one time.
@@ -38,11 +37,11 @@ pub struct ConnectionLimits {
     pub grpc: usize,
     /// To the HTTP port.
     pub http: usize,
-    /// The reserve is smaller than it should be, and connections are few.
+    /// The descriptor limit is low: a smaller reserve and few connections.
     pub is_scarce: bool,
 }
 
-/// Raises the soft limit of descriptors to the hard one; gives what holds then.
+/// Raises the soft limit of descriptors to the hard one; returns the limit in effect.
 pub fn raise_descriptor_limit() -> u64 {
     let limits = getrlimit(Resource::Nofile);
     let (soft, hard) = (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX));
@@ -51,14 +50,14 @@ pub fn raise_descriptor_limit() -> u64 {
         match setrlimit(Resource::Nofile, raised) {
             Ok(()) => return hard,
             Err(error) => {
-                tracing::warn!(%error, soft, hard, "the limit of open files stays as it is");
+                tracing::warn!(%error, soft, hard, "cannot raise the limit of open files");
             }
         }
     }
     soft
 }
 
-/// What connections get of so many descriptors.
+/// The connection limits for a number of descriptors.
 pub fn connection_limits(descriptors: u64) -> ConnectionLimits {
     let all = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(descriptors / 4);
     let http = (all / 4).clamp(2, HTTP_CONNECTIONS_MAX);
@@ -68,13 +67,13 @@ pub fn connection_limits(descriptors: u64) -> ConnectionLimits {
     ConnectionLimits { grpc: count(grpc), http: count(http), is_scarce }
 }
 
-/// Whether the system has nothing more to give at this moment: the same may succeed later.
+/// Whether the system lacks a resource at the moment: the same call may succeed later.
 pub fn is_temporary(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     errno.is_some_and(|it| [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].contains(&it))
 }
 
-/// Something that was not to be had.
+/// A resource that the system did not grant.
 #[derive(Clone, Debug)]
 struct Shortage {
     last_seen: Instant,
@@ -83,16 +82,16 @@ struct Shortage {
 
 static SHORTAGE: Mutex<Option<Shortage>> = Mutex::new(None);
 
-/// Notes that `what` (a verb with its thing) failed; `false` if that was not for want of resources.
+/// Records that `what` (verb and object) failed; `false` if not for lack of resources.
 pub fn record_failure(what: &str, error: &io::Error) -> bool {
     let is_not_now = is_temporary(error);
     if is_not_now {
-        set_shortage(format!("can't {what}: {error}; it is tried again"));
+        set_shortage(format!("cannot {what}: {error}; retrying"));
     }
     is_not_now
 }
 
-/// Notes that a listener refuses connections since it has as many as it may.
+/// Records that a listener refuses connections because its limit is reached.
 pub fn record_connection_limit(listener: &str, open: usize) {
     set_shortage(format!(
         "connections to the {listener} port are refused: {open} are open, as many as the limit of open \
@@ -105,7 +104,7 @@ fn set_shortage(sentence: String) {
     *SHORTAGE.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortage);
 }
 
-/// What is short at this moment, in one sentence.
+/// The current shortage, in one sentence.
 pub fn shortage() -> Option<Box<str>> {
     let shortage = SHORTAGE.lock().unwrap_or_else(PoisonError::into_inner);
     shortage

@@ -1,8 +1,8 @@
-//! What does systemd, or whoever else started us, hear of how we are? `sd_notify(3)` and the watchdog.
+//! Notifies the service manager (`sd_notify(3)`) of readiness, reloads and stops, and its watchdog.
 //!
-//! Guarantees that nothing is said unless `NOTIFY_SOCKET` is set, that the watchdog is petted only
-//! while the broker loop really turns, and that a service manager that does not listen holds nobody
-//! up: a thread of its own speaks to it. Knows nothing of events.
+//! Guarantees that nothing is sent unless `NOTIFY_SOCKET` is set, that the watchdog is notified only
+//! while the broker loop really runs, and that a service manager that does not read blocks nothing: a
+//! separate thread writes to it. Does not know events.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -15,30 +15,30 @@ use crate::broker::BrokerHandle;
 use crate::clock::monotonic_now;
 use crate::tasks;
 
-/// While a start takes long, the service manager is asked for more time so often.
+/// How often a long start asks the service manager for more time.
 const EXTEND_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How much more time is asked for, each time.
+/// How much more time it asks for.
 const EXTEND_BY: Duration = Duration::from_secs(30);
 
-/// A start that takes longer is not spoken for any more.
+/// A longer start asks for no more time.
 const EXTEND_START_MAX: Duration = Duration::from_secs(3_600);
 
-/// The loop gets this part of the time between two pets for its answer.
+/// The loop has this fraction of the time between two watchdog notifications to respond.
 const QUERY_TIMEOUT_DIVISOR: u32 = 2;
 
-/// Words that may wait for a service manager that is slow; what comes then is not said.
+/// Messages that may wait for a slow service manager; further ones are dropped.
 const MESSAGES_BUFFERED: usize = 16;
 
-/// Whoever started us. Cheap to clone.
+/// The service manager. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServiceManager {
-    /// `None`: nobody listens.
+    /// `None`: there is none.
     messages: Option<SyncSender<NotifyMessage>>,
     watchdog: Option<Duration>,
 }
 
-/// A word for the service manager.
+/// A message to the service manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum NotifyMessage {
     Ready(String),
@@ -49,38 +49,38 @@ enum NotifyMessage {
 }
 
 impl ServiceManager {
-    /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
+    /// Reads `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
     pub fn from_environment() -> Self {
-        let nobody = Self { messages: None, watchdog: None };
+        let none = Self { messages: None, watchdog: None };
         if std::env::var_os("NOTIFY_SOCKET").is_none_or(|socket| socket.is_empty()) {
-            return nobody;
+            return none;
         }
-        let (words, to_say) = sync_channel(MESSAGES_BUFFERED);
-        match tasks::spawn_thread("service manager", move || run_sender(&to_say)) {
+        let (words, messages) = sync_channel(MESSAGES_BUFFERED);
+        match tasks::spawn_thread("service manager", move || run_sender(&messages)) {
             Ok(_) => Self { messages: Some(words), watchdog: sd_notify::watchdog_enabled() },
             Err(error) => {
-                tracing::warn!(%error, "no thread to speak to the service manager");
-                nobody
+                tracing::warn!(%error, "no thread to notify the service manager");
+                none
             }
         }
     }
 
-    /// It serves; `status` is a sentence for people.
+    /// Notifies that gridd serves; `status` is a sentence for people.
     pub fn ready(&self, status: String) {
         self.send(NotifyMessage::Ready(status));
     }
 
-    /// The configuration is being read again; [`Self::ready`] must follow.
+    /// Notifies of a reload; [`Self::ready`] must follow.
     pub fn reloading(&self) {
         self.send(NotifyMessage::Reloading);
     }
 
-    /// It stops.
+    /// Notifies that gridd stops.
     pub fn stopping(&self) {
         self.send(NotifyMessage::Stopping);
     }
 
-    /// Asks for more time until the task is aborted: a start reads the journal.
+    /// Asks for more time until the task is aborted, while a start reads the journal.
     pub fn extend_start(&self) -> Option<JoinHandle<()>> {
         self.messages.as_ref()?;
         let manager = self.clone();
@@ -97,7 +97,7 @@ impl ServiceManager {
         }))
     }
 
-    /// Pets the watchdog for as long as the loop turns; without a watchdog this does nothing.
+    /// Notifies the watchdog as long as the loop runs; does nothing without a watchdog.
     pub fn ping_watchdog(&self, broker: BrokerHandle) {
         let Some(limit) = self.watchdog else { return };
         let manager = self.clone();
@@ -110,39 +110,41 @@ impl ServiceManager {
                 if is_loop_alive(&broker, every / QUERY_TIMEOUT_DIVISOR).await {
                     manager.send(NotifyMessage::Watchdog);
                 } else {
-                    tracing::error!("the broker loop does not turn: the watchdog is not told");
+                    tracing::error!(
+                        "the broker loop does not respond: the watchdog is not notified"
+                    );
                 }
             }
         }));
     }
 
-    fn send(&self, word: NotifyMessage) {
+    fn send(&self, message: NotifyMessage) {
         if let Some(words) = &self.messages
-            && words.try_send(word).is_err()
+            && words.try_send(message).is_err()
         {
             tracing::warn!("the service manager at NOTIFY_SOCKET does not read");
         }
     }
 }
 
-fn run_sender(words: &Receiver<NotifyMessage>) {
-    while let Ok(word) = words.recv() {
-        if let Err(error) = notify(&word) {
+fn run_sender(messages: &Receiver<NotifyMessage>) {
+    while let Ok(message) = messages.recv() {
+        if let Err(error) = notify(&message) {
             tracing::warn!(%error, "the service manager at NOTIFY_SOCKET does not listen");
         }
     }
 }
 
-/// Whether the loop answers, or has at least gone on: one that waits for room on a full disk
-/// answers nobody, and ending it would help nobody.
+/// Whether the loop responds, or at least makes progress: one that waits for room on a full disk does
+/// not respond, and restarting it would not help.
 async fn is_loop_alive(broker: &BrokerHandle, within: Duration) -> bool {
     let before = broker.heartbeat();
-    let answer = tokio::time::timeout(within, broker.query(|_, _| ())).await;
-    matches!(answer, Ok(Ok(()))) || broker.heartbeat() != before
+    let response = tokio::time::timeout(within, broker.query(|_, _| ())).await;
+    matches!(response, Ok(Ok(()))) || broker.heartbeat() != before
 }
 
-fn notify(word: &NotifyMessage) -> std::io::Result<()> {
-    match word {
+fn notify(message: &NotifyMessage) -> std::io::Result<()> {
+    match message {
         NotifyMessage::Ready(status) => {
             sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)])
         }

@@ -1,7 +1,8 @@
-//! A disk that is really full: tests run again by themselves on a small tmpfs of their own.
+//! Runs a test on a disk that is really full: in a new process, with a small tmpfs of its own.
 //!
-//! Guarantees that nobody else sees the tmpfs (a private mount namespace), and that a machine that
-//! can't give one fails the test with the reason instead of passing it by.
+//! Guarantees that no other process sees the tmpfs (a private mount namespace), and that a machine
+//! without such namespaces fails the test with the reason instead of skipping it. Does not know
+//! what is tested.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -41,18 +42,18 @@ pub(crate) fn on_small_disk(test: &str, mib: u32, body: impl FnOnce(&Path)) {
     assert!(out.contains("1 passed"), "{test} is not the name of the calling test:\n{out}\n{err}");
 }
 
-/// Fills the disk of `dir` at once, but for `left` bytes; the space returns when the file goes.
+/// Fills the disk of `dir` at once, except for `left` bytes; removing the file frees the space.
 pub(crate) fn fill(dir: &Path, left: u64) -> PathBuf {
     let path = dir.join("filler");
     let file = File::create(&path).expect("a file that fills");
     let no_flags = rustix::fs::FallocateFlags::empty();
-    // Others may take what was free a moment ago.
+    // Other processes may use what was free a moment ago.
     for _ in 0..1_000 {
         let space = rustix::fs::statvfs(dir).expect("free space");
         let (free, filled) =
             (space.f_bavail * space.f_frsize, file.metadata().expect("its length").len());
-        let Some(wanted) = free.checked_sub(left).filter(|wanted| *wanted > 0) else { break };
-        let _ = rustix::fs::fallocate(&file, no_flags, filled, wanted);
+        let Some(needed) = free.checked_sub(left).filter(|needed| *needed > 0) else { break };
+        let _ = rustix::fs::fallocate(&file, no_flags, filled, needed);
     }
     path
 }

@@ -1,7 +1,7 @@
-//! Starts every task and every thread of our programs, under a name.
+//! Starts every task and every thread of the programs, under a name.
 //!
-//! One door, so that a report sees all that runs; `clippy.toml` bans the others. It guarantees a name
-//! and a look into each task; it knows nothing of what they do.
+//! The only place that does, so that a report lists all that runs; `clippy.toml` bans the others.
+//! Guarantees that each task has a name and can be inspected. Does not know what they do.
 
 use std::future::Future;
 
@@ -22,11 +22,11 @@ where
     F::Output: Send + 'static,
 {
     let named = future.instrument(tracing::trace_span!("task", name));
-    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
-    tokio::spawn(guru_meditation::spawned(name, named))
+    #[expect(clippy::disallowed_methods, reason = "this is the only place")]
+    tokio::spawn(guru_meditation::trace_task(name, named))
 }
 
-/// Starts blocking work on the runtime's pool of threads for that.
+/// Starts blocking work on the runtime's pool of blocking threads.
 ///
 /// # Panics
 ///
@@ -35,7 +35,7 @@ pub fn spawn_blocking<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place")]
     tokio::task::spawn_blocking(move || tracing::trace_span!("blocking", name).in_scope(work))
 }
 
@@ -43,21 +43,21 @@ pub fn spawn_blocking<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// When the system has no thread to give.
+/// When the system provides no thread.
 pub fn spawn_thread<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<std::thread::JoinHandle<T>> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place")]
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// How many tasks started by [`spawn`] are alive.
 pub fn alive_count() -> usize {
-    guru_meditation::alive()
+    guru_meditation::live_task_count()
 }
 
-/// Lets hyper and tonic start their tasks through [`spawn`].
+/// Makes hyper and tonic start their tasks through [`spawn`].
 #[derive(Clone, Copy, Debug)]
 pub struct NamedExecutor(pub &'static str);
 

@@ -1,20 +1,20 @@
-//! How long a test waits before it fails: one timeout for unit tests and for all that start programs.
+//! Defines how long a test waits before it fails, for unit tests and for tests that start programs.
 //!
-//! Guarantees that a wait ends as soon as its condition holds, so that a generous timeout costs a
-//! passing test nothing, and that `GRID_TEST_TIMEOUT_FACTOR` stretches all of them: on a machine that
-//! does ten things at once every step takes ten times as long. Knows nothing of what is waited for.
+//! Guarantees that a wait ends as soon as its condition is true, so that a generous timeout costs a
+//! passing test nothing, and that `GRID_TEST_TIMEOUT_FACTOR` scales all of them: on a machine that
+//! does ten things at once every step takes ten times as long. Does not know what is waited for.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What should happen at once has done so by then, on a machine that does nothing else.
+/// The timeout for what should happen at once, on an idle machine.
 const BASE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The factor, unless the variable says another one.
+/// The factor, unless the variable overrides it.
 const DEFAULT_FACTOR: u32 = 10;
 
-/// How often a condition is looked at that tells nobody when it changes.
+/// The interval at which a condition without notification is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The longest wait for anything that should happen at once.
@@ -22,17 +22,17 @@ pub(crate) fn timeout() -> Duration {
     scaled(BASE_TIMEOUT)
 }
 
-/// A bound that holds on an idle machine, as it is asserted on one that is busy.
+/// A bound for an idle machine, scaled for a busy one.
 pub(crate) fn scaled(bound: Duration) -> Duration {
     bound * factor()
 }
 
-/// Waits until `look` finds something, or fails the test with `what` was waited for.
+/// Waits until `poll` returns something, or fails the test with a message that names `what`.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + timeout();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return found;
         }
         assert!(Instant::now() < until, "{what}: not within {} s", timeout().as_secs());

@@ -31,7 +31,7 @@ impl EventLoop {
         let last = self.driver.grid().state().last();
         let state = codec::encode_state(self.driver.grid().state());
         tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
-        // One that is still being written makes this one wait for the next occasion.
+        // While another one is being written, this one is skipped.
         let _ = self.journal.checkpoint(last, state);
         self.checkpoint_number = last;
         self.checkpointed_at = monotonic_now();

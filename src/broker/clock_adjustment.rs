@@ -103,7 +103,7 @@ impl EventLoop {
 
     fn shift_clock(&mut self, by: Offset, is_sure: bool) {
         let ahead_ms = by.as_micros() / 1_000;
-        tracing::warn!(ahead_ms, "the wall clock was set, and broker time follows it");
+        tracing::warn!(ahead_ms, "the wall clock was set: broker time follows it");
         self.clock.shift_by(by);
         self.last_turn = self.last_turn.shifted_by(by);
         self.driver.shift(by);

@@ -13,7 +13,7 @@ use crate::grid::model::mail_message::MessageNumber;
 use crate::grid::values::id::ApplianceIndex;
 use crate::journal::{EncodedRecord, JournalError, RecordHeader};
 
-/// What one iteration decided and nobody was told of yet.
+/// What one iteration decided and has not published yet.
 #[derive(Default)]
 pub(super) struct PendingCommit {
     pub(super) request_count: usize,
@@ -21,7 +21,7 @@ pub(super) struct PendingCommit {
     pub(super) records: Vec<EncodedRecord>,
     pub(super) byte_count: usize,
     pub(super) changed: Vec<ApplianceIndex>,
-    /// Mails that the mail sender is to have.
+    /// Mails to be passed to the mail sender.
     pub(super) due_mails: Vec<MessageNumber>,
     pub(super) has_all_changed: bool,
 }
@@ -95,7 +95,7 @@ impl EventLoop {
             reply.send(self.driver.grid(), now);
         }
         if commit.has_all_changed {
-            // Nobody watching is no failure.
+            // Without watchers sending fails, which is fine.
             let _ = self.changes.send(ChangedAppliances::All);
         } else if !commit.changed.is_empty() {
             let _ = self.changes.send(ChangedAppliances::Listed(commit.changed.into()));

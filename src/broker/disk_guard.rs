@@ -134,7 +134,7 @@ impl EventLoop {
                     }
                     // What was durable is.
                     BrokerRequest::Stop => return self.journal.close(),
-                    // Without an answer: whoever asked finds that the disk is low.
+                    // Without a reply: the caller then sees that the disk is low.
                     BrokerRequest::Report { .. }
                     | BrokerRequest::Hello { .. }
                     | BrokerRequest::Batch { .. }
@@ -210,7 +210,8 @@ impl EventLoop {
         let free = match self.journal.free_bytes() {
             Ok(free) => free,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the disk is not watched");
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot measure the free disk space");
                 return;
             }
         };
@@ -222,7 +223,7 @@ impl EventLoop {
         if is_low {
             self.disk_guard.low_since.get_or_insert(self.clock.lived());
         } else if let Some(since) = self.disk_guard.low_since.take() {
-            // Whoever was turned away could not report.
+            // Appliances that were rejected could not report.
             let lasted = self.clock.lived().saturating_sub(since);
             self.decide(Input::BrokerPaused { lasted, cause: BrokerPause::DiskLow }, now);
         }
@@ -242,7 +243,7 @@ impl EventLoop {
         }
     }
 
-    /// What the system does not grant is an open alert until nothing failed for it for a while.
+    /// Opens an alert while the system grants too few resources, until nothing failed for a while.
     fn check_resources(&mut self, now: Timestamp) {
         let open = self.driver.grid().state().alert(None, AlertKind::ResourcesShort).is_some();
         match (resources::shortage(), open) {

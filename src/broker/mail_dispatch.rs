@@ -22,7 +22,7 @@ use crate::grid::values::time::Timestamp;
 /// A mail for the mail sender, by value.
 #[derive(Clone, Debug)]
 pub struct MailJob {
-    /// The mail; [`MailMessage::attempts`] says which attempt this is.
+    /// The mail; [`MailMessage::attempts`] tells which attempt this is.
     pub message: MailMessage,
 }
 
@@ -94,7 +94,7 @@ impl EventLoop {
         }
     }
 
-    /// Mails that are due go their way with this commit.
+    /// Starts the attempts of mails that are due, with this commit.
     pub(super) fn start_due_mails(&mut self, until: Timestamp) {
         for _ in 0..MAILS_IN_FLIGHT_MAX {
             let Some(decision) = self.driver.handle_mail_timeout(until) else { break };
@@ -102,7 +102,7 @@ impl EventLoop {
         }
     }
 
-    /// Remembers which mails a record hands over.
+    /// Collects the mails that a record passes to the mail sender.
     pub(super) fn collect_mails(&mut self, record: &Record) {
         let handed_over = record.effects.iter().filter_map(|effect| {
             let Effect::Mail(MailEffect::Header { message }) = effect else { return None };
@@ -111,15 +111,15 @@ impl EventLoop {
         self.commit.due_mails.extend(handed_over);
     }
 
-    /// Hands over what is durable.
+    /// Passes mails to the mail sender; their records are durable.
     pub(super) fn dispatch(&mut self, mails: Vec<MessageNumber>) {
         for number in mails {
             let Some(message) = self.driver.grid().state().outbox().message(number) else {
                 continue;
             };
             if self.mail_sender.try_send(MailJob { message: message.clone() }).is_err() {
-                // He is gone, and the process ends; the next start tries again.
-                tracing::error!(mail = number.0, "the courier takes no mail");
+                // The sender has ended, and so does the process; the next start tries again.
+                tracing::error!(mail = number.0, "the mail sender accepts no mail");
             }
         }
     }

@@ -54,7 +54,7 @@ impl EventLoop {
         let (rules, applied) = (Box::new(grid), record.bounded());
         let decision = self.decide(Occurrence::Settings { rules, applied }, at);
         let number = decision.record.map_or(0, |record| record.number);
-        // What every appliance is shown with may be another limit now.
+        // The limits shown with each appliance may have changed.
         self.commit.has_all_changed = true;
         self.driver.reply(decision.release, PendingReply::Reconfigure(reply, number));
     }

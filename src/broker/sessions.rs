@@ -58,7 +58,7 @@ impl BrokerHandle {
 }
 
 impl EventLoop {
-    /// The row of that name; a name that is not known is taken in.
+    /// The appliance of that name; an unknown name is registered.
     pub(super) fn find_or_register(
         &mut self,
         name: &ApplianceName,

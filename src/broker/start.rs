@@ -53,7 +53,7 @@ pub enum BrokerStartError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A record cannot be decoded.
-    #[error("record {number} of the journal in {} can't be used: {source}", dir.display())]
+    #[error("record {number} of the journal in {} cannot be used: {source}", dir.display())]
     Record {
         /// Its number.
         number: RecordNumber,
@@ -63,7 +63,7 @@ pub enum BrokerStartError {
         source: codec::DecodeError,
     },
     /// The checkpoint cannot be decoded.
-    #[error("the checkpoint in {} can't be used: {source}", dir.display())]
+    #[error("the checkpoint in {} cannot be used: {source}", dir.display())]
     Checkpoint {
         /// The data folder.
         dir: PathBuf,
@@ -71,7 +71,7 @@ pub enum BrokerStartError {
         source: codec::DecodeError,
     },
     /// The system provides no thread.
-    #[error("can't start the broker's thread: {}", Explained(.0))]
+    #[error("cannot start the broker's thread: {}", Explained(.0))]
     Thread(#[source] std::io::Error),
 }
 

@@ -15,7 +15,7 @@ use crate::contract::proto::broker_service_client::BrokerServiceClient;
 use crate::show::escape::excerpt;
 
 /// Each step of probing takes no longer than this.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+const PROBE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The beginning of HTTP/2: the preface, and an empty settings frame.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -25,7 +25,7 @@ const FRAME_HEAD_BYTES: usize = 9;
 const SETTINGS_FRAME: u8 = 4;
 
 /// How much of the server's first bytes is read.
-const FIRST_BYTES_MAX: usize = 64;
+const PROBE_BYTES: usize = 64;
 
 /// The server does not support the call.
 pub(super) const UNKNOWN_CALL: &str = "it does not know this call (gRPC UNIMPLEMENTED)";
@@ -92,7 +92,7 @@ pub(super) async fn gridd_version(address: &str) -> Option<String> {
         let answer = client.get_status(GetStatusRequest {}).await.ok()?;
         Some(answer.into_inner().version).filter(|version| !version.is_empty())
     };
-    timeout(PROBE_TIMEOUT, asked).await.ok().flatten()
+    timeout(PROBE_WITHIN, asked).await.ok().flatten()
 }
 
 /// Describes the protocol at this address by its first bytes; `None` if no program answers, or if
@@ -103,16 +103,16 @@ pub(super) async fn probe_protocol(address: &str) -> Option<String> {
         let mut stream = TcpStream::connect(host_and_port).await.ok()?;
         stream.write_all(HTTP2_PREFACE).await.ok()?;
         let mut first = Vec::new();
-        let mut stream = stream.take(FIRST_BYTES_MAX as u64);
+        let mut stream = stream.take(PROBE_BYTES as u64);
         // The server may wait for more input, so the bytes received so far count.
-        let _ = timeout(PROBE_TIMEOUT / 2, async {
+        let _ = timeout(PROBE_WITHIN / 2, async {
             while first.len() < FRAME_HEAD_BYTES && stream.read_buf(&mut first).await? > 0 {}
             Ok::<(), std::io::Error>(())
         })
         .await;
         from_first_bytes(&first)
     };
-    timeout(PROBE_TIMEOUT, looked).await.ok().flatten()
+    timeout(PROBE_WITHIN, looked).await.ok().flatten()
 }
 
 fn from_first_bytes(first: &[u8]) -> Option<String> {

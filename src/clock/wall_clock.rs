@@ -1,51 +1,51 @@
-//! Says when told time follows the wall clock.
+//! Decides when broker time follows the wall clock.
 //!
-//! At once where they differ by little, and where the wall clock comes back to what is known from
-//! before; otherwise only if it stays so for [`FOLLOW_AFTER`]. Guarantees that a clock that is wrong for
-//! less moves nothing. Told both times; reads none.
+//! At once if they differ by little, or if the wall clock returns to the trusted time; otherwise only
+//! if it is stable for [`FOLLOW_AFTER`]. Guarantees that a clock that is wrong for less shifts nothing. Gets
+//! both times; reads no clock.
 
 use std::time::Duration;
 
 use crate::grid::values::time::{Offset, Timestamp};
 
-/// They differ if they lie so far apart: a slower drift is the kernel's to take away.
+/// The smallest difference that counts: the kernel corrects a slower drift.
 const OFFSET_MIN: Duration = Duration::from_secs(1);
 
-/// What lies further apart is not followed at once, and is open meanwhile.
+/// A larger difference is not followed at once, and opens an alert meanwhile.
 pub const LARGE_OFFSET: Duration = Duration::from_secs(60);
 
-/// A wall clock that stays where it is for so long is followed.
+/// A wall clock that is stable for this long is followed.
 pub const FOLLOW_AFTER: Duration = Duration::from_secs(10);
 
-/// What told time and the wall clock agree on for so long is right, wherever it came from.
+/// If broker time and wall clock agree for this long, they are trusted, whatever came before.
 const TRUSTED_AFTER: Duration = Duration::from_secs(3_600);
 
-/// What follows.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WallClockFinding {
-    /// They differ by so much, and told time goes on by itself.
+    /// They differ by this much, and broker time does not follow.
     Differs(Offset),
-    /// They agree again, though nothing was moved.
+    /// They agree again, without a shift.
     Agrees,
-    /// Told time is to be moved by so much.
+    /// Broker time is to be shifted.
     Follow {
-        /// By so much.
+        /// By this much.
         by: Offset,
-        /// Whether that is the way to what is known; otherwise the wall clock only stayed so.
+        /// Whether that leads to the trusted time; otherwise the wall clock was only stable.
         is_confirmed: bool,
     },
-    /// What was followed without being sure stayed so for long.
+    /// A clock that was followed unconfirmed has been stable for long.
     Trusted,
 }
 
-/// Compares told time with the wall clock.
+/// Compares broker time with the wall clock.
 #[derive(Clone, Debug)]
 pub struct WallClockTracker {
-    /// What told time would be at its beginning, if only time that is known went by before.
+    /// What broker time would be at its start by the trusted clock.
     trusted_start: Timestamp,
     agreed_since: Duration,
     unconfirmed: Option<UnconfirmedOffset>,
-    /// What was followed last only stayed so.
+    /// The clock followed last was only stable.
     is_unconfirmed: bool,
 }
 
@@ -56,7 +56,7 @@ struct UnconfirmedOffset {
 }
 
 impl WallClockTracker {
-    /// A watch that begins with told time; `trusted` is what it would be by what is known of before.
+    /// Starts with broker time; `trusted` is what it would be by the trusted clock.
     pub fn new(trusted: Timestamp) -> Self {
         Self {
             trusted_start: trusted,
@@ -66,22 +66,22 @@ impl WallClockTracker {
         }
     }
 
-    /// What it is by what is known, `elapsed` after the beginning.
+    /// The trusted time, `elapsed` after the start.
     pub fn trusted_time(&self, elapsed: Duration) -> Timestamp {
         self.trusted_start.after(elapsed)
     }
 
-    /// Compares them, `elapsed` after the beginning.
+    /// Compares them, `elapsed` after the start.
     pub fn compare(
         &mut self,
-        told: Timestamp,
+        now: Timestamp,
         wall: Timestamp,
         elapsed: Duration,
     ) -> Option<WallClockFinding> {
-        let by = Offset::between(told, wall);
+        let by = Offset::between(now, wall);
         if by.magnitude() < OFFSET_MIN {
             if elapsed.saturating_sub(self.agreed_since) >= TRUSTED_AFTER {
-                self.trusted_start = told.before(elapsed);
+                self.trusted_start = now.before(elapsed);
                 if std::mem::take(&mut self.is_unconfirmed) {
                     return Some(WallClockFinding::Trusted);
                 }
@@ -90,16 +90,16 @@ impl WallClockTracker {
         }
         self.agreed_since = elapsed;
         if by.magnitude() <= LARGE_OFFSET {
-            // As much as an hour's drift, or a clock that was set by hand.
+            // An hour's drift, or a clock that was set by hand.
             self.trusted_start = self.trusted_start.shifted_by(by);
-        } else if !is_closer(self.trusted_time(elapsed), wall, told) {
+        } else if !is_closer(self.trusted_time(elapsed), wall, now) {
             let doubt = *self.unconfirmed.get_or_insert(UnconfirmedOffset { by, since: elapsed });
             if doubt.since == elapsed {
                 return Some(WallClockFinding::Differs(by));
             }
             let moved = Offset::from_micros(by.as_micros().saturating_sub(doubt.by.as_micros()));
             if moved.magnitude() >= OFFSET_MIN {
-                // Another time again: that one has to stay, too.
+                // The clock changed again: now that time must be stable.
                 self.unconfirmed = Some(UnconfirmedOffset { by, since: elapsed });
                 return None;
             }
@@ -110,19 +110,19 @@ impl WallClockTracker {
         self.unconfirmed = None;
         let far = Offset::between(self.trusted_time(elapsed), wall).magnitude();
         self.is_unconfirmed =
-            far > LARGE_OFFSET && !is_closer(self.trusted_time(elapsed), wall, told);
+            far > LARGE_OFFSET && !is_closer(self.trusted_time(elapsed), wall, now);
         Some(WallClockFinding::Follow { by, is_confirmed: !self.is_unconfirmed })
     }
 
-    /// How far from told time another clock lies that may as well be right.
-    pub fn alternative_offset(&self, told: Timestamp, elapsed: Duration) -> Option<Offset> {
-        let known = Offset::between(told, self.trusted_time(elapsed));
+    /// The offset from broker time of another clock that may be right.
+    pub fn alternative_offset(&self, now: Timestamp, elapsed: Duration) -> Option<Offset> {
+        let known = Offset::between(now, self.trusted_time(elapsed));
         let other = self.unconfirmed.map_or(known, |doubt| doubt.by);
         (other.magnitude() > LARGE_OFFSET).then_some(other)
     }
 }
 
-/// Whether `one` lies nearer to what is known than `other` does.
+/// Whether `one` is closer to the trusted time than `other`.
 pub fn is_closer(known: Timestamp, one: Timestamp, other: Timestamp) -> bool {
     let far = |at| Offset::between(known, at).magnitude();
     far(one).saturating_add(LARGE_OFFSET) < far(other)
@@ -146,10 +146,10 @@ mod tests {
         WallClockFinding::Follow { by: offset(seconds), is_confirmed: true }
     }
 
-    /// Lets the wall clock lie `off` seconds ahead from `from` to `to`; gives what was found when.
+    /// Runs with the wall clock `off` seconds ahead from `from` to `to`; returns the findings.
     fn runs(
         watch: &mut WallClockTracker,
-        told: &mut i64,
+        shift: &mut i64,
         off: i64,
         from: u64,
         to: u64,
@@ -157,10 +157,10 @@ mod tests {
         let mut found = Vec::new();
         for elapsed in from..to {
             let wall = second(elapsed.cast_signed() + off);
-            let now = second(elapsed.cast_signed() + *told);
+            let now = second(elapsed.cast_signed() + *shift);
             if let Some(it) = watch.compare(now, wall, Duration::from_secs(elapsed)) {
                 if let WallClockFinding::Follow { by, .. } = it {
-                    *told += by.as_micros() / 1_000_000;
+                    *shift += by.as_micros() / 1_000_000;
                 }
                 found.push((elapsed, it));
             }
@@ -171,95 +171,95 @@ mod tests {
     #[test]
     fn a_clock_wrong_for_seconds_moves_nothing() {
         for off in [YEAR, -YEAR, 20 * YEAR, 3_600, -90] {
-            let (mut watch, mut told) = (WallClockTracker::new(second(0)), 0);
-            assert_eq!(runs(&mut watch, &mut told, 0, 0, 100), []);
-            let found = runs(&mut watch, &mut told, off, 100, 103);
+            let (mut watch, mut shift) = (WallClockTracker::new(second(0)), 0);
+            assert_eq!(runs(&mut watch, &mut shift, 0, 0, 100), []);
+            let found = runs(&mut watch, &mut shift, off, 100, 103);
             assert_eq!(found, [(100, WallClockFinding::Differs(offset(off)))]);
             assert_eq!(
                 watch.alternative_offset(second(103), Duration::from_secs(103)),
                 Some(offset(off))
             );
-            let found = runs(&mut watch, &mut told, 0, 103, 200);
+            let found = runs(&mut watch, &mut shift, 0, 103, 200);
             assert_eq!(found, [(103, WallClockFinding::Agrees)]);
-            assert_eq!(told, 0);
+            assert_eq!(shift, 0);
         }
     }
 
     #[test]
     fn a_stable_clock_is_followed_and_its_correction_at_once() {
-        let (mut watch, mut told) = (WallClockTracker::new(second(0)), 0);
-        let found = runs(&mut watch, &mut told, YEAR, 5, 100);
+        let (mut watch, mut shift) = (WallClockTracker::new(second(0)), 0);
+        let found = runs(&mut watch, &mut shift, YEAR, 5, 100);
         let followed = WallClockFinding::Follow { by: offset(YEAR), is_confirmed: false };
         assert_eq!(found, [(5, WallClockFinding::Differs(offset(YEAR))), (15, followed)]);
-        let other = watch.alternative_offset(second(100 + told), Duration::from_secs(100));
+        let other = watch.alternative_offset(second(100 + shift), Duration::from_secs(100));
         assert_eq!(other, Some(offset(-YEAR)));
-        let found = runs(&mut watch, &mut told, 0, 100, 200);
+        let found = runs(&mut watch, &mut shift, 0, 100, 200);
         assert_eq!(found, [(100, confirmed(-YEAR))]);
     }
 
     #[test]
     fn a_followed_clock_is_trusted_after_an_hour() {
-        let (mut watch, mut told) = (WallClockTracker::new(second(0)), 0);
-        assert_eq!(runs(&mut watch, &mut told, YEAR, 5, 100).len(), 2);
+        let (mut watch, mut shift) = (WallClockTracker::new(second(0)), 0);
+        assert_eq!(runs(&mut watch, &mut shift, YEAR, 5, 100).len(), 2);
         assert_eq!(
-            runs(&mut watch, &mut told, YEAR, 100, 5_000),
+            runs(&mut watch, &mut shift, YEAR, 100, 5_000),
             [(3_615, WallClockFinding::Trusted)]
         );
         assert_eq!(
-            watch.alternative_offset(second(5_000 + told), Duration::from_secs(5_000)),
+            watch.alternative_offset(second(5_000 + shift), Duration::from_secs(5_000)),
             None
         );
-        let found = runs(&mut watch, &mut told, 0, 5_000, 5_005);
+        let found = runs(&mut watch, &mut shift, 0, 5_000, 5_005);
         assert_eq!(found, [(5_000, WallClockFinding::Differs(offset(-YEAR)))]);
     }
 
     #[test]
     fn a_start_by_a_wrong_clock_is_corrected_with_the_clock() {
         for gap in [YEAR, -50 * YEAR] {
-            // By the journal it is second 0, by the wall a year later.
-            let (mut watch, mut told) = (WallClockTracker::new(second(0)), gap);
-            assert_eq!(runs(&mut watch, &mut told, gap, 0, 30), []);
-            // The broker was away for an hour in truth.
-            let found = runs(&mut watch, &mut told, 3_600, 30, 60);
+            // By the journal it is second 0, by the wall clock a year later.
+            let (mut watch, mut shift) = (WallClockTracker::new(second(0)), gap);
+            assert_eq!(runs(&mut watch, &mut shift, gap, 0, 30), []);
+            // In truth the broker was down for an hour.
+            let found = runs(&mut watch, &mut shift, 3_600, 30, 60);
             assert_eq!(found, [(30, confirmed(3_600 - gap))]);
         }
     }
 
     #[test]
     fn a_jumping_clock_is_not_followed_before_it_is_stable() {
-        let (mut watch, mut told) = (WallClockTracker::new(second(0)), 0);
+        let (mut watch, mut shift) = (WallClockTracker::new(second(0)), 0);
         for turn in 0..10 {
             let off = 1_000 * (i64::try_from(turn).unwrap_or(0) + 1);
-            let found = runs(&mut watch, &mut told, off, turn * 5, turn * 5 + 5);
-            assert_eq!(found.len(), usize::from(turn == 0), "said once");
+            let found = runs(&mut watch, &mut shift, off, turn * 5, turn * 5 + 5);
+            assert_eq!(found.len(), usize::from(turn == 0), "reported once");
         }
-        assert_eq!(told, 0);
+        assert_eq!(shift, 0);
         let followed = WallClockFinding::Follow { by: offset(777), is_confirmed: false };
-        assert_eq!(runs(&mut watch, &mut told, 777, 50, 70), [(60, followed)]);
+        assert_eq!(runs(&mut watch, &mut shift, 777, 50, 70), [(60, followed)]);
     }
 
     #[test]
     fn small_steps_are_followed_at_once_and_smaller_ones_ignored() {
-        let (mut watch, mut told) = (WallClockTracker::new(second(0)), 0);
+        let (mut watch, mut shift) = (WallClockTracker::new(second(0)), 0);
         let little = Timestamp::from_micros(second(0).as_micros() - 295_000);
         assert_eq!(watch.compare(second(0), little, Duration::ZERO), None);
         for off in [2, -30, 25] {
-            let by = off - told;
-            assert_eq!(runs(&mut watch, &mut told, off, 1, 20), [(1, confirmed(by))]);
+            let by = off - shift;
+            assert_eq!(runs(&mut watch, &mut shift, off, 1, 20), [(1, confirmed(by))]);
         }
     }
 
     #[test]
     fn an_hour_of_agreement_is_trusted_whatever_came_before() {
-        // Away for a week; a step back of a day is then no way back to what is known.
+        // Down for a week; a step back of a day then does not lead to the trusted time.
         let week = 7 * 86_400;
-        let (mut watch, mut told) = (WallClockTracker::new(second(0)), week);
-        assert_eq!(runs(&mut watch, &mut told, week, 0, 3_700), []);
+        let (mut watch, mut shift) = (WallClockTracker::new(second(0)), week);
+        assert_eq!(runs(&mut watch, &mut shift, week, 0, 3_700), []);
         assert_eq!(
             watch.alternative_offset(second(3_700 + week), Duration::from_secs(3_700)),
             None
         );
-        let found = runs(&mut watch, &mut told, week - 86_400, 3_700, 3_705);
+        let found = runs(&mut watch, &mut shift, week - 86_400, 3_700, 3_705);
         assert_eq!(found, [(3_700, WallClockFinding::Differs(offset(-86_400)))]);
     }
 }

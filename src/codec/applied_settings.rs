@@ -1,4 +1,6 @@
-//! Both halves for settings that came to hold.
+//! Encodes and decodes the settings that were applied.
+//!
+//! Guarantees that they read back equal. Does not know which settings there are.
 
 use super::proto;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};

@@ -1,4 +1,6 @@
-//! Both halves for the wall clock and what follows of it: moves of told time, how a run ended.
+//! Encodes and decodes the wall clock: shifts of broker time, and how a run ended.
+//!
+//! Guarantees that an unknown value is an error, or means "unknown". Does not know clocks.
 
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ pub(super) fn encode_wall_clock(found: &WallClockChange) -> proto::WallClock {
 
 pub(super) fn decode_wall_clock(it: proto::WallClock) -> Result<WallClockChange, DecodeError> {
     use proto::wall_clock::Found as P;
-    Ok(match it.found.ok_or(DecodeError::Newer { what: "what was found of the wall clock" })? {
+    Ok(match it.found.ok_or(DecodeError::Newer { what: "a state of the wall clock" })? {
         P::DiffersUs(by) => WallClockChange::Differs { by: Offset::from_micros(by) },
         P::Agrees(_) => WallClockChange::Agrees,
         P::Followed(it) => WallClockChange::Followed {
@@ -53,7 +55,7 @@ pub(super) fn encode_last_run(last: LastRun) -> proto::LastRun {
     }
 }
 
-/// What is not known is said to be so: nothing follows from it.
+/// An unknown value is decoded as unknown: nothing depends on it.
 pub(super) fn decode_last_run(last: i32) -> LastRun {
     match proto::LastRun::try_from(last) {
         Ok(proto::LastRun::Stopped) => LastRun::Stopped,

@@ -1,4 +1,6 @@
-//! The reading half for effects: `grid.journal.v1` to domain.
+//! Decodes effects: `grid.journal.v1` to domain.
+//!
+//! Guarantees that an unknown value is an error. Does not know inputs.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -183,7 +185,7 @@ fn decode_alert_kind(matter: i32) -> Result<AlertKind, DecodeError> {
         Ok(proto::Matter::ClockDiffers) => AlertKind::ClockDiffers,
         Ok(proto::Matter::ResourcesShort) => AlertKind::ResourcesShort,
         Ok(proto::Matter::Unspecified) | Err(_) => {
-            return Err(DecodeError::Newer { what: "a matter" });
+            return Err(DecodeError::Newer { what: "an alert kind" });
         }
     })
 }

@@ -1,4 +1,6 @@
-//! Both halves for events: what an appliance said, with its envelope.
+//! Encodes and decodes events, with their envelope.
+//!
+//! Guarantees that an unknown value is an error. Does not know effects.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -88,7 +90,7 @@ pub(super) fn decode_event(heard: proto::Heard) -> Result<ReceivedEvent, DecodeE
         boot,
         spool: NonZeroU64::new(heard.spool).map(SpoolId),
         sequence: NonZeroU64::new(heard.sequence),
-        // The number of a session means nothing in another run.
+        // The number of a session has no meaning in another run.
         session: heard.by_session.then_some(SessionId(0)),
         event: Event {
             body: kind,
@@ -142,7 +144,7 @@ fn decode_dropped(lost: &proto::Lost) -> Result<DroppedEvents, DecodeError> {
             2 => Some(DropReason::SpoolDamaged),
             3 => Some(DropReason::Quarantined),
             4 => Some(DropReason::NotSpooled),
-            _ => return Err(DecodeError::Newer { what: "why events were lost" }),
+            _ => return Err(DecodeError::Newer { what: "a reason of dropped events" }),
         },
     })
 }

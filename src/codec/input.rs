@@ -1,4 +1,6 @@
-//! The reading half for inputs: `grid.journal.v1` to domain.
+//! Decodes inputs: `grid.journal.v1` to domain.
+//!
+//! Guarantees that an unknown value is an error. Does not know effects.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use uuid::Uuid;
 use super::DecodeError;
 use super::proto;
 use super::{clock, event, mail, timer};
-use crate::codec::{applied_settings, journal_notice};
+use crate::codec::{applied_settings, journal_incident};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::journal_incident::JournalIncident;
 use crate::grid::log::record::{
@@ -59,7 +61,7 @@ pub(super) fn decode(
             clock_back: started.clock_back_us.map(Duration::from_micros),
             rebuilt_from: (started.rebuilt_from > 0).then_some(started.rebuilt_from),
             recovery: started.recovery.into_iter().map(Into::into).collect(),
-            missing_records: journal_notice::decode_ranges(&started.missing),
+            missing_records: journal_incident::decode_ranges(&started.missing),
             shift: started.shift.map(clock::decode_shift),
             last_run: clock::decode_last_run(started.last_run),
         }),
@@ -73,13 +75,13 @@ pub(super) fn decode(
             },
         },
         P::Trimmed(it) => {
-            Input::Journal(JournalIncident::Trimmed(journal_notice::decode_trimmed(it)?))
+            Input::Journal(JournalIncident::Trimmed(journal_incident::decode_trimmed(it)?))
         }
         P::RecordsMissing(it) => Input::Journal(JournalIncident::Missing {
-            ranges: journal_notice::decode_ranges(&it.ranges),
+            ranges: journal_incident::decode_ranges(&it.ranges),
         }),
-        P::DiskSpace(it) => Input::Journal(journal_notice::decode_disk_space(it)),
-        P::Resources(it) => Input::Journal(journal_notice::decode_resources(it)),
+        P::DiskSpace(it) => Input::Journal(journal_incident::decode_disk_space(it)),
+        P::Resources(it) => Input::Journal(journal_incident::decode_resources(it)),
         P::Settings(it) => Input::Settings(applied_settings::decode(it)),
         P::Tally(proto::Tally {}) => Input::Tally,
         P::MailDue(due) => Input::MailDue { message: MessageNumber(due.message) },
@@ -96,19 +98,18 @@ pub(super) fn decode(
 
 fn decode_command(ordered: proto::Ordered) -> Result<AdminCommand, DecodeError> {
     use proto::OrderKind as K;
-    let kind = K::try_from(ordered.kind).map_err(|_| DecodeError::Newer { what: "an order" })?;
+    let kind = K::try_from(ordered.kind)
+        .map_err(|_| DecodeError::Newer { what: "an administrator's command" })?;
     let name = decode_name(&ordered.name)?;
     let class = ordered.class.map(Into::into);
-    let own = decode_overrides(ordered.overrides.as_ref());
+    let overrides = decode_overrides(ordered.overrides.as_ref());
     Ok(match kind {
-        K::Unspecified => return Err(DecodeError::Newer { what: "an order" }),
-        K::Add => {
-            AdminCommand::Add { name, uuid: decode_uuid(&ordered.uuid)?, class, overrides: own }
-        }
+        K::Unspecified => return Err(DecodeError::Newer { what: "an administrator's command" }),
+        K::Add => AdminCommand::Add { name, uuid: decode_uuid(&ordered.uuid)?, class, overrides },
         K::Set => AdminCommand::Set {
             name,
             class,
-            overrides: own,
+            overrides,
             reset: OverrideReset {
                 managed: ordered.reset_managed,
                 boot_timeout: ordered.reset_boot_timeout,
@@ -140,7 +141,7 @@ pub(super) fn decode_rejection(refusal: i32) -> Result<EventRejection, DecodeErr
         Ok(proto::Refusal::Dumping) => EventRejection::Dumping,
         Ok(proto::Refusal::Removed) => EventRejection::Removed,
         Ok(proto::Refusal::Unspecified) | Err(_) => {
-            return Err(DecodeError::Newer { what: "a refusal" });
+            return Err(DecodeError::Newer { what: "a rejection reason" });
         }
     })
 }

@@ -1,4 +1,6 @@
-//! Both halves for mails: what is owed, what came of it.
+//! Encodes and decodes mails: queued messages, and results of deliveries.
+//!
+//! Guarantees that an unknown value is an error. Does not know SMTP.
 
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ pub(super) fn decode_delivery(it: proto::MailAnswered) -> Result<Input, DecodeEr
         Ok(K::Deferred) => Delivery::Deferred(reply),
         Ok(K::Refused) => Delivery::Refused(reply),
         Ok(K::Unspecified) | Err(_) => {
-            return Err(DecodeError::Newer { what: "what came of a mail" });
+            return Err(DecodeError::Newer { what: "the result of a delivery" });
         }
     };
     let (message, attempt) = (MessageNumber(it.message), it.attempt);
@@ -59,7 +61,7 @@ pub(super) fn decode_command(it: proto::MailOrdered) -> Result<Input, DecodeErro
         Ok(K::Retry) => OutboxCommand::Retry,
         Ok(K::Drop) => OutboxCommand::Drop,
         Ok(K::Unspecified) | Err(_) => {
-            return Err(DecodeError::Newer { what: "an order about a mail" });
+            return Err(DecodeError::Newer { what: "a command about a mail" });
         }
     };
     Ok(Input::MailCommand { by: it.by.into(), message: MessageNumber(it.message), command: order })
@@ -159,7 +161,7 @@ fn decode_message(it: proto::MessageIs) -> Result<MailEffect, DecodeError> {
         Ok(S::UnderWay) => DeliveryState::InFlight,
         Ok(S::Failed) => DeliveryState::Failed,
         Ok(S::Unspecified) | Err(_) => {
-            return Err(DecodeError::Newer { what: "how a mail stands" });
+            return Err(DecodeError::Newer { what: "the state of a mail" });
         }
     };
     let message = MailMessage {
@@ -186,7 +188,7 @@ fn decode_digest(it: &proto::MessageLate) -> Result<Box<BacklogDigest>, DecodeEr
         first_at: Timestamp::from_micros(it.first_at_us),
         last_at: Timestamp::from_micros(it.last_at_us),
         severity_counts: severities
-            .map_err(|_| DecodeError::Impossible { what: "the counts of a summary" })?,
+            .map_err(|_| DecodeError::Impossible { what: "the counts of a digest" })?,
         appliances: Vec::new(),
     }))
 }

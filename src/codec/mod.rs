@@ -1,14 +1,15 @@
-//! How does a record lie in the journal? The domain's records and state as `grid.journal.v1`.
+//! Encodes and decodes records and states of the domain as `grid.journal.v1`.
 //!
-//! Guarantees that what was written by this release reads back equal, and that what a newer one
-//! wrote is refused in plain words rather than half understood. Knows no files and no frames.
+//! Guarantees that what this release writes reads back equal, and that what a newer one
+//! wrote is rejected with a clear message instead of being decoded in part. Does not know files or
+//! blocks.
 
 mod applied_settings;
 mod clock;
 mod effect;
 mod event;
 mod input;
-mod journal_notice;
+mod journal_incident;
 mod mail;
 mod timer;
 mod to_proto;
@@ -26,61 +27,61 @@ pub mod proto {
     tonic::include_proto!("grid.journal.v1");
 }
 
-/// Why bytes of the journal are not understood, though their checksum holds.
+/// The reason why bytes of the journal can't be decoded, though their checksum is right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Not a message at all.
     #[error("not a journal message: {0}")]
     Malformed(String),
-    /// Something this release has no word for.
+    /// A value that this release does not know.
     #[error("{what} is unknown: written by a newer gridd, which must be used to read it")]
     Newer {
         /// What is unknown.
         what: &'static str,
     },
-    /// Something a gridd never writes.
-    #[error("{what} holds a value that no gridd writes")]
+    /// A value that gridd never writes.
+    #[error("{what} has a value that gridd never writes")]
     Impossible {
         /// Which field.
         what: &'static str,
     },
 }
 
-/// The bytes of a record.
+/// Encodes a record.
 pub fn encode_record(record: &Record) -> Vec<u8> {
     to_proto::encode_record(record).encode_to_vec()
 }
 
-/// The record of such bytes.
+/// Decodes a record.
 ///
 /// # Errors
 ///
-/// [`DecodeError`], naming what is not understood.
+/// [`DecodeError`], which says what can't be decoded.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
-    let read = proto::Record::decode(bytes).map_err(malformed)?;
-    let refusal = || input::decode_rejection(read.refusal);
-    let outcome = match proto::Outcome::try_from(read.outcome) {
+    let message = proto::Record::decode(bytes).map_err(malformed)?;
+    let rejection = || input::decode_rejection(message.refusal);
+    let outcome = match proto::Outcome::try_from(message.outcome) {
         Ok(proto::Outcome::Unspecified | proto::Outcome::Kept) => Outcome::Stored,
         Ok(proto::Outcome::History) => Outcome::OlderBoot,
         Ok(proto::Outcome::Stale) => Outcome::StaleEvent,
         Ok(proto::Outcome::Suppressed) => Outcome::Suppressed,
         Ok(proto::Outcome::Repeated) => Outcome::Repeated,
         Ok(proto::Outcome::NotKept) => Outcome::BelowThreshold,
-        Ok(proto::Outcome::Refused) => Outcome::Rejected(refusal()?),
+        Ok(proto::Outcome::Refused) => Outcome::Rejected(rejection()?),
         Err(_) => return Err(DecodeError::Newer { what: "an outcome" }),
     };
-    let effects = read.effects.into_iter().map(effect::decode).collect::<Result<Vec<_>, _>>()?;
+    let effects = message.effects.into_iter().map(effect::decode).collect::<Result<Vec<_>, _>>()?;
     Ok(Record {
-        number: read.number,
-        at: Timestamp::from_micros(read.at_us),
+        number: message.number,
+        at: Timestamp::from_micros(message.at_us),
         outcome,
-        flags: RecordFlags::from_bits(read.marks),
-        input: input::decode(read.input, &effects)?,
+        flags: RecordFlags::from_bits(message.marks),
+        input: input::decode(message.input, &effects)?,
         effects,
     })
 }
 
-/// The bytes of a whole state.
+/// Encodes a whole state.
 pub fn encode_state(state: &State) -> Vec<u8> {
     let effects = state.to_effects();
     proto::Checkpoint {
@@ -91,15 +92,16 @@ pub fn encode_state(state: &State) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// The state of such bytes.
+/// Decodes a whole state.
 ///
 /// # Errors
 ///
-/// [`DecodeError`], naming what is not understood.
+/// [`DecodeError`], which says what can't be decoded.
 pub fn decode_state(bytes: &[u8]) -> Result<State, DecodeError> {
-    let read = proto::Checkpoint::decode(bytes).map_err(malformed)?;
-    let effects: Vec<_> = read.effects.into_iter().map(effect::decode).collect::<Result<_, _>>()?;
-    Ok(State::from_effects(&effects, read.last, Timestamp::from_micros(read.last_at_us)))
+    let message = proto::Checkpoint::decode(bytes).map_err(malformed)?;
+    let effects: Vec<_> =
+        message.effects.into_iter().map(effect::decode).collect::<Result<_, _>>()?;
+    Ok(State::from_effects(&effects, message.last, Timestamp::from_micros(message.last_at_us)))
 }
 
 fn malformed(error: prost::DecodeError) -> DecodeError {

@@ -1,4 +1,4 @@
-//! What is written reads back equal; what is unknown is refused in plain words.
+//! What is written reads back equal; what is unknown is rejected with a clear message.
 
 use std::num::NonZeroU64;
 use std::time::Duration;

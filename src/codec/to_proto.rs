@@ -1,9 +1,11 @@
-//! The writing half: domain to `grid.journal.v1`. Never fails.
+//! Encodes records, inputs and effects: domain to `grid.journal.v1`.
+//!
+//! Guarantees that it never fails. Does not know how they are decoded.
 
 use std::time::Duration;
 
 use super::{clock, event, mail, proto, timer};
-use crate::codec::{applied_settings, journal_notice, usage};
+use crate::codec::{applied_settings, journal_incident, usage};
 use crate::grid::log::effect::{Alert, AlertKind, ApplianceHistory, Boot, Effect};
 use crate::grid::log::record::{AdminCommand, BrokerPause, Input, Outcome, OverrideReset, Record};
 use crate::grid::model::lifecycle::{
@@ -17,7 +19,7 @@ use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode_record(record: &Record) -> proto::Record {
     let (outcome, refusal) = match record.outcome {
-        // Of the latter two nothing is ever written.
+        // The latter two are never recorded.
         Outcome::Stored | Outcome::Duplicate | Outcome::Coalesced => {
             (proto::Outcome::Kept, proto::Refusal::Unspecified)
         }
@@ -80,7 +82,7 @@ fn encode_input(input: &Input) -> proto::record::Input {
             clock_back_us: started.clock_back.map(micros),
             rebuilt_from: started.rebuilt_from.unwrap_or(0),
             recovery: started.recovery.iter().map(ToString::to_string).collect(),
-            missing: journal_notice::encode_ranges(&started.missing_records),
+            missing: journal_incident::encode_ranges(&started.missing_records),
             shift: started.shift.map(clock::encode_shift),
             last_run: clock::encode_last_run(started.last_run).into(),
         }),
@@ -90,7 +92,7 @@ fn encode_input(input: &Input) -> proto::record::Input {
             clock_went_ahead: *cause == BrokerPause::ClockJumpedAhead,
             disk_was_low: *cause == BrokerPause::DiskLow,
         }),
-        Input::Journal(it) => journal_notice::encode(it),
+        Input::Journal(it) => journal_incident::encode(it),
         Input::Settings(it) => P::Settings(applied_settings::encode(it)),
         Input::Tally => P::Tally(proto::Tally {}),
         Input::MailDue { message } => P::MailDue(proto::MailDue { message: message.0 }),

@@ -1,4 +1,6 @@
-//! Both halves for how much appliances say: budgets, alert keys, suppressions, counts.
+//! Encodes and decodes the usage of an appliance: rate limits, alert groups, suppressions, counts.
+//!
+//! Guarantees that an unknown value is an error. Does not know events.
 
 use std::time::Duration;
 
@@ -24,13 +26,13 @@ pub(super) fn encode_rate_limit_state(
     full_at: Timestamp,
 ) -> proto::Spent {
     let (number, full_at_us) = (number.0, full_at.as_micros());
-    proto::Spent { number, budget: encode_rate_limit_name(name).into(), full_at_us }
+    proto::Spent { number, budget: encode_rate_limit_kind(name).into(), full_at_us }
 }
 
 pub(super) fn decode_rate_limit_state(it: &proto::Spent) -> Result<Effect, DecodeError> {
     Ok(Effect::RateLimitState {
         number: ApplianceIndex(it.number),
-        limit: decode_rate_limit_name(it.budget)?,
+        limit: decode_rate_limit_kind(it.budget)?,
         refilled_at: Timestamp::from_micros(it.full_at_us),
     })
 }
@@ -46,11 +48,11 @@ pub(super) fn encode_alert_group(key: &AlertGroup) -> proto::AlertKey {
         said_at_us: key.last_seen_at.as_micros(),
         repeats: key.repeats,
         first_repeat_at_us: key.first_repeat_at.as_micros(),
-        mailed: key.notified.as_ref().map(encode_repeating),
+        mailed: key.notified.as_ref().map(encode_notification_schedule),
     }
 }
 
-fn encode_repeating(it: &NotificationSchedule) -> proto::Repeating {
+fn encode_notification_schedule(it: &NotificationSchedule) -> proto::Repeating {
     proto::Repeating {
         said: it.content_hash.as_bytes().to_vec(),
         severity: severity_number(it.severity),
@@ -65,7 +67,7 @@ fn encode_repeating(it: &NotificationSchedule) -> proto::Repeating {
     }
 }
 
-fn decode_repeating(it: proto::Repeating) -> Result<NotificationSchedule, DecodeError> {
+fn decode_notification_schedule(it: proto::Repeating) -> Result<NotificationSchedule, DecodeError> {
     Ok(NotificationSchedule {
         content_hash: decode_uuid(&it.said)?,
         severity: decode_severity(it.severity)?,
@@ -129,7 +131,7 @@ pub(super) fn decode_unmailed_effect(it: proto::UnmailedIs) -> Result<Effect, De
 }
 
 pub(super) fn decode_alert_group(key: Option<proto::AlertKey>) -> Result<AlertGroup, DecodeError> {
-    let key = key.ok_or(DecodeError::Impossible { what: "an alert key" })?;
+    let key = key.ok_or(DecodeError::Impossible { what: "an alert group" })?;
     Ok(AlertGroup {
         id: decode_uuid(&key.id)?,
         label: key.label.into(),
@@ -140,7 +142,7 @@ pub(super) fn decode_alert_group(key: Option<proto::AlertKey>) -> Result<AlertGr
         last_seen_at: Timestamp::from_micros(key.said_at_us),
         repeats: key.repeats,
         first_repeat_at: Timestamp::from_micros(key.first_repeat_at_us),
-        notified: key.mailed.map(decode_repeating).transpose()?,
+        notified: key.mailed.map(decode_notification_schedule).transpose()?,
     })
 }
 
@@ -167,7 +169,7 @@ pub(super) fn decode_suppression_effect(it: proto::SuppressionIs) -> Result<Effe
         Ok(P::SummedUp) => SuppressionPhase::Summarised,
         Ok(P::Ends) => SuppressionPhase::Ends,
         Ok(P::Unspecified) | Err(_) => {
-            return Err(DecodeError::Newer { what: "what is told of a suppression" });
+            return Err(DecodeError::Newer { what: "the phase of a suppression" });
         }
     };
     let suppression = it.suppression.ok_or(DecodeError::Impossible { what: "a suppression" })?;
@@ -178,7 +180,7 @@ pub(super) fn decode_suppression_effect(it: proto::SuppressionIs) -> Result<Effe
 fn encode_suppression(it: &Suppression) -> proto::Suppression {
     let written = proto::Suppression {
         since_us: it.since.as_micros(),
-        budget: encode_rate_limit_name(it.limit).into(),
+        budget: encode_rate_limit_kind(it.limit).into(),
         over_at_us: it.last_exceeded_at.as_micros(),
         summed_up: it.summaries,
         ..proto::Suppression::default()
@@ -200,7 +202,7 @@ fn decode_suppression(it: proto::Suppression) -> Result<Suppression, DecodeError
         counts => Some(SuppressedEvents {
             counts: counts
                 .try_into()
-                .map_err(|_| DecodeError::Newer { what: "counts of kinds" })?,
+                .map_err(|_| DecodeError::Newer { what: "the counts of a suppression" })?,
             first_at: Timestamp::from_micros(it.first_at_us),
             last_at: Timestamp::from_micros(it.last_at_us),
             last_kind: decode_event_kind(it.kind)?,
@@ -209,7 +211,7 @@ fn decode_suppression(it: proto::Suppression) -> Result<Suppression, DecodeError
     };
     Ok(Suppression {
         since: Timestamp::from_micros(it.since_us),
-        limit: decode_rate_limit_name(it.budget)?,
+        limit: decode_rate_limit_kind(it.budget)?,
         last_exceeded_at: Timestamp::from_micros(it.over_at_us),
         summaries: it.summed_up,
         events: held,
@@ -239,7 +241,7 @@ pub(super) fn decode_counters(it: &proto::HeardOf) -> Result<Effect, DecodeError
     })
 }
 
-/// An appliance's admission into its memory.
+/// Encodes the usage of an appliance into its history.
 pub(super) fn encode_usage(number: ApplianceIndex, it: &Usage, memory: &mut proto::Memory) {
     let touched =
         RateLimitKind::ALL.into_iter().map(|name| (name, it.rate_limits.refilled_at(name)));
@@ -253,11 +255,11 @@ pub(super) fn encode_usage(number: ApplianceIndex, it: &Usage, memory: &mut prot
     memory.unmailed = it.unmailed.as_deref().map(encode_unmailed);
 }
 
-/// An appliance's admission out of its memory.
+/// Decodes the usage of an appliance from its history.
 pub(super) fn decode_usage(memory: &mut proto::Memory) -> Result<Usage, DecodeError> {
     let mut spent = RateLimitState::default();
     for it in &memory.spent {
-        spent.set(decode_rate_limit_name(it.budget)?, Timestamp::from_micros(it.full_at_us));
+        spent.set(decode_rate_limit_kind(it.budget)?, Timestamp::from_micros(it.full_at_us));
     }
     let keys = std::mem::take(&mut memory.alert_keys).into_iter();
     Ok(Usage {
@@ -308,7 +310,7 @@ fn decode_outcome_counts(written: &[proto::Count]) -> Result<OutcomeCounts, Deco
     Ok(counts)
 }
 
-fn encode_rate_limit_name(budget: RateLimitKind) -> proto::Budget {
+fn encode_rate_limit_kind(budget: RateLimitKind) -> proto::Budget {
     match budget {
         RateLimitKind::Lifecycle => proto::Budget::Lifecycle,
         RateLimitKind::Boots => proto::Budget::Boots,
@@ -322,7 +324,7 @@ fn encode_rate_limit_name(budget: RateLimitKind) -> proto::Budget {
     }
 }
 
-fn decode_rate_limit_name(budget: i32) -> Result<RateLimitKind, DecodeError> {
+fn decode_rate_limit_kind(budget: i32) -> Result<RateLimitKind, DecodeError> {
     use proto::Budget as B;
     Ok(match B::try_from(budget) {
         Ok(B::Lifecycle) => RateLimitKind::Lifecycle,
@@ -334,6 +336,6 @@ fn decode_rate_limit_name(budget: i32) -> Result<RateLimitKind, DecodeError> {
         Ok(B::Replay) => RateLimitKind::Replay,
         Ok(B::Fatal) => RateLimitKind::Fatal,
         Ok(B::Graver) => RateLimitKind::Escalated,
-        Ok(B::Unspecified) | Err(_) => return Err(DecodeError::Newer { what: "a budget" }),
+        Ok(B::Unspecified) | Err(_) => return Err(DecodeError::Newer { what: "a rate limit" }),
     })
 }

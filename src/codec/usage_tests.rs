@@ -1,4 +1,4 @@
-//! What is kept of admission and of mails reads back as it was written.
+//! Usage of appliances and mails read back as they were written.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::grid::model::usage::{
 };
 use crate::grid::values::event::{EventKind, Severity};
 
-/// Every value that can be kept, each another.
+/// A usage with every field set, each to a different value.
 pub(super) fn usage() -> Usage {
     let mut spent = RateLimitState::default();
     let mut counts = OutcomeCounts::default();

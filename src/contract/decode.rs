@@ -1,4 +1,4 @@
-//! Decodes and validates an event: bytes become an [`Event`] of the domain, or a list of violations.
+//! Decodes and validates events: bytes become an [`Event`] of the domain or a list of violations.
 //!
 //! Guarantees that every violation names its field, that all are reported at once, and that no input
 //! makes it panic. Does not know who sent the event or what its outcome is.

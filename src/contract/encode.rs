@@ -27,7 +27,7 @@ use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::Timestamp;
 
-/// A record; `name` gives the name of a row.
+/// Encodes a record; `name` returns the name of an appliance.
 pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto::Record {
     let (reason, explanation) = explain::describe_outcome(record.outcome);
     let explanation = rate_limit_explanation(record).unwrap_or_else(|| explanation.to_owned());

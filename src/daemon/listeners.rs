@@ -10,14 +10,14 @@ use tokio::net::TcpListener;
 
 use super::DaemonError;
 use crate::config::Settings;
-use crate::listener::{AllowedHosts, Port, Rules};
+use crate::listener::{AllowedHosts, ListenerConfig, Port};
 use crate::metrics::Connections;
 use crate::resources;
 
 /// Both listeners, bound, with their rules.
 pub(super) struct Listeners {
-    pub(super) grpc: (TcpListener, Rules),
-    pub(super) http: (TcpListener, Rules),
+    pub(super) grpc: (TcpListener, ListenerConfig),
+    pub(super) http: (TcpListener, ListenerConfig),
 }
 
 /// Binds both listeners.
@@ -42,7 +42,7 @@ pub(super) async fn bind(settings: &Settings) -> Result<Listeners, DaemonError> 
     let hosts = Arc::new(AllowedHosts::new(&settings.hosts).unwrap_or_default());
     let rules = |port, connections_max, other| {
         let (hosts, counted) = (Arc::clone(&hosts), counted.clone());
-        Rules { port, hosts, connections_max, counted, other }
+        ListenerConfig { port, hosts, connections_max, metrics: counted, other_address: other }
     };
     Ok(Listeners {
         grpc: (grpc, rules(Port::Grpc, shares.grpc, http_at)),

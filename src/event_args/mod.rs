@@ -47,7 +47,7 @@ pub const PARAMETERS: [&str; 10] = [
 pub const SENT_TEXT_BYTES_MAX: usize = 60_000;
 
 /// The shortest and the longest time until the next report.
-const REPORT_WITHIN: std::ops::RangeInclusive<Duration> =
+const REPORT_DEADLINE_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// The parsed event, and the corrections of its arguments.
@@ -249,7 +249,8 @@ impl ArgParser {
     /// In milliseconds; 0 if it is not given or invalid.
     fn report_within_ms(&mut self, event: Option<&'static str>) -> u32 {
         let Some(given) = self.next_report_within.take() else { return 0 };
-        let promise = parse_time(&given.value).filter(|promise| REPORT_WITHIN.contains(promise));
+        let promise =
+            parse_time(&given.value).filter(|promise| REPORT_DEADLINE_RANGE.contains(promise));
         if promise.is_none() {
             self.errors.push(ArgError::NextReportWithin { value: given.value.clone() });
         }

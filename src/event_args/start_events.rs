@@ -25,10 +25,10 @@ impl EventCommand {
     pub fn maintenance(progress: Option<u8>, text: &str, next: Duration, repeated: bool) -> Self {
         let progress = progress.map(u32::from);
         let kind = Kind::Maintenance(Maintenance { progress });
-        let mut spoken = Self::build("maintenance", kind, text);
-        spoken.event.next_report_within_ms = u32::try_from(next.as_millis()).unwrap_or(u32::MAX);
-        spoken.event.repeated = repeated;
-        spoken
+        let mut command = Self::build("maintenance", kind, text);
+        command.event.next_report_within_ms = u32::try_from(next.as_millis()).unwrap_or(u32::MAX);
+        command.event.repeated = repeated;
+        command
     }
 
     fn build(name: &'static str, kind: Kind, text: &str) -> Self {

@@ -77,13 +77,13 @@ fn every_event_has_its_name() {
 #[test]
 fn next_report_within_is_sent_in_milliseconds() {
     for (given, sent) in [("1s", 1_000), ("60s", 60_000), ("1m", 60_000), ("1500ms", 1_500)] {
-        let said = parsed(&["id=maintenance", &format!("next_report_within={given}")]);
-        assert_eq!(said.event.next_report_within_ms, sent, "{given}");
+        let parsed = parsed(&["id=maintenance", &format!("next_report_within={given}")]);
+        assert_eq!(parsed.event.next_report_within_ms, sent, "{given}");
     }
-    for wrong in ["0s", "999ms", "61s", "10", "-5s", "soon", ""] {
+    for invalid in ["0s", "999ms", "61s", "10", "-5s", "soon", ""] {
         assert_eq!(
-            errors(&["id=maintenance", &format!("next_report_within={wrong}")]),
-            [format!("next_report_within=`{wrong}` is not a time from 1s to 60s")]
+            errors(&["id=maintenance", &format!("next_report_within={invalid}")]),
+            [format!("next_report_within=`{invalid}` is not a time from 1s to 60s")]
         );
     }
 }
@@ -91,13 +91,16 @@ fn next_report_within_is_sent_in_milliseconds() {
 #[test]
 fn progress_is_a_whole_percent_of_maintenance() {
     for (given, sent) in [("1", 1), ("100", 100), ("030", 30)] {
-        let said = parsed(&["id=maintenance", &format!("progress={given}")]);
-        assert_eq!(said.event.kind, Some(Kind::Maintenance(Maintenance { progress: Some(sent) })));
-    }
-    for wrong in ["0", "101", "-1", "+5", "30%", "1.5", "", "99999999999"] {
+        let parsed = parsed(&["id=maintenance", &format!("progress={given}")]);
         assert_eq!(
-            errors(&["id=maintenance", &format!("progress={wrong}")]),
-            [format!("progress=`{wrong}` is not a whole number from 1 to 100")]
+            parsed.event.kind,
+            Some(Kind::Maintenance(Maintenance { progress: Some(sent) }))
+        );
+    }
+    for invalid in ["0", "101", "-1", "+5", "30%", "1.5", "", "99999999999"] {
+        assert_eq!(
+            errors(&["id=maintenance", &format!("progress={invalid}")]),
+            [format!("progress=`{invalid}` is not a whole number from 1 to 100")]
         );
     }
     assert_eq!(
@@ -123,15 +126,15 @@ fn a_counter_is_a_pair_of_an_alert() {
             "cnt_value=`46` is allowed with id=alert only, not with id=log",
         ]
     );
-    for wrong in ["", "a b", "größe", &"n".repeat(129)] {
-        let told = errors(&["id=alert", &format!("cnt_name={wrong}"), "cnt_value=1"]);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].ends_with("is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`"));
+    for invalid in ["", "a b", "größe", &"n".repeat(129)] {
+        let errors = errors(&["id=alert", &format!("cnt_name={invalid}"), "cnt_value=1"]);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].ends_with("is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`"));
     }
-    for wrong in ["", "many", "inf", "NaN", "1e999", "4 6"] {
+    for invalid in ["", "many", "inf", "NaN", "1e999", "4 6"] {
         assert_eq!(
-            errors(&["id=alert", "cnt_name=n", &format!("cnt_value={wrong}")]),
-            [format!("cnt_value=`{wrong}` is not a finite number such as 46 or -0.5")]
+            errors(&["id=alert", "cnt_name=n", &format!("cnt_value={invalid}")]),
+            [format!("cnt_value=`{invalid}` is not a finite number such as 46 or -0.5")]
         );
     }
 }
@@ -142,11 +145,11 @@ fn an_alert_may_give_its_key() {
     assert_eq!(alert.alert_key, "raid:md0");
     assert_eq!(parsed(&["id=alert", "msg=degraded"]).event.alert_key, "");
     let long = format!("key={}", "x".repeat(121));
-    for wrong in ["key=", "key=a b", "key=a/b", "key=\u{e4}", &long] {
-        let told = errors(&["id=alert", "msg=x", wrong]);
+    for invalid in ["key=", "key=a b", "key=a/b", "key=\u{e4}", &long] {
+        let errors = errors(&["id=alert", "msg=x", invalid]);
         assert!(
-            told[0].ends_with("is not 1 to 120 letters, digits, `.`, `_`, `-` or `:`"),
-            "{told:?}"
+            errors[0].ends_with("is not 1 to 120 letters, digits, `.`, `_`, `-` or `:`"),
+            "{errors:?}"
         );
     }
     assert_eq!(
@@ -183,7 +186,7 @@ fn unknown_arguments_get_the_nearest_suggestion() {
 
 #[test]
 fn all_errors_of_a_call_are_reported_at_once() {
-    let told = errors(&[
+    let errors = errors(&[
         "severity=bad\u{1b}[31m",
         "progress=0",
         "msg=one",
@@ -202,9 +205,9 @@ fn all_errors_of_a_call_are_reported_at_once() {
         "cnt_value=`x` is not a finite number such as 46 or -0.5",
         "cnt_value=`x` is half of a counter; cnt_name is missing",
     ];
-    assert_eq!(told.len(), expected.len(), "{told:#?}");
-    for (told, expected) in told.iter().zip(expected) {
-        assert!(told.starts_with(expected), "{told}");
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (errors, expected) in errors.iter().zip(expected) {
+        assert!(errors.starts_with(expected), "{errors}");
     }
 }
 
@@ -218,10 +221,10 @@ fn log_and_alert_need_a_text() {
 
 #[test]
 fn text_that_is_not_utf8_is_corrected_and_reported() {
-    let words = [OsStr::new("id=log"), OsStr::from_bytes(b"text=disk \xff\xfe full")];
-    let said = parse(words).expect("invalid UTF-8 does not cost an event");
-    assert_eq!(said.event.text, "disk \u{fffd}\u{fffd} full");
-    assert_eq!(said.corrections, [Correction::NotUtf8 { parameter: "text".to_owned() }]);
+    let arguments = [OsStr::new("id=log"), OsStr::from_bytes(b"text=disk \xff\xfe full")];
+    let parsed = parse(arguments).expect("invalid UTF-8 does not cost an event");
+    assert_eq!(parsed.event.text, "disk \u{fffd}\u{fffd} full");
+    assert_eq!(parsed.corrections, [Correction::NotUtf8 { parameter: "text".to_owned() }]);
 }
 
 #[test]

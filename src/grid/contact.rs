@@ -1,7 +1,7 @@
-//! Says until when contact with appliances holds that are in no session.
+//! Computes until when appliances without a session still count as in contact.
 //!
-//! Guarantees that after a start everybody has the time that its class allows, and a minute at
-//! least. Part of [`Grid`], which knows who is present.
+//! Guarantees that after a start each appliance has the time that its class allows, and at least a
+//! minute. Part of [`Grid`], which has the sessions.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
 
 impl Grid {
-    /// When contact with an appliance is lost if it says nothing from `now` on; `None`: it has no
-    /// agent whose silence would mean something.
+    /// When contact is lost if the appliance sends nothing from `now` on; `None`: it has no agent
+    /// whose silence would mean something.
     pub(in crate::grid) fn contact_deadline(
         &self,
         number: ApplianceIndex,
@@ -32,7 +32,8 @@ impl Grid {
             let number = ApplianceIndex(row);
             let until = self.contact_deadline(number, now).map(|until| until.max(earliest));
             self.sessions.set_contact_deadline(number, until);
-            // Neither of two machines need come back: somebody has to close the matter.
+            // Perhaps neither of the two machines comes back: then this deadline resolves the
+            // alert.
             if self.state.alert(Some(number), AlertKind::NameConflict).is_some() {
                 self.sessions.set_conflict_deadline(number, earliest);
             }
@@ -40,7 +41,7 @@ impl Grid {
         }
     }
 
-    /// Who could not be heard while the broker did not work gets that time back.
+    /// Extends all deadlines of contact by the time in which the broker could receive nothing.
     pub(in crate::grid) fn extend_all_contacts(&mut self, lasted: Duration) {
         for row in 1..self.state.next_number().0 {
             let number = ApplianceIndex(row);

@@ -1,7 +1,7 @@
-//! Decides whose mail comes next.
+//! Selects the mails to send next.
 //!
-//! Guarantees that so many are under way at most, and of those to one recipient that were tried before
-//! one at a time. Sends nothing.
+//! Guarantees an upper bound of mails in flight, and only one retry per recipient at a time. Sends
+//! nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -24,8 +24,8 @@ impl Grid {
         due.min_by_key(|it| (Reverse(it.urgency()), it.number)).map(|it| it.number)
     }
 
-    /// Mails that may be tried when they are due: of those to one recipient that were tried before, one
-    /// at a time. If it arrives, the others go with the next.
+    /// The mails that may be tried when they are due, with one retry per recipient at a time. If
+    /// that arrives, the others follow at once.
     fn sendable_mails(&self) -> impl Iterator<Item = &MailMessage> {
         let messages = || self.state.outbox().messages.values();
         let (waiting, under_way): (Vec<_>, Vec<_>) =

@@ -35,30 +35,30 @@ use decide::{Context, Decision, Release, Reply, SessionConflict, decide};
 use occurrence::Occurrence;
 use state::State;
 
-/// How long sessions of two boots of one name may overlap: a dead one is found by pings within
-/// twice 20 s.
+/// How long sessions of two boots of one name may overlap. Pings find a dead session within twice
+/// 20 s.
 const CONFLICT_AFTER: Duration = Duration::from_secs(60);
 
-/// The grid: its state, its open sessions, and its timers.
+/// The grid: its state, its open sessions and its timers.
 #[derive(Clone, Debug)]
 pub struct Grid {
     state: State,
     settings: GridSettings,
     sessions: Sessions,
     timers: Timers,
-    /// What was counted and is in no tally yet.
+    /// Counted changes that no tally contains yet.
     pending_counts: PendingCounts,
     /// When the next mail is due.
     mail_due_at: Option<Timestamp>,
-    /// How far from broker time another clock lies that may as well be right.
+    /// The offset of a second clock that may be right as well, from broker time.
     other_clock_offset: Option<Offset>,
 }
 
-/// Most mails that the mail sender has at once.
+/// The most mails that the mail sender has at once.
 pub const MAILS_IN_FLIGHT_MAX: usize = 64;
 
 impl Grid {
-    /// A grid in `state` at `now`, with nobody in a session.
+    /// Creates a grid in `state` at `now`, without sessions.
     pub fn new(state: State, settings: GridSettings, now: Timestamp) -> Self {
         let mut grid = Self {
             state,
@@ -74,12 +74,12 @@ impl Grid {
         grid
     }
 
-    /// What is known.
+    /// The current state.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The rules in force.
+    /// The rules that apply now.
     pub fn settings(&self) -> &GridSettings {
         &self.settings
     }
@@ -181,7 +181,7 @@ impl Grid {
             };
             self.apply(&before);
             first.push(before);
-            // Decided anew, on the state as it is by now.
+            // The decision is made again, on the new state.
             match decision.record {
                 Some(record) => input = record.input,
                 None => return Decision { preceding: first, ..decision },
@@ -189,7 +189,7 @@ impl Grid {
         }
     }
 
-    /// The record that has to go before that one.
+    /// The record that must precede `record`.
     fn preceding_record(&mut self, record: &Record, now: Timestamp) -> Option<Record> {
         if let Some(number) = self.tally_required_by(record) {
             return self.pending_counts.tally_for(number, &self.state, now);
@@ -203,7 +203,8 @@ impl Grid {
         decide(&self.state, &self.settings, circumstances, over, now).record
     }
 
-    /// Whose tally a record needs before it: it tells of counts, or moves a window on.
+    /// The appliance whose tally must precede `record`, because it reports counts or moves a
+    /// sequence window.
     fn tally_required_by(&self, record: &Record) -> Option<ApplianceIndex> {
         if let Input::Event(heard) = &record.input
             && self.pending_counts.must_precede(heard, self.boot_of(heard.appliance))
@@ -241,7 +242,7 @@ impl Grid {
         for effect in &record.effects {
             if let Effect::TimeShifted(shift) = effect {
                 self.sessions.shift(shift.by);
-                // Its slots are of the time before.
+                // The slots belong to the time before.
                 self.timers = Timers::new(record.at);
             }
         }

@@ -1,7 +1,8 @@
-//! A watch: all appliances that match, then each that changes.
+//! Streams all matching appliances, then each that changes.
 //!
-//! Guarantees that a watcher who keeps by name what was told has, after each round, what there is:
-//! what goes or does not match any more is told once, however far the watcher lagged behind.
+//! Guarantees that a client that stores the messages by name has the current list after each round:
+//! what was removed or no longer matches is sent once, however far the client lagged behind. Decides
+//! nothing.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ use crate::grid::values::time::Timestamp;
 use crate::grpc::panic_guard;
 use crate::grpc::stream_sender::{StreamEnd, StreamSender};
 
-/// Appliances asked for at once.
+/// Most appliances in a query.
 const APPLIANCES_PER_QUERY: usize = 256;
 
 /// Opens a watch.
@@ -33,8 +34,8 @@ pub(super) fn open(
     panic_guard::spawn_stream("watch appliances", teller.error_sender(), async move {
         let mut watch =
             ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() };
-        let ended = watch.run().await;
-        watch.sender.finish(ended).await;
+        let result = watch.run().await;
+        watch.sender.finish(result).await;
     });
     stream
 }
@@ -43,12 +44,12 @@ struct ApplianceWatch {
     desk: Services,
     matcher: ApplianceMatcher,
     sender: StreamSender<WatchAppliancesResponse>,
-    /// What this watcher has: names that were told last as matching. As many as match at most, and
-    /// those that went since the last round.
+    /// What this client has: names last sent as matching. At most those that match, and those removed
+    /// since the last round.
     sent_names: BTreeSet<ApplianceName>,
 }
 
-/// What a name stands for at the moment.
+/// The current appliance of a name.
 enum WatchedState {
     Matching(proto::Appliance),
     NotMatching(proto::Appliance),
@@ -63,7 +64,7 @@ impl ApplianceWatch {
         loop {
             let changed = tokio::select! {
                 changed = changes.recv() => changed,
-                ended = self.sender.closed() => return Err(ended),
+                end = self.sender.closed() => return Err(end),
             };
             match changed {
                 Ok(ChangedAppliances::Listed(numbers)) => {
@@ -75,28 +76,28 @@ impl ApplianceWatch {
         }
     }
 
-    /// A round of all there is, then of what the watcher has and the round did not meet.
+    /// Sends all that match, then updates of names that the client has and that did not match.
     async fn send_all(&mut self) -> Result<(), StreamEnd> {
-        let mut unmet = self.sent_names.clone();
+        let mut unmatched = self.sent_names.clone();
         let mut from = Some(ApplianceIndex(1));
         while let Some(first) = from {
             self.sender.ensure_open()?;
             let wanted = self.matcher.clone();
-            let question =
+            let query =
                 move |grid: &Grid, now| list_page(grid, &wanted, first, APPLIANCES_PER_QUERY, now);
-            let (appliances, next) = self.query(question).await?;
+            let (appliances, next) = self.query(query).await?;
             for appliance in appliances {
                 let name = ApplianceName::from_stored(&appliance.name).ok();
                 self.send(Some(appliance), false, false).await?;
                 if let Some(name) = name {
-                    unmet.remove(&name);
+                    unmatched.remove(&name);
                     self.sent_names.insert(name);
                 }
             }
             from = next;
         }
-        while !unmet.is_empty() {
-            let names = take_names(&mut unmet, APPLIANCES_PER_QUERY);
+        while !unmatched.is_empty() {
+            let names = take_names(&mut unmatched, APPLIANCES_PER_QUERY);
             self.send_names(names).await?;
         }
         Ok(())
@@ -104,11 +105,11 @@ impl ApplianceWatch {
 
     async fn send_changed(&mut self, numbers: Vec<ApplianceIndex>) -> Result<(), StreamEnd> {
         let wanted = self.matcher.clone();
-        let question = move |grid: &Grid, _| {
+        let query = move |grid: &Grid, _| {
             let names = numbers.into_iter().filter_map(|number| grid.state().name(number));
             names.filter(|name| wanted.matches_name(name.as_str())).cloned().collect()
         };
-        let mut names: BTreeSet<ApplianceName> = self.query(question).await?;
+        let mut names: BTreeSet<ApplianceName> = self.query(query).await?;
         while !names.is_empty() {
             let some = take_names(&mut names, APPLIANCES_PER_QUERY);
             self.send_names(some).await?;
@@ -116,17 +117,17 @@ impl ApplianceWatch {
         Ok(())
     }
 
-    /// Tells how these names stand, so far as it is news: an appliance that went may live again
-    /// under its name in another row.
+    /// Sends the current appliances of these names, as far as the client needs them: a removed appliance
+    /// may have been added again under its name.
     async fn send_names(&mut self, names: Vec<ApplianceName>) -> Result<(), StreamEnd> {
         self.sender.ensure_open()?;
         let wanted = self.matcher.clone();
-        let question = move |grid: &Grid, now| {
-            let standing = |name: ApplianceName| (watched_state(grid, &wanted, &name, now), name);
-            names.into_iter().map(standing).collect::<Vec<_>>()
+        let query = move |grid: &Grid, now| {
+            let state = |name: ApplianceName| (watched_state(grid, &wanted, &name, now), name);
+            names.into_iter().map(state).collect::<Vec<_>>()
         };
-        for (standing, name) in self.query(question).await? {
-            match standing {
+        for (state, name) in self.query(query).await? {
+            match state {
                 WatchedState::Matching(appliance) => {
                     self.send(Some(appliance), false, false).await?;
                     self.sent_names.insert(name);
@@ -147,10 +148,10 @@ impl ApplianceWatch {
 
     async fn query<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
+        query: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
     ) -> Result<T, StreamEnd> {
-        let answer = self.desk.broker.query(question).await;
-        answer.map_err(|gone| StreamEnd::Failed(super::status::unavailable(gone)))
+        let result = self.desk.broker.query(query).await;
+        result.map_err(|reason| StreamEnd::Failed(super::status::unavailable(reason)))
     }
 
     async fn send(
@@ -221,8 +222,8 @@ mod tests {
         send_command(started, AdminCommand::Remove { name: name(called) }).await;
     }
 
-    /// A broker with db1 in row 1 and db2 in row 2, and a watch of those that are idle, which does
-    /// not follow by itself.
+    /// A broker with db1 at index 1 and db2 at index 2, and a watch of idle appliances that the test
+    /// drives itself.
     async fn watch_of_idle(dir: &tempfile::TempDir) -> (Started, ApplianceWatch, WatchResponses) {
         let journal =
             journal::JournalSettings { low_water: 0, ..journal::JournalSettings::new(dir.path()) };
@@ -248,17 +249,17 @@ mod tests {
         )
     }
 
-    /// What was told, as names with their states; `Unspecified` for what was removed.
+    /// The received names with their states; `Unspecified` for removed ones.
     async fn received(told: &mut WatchResponses, count: usize) -> Vec<(String, ApplianceState)> {
-        let mut heard = Vec::new();
-        for said in told.take(count).collect::<Vec<_>>().await {
-            let said = said.expect("no error");
-            let appliance = said.appliance.expect("an appliance");
+        let mut received = Vec::new();
+        for response in told.take(count).collect::<Vec<_>>().await {
+            let response = response.expect("no error");
+            let appliance = response.appliance.expect("an appliance");
             let state = appliance.state();
-            assert_eq!(said.removed, state == ApplianceState::Unspecified);
-            heard.push((appliance.name, state));
+            assert_eq!(response.removed, state == ApplianceState::Unspecified);
+            received.push((appliance.name, state));
         }
-        heard
+        received
     }
 
     fn in_state(called: &str, state: ApplianceState) -> (String, ApplianceState) {
@@ -272,7 +273,7 @@ mod tests {
         let (started, mut watch, mut told) = watch_of_idle(&dir).await;
         assert!(watch.send_all().await.is_ok());
         assert_eq!(received(&mut told, 2).await, [in_state("db1", Idle), in_state("db2", Idle)]);
-        // The watcher lagged: nobody told it of these one by one.
+        // The client lagged: it was not sent these changes one by one.
         remove(&started, "db1").await;
         send_command(&started, AdminCommand::StartBoot { name: name("db2") }).await;
         add(&started, "db3").await;

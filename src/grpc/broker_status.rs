@@ -14,7 +14,7 @@ use crate::contract::servers::broker_service_server::BrokerService;
 use crate::contract::{encode, encode_timestamp, encode_uuid};
 use crate::grid::Grid;
 use crate::grid::model::mail_message::OutboxStats;
-use crate::guru_meditation::{Format, NoReport};
+use crate::guru_meditation::{ReportEncoding, ReportError};
 use crate::journal::DiskUsage;
 use crate::tasks;
 
@@ -81,8 +81,8 @@ impl BrokerService for Services {
     ) -> Result<Response<GetReportResponse>, Status> {
         require_role(request.metadata(), Role::Admin)?;
         let format = match request.get_ref().format() {
-            ReportFormat::Unspecified | ReportFormat::Text => Format::Text,
-            ReportFormat::Json => Format::Json,
+            ReportFormat::Unspecified | ReportFormat::Text => ReportEncoding::Text,
+            ReportFormat::Json => ReportEncoding::Json,
         };
         let reporter = self.reporter.clone();
         let reporter = reporter
@@ -91,9 +91,9 @@ impl BrokerService for Services {
         let written =
             written.map_err(|_| Status::internal("writing the report was interrupted"))?;
         let report = written.map_err(|error| match error {
-            NoReport::TooMany => Status::resource_exhausted(error.to_string()),
-            NoReport::TookTooLong => Status::deadline_exceeded(error.to_string()),
-            NoReport::Failed => Status::internal(error.to_string()),
+            ReportError::TooMany => Status::resource_exhausted(error.to_string()),
+            ReportError::TimedOut => Status::deadline_exceeded(error.to_string()),
+            ReportError::Failed => Status::internal(error.to_string()),
         })?;
         Ok(Response::new(GetReportResponse { report }))
     }

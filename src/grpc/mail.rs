@@ -1,4 +1,4 @@
-//! `MailService`: administrators see and steer the mails that are owed, and try whether mail arrives.
+//! Implements `MailService`: administrators list, retry and drop queued mails, and test delivery.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,22 +29,22 @@ use crate::grid::model::mail_message::{MailMessage, MessageNumber, OutboxCommand
 use crate::grid::values::id::RecordNumber;
 use crate::{codec, journal};
 
-/// A test of mail is over by then; gridctl waits for 60 s.
+/// Time limit of a mail test; gridctl waits for 60 s.
 const TEST_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Longest address, in bytes: RFC 5321 gives a path 256, with its angle brackets.
 const ADDRESS_BYTES_MAX: usize = 254;
 
-/// Most lines of a dialogue.
+/// Most lines of a transcript.
 const TRANSCRIPT_LINES_MAX: usize = 256;
 
-/// Longest line of a dialogue, in bytes.
+/// Longest line of a transcript, in bytes.
 const TRANSCRIPT_LINE_BYTES_MAX: usize = 1_024;
 
-/// The dialogue of a test; an error if the server did not take the mail.
+/// The transcript of a test; an error if the server did not accept the mail.
 pub type TestTranscript = Pin<Box<dyn Future<Output = Result<Vec<String>, Vec<String>>> + Send>>;
 
-/// Sends one mail to an address by the way of all mails. Cheap to clone; one test at a time.
+/// Sends one mail to an address, configured as all mails. Cheap to clone; one test at a time.
 #[derive(Clone)]
 pub struct MailTest {
     send: Arc<dyn Fn(String) -> TestTranscript + Send + Sync>,
@@ -52,23 +52,23 @@ pub struct MailTest {
 }
 
 impl MailTest {
-    /// A test that `send` does, told the address. What it gives holds no password.
+    /// A test with `send`, which gets the address. Its transcript must contain no password.
     pub fn new(send: impl Fn(String) -> TestTranscript + Send + Sync + 'static) -> Self {
         Self { send: Arc::new(send), permit: Arc::new(Semaphore::new(1)) }
     }
 
     async fn run(&self, address: String, within: Duration) -> Result<TestMailResponse, Status> {
         let Ok(_room) = self.permit.try_acquire() else {
-            let text = "another test of mail is under way; try again in a minute";
+            let text = "another mail test is running; try again in a minute";
             return Err(status::exhausted("TEST_UNDER_WAY", text));
         };
         let sent = tokio::time::timeout(within, (self.send)(address)).await;
         let sent = sent.map_err(|_| {
-            let text = format!("the mail server did not end within {} s", within.as_secs());
+            let text = format!("the mail server did not finish within {} s", within.as_secs());
             Status::new(Code::DeadlineExceeded, text)
         })?;
         let accepted = sent.is_ok();
-        let dialogue = truncate_transcript(sent.unwrap_or_else(|failed| failed));
+        let dialogue = truncate_transcript(sent.unwrap_or_else(|error| error));
         Ok(TestMailResponse { accepted, dialogue })
     }
 }
@@ -79,15 +79,15 @@ impl fmt::Debug for MailTest {
     }
 }
 
-/// A server may say whatever it likes, and as much.
+/// Truncates a transcript, since a server may send any amount of text.
 fn truncate_transcript(mut dialogue: Vec<String>) -> Vec<String> {
     let lines = dialogue.len();
     if lines > TRANSCRIPT_LINES_MAX {
-        // The end tells how it went.
+        // The end has the result.
         let left_out = lines - (TRANSCRIPT_LINES_MAX - 1);
-        let told = format!("... {left_out} lines left out");
+        let note = format!("... {left_out} lines left out");
         let from = TRANSCRIPT_LINES_MAX / 2;
-        dialogue.splice(from..from + left_out, [told]);
+        dialogue.splice(from..from + left_out, [note]);
     }
     for line in &mut dialogue {
         if line.len() > TRANSCRIPT_LINE_BYTES_MAX {
@@ -110,9 +110,9 @@ impl MailService for Services {
         let size = check_page_size(request.page_size)?;
         let from = match request.page_token.as_str() {
             "" => 0,
-            token => token
-                .parse()
-                .map_err(|_| status::invalid_field("page_token", "is not of an earlier page"))?,
+            token => token.parse().map_err(|_| {
+                status::invalid_field("page_token", "is not the token of an earlier page")
+            })?,
         };
         let listed =
             self.broker.query(move |grid, _| list_page(grid, &wanted, MessageNumber(from), size));
@@ -125,14 +125,14 @@ impl MailService for Services {
     ) -> Result<Response<GetMailResponse>, Status> {
         require_role(request.metadata(), Role::Viewer)?;
         let number = MessageNumber(request.into_inner().number);
-        let asked = self.broker.query(move |grid, _| {
+        let queried = self.broker.query(move |grid, _| {
             let outbox = grid.state().outbox();
             (outbox.message(number).map(encode::mail::mail), outbox.finished.get(&number).copied())
         });
-        let (owed, trace) = asked.await.map_err(status::unavailable)?;
-        let mail = match (owed, trace) {
+        let (queued, trace) = queried.await.map_err(status::unavailable)?;
+        let mail = match (queued, trace) {
             (None, Some(record)) => self.completed_mail(number, record).await?,
-            (owed, _) => owed,
+            (queued, _) => queued,
         };
         let mail = mail.ok_or_else(|| mail_rejection(MailRejection::NotQueued { number }))?;
         Ok(Response::new(GetMailResponse { mail: Some(mail) }))
@@ -145,11 +145,11 @@ impl MailService for Services {
         let by = require_role(request.metadata(), Role::Operator)?;
         let number = MessageNumber(request.into_inner().number);
         let record_number = self.command_mail(&by, number, OutboxCommand::Retry).await?;
-        let asked = self.broker.query(move |grid, _| {
+        let queried = self.broker.query(move |grid, _| {
             let mail = grid.state().outbox().message(number).map(encode::mail::mail);
             (mail, grid.settings().mail().is_some())
         });
-        let (mail, configured) = asked.await.map_err(status::unavailable)?;
+        let (mail, configured) = queried.await.map_err(status::unavailable)?;
         Ok(Response::new(RetryMailResponse { record_number, mail, configured }))
     }
 
@@ -184,17 +184,17 @@ impl MailService for Services {
     }
 }
 
-/// Whether a server can be told that without further thought; the server knows the rest.
+/// Whether an address can be sent to a server safely; the server decides the rest.
 fn is_address(address: &str) -> bool {
-    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "<>".contains(c);
+    let is_unsafe = |c: char| c.is_whitespace() || c.is_control() || "<>".contains(c);
     let parts = address.rsplit_once('@');
     address.len() <= ADDRESS_BYTES_MAX
-        && !address.contains(is_odd)
+        && !address.contains(is_unsafe)
         && parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
 }
 
 impl Services {
-    /// What a mail said that is owed no more, out of the record that says so; `None`: it was trimmed.
+    /// The content of a completed mail, from the record of its completion; `None`: it was trimmed.
     async fn completed_mail(
         &self,
         number: MessageNumber,
@@ -228,7 +228,7 @@ fn mail_rejection(refusal: MailRejection) -> Status {
     }
 }
 
-/// A checked filter.
+/// A validated filter.
 struct MailMatcher {
     recipients: Option<GlobSet>,
     states: BTreeSet<i32>,
@@ -237,21 +237,21 @@ struct MailMatcher {
 impl MailMatcher {
     fn new(filter: Option<MailFilter>) -> Result<Self, Status> {
         let MailFilter { recipients, standings } = filter.unwrap_or_default();
-        let mut wrong = Vec::new();
-        let recipients = filter::patterns("filter.recipients", &recipients, &mut wrong);
+        let mut violations = Vec::new();
+        let recipients = filter::patterns("filter.recipients", &recipients, &mut violations);
         for (standing, at) in standings.iter().zip(0..) {
             match MailStanding::try_from(*standing) {
                 Ok(MailStanding::Unspecified) | Err(_) => {
                     let field = format!("filter.standings[{at}]");
-                    wrong.push(violation(&field, "is not how a mail stands"));
+                    violations.push(violation(&field, "is not a mail state"));
                 }
                 Ok(_) => {}
             }
         }
-        if wrong.is_empty() {
+        if violations.is_empty() {
             Ok(Self { recipients, states: standings.into_iter().collect() })
         } else {
-            Err(status::invalid(wrong))
+            Err(status::invalid(violations))
         }
     }
 
@@ -277,9 +277,9 @@ fn list_page(
         recipients: u32::try_from(recipients).unwrap_or(u32::MAX),
     };
     let mut bytes = 0;
-    for ((number, message), looked_at) in grid.state().outbox().messages.range(from..).zip(0..) {
+    for ((number, message), examined) in grid.state().outbox().messages.range(from..).zip(0..) {
         let is_full = listed.mails.len() == size || bytes >= page::ENCODED_BYTES_MAX;
-        if is_full || looked_at == ROWS_PER_QUERY {
+        if is_full || examined == ROWS_PER_QUERY {
             listed.next_page_token = number.0.to_string();
             break;
         }

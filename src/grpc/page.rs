@@ -1,8 +1,8 @@
-//! A page of the journal as the contract tells it.
+//! Merges records and gaps of the journal into pages of the contract.
 //!
-//! Guarantees that records and the numbers that are not there stand in one row, so that whoever
-//! breaks off anywhere has heard of everything up to there, and that a page fits into a message
-//! that any client takes. Reads nothing itself.
+//! Guarantees that records and gaps are in one sequence, so that a client that stops anywhere has
+//! everything up to there, and that a page fits into a message that any client accepts. Reads nothing
+//! itself.
 
 use std::ops::RangeInclusive;
 
@@ -11,20 +11,20 @@ use prost::Message;
 use crate::contract::proto::{Missing, Record};
 use crate::journal::RecordPage;
 
-/// Most encoded bytes of what a page lists: a gRPC client takes 4 MiB unless told otherwise.
+/// Most encoded bytes of a page's items: a gRPC client accepts 4 MiB by default.
 pub(super) const ENCODED_BYTES_MAX: usize = 3 << 20;
 
-/// One thing in the row.
+/// One item of a page.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum PageItem {
     /// A record.
     Record(Box<Record>),
-    /// Numbers that are not there.
+    /// Numbers without records.
     Missing(Missing),
 }
 
 impl PageItem {
-    /// The last number that it tells of.
+    /// The last number it covers.
     pub(super) fn last(&self) -> u64 {
         match self {
             Self::Record(record) => record.number,
@@ -40,71 +40,71 @@ impl PageItem {
     }
 }
 
-/// Numbers that the reader met and found gone, in any order.
+/// Gaps that the reader found, in any order.
 pub(super) fn skipped_gaps(page: &RecordPage) -> Vec<Missing> {
     let lost = page.missing.iter().map(|range| missing(range, false));
     lost.chain(page.trimmed.iter().map(|range| missing(range, true))).collect()
 }
 
-/// What a page read upwards from `from` does not tell, since the grid log begins behind it.
+/// The gap before a page read upwards from `from`, if the grid log starts after `from`.
 ///
-/// `first_kept` is asked for after the page was read: what was read before a trim is not trimmed.
+/// `first_kept` is determined after the page was read: a record read before a trim is not in a gap.
 pub(super) fn trimmed_before_ascending(
     page: &RecordPage,
     from: u64,
     first_kept: u64,
 ) -> Option<Missing> {
-    let told = first_number(page).unwrap_or(u64::MAX).min(page.reached.saturating_add(1));
+    let first = first_number(page).unwrap_or(u64::MAX).min(page.reached.saturating_add(1));
     let from = from.max(1);
-    let behind = first_kept.min(told);
+    let behind = first_kept.min(first);
     (from < behind).then(|| missing(&(from..=behind - 1), true))
 }
 
-/// The same for a page read downwards from `from` to the end.
+/// The same for a page read downwards from `from` to the end of the pages.
 pub(super) fn trimmed_before_descending(
     page: &RecordPage,
     from: u64,
     first_kept: u64,
 ) -> Option<Missing> {
-    let told = first_number(page).unwrap_or(u64::MAX).min(from.saturating_add(1));
-    let behind = first_kept.min(told);
+    let first = first_number(page).unwrap_or(u64::MAX).min(from.saturating_add(1));
+    let behind = first_kept.min(first);
     (page.next.is_none() && behind > 1).then(|| missing(&(1..=behind - 1), true))
 }
 
 fn first_number(page: &RecordPage) -> Option<u64> {
     let records = page.records.iter().map(|record| record.number);
-    let gone = page.missing.iter().chain(&page.trimmed).map(|range| *range.start());
-    records.chain(gone).min()
+    let gaps = page.missing.iter().chain(&page.trimmed).map(|range| *range.start());
+    records.chain(gaps).min()
 }
 
 fn missing(range: &RangeInclusive<u64>, trimmed: bool) -> Missing {
     Missing { first: *range.start(), last: *range.end(), trimmed }
 }
 
-/// Records and what is missing between them, by number.
+/// Merges records and the gaps between them, by number.
 pub(super) fn merge(
     records: Vec<Record>,
     missing: Vec<Missing>,
     is_newest_first: bool,
 ) -> Vec<PageItem> {
     let records = records.into_iter().map(|record| PageItem::Record(Box::new(record)));
-    let mut row: Vec<_> = records.chain(missing.into_iter().map(PageItem::Missing)).collect();
-    row.sort_by_key(PageItem::first);
+    let mut items: Vec<_> = records.chain(missing.into_iter().map(PageItem::Missing)).collect();
+    items.sort_by_key(PageItem::first);
     if is_newest_first {
-        row.reverse();
+        items.reverse();
     }
-    row
+    items
 }
 
-/// Cuts a row to what a message may hold; gives the number of the first record that was cut off.
-pub(super) fn truncate(row: &mut Vec<PageItem>, most_bytes: usize) -> Option<u64> {
+/// Truncates items to the size of a message; returns the number of the first record removed.
+pub(super) fn truncate(items: &mut Vec<PageItem>, most_bytes: usize) -> Option<u64> {
     let mut bytes = 0;
-    for (at, entry) in row.iter().enumerate() {
-        let PageItem::Record(record) = entry else { continue };
+    for (at, item) in items.iter().enumerate() {
+        let PageItem::Record(record) = item else { continue };
         bytes += record.encoded_len() + 5;
         if bytes > most_bytes && at > 0 {
             let next = record.number;
-            row.truncate(at);
+            items.truncate(at);
             return Some(next);
         }
     }
@@ -127,8 +127,8 @@ mod tests {
         RecordPage { records: Vec::new(), next, reached, missing: missing.to_vec(), trimmed: None }
     }
 
-    fn ranges(row: &[PageItem]) -> Vec<(u64, u64)> {
-        row.iter().map(|entry| (entry.first(), entry.last())).collect()
+    fn ranges(items: &[PageItem]) -> Vec<(u64, u64)> {
+        items.iter().map(|item| (item.first(), item.last())).collect()
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(ranges(&upwards), [(1, 1), (2, 2), (3, 5), (6, 6), (7, 7), (8, 8), (9, 9)]);
         let downwards = merge([9, 7, 6, 2, 1].map(record).into(), missing, true);
         assert_eq!(ranges(&downwards), [(9, 9), (8, 8), (7, 7), (6, 6), (3, 5), (2, 2), (1, 1)]);
-        assert!(upwards.windows(2).all(|two| two[0].last() < two[1].last()), "cursors go on");
+        assert!(upwards.windows(2).all(|two| two[0].last() < two[1].last()), "cursors increase");
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(below(&page(&[], 30, None), 7, 21), Some((7, 20, true)));
         assert_eq!(below(&page(&[], 30, None), 21, 21), None);
         assert_eq!(below(&page(&[], 30, None), 1, 1), None);
-        // Trimmed after it was read.
+        // Trimmed after the page was read.
         assert_eq!(below(&page(&[21..=22], 30, None), 1, 28), Some((1, 20, true)));
         let behind = |page: &RecordPage, from, first| {
             trimmed_before_descending(page, from, first).map(|it| (it.first, it.last))
@@ -165,9 +165,9 @@ mod tests {
     fn a_page_is_truncated_before_the_record_that_exceeds_it_but_is_not_empty() {
         let size = record(1).encoded_len() + 5;
         let whole = merge([1, 2, 6].map(record).into(), vec![lost(3, 5)], false);
-        let mut cut_row = whole.clone();
-        assert_eq!(truncate(&mut cut_row, 2 * size), Some(6));
-        assert_eq!(ranges(&cut_row), [(1, 1), (2, 2), (3, 5)]);
+        let mut truncated = whole.clone();
+        assert_eq!(truncate(&mut truncated, 2 * size), Some(6));
+        assert_eq!(ranges(&truncated), [(1, 1), (2, 2), (3, 5)]);
         let mut downwards = merge([6, 2, 1].map(record).into(), vec![lost(3, 5)], true);
         assert_eq!(truncate(&mut downwards, size), Some(2));
         assert_eq!(ranges(&downwards), [(6, 6), (3, 5)]);

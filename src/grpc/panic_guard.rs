@@ -8,7 +8,7 @@ use std::future::Future;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::listener::guard::{HandlerPanic, PANIC_MESSAGE, caught};
+use crate::listener::panic_guard::{CallPanicked, PANIC_MESSAGE, catch_panic};
 use crate::log_limiter::LogLimiter;
 use crate::tasks;
 
@@ -21,7 +21,7 @@ pub(super) fn spawn_stream<T: Send + 'static>(
 ) {
     static LIMIT: LogLimiter = LogLimiter::new();
     drop(tasks::spawn(name, async move {
-        if let Err(HandlerPanic) = caught(task).await {
+        if let Err(CallPanicked) = catch_panic(task).await {
             if let Some(left_out) = LIMIT.allow() {
                 tracing::error!(call = name, left_out, "a stream's task panicked: bug in gridd");
             }

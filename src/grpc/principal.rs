@@ -1,8 +1,8 @@
-//! Who speaks? Every handler asks here first.
+//! Determines the principal of a call and checks its role. Every handler calls it first.
 //!
-//! Guarantees that a name comes from the credential, never from the message. There is one mode yet,
-//! "trusts everyone on loopback": the name travels in the request's metadata. Knows nothing of what
-//! a principal asks for.
+//! Guarantees that a name comes from the credential, never from the message. There is one mode so far,
+//! "trusts everyone on loopback": the name is in the request's metadata. Does not know what a principal
+//! requests.
 
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
@@ -11,24 +11,24 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::client::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
 use crate::grid::values::id::ApplianceName;
 
-/// An administrator's name if the client gives none.
+/// An administrator's name if the client sends none.
 const UNNAMED_ADMINISTRATOR: &str = "somebody on loopback";
 
 /// Longest name of an administrator, in bytes.
 const ADMINISTRATOR_BYTES_MAX: usize = 64;
 
-/// What an administrator may do: each role all that the one before may.
+/// What an administrator may do; each role includes the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Look.
+    /// Read.
     Viewer,
-    /// Steer appliances.
+    /// Control appliances and mails.
     Operator,
     /// Everything.
     Admin,
 }
 
-/// Who speaks.
+/// The caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
     /// An appliance.
@@ -43,19 +43,19 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// Who speaks, on a broker that trusts everyone on loopback.
+    /// The caller, on a broker that trusts everyone on loopback.
     ///
     /// # Errors
     ///
-    /// `UNAUTHENTICATED` if a name is given that is none.
+    /// `UNAUTHENTICATED` if the appliance name is invalid.
     pub fn from_metadata(metadata: &MetadataMap) -> Result<Self, Status> {
         match (metadata.get(APPLIANCE_METADATA), metadata.get(ADMINISTRATOR_METADATA)) {
             (Some(name), _) => {
                 let name = name.to_str().unwrap_or_default();
-                ApplianceName::new(name).map(Self::Appliance).map_err(|wrong| {
+                ApplianceName::new(name).map(Self::Appliance).map_err(|error| {
                     unauthenticated(
                         "NOT_A_NAME",
-                        &format!("metadata {APPLIANCE_METADATA} holds no appliance name: {wrong}"),
+                        &format!("metadata {APPLIANCE_METADATA} is not an appliance name: {error}"),
                     )
                 })
             }
@@ -69,28 +69,28 @@ impl Principal {
     }
 }
 
-/// The appliance that speaks.
+/// The appliance that calls.
 ///
 /// # Errors
 ///
-/// `UNAUTHENTICATED` if it is none.
+/// `UNAUTHENTICATED` if the caller is not an appliance.
 pub fn require_appliance(metadata: &MetadataMap) -> Result<ApplianceName, Status> {
     match Principal::from_metadata(metadata)? {
         Principal::Appliance(name) => Ok(name),
         Principal::Administrator { .. } => Err(unauthenticated(
             "NO_APPLIANCE",
             &format!(
-                "nobody knows which appliance speaks: set metadata {APPLIANCE_METADATA} to its name"
+                "missing appliance name: set metadata {APPLIANCE_METADATA} to the appliance's name"
             ),
         )),
     }
 }
 
-/// The name of the administrator who speaks, if the role suffices.
+/// The name of the calling administrator, if the role suffices.
 ///
 /// # Errors
 ///
-/// `PERMISSION_DENIED` if it does not, or if an appliance speaks.
+/// `PERMISSION_DENIED` if it does not, or if the caller is an appliance.
 pub fn require_role(metadata: &MetadataMap, needed: Role) -> Result<Box<str>, Status> {
     match Principal::from_metadata(metadata)? {
         Principal::Administrator { name, role } if role >= needed => Ok(name),
@@ -118,7 +118,7 @@ mod tests {
             if let Some(name) = name {
                 metadata.insert(ADMINISTRATOR_METADATA, name.parse().expect("metadata"));
             }
-            require_role(&metadata, Role::Admin).expect("may do everything")
+            require_role(&metadata, Role::Admin).expect("is an admin")
         };
         for none in [None, Some(""), Some("  ")] {
             assert_eq!(&*by(none), UNNAMED_ADMINISTRATOR, "{none:?}");

@@ -1,12 +1,12 @@
-//! A session: one appliance's lasting conversation.
+//! Runs a session: the long-lived stream of one appliance.
 //!
 //! ```text
-//! Hello -> Welcome, then: events (as many as are there, at most a chunk) -> commit -> one Ack
+//! Hello -> Welcome, then: events (all that have arrived, at most a batch) -> commit -> one Ack
 //!                         (with suppressed events among them: -> tally -> the Ack, later)
 //! ```
 //!
-//! Guarantees that an Ack leaves only after the commit, that a malformed event is INVALID at its
-//! position and the stream goes on, and that whoever does not read its acks is not read from.
+//! Guarantees that an Ack is sent only after the commit, that a malformed event is INVALID at its
+//! position and the stream continues, and that a client that does not read its acks is not read from.
 //! Decides nothing about events.
 
 use std::num::NonZeroU64;
@@ -40,38 +40,38 @@ use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
 use crate::grpc::suppression_notice::{SuppressionNotice, suppression_message};
 use crate::listener;
 
-/// The revision of the contract that is spoken here.
+/// The supported revision of the contract.
 const PROTOCOL_REVISION: u32 = 1;
 
-/// The capability of sessions that come and go.
+/// The capability of transient sessions.
 const TRANSIENT_CAPABILITY: &str = "transient";
 
-/// How long a client may take for its Hello.
+/// How long a client may take to send its Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers that may wait for a client to read them.
+/// Responses that may wait for a client to read them.
 const RESPONSES_BUFFERED: usize = 16;
 
 /// How often a tool should report in maintenance.
 const REPORTING_INTERVAL_MS: u32 = 10_000;
 
-/// When to come back to a broker that stops.
+/// When a client may reconnect to a broker that stops.
 const RETRY_AFTER_MS: u32 = 1_000;
 
 type ResponseSender = mpsc::Sender<Result<SessionResponse, Status>>;
 
-/// Opens the conversation; what it gives are the broker's messages.
+/// Opens the session; returns the stream of the broker's messages.
 pub(super) fn open(
     desk: Services,
     name: ApplianceName,
-    said: Streaming<RawSessionRequest>,
+    inbound: Streaming<RawSessionRequest>,
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(RESPONSES_BUFFERED);
     let metrics = desk.metrics.clone();
     panic_guard::spawn_stream("session", answers.clone(), async move {
-        if let Err(status) = run_session(desk, name, said, &answers).await {
+        if let Err(status) = run_session(desk, name, inbound, &answers).await {
             metrics.refused(status::code_label(status.code()));
-            // A client that has gone does not mind.
+            // A client that is gone is fine.
             let _ = answers.send(Err(status)).await;
         }
     });
@@ -81,10 +81,10 @@ pub(super) fn open(
 async fn run_session(
     desk: Services,
     name: ApplianceName,
-    mut said: Streaming<RawSessionRequest>,
+    mut inbound: Streaming<RawSessionRequest>,
     answers: &ResponseSender,
 ) -> Result<(), Status> {
-    let hello = receive_hello(&mut said).await?;
+    let hello = receive_hello(&mut inbound).await?;
     let boot = check_hello(&hello)?;
     let spool = NonZeroU64::new(hello.spool_id).map(SpoolId);
     let uptime = (hello.uptime_ms > 0).then(|| Duration::from_millis(hello.uptime_ms));
@@ -100,24 +100,24 @@ async fn run_session(
     let backlog = Backlog::default();
     let welcomed = desk.broker.open_session(name.clone(), greeting, backlog.clone()).await;
     let welcomed = welcomed.map_err(status::unavailable)?;
-    let said = ReadAhead::new(said, backlog);
+    let inbound = ReadAhead::new(inbound, backlog);
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
     tracing::debug!(appliance = %name, boot = %boot, "a session opened");
     let welcome = build_welcome(&desk, &welcomed, spool.is_some());
     let ended = match send_message(answers, Message::Welcome(welcome)).await {
-        Ok(()) => run_open_session(&desk, key, said, answers).await,
+        Ok(()) => run_open_session(&desk, key, inbound, answers).await,
         Err(ClientGone) => Ok(()),
     };
     tracing::debug!(appliance = %name, boot = %boot, "a session ended");
-    // A broker that stops knows that all sessions end.
+    // A broker that stops expects all sessions to end.
     let _ = desk.broker.close_session(key).await;
     ended
 }
 
-async fn receive_hello(said: &mut Streaming<RawSessionRequest>) -> Result<Hello, Status> {
-    let first = tokio::time::timeout(HELLO_TIMEOUT, said.message()).await;
+async fn receive_hello(inbound: &mut Streaming<RawSessionRequest>) -> Result<Hello, Status> {
+    let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message()).await;
     match first {
-        Err(_) => Err(status::precondition("NO_HELLO", "no Hello came within 10 s")),
+        Err(_) => Err(status::precondition("NO_HELLO", "no Hello was received within 10 s")),
         Ok(Err(status)) => Err(status),
         Ok(Ok(Some(RawSessionRequest { message: Some(ClientMessage::Hello(hello)) }))) => Ok(hello),
         Ok(Ok(_)) => {
@@ -127,34 +127,34 @@ async fn receive_hello(said: &mut Streaming<RawSessionRequest>) -> Result<Hello,
 }
 
 fn check_hello(hello: &Hello) -> Result<BootId, Status> {
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     if hello.protocol_revision != PROTOCOL_REVISION {
-        let given = hello.protocol_revision;
-        wrong.push(violation(
+        let revision = hello.protocol_revision;
+        violations.push(violation(
             "hello.protocol_revision",
-            format!("is {given}; this broker speaks {PROTOCOL_REVISION}"),
+            format!("is {revision}; this broker supports {PROTOCOL_REVISION}"),
         ));
     }
     if hello.capabilities.len() > 32 || hello.capabilities.iter().any(|it| it.len() > 64) {
-        wrong.push(violation("hello.capabilities", "at most 32 words of 64 bytes are allowed"));
+        violations.push(violation("hello.capabilities", "at most 32 of 64 bytes each are allowed"));
     }
     if hello.tool_version.len() > 64 {
-        wrong.push(violation("hello.tool_version", "at most 64 bytes are allowed"));
+        violations.push(violation("hello.tool_version", "at most 64 bytes are allowed"));
     }
     let boot = match decode::boot_id(hello.boot_id.as_bytes(), "hello.boot_id") {
         Ok(Some(boot)) => Some(boot),
         Ok(None) => {
-            wrong.push(violation("hello.boot_id", "is missing; a session belongs to a boot"));
+            violations.push(violation("hello.boot_id", "is missing; a session belongs to a boot"));
             None
         }
         Err(violation) => {
-            wrong.push(violation);
+            violations.push(violation);
             None
         }
     };
     match boot {
-        Some(boot) if wrong.is_empty() => Ok(boot),
-        Some(_) | None => Err(status::invalid(wrong)),
+        Some(boot) if violations.is_empty() => Ok(boot),
+        Some(_) | None => Err(status::invalid(violations)),
     }
 }
 
@@ -181,14 +181,14 @@ fn build_welcome(desk: &Services, welcomed: &SessionAccepted, has_spool: bool) -
 async fn run_open_session(
     desk: &Services,
     key: SessionKey,
-    said: ReadAhead,
+    inbound: ReadAhead,
     answers: &ResponseSender,
 ) -> Result<(), Status> {
     let (unacknowledged, notices) = (Unacknowledged::default(), SuppressionNotice::default());
     let mut open = OpenSession {
         desk,
         key,
-        inbound: said,
+        inbound,
         outbound: answers,
         unacknowledged,
         suppression_notice: notices,
@@ -200,9 +200,9 @@ async fn run_open_session(
     }
 }
 
-/// Why a session does not go on.
+/// Why a session ends.
 enum SessionEnd {
-    /// The client has gone.
+    /// The client disconnected.
     ClientGone,
     /// The broker ends it.
     Failed(Status),
@@ -214,7 +214,7 @@ impl From<Unavailable> for SessionEnd {
     }
 }
 
-/// A session behind its welcome.
+/// A session after its welcome.
 struct OpenSession<'a> {
     desk: &'a Services,
     key: SessionKey,
@@ -222,7 +222,7 @@ struct OpenSession<'a> {
     outbound: &'a ResponseSender,
     unacknowledged: Unacknowledged,
     suppression_notice: SuppressionNotice,
-    /// How many events came.
+    /// How many events were received.
     position: u64,
 }
 
@@ -235,9 +235,9 @@ impl OpenSession<'_> {
                 self.acknowledge(ack).await?;
             }
             let first = tokio::select! {
-                // Whoever never pauses hears that the broker stops, too.
+                // First, so that a client that never pauses learns of a shutdown too.
                 biased;
-                () = listener::stopped(&mut stopping) => {
+                () = listener::shutdown_requested(&mut stopping) => {
                     self.acknowledge_all().await?;
                     return self.send(Message::GoAway(go_away())).await;
                 }
@@ -249,7 +249,7 @@ impl OpenSession<'_> {
             };
             let (chunk, broken) = self.collect_batch(first).await;
             let is_last = chunk.is_last;
-            // What came before a breach is still to be kept and acknowledged.
+            // Events before a violation are still stored and acknowledged.
             self.submit(chunk).await?;
             if is_last || broken.is_some() {
                 self.acknowledge_all().await?;
@@ -258,7 +258,7 @@ impl OpenSession<'_> {
         }
     }
 
-    /// What is there already, from `first` on, and why the stream broke, if it did.
+    /// Collects the messages that have arrived, from `first` on, and why the stream failed, if it did.
     async fn collect_batch(
         &mut self,
         first: Result<Option<RawSessionRequest>, Status>,
@@ -279,11 +279,11 @@ impl OpenSession<'_> {
         (chunk, broken)
     }
 
-    /// Gives the chunk to the broker, and waits for its commit; not for a tally.
+    /// Submits the batch to the broker, and waits for its commit, but not for a tally.
     async fn submit(&mut self, chunk: EventBatch) -> Result<(), SessionEnd> {
         let EventBatch { events, positions, exceptions, bytes, .. } = chunk;
-        for unfit in &exceptions {
-            self.desk.count_invalid(unfit.outcome());
+        for exception in &exceptions {
+            self.desk.count_invalid(exception.outcome());
         }
         if events.is_empty() && exceptions.is_empty() {
             self.inbound.update_backlog();
@@ -291,20 +291,20 @@ impl OpenSession<'_> {
         }
         let mut answers = unacknowledged::BatchReplies::Ready(Vec::new());
         if !events.is_empty() {
-            let bringing = self.desk.broker.submit_batch(self.key, events, bytes);
-            let brought = self.inbound.buffer_until(bringing).await?;
+            let submission = self.desk.broker.submit_batch(self.key, events, bytes);
+            let reply = self.inbound.buffer_until(submission).await?;
             self.inbound.update_backlog();
-            answers = match self.inbound.buffer_until(brought).await {
-                Ok(BatchReply::Complete(there)) => unacknowledged::BatchReplies::Ready(there),
-                Ok(BatchReply::Deferred(to_come)) => unacknowledged::BatchReplies::Pending(to_come),
+            answers = match self.inbound.buffer_until(reply).await {
+                Ok(BatchReply::Complete(ready)) => unacknowledged::BatchReplies::Ready(ready),
+                Ok(BatchReply::Deferred(pending)) => unacknowledged::BatchReplies::Pending(pending),
                 Err(_) => return Err(self.desk.broker.unavailable_reason().into()),
             };
         }
         self.inbound.update_backlog();
-        let is_there = matches!(answers, unacknowledged::BatchReplies::Ready(_));
+        let is_ready = matches!(answers, unacknowledged::BatchReplies::Ready(_));
         let is_first = self.unacknowledged.is_empty();
         self.unacknowledged.push(self.position, positions, exceptions, answers);
-        if is_there && is_first {
+        if is_ready && is_first {
             let ack = self.unacknowledged.next().await;
             self.acknowledge(ack).await?;
         }
@@ -323,28 +323,29 @@ impl OpenSession<'_> {
         let Some(ack) = ack.map_err(|_| self.desk.broker.unavailable_reason())? else {
             return Ok(());
         };
-        let held_back = ack.exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
-        // The row this session speaks for is gone for good; a new Hello may find another one.
+        let suppressed_until =
+            ack.exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
+        // This session's appliance was removed for good; a new Hello registers its name again.
         let is_removed =
             ack.exceptions.iter().any(|it| it.reason == EventRejection::Removed.as_str());
         self.send(Message::Ack(ack)).await?;
         if let Some(until) =
-            held_back.filter(|_| self.suppression_notice.is_due(self.desk.broker.now()))
+            suppressed_until.filter(|_| self.suppression_notice.is_due(self.desk.broker.now()))
         {
             self.send(Message::Notice(suppression_message(until))).await?;
         }
         if is_removed {
-            let text = "the appliance was removed; a new session begins it anew";
+            let text = "the appliance was removed; a new session registers it again";
             return Err(SessionEnd::Failed(status::precondition("REMOVED", text)));
         }
         Ok(())
     }
 
-    /// Tells the client; one that does not read can't hold its deadlines up by what it said.
+    /// Sends a message; a client that does not read cannot delay its deadlines with waiting events.
     async fn send(&mut self, message: Message) -> Result<(), SessionEnd> {
-        let told = match self.outbound.try_reserve() {
-            Ok(place) => {
-                place.send(Ok(SessionResponse { message: Some(message) }));
+        let sent = match self.outbound.try_reserve() {
+            Ok(permit) => {
+                permit.send(Ok(SessionResponse { message: Some(message) }));
                 return Ok(());
             }
             Err(_) => {
@@ -353,7 +354,7 @@ impl OpenSession<'_> {
             }
         };
         self.inbound.update_backlog();
-        told.map_err(|ClientGone| SessionEnd::ClientGone)
+        sent.map_err(|ClientGone| SessionEnd::ClientGone)
     }
 }
 
@@ -365,7 +366,7 @@ fn go_away() -> GoAway {
     }
 }
 
-/// The client has gone.
+/// The client disconnected.
 struct ClientGone;
 
 async fn send_message(answers: &ResponseSender, message: Message) -> Result<(), ClientGone> {

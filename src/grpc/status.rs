@@ -1,7 +1,7 @@
-//! How does one refuse over gRPC? One place makes statuses, with the standard rich details.
+//! Builds all statuses of gRPC errors, with the standard rich details.
 //!
-//! Guarantees that a status names the fields (`BadRequest`), when to come back (`RetryInfo`) or the
-//! reason (`ErrorInfo`), so that programs need not read sentences.
+//! Guarantees that a status has the fields (`BadRequest`), the time to retry (`RetryInfo`) or the
+//! reason (`ErrorInfo`), so that programs need not parse sentences. Does not know the calls.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use crate::grid::decide::CommandRejection;
 use crate::journal::JournalError;
 use crate::metrics::Label;
 
-/// Whose reasons these are, in `ErrorInfo`.
+/// The domain of the reasons in `ErrorInfo`.
 pub(super) const DOMAIN: &str = "grid-broker";
 
 /// Most fields that a status names.
 const VIOLATIONS_MAX: usize = 32;
 
-/// When to come back to a broker that stops.
+/// When to retry with a broker that stops.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// When to come back to a broker whose disk is full: somebody has to make room first.
+/// When to retry with a broker whose disk is full: somebody has to make room first.
 const RETRY_DISK_FULL_AFTER: Duration = Duration::from_secs(30);
 
-/// The words of gRPC's codes, in the order of their numbers.
+/// The labels of gRPC's codes, in the order of their numbers.
 const CODE_LABELS: [&str; 17] = [
     "ok",
     "cancelled",
@@ -58,16 +58,16 @@ pub(super) fn code_label(code: Code) -> Label {
     )
 }
 
-/// Names what is wrong, but not more than fits into a header.
+/// Lists the violations, but not more than fit into a header.
 pub(super) fn invalid(mut violations: Vec<Violation>) -> Status {
     let text = match violations.as_slice() {
         [one] => format!("{}: {}", one.field, one.description),
-        several => format!("{} fields are wrong", several.len()),
+        several => format!("{} fields are invalid", several.len()),
     };
     if violations.len() > VIOLATIONS_MAX {
         let more = violations.len() - VIOLATIONS_MAX;
         violations.truncate(VIOLATIONS_MAX);
-        violations.push(violation("...", format!("{more} more fields are wrong")));
+        violations.push(violation("...", format!("{more} more fields are invalid")));
     }
     let fields = violations.into_iter().map(|it| FieldViolation::new(it.field, it.description));
     let details = ErrorDetails::with_bad_request(fields.collect::<Vec<_>>());
@@ -79,12 +79,12 @@ pub(super) fn invalid_field(field: &str, description: impl Into<String>) -> Stat
 }
 
 pub(super) fn unavailable(reason: Unavailable) -> Status {
-    let (retry_after, word) = match reason {
+    let (retry_after, label) = match reason {
         Unavailable::Stopping => (RETRY_AFTER, "STOPPING"),
         Unavailable::DiskLow => (RETRY_DISK_FULL_AFTER, "DISK_LOW"),
     };
     let mut details = ErrorDetails::with_retry_info(Some(retry_after));
-    details.set_error_info(word, DOMAIN, []);
+    details.set_error_info(label, DOMAIN, []);
     Status::with_error_details(Code::Unavailable, reason.to_string(), details)
 }
 
@@ -117,7 +117,7 @@ pub(super) fn exhausted(reason: &str, text: impl Into<String>) -> Status {
     Status::with_error_details(Code::ResourceExhausted, text, details)
 }
 
-/// The journal could not be read: told to the administrator and to our own diagnostics.
+/// The journal could not be read: reported to the administrator and to the log.
 pub(super) fn journal_unreadable(error: &JournalError) -> Status {
     tracing::error!(%error, "the journal could not be read");
     let details = ErrorDetails::with_error_info("JOURNAL", DOMAIN, []);
@@ -130,16 +130,17 @@ mod tests {
 
     #[test]
     fn a_status_names_32_fields_and_counts_the_rest() {
-        let wrong = |count| (0..count).map(|at| violation(&format!("f[{at}]"), "is odd")).collect();
+        let violations =
+            |count| (0..count).map(|at| violation(&format!("f[{at}]"), "is invalid")).collect();
         let named = |status: Status| {
             let details = status.get_error_details();
             details.bad_request().expect("fields").field_violations.clone()
         };
-        assert_eq!(named(invalid(wrong(32))).len(), 32);
-        let status = invalid(wrong(1_000));
-        assert_eq!(status.message(), "1000 fields are wrong");
+        assert_eq!(named(invalid(violations(32))).len(), 32);
+        let status = invalid(violations(1_000));
+        assert_eq!(status.message(), "1000 fields are invalid");
         let fields = named(status);
         assert_eq!((fields.len(), fields[31].field.as_str()), (33, "f[31]"));
-        assert_eq!(fields[32].description, "968 more fields are wrong");
+        assert_eq!(fields[32].description, "968 more fields are invalid");
     }
 }

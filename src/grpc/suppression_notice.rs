@@ -1,4 +1,4 @@
-//! Tells a session that its appliance is suppressed, not too often.
+//! Notifies a session that its appliance is suppressed, at a limited rate.
 //!
 //! Guarantees at most one notice in an interval. Does not know the rate limits.
 
@@ -7,20 +7,20 @@ use std::time::Duration;
 use crate::contract::proto::Notice;
 use crate::grid::values::time::Timestamp;
 
-/// How often an appliance is told that it is held back.
+/// How often an appliance is notified that it is suppressed.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// When the appliance was last told that it is held back.
+/// When the appliance was last notified that it is suppressed.
 #[derive(Default)]
 pub(super) struct SuppressionNotice {
     sent_at: Option<Timestamp>,
 }
 
 impl SuppressionNotice {
-    /// Whether it is time to say so, again.
+    /// Whether the next notice is due.
     pub(super) fn is_due(&mut self, now: Timestamp) -> bool {
         let is_news = self.sent_at.is_none_or(|told| {
-            // Told time may have been moved back.
+            // Broker time may have been moved back.
             now >= told.after(NOTICE_INTERVAL) || now < told
         });
         if is_news {

@@ -1,8 +1,8 @@
-//! A tail: the newest records and those to come, each once and without gap.
+//! Streams the newest records and all new ones, each once and without gaps.
 //!
-//! Guarantees that by reading from the journal by number, woken by each commit: what a client has
-//! not read yet waits on the disk, not in memory. Each message's cursor lies behind everything told
-//! so far and before everything else.
+//! Guarantees that by reading the journal by number, woken by each commit: what a client has not read
+//! yet waits on disk, not in memory. Each message's cursor is after everything sent so far and before
+//! everything else. Does not wait for slow clients in the loop.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::journal::HeaderFilter;
 /// Records read at once.
 const BATCH: usize = 256;
 
-/// Opens a tail behind the record `behind`, or with `history` records.
+/// Opens a tail after the record `behind`, or with `history` records.
 pub(super) fn open(
     desk: Services,
     filter: RecordMatcher,
@@ -32,8 +32,8 @@ pub(super) fn open(
     let (teller, stream) = StreamSender::new(desk.stopping.clone());
     panic_guard::spawn_stream("tail", teller.error_sender(), async move {
         let mut tail = RecordTail { desk, filter, sender: teller };
-        let ended = tail.run(history, behind).await;
-        tail.sender.finish(ended).await;
+        let result = tail.run(history, behind).await;
+        tail.sender.finish(result).await;
     });
     stream
 }
@@ -53,13 +53,13 @@ impl RecordTail {
             Some(number) => number,
             None => {
                 let end = *durable.borrow_and_update();
-                for entry in self.newest(&wanted, history, end).await? {
-                    self.send_item(entry).await?;
+                for item in self.newest(&wanted, history, end).await? {
+                    self.send_item(item).await?;
                 }
                 end
             }
         };
-        // A cursor from the start on, so that a client can come back even to a quiet tail.
+        // A cursor from the start on, so that a client can resume even a quiet tail.
         self.send(None, reached).await?;
         loop {
             let end = *durable.borrow_and_update();
@@ -74,25 +74,25 @@ impl RecordTail {
             }
             tokio::select! {
                 changed = durable.changed() => if changed.is_err() { return Ok(()) },
-                ended = self.sender.closed() => return Err(ended),
+                end = self.sender.closed() => return Err(end),
             }
         }
     }
 
-    /// Tells what there is from `from` on; gives how far that goes.
+    /// Sends the records and gaps of one page from `from` on; returns the last number read.
     async fn send_page(&mut self, wanted: &Arc<HeaderFilter>, from: u64) -> Result<u64, StreamEnd> {
         self.sender.ensure_open()?;
         let page = self.desk.read_page(wanted.clone(), from, BATCH, false).await?;
         let mut missing = page::skipped_gaps(&page);
         missing.extend(page::trimmed_before_ascending(&page, from, self.desk.reader.first()));
         let records = self.desk.encode_records(&self.filter, &page.records)?;
-        for entry in page::merge(records, missing, false) {
-            self.send_item(entry).await?;
+        for item in page::merge(records, missing, false) {
+            self.send_item(item).await?;
         }
         Ok(page.reached)
     }
 
-    /// The newest wanted records up to `end` and what is missing between them, oldest first.
+    /// The newest matching records up to `end` and the gaps between them, oldest first.
     async fn newest(
         &self,
         wanted: &Arc<HeaderFilter>,
@@ -112,9 +112,9 @@ impl RecordTail {
         Ok(page::merge(found, missing, false))
     }
 
-    async fn send_item(&mut self, entry: PageItem) -> Result<(), StreamEnd> {
-        let through = entry.last();
-        let message = match entry {
+    async fn send_item(&mut self, item: PageItem) -> Result<(), StreamEnd> {
+        let through = item.last();
+        let message = match item {
             PageItem::Record(record) => Message::Record(*record),
             PageItem::Missing(missing) => Message::Missing(missing),
         };

@@ -1,8 +1,8 @@
-//! What a session has brought and not acknowledged yet, in order.
+//! Keeps the batches that a session submitted and not acknowledged yet, in order.
 //!
-//! A chunk in which something was suppressed is answered with its tally, up to a second later; what the
-//! client said behind it is brought meanwhile. Guarantees that acks leave in the order of the stream, and
-//! that no more waits than the window goes. Decides nothing.
+//! A batch with suppressed events is acknowledged with its tally, up to a second later; later events are
+//! submitted meanwhile. Guarantees that acks are sent in the order of the stream, and that no more than
+//! the window waits. Decides nothing.
 
 use std::collections::VecDeque;
 
@@ -16,29 +16,29 @@ use crate::grid::explain;
 use crate::grid::log::record::Outcome;
 use crate::grpc::read_ahead::WINDOW_EVENTS;
 
-/// Chunks of one session that wait for their answers.
+/// Batches of one session that wait for their results.
 #[derive(Default)]
 pub(super) struct Unacknowledged {
     batches: VecDeque<UnacknowledgedBatch>,
     event_count: usize,
 }
 
-/// A chunk that was brought.
+/// A submitted batch.
 struct UnacknowledgedBatch {
     /// The position of its last event.
     through: u64,
     /// The positions of its events, in order.
     positions: Vec<u64>,
-    /// What was no event.
+    /// The exceptions of undecodable events.
     exceptions: Vec<AckException>,
     replies: BatchReplies,
 }
 
-/// What became of a chunk's events.
+/// The results of a batch's events.
 pub(super) enum BatchReplies {
-    /// This.
+    /// They have arrived.
     Ready(Vec<EventReply>),
-    /// It will be said.
+    /// They follow with a tally.
     Pending(oneshot::Receiver<Vec<EventReply>>),
 }
 
@@ -47,12 +47,12 @@ impl Unacknowledged {
         self.batches.is_empty()
     }
 
-    /// Whether another chunk may be brought.
+    /// Whether another batch may be submitted.
     pub(super) fn has_room(&self) -> bool {
         self.event_count < WINDOW_EVENTS as usize
     }
 
-    /// Takes in a chunk, behind those before it.
+    /// Adds a submitted batch.
     pub(super) fn push(
         &mut self,
         through: u64,
@@ -69,7 +69,7 @@ impl Unacknowledged {
         });
     }
 
-    /// The ack of the first chunk, once its answers are there. May be dropped and asked again.
+    /// The ack of the first batch, once its results have arrived. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Option<Ack>, RecvError> {
         let Some(chunk) = self.batches.front_mut() else { return Ok(None) };
         if let BatchReplies::Pending(answers) = &mut chunk.replies {
@@ -79,26 +79,26 @@ impl Unacknowledged {
         self.event_count -= chunk.positions.len();
         let UnacknowledgedBatch { through, positions, mut exceptions, replies: answers } = chunk;
         if let BatchReplies::Ready(answers) = answers {
-            let answered = positions.into_iter().zip(answers);
-            exceptions.extend(answered.filter_map(|(at, answer)| ack_exception(at, answer)));
+            let results = positions.into_iter().zip(answers);
+            exceptions.extend(results.filter_map(|(at, reply)| ack_exception(at, reply)));
         }
         exceptions.sort_by_key(|exception| exception.position);
         Ok(Some(Ack { through, exceptions }))
     }
 }
 
-/// What an ack says of an event that was not simply kept.
-fn ack_exception(position: u64, answer: EventReply) -> Option<AckException> {
-    if answer.outcome == Outcome::Stored {
+/// The exception of an event that was not simply stored.
+fn ack_exception(position: u64, reply: EventReply) -> Option<AckException> {
+    if reply.outcome == Outcome::Stored {
         return None;
     }
-    let (reason, explanation) = explain::describe_outcome(answer.outcome);
+    let (reason, explanation) = explain::describe_outcome(reply.outcome);
     Some(AckException {
         position,
-        outcome: encode::outcome(answer.outcome).into(),
+        outcome: encode::outcome(reply.outcome).into(),
         reason: reason.to_owned(),
         explanation: explanation.to_owned(),
-        suppressed_until: answer.suppressed_until.map(encode_timestamp),
+        suppressed_until: reply.suppressed_until.map(encode_timestamp),
         violations: Vec::new(),
     })
 }

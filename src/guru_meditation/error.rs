@@ -4,27 +4,27 @@ use std::io;
 
 use super::reporter::CALLS_MAX;
 
-/// Why there are to be no reports.
+/// Why reports could not be installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// The signal can't be heard.
-    #[error("SIGUSR2 can't be heard: {0}")]
+    /// The signal handler cannot be installed.
+    #[error("cannot install the handler of SIGUSR2: {0}")]
     Signal(#[source] io::Error),
-    /// There is no thread to be had.
-    #[error("there is no thread for reports: {0}")]
+    /// The thread cannot be started.
+    #[error("cannot start the thread for reports: {0}")]
     Thread(#[source] io::Error),
 }
 
 /// Why a call got no report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoReport {
-    /// Too many wait for one.
-    #[error("{CALLS_MAX} others wait for a report already; try again")]
+pub enum ReportError {
+    /// Too many calls wait for one.
+    #[error("{CALLS_MAX} calls already wait for a report; try again")]
     TooMany,
-    /// It took too long.
-    #[error("no report within 15 s; SIGUSR2 may do better")]
-    TookTooLong,
-    /// The report's own code failed.
-    #[error("the report itself failed; standard error says why")]
+    /// The report took too long.
+    #[error("no report within 15 s; try SIGUSR2")]
+    TimedOut,
+    /// The report itself failed.
+    #[error("the report failed; standard error has the reason")]
     Failed,
 }

@@ -1,8 +1,8 @@
-//! Where does a report go? To standard error, or into a folder of reports.
+//! Writes reports to standard error or into a folder.
 //!
-//! Guarantees that a reader who does not read, a full disk or a thread that holds the lock of
-//! standard error stop nobody for longer than a few seconds, and that a file is there whole or not at
-//! all, readable by its owner only, and never in another's place. Knows nothing of what is written.
+//! Guarantees that a reader that does not read, a full disk or a thread that holds the lock of
+//! standard error delays a report by a few seconds at most, and that a file appears complete or not
+//! at all, is readable by its owner only, and never replaces another. Does not know the content.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,36 +18,37 @@ use rustix::io::Errno;
 
 use super::time;
 
-/// Written at once, in bytes: a pipe that says it has room has so much.
-const PIECE: usize = 4_096;
+/// Bytes per write: a pipe that polls as writable has room for this much.
+const CHUNK_BYTES: usize = 4_096;
 
-/// All of a report gets so long.
-pub(super) const WRITE_WITHIN: Duration = Duration::from_secs(5);
+/// Timeout for writing a report.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reports of one second, at most.
+/// Maximum number of reports in one second.
 const SAME_SECOND_MAX: u32 = 1_000;
 
 /// The folder of reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogDir {
-    /// Where.
+    /// Its path.
     pub folder: PathBuf,
-    /// Whose: the first part of the names.
+    /// The name of the service, which begins the names of files.
     pub service: String,
-    /// How many are kept; older ones are deleted.
+    /// How many reports are retained; older ones are deleted.
     pub keep: usize,
 }
 
 impl LogDir {
-    /// Writes a report into a file of its own; gives its path.
+    /// Writes a report to a new file and returns its path.
     ///
     /// # Errors
     ///
-    /// When the folder is not there, or takes nothing.
+    /// If the folder does not exist or cannot be written.
     pub(super) fn write(&self, report: &str, at: Timestamp) -> io::Result<PathBuf> {
-        let name = format!("{}{}", self.prefix(), time::stamp(at));
+        let name = format!("{}{}", self.prefix(), time::file_stamp(at));
         let beside = self.folder.join(format!(".{name}.{}", std::process::id()));
-        let written = write_new(&beside, report).and_then(|()| self.put_in_place(&beside, &name));
+        let written =
+            write_new(&beside, report).and_then(|()| self.rename_into_place(&beside, &name));
         if written.is_err() {
             let _ = fs::remove_file(&beside);
         }
@@ -60,7 +61,7 @@ impl LogDir {
         format!("{}_gurumeditation_", self.service)
     }
 
-    fn put_in_place(&self, beside: &Path, name: &str) -> io::Result<PathBuf> {
+    fn rename_into_place(&self, beside: &Path, name: &str) -> io::Result<PathBuf> {
         for number in 1..=SAME_SECOND_MAX {
             let path = match number {
                 1 => self.folder.join(name),
@@ -69,7 +70,7 @@ impl LogDir {
             match renameat_with(CWD, beside, CWD, &path, RenameFlags::NOREPLACE) {
                 Ok(()) => return Ok(path),
                 Err(Errno::EXIST) => {}
-                // Some file systems can't promise it; nobody else writes these names.
+                // Some file systems do not support NOREPLACE; nobody else writes these names.
                 Err(Errno::INVAL | Errno::NOSYS) if !path.exists() => {
                     fs::rename(beside, &path)?;
                     return Ok(path);
@@ -78,10 +79,10 @@ impl LogDir {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(io::Error::other("there are too many reports of this second"))
+        Err(io::Error::other("too many reports within this second"))
     }
 
-    /// Deletes the oldest beyond the number kept. The names sort by time.
+    /// Deletes the oldest reports beyond the number to retain. The names sort by time.
     fn delete_old(&self) {
         let prefix = self.prefix();
         let entries = fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
@@ -101,25 +102,25 @@ impl LogDir {
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    // What a killed process of the same number left is in the way.
+    // A killed process with the same pid may have left this file.
     let _ = fs::remove_file(path);
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-/// Writes to standard error without its lock, which a thread that is stuck may hold.
+/// Writes to standard error without its lock, which a stuck thread may hold.
 ///
 /// # Errors
 ///
-/// When it takes nothing, or not all in time.
-pub(super) fn to_stderr(text: &str) -> io::Result<()> {
-    // The lock is not taken: this is the descriptor, whoever else writes to it.
-    to(rustix::stdio::stderr(), text, WRITE_WITHIN)
+/// If it cannot be written, or not completely in time.
+pub(super) fn write_stderr(text: &str) -> io::Result<()> {
+    // Uses the descriptor without the lock; others may write at the same time.
+    write_within(rustix::stdio::stderr(), text, WRITE_TIMEOUT)
 }
 
-fn to(out: impl AsFd, text: &str, within: Duration) -> io::Result<()> {
-    let begun = time::monotonic();
+fn write_within(out: impl AsFd, text: &str, within: Duration) -> io::Result<()> {
+    let begun = time::monotonic_now();
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         let left = within.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
@@ -132,7 +133,7 @@ fn to(out: impl AsFd, text: &str, within: Duration) -> io::Result<()> {
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
-        match rustix::io::write(&out, &rest[..rest.len().min(PIECE)]) {
+        match rustix::io::write(&out, &rest[..rest.len().min(CHUNK_BYTES)]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => rest = &rest[written..],
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -197,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_is_given_up_in_time() {
+    fn writing_to_an_unread_pipe_times_out() {
         let (mut reader, writer) = io::pipe().unwrap();
         let long = "x".repeat(1 << 20);
-        let error = to(&writer, &long, Duration::from_millis(100)).unwrap_err();
+        let error = write_within(&writer, &long, Duration::from_millis(100)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(writer);
-        let mut taken = String::new();
-        reader.read_to_string(&mut taken).unwrap();
-        assert!(taken.len() >= PIECE && taken.len() < long.len());
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert!(read.len() >= CHUNK_BYTES && read.len() < long.len());
     }
 }

@@ -1,33 +1,35 @@
-//! The section Package: which program this is, and how it was built.
+//! Writes the section Package: the program and how it was built.
+//!
+//! Guarantees that unknown values appear as `None`. Does not know who asked for the report.
 
 use serde_json::Value;
 
-use super::threads::Tables;
+use super::threads::UnwindTables;
 use crate::guru_meditation::section_builder::SectionBuilder;
 
-/// What a program says of itself. What is empty is told as `None`.
+/// Description of a program. Empty values appear as `None`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Package {
-    /// Who makes it.
+    /// Its vendor.
     pub vendor: &'static str,
-    /// What it is called.
+    /// Its name.
     pub product: &'static str,
     /// Its version.
     pub version: &'static str,
     /// The commit it was built from.
     pub commit: &'static str,
-    /// The compiler.
+    /// The version of the compiler.
     pub rustc: &'static str,
-    /// For which machine.
+    /// The target triple.
     pub target: &'static str,
-    /// How: `release` or `debug`.
+    /// The build profile: `release` or `debug`.
     pub profile: &'static str,
-    /// The features that are built in, parted by commas.
+    /// The enabled features, separated by commas.
     pub features: &'static str,
 }
 
 /// Writes the section.
-pub(super) fn add_section(page: &SectionBuilder, package: &Package) {
+pub(super) fn write(page: &SectionBuilder, package: &Package) {
     let value = |value: &str| if value.is_empty() { Value::Null } else { value.into() };
     let Package { vendor, product, version, commit, rustc, target, profile, features } = package;
     for (key, text) in [("vendor", vendor), ("product", product), ("version", version)] {
@@ -41,9 +43,9 @@ pub(super) fn add_section(page: &SectionBuilder, package: &Package) {
         ("features", features),
     ];
     for (key, text) in build {
-        page.add_more(key, value(text));
+        page.add_detail(key, value(text));
     }
-    page.add_more("build_id", value(Tables::load().own_build_id().unwrap_or_default()));
+    page.add_detail("build_id", value(UnwindTables::load().own_build_id().unwrap_or_default()));
 }
 
 #[cfg(test)]
@@ -51,11 +53,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_program_does_not_say_is_none() {
+    fn values_that_a_program_leaves_empty_are_none() {
         let page = SectionBuilder::default();
-        add_section(&page, &Package { vendor: "Grid", product: "Broker", ..Package::default() });
-        let text = page.read().to_text();
+        write(&page, &Package { vendor: "Grid", product: "Broker", ..Package::default() });
+        let text = page.snapshot().to_text();
         assert_eq!(text, "product = Broker\nvendor = Grid\nversion = None\n");
-        assert_eq!(page.read().more()["commit"], Value::Null);
+        assert_eq!(page.snapshot().more()["commit"], Value::Null);
     }
 }

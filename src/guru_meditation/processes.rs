@@ -1,7 +1,7 @@
-//! The section Processes: this process, its children, and what the system grants them.
+//! Writes the section Processes: this process, its children and their limits.
 //!
-//! Guarantees that whatever can't be read is left out and the rest is there. Command lines are told
-//! without their secrets.
+//! Guarantees that unreadable values are left out and the rest is present, and that secrets in
+//! command lines are masked. Does not know which programs the processes run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,48 +12,48 @@ use serde_json::{Map, Value, json};
 use super::secret;
 use crate::guru_meditation::section_builder::{ProcessLine, SectionBuilder};
 
-/// Most processes told, this one included.
+/// Maximum number of processes listed, including this one.
 const PROCESSES_MAX: usize = 100;
 
-/// How far down children are followed.
+/// Maximum depth of children.
 const DEPTH_MAX: usize = 8;
 
 /// Writes the section.
-pub(super) fn add_section(page: &SectionBuilder) {
+pub(super) fn write(page: &SectionBuilder) {
     let Ok(own) = Process::myself() else {
-        page.mark_missing("/proc/self can't be read: is /proc mounted here?");
+        page.mark_incomplete("cannot read /proc/self: is /proc mounted?");
         return;
     };
-    let users = users();
+    let users = user_names();
     let mut left = PROCESSES_MAX;
-    put_tree(page, &own, 0, &users, &mut left);
+    add_tree(page, &own, 0, &users, &mut left);
     if let Ok(command) = own.cmdline() {
-        page.add_more("command", secret::mask_arguments(&command).join(" "));
+        page.add_detail("command", secret::mask_arguments(&command).join(" "));
     }
     if let Ok(open) = own.fd_count() {
-        page.add_more("descriptors", open);
+        page.add_detail("descriptors", open);
     }
     if let Some(limits) = limits(&own) {
-        page.add_more("limits", limits);
+        page.add_detail("limits", limits);
     }
     if let Ok(status) = own.status() {
-        page.add_more("threads", status.threads);
-        page.add_more("memory", memory(&status));
+        page.add_detail("threads", status.threads);
+        page.add_detail("memory", memory(&status));
     }
     if let Ok(groups) = own.cgroups() {
         let paths: BTreeSet<_> = groups.0.into_iter().map(|group| group.pathname).collect();
         let paths: Vec<_> = paths.into_iter().collect();
-        page.add_more("cgroup", paths);
+        page.add_detail("cgroup", paths);
     }
     for (key, value) in cgroup_limits(&own) {
-        page.add_more(key, value);
+        page.add_detail(key, value);
     }
     if let Ok(score) = own.oom_score() {
-        page.add_more("oom_score", score);
+        page.add_detail("oom_score", score);
     }
 }
 
-fn put_tree(
+fn add_tree(
     page: &SectionBuilder,
     process: &Process,
     depth: usize,
@@ -63,7 +63,7 @@ fn put_tree(
     let Some(rest) = left.checked_sub(1) else { return };
     *left = rest;
     let Ok(status) = process.status() else { return };
-    // `S (sleeping)` is told as `sleeping`.
+    // `S (sleeping)` becomes `sleeping`.
     let state = status.state.split_once('(').map_or(&*status.state, |(_, state)| state);
     page.add_process(ProcessLine {
         pid: status.pid,
@@ -76,7 +76,7 @@ fn put_tree(
     });
     if depth < DEPTH_MAX {
         for child in children(process) {
-            put_tree(page, &child, depth + 1, users, left);
+            add_tree(page, &child, depth + 1, users, left);
         }
     }
 }
@@ -92,10 +92,14 @@ fn children(process: &Process) -> Vec<Process> {
 
 fn limits(process: &Process) -> Option<Value> {
     let limits = process.limits().ok()?;
-    let mut told = Map::new();
+    let mut values = Map::new();
     let mut put = |key: &str, limit: Limit| {
-        let both = format!("{} (at most {})", value(limit.soft_limit), value(limit.hard_limit));
-        told.insert(key.to_owned(), json!(both));
+        let both = format!(
+            "{} (at most {})",
+            format_limit(limit.soft_limit),
+            format_limit(limit.hard_limit)
+        );
+        values.insert(key.to_owned(), json!(both));
     };
     put("address_space", limits.max_address_space);
     put("core_file", limits.max_core_file_size);
@@ -103,10 +107,10 @@ fn limits(process: &Process) -> Option<Value> {
     put("open_files", limits.max_open_files);
     put("processes", limits.max_processes);
     put("stack", limits.max_stack_size);
-    Some(Value::Object(told))
+    Some(Value::Object(values))
 }
 
-fn value(limit: LimitValue) -> String {
+fn format_limit(limit: LimitValue) -> String {
     match limit {
         LimitValue::Unlimited => "unlimited".to_owned(),
         LimitValue::Value(value) => value.to_string(),
@@ -114,7 +118,7 @@ fn value(limit: LimitValue) -> String {
 }
 
 fn memory(status: &procfs::process::Status) -> Value {
-    let mut told = Map::new();
+    let mut values = Map::new();
     let kinds = [
         ("resident_kib", status.vmrss),
         ("resident_anonymous_kib", status.rssanon),
@@ -124,13 +128,13 @@ fn memory(status: &procfs::process::Status) -> Value {
     ];
     for (key, kib) in kinds {
         if let Some(kib) = kib {
-            told.insert(key.to_owned(), json!(kib));
+            values.insert(key.to_owned(), json!(kib));
         }
     }
-    Value::Object(told)
+    Value::Object(values)
 }
 
-/// Of the control group's own limits those that end a process or slow it down (version 2).
+/// The limits of the control group (version 2) that end or slow down a process.
 fn cgroup_limits(process: &Process) -> Vec<(String, String)> {
     let groups = process.cgroups().map(|groups| groups.0).unwrap_or_default();
     let Some(group) = groups.into_iter().find(|group| group.hierarchy == 0) else {
@@ -147,8 +151,8 @@ fn cgroup_limits(process: &Process) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Names of users by their number.
-fn users() -> BTreeMap<u32, String> {
+/// Names of users by uid.
+fn user_names() -> BTreeMap<u32, String> {
     let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let user = |line: &str| {
         let mut fields = line.split(':');
@@ -163,20 +167,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_and_its_child_are_told() {
+    fn this_process_and_its_child_are_listed() {
         let mut child =
             std::process::Command::new("sleep").arg("60").spawn().expect("sleep is there");
         let page = SectionBuilder::default();
-        add_section(&page);
+        write(&page);
         let _ = child.kill();
         let _ = child.wait();
-        let text = page.read().to_text();
+        let text = page.snapshot().to_text();
         let own = format!("Process {} (under ", std::process::id());
         assert!(text.starts_with(&own), "{text}");
         let below =
             format!("\n    Process {} (under {}) [ run by: ", child.id(), std::process::id());
         assert!(text.contains(&below), "{text}");
-        let more = Value::Object(page.read().more());
+        let more = Value::Object(page.snapshot().more());
         assert!(more["descriptors"].is_number() && more["memory"]["resident_kib"].is_number());
         assert!(more["limits"]["open_files"].is_string(), "{more}");
     }

@@ -1,9 +1,10 @@
-//! A report: its sections in order, each what it said or why it did not.
+//! Assembles a report from its sections, in order.
 //!
-//! Guarantees that text and JSON are made of the same values, that JSON is one document, that the text
-//! has in oslo.reports' own sections what those have and all else at its end, and that all sections
-//! together get a limited time and no memory that is not there: what fails, hangs or finds no room is
-//! named and the rest is there.
+//! Guarantees that text and JSON have the same values, that JSON is one document, that sections
+//! known to oslo.reports contain in the text only what it has and everything else comes at the end,
+//! and that all sections together have a time limit and use only available memory: a section that
+//! fails, hangs or lacks memory is marked, and the others are complete. Does not know what sections
+//! contain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,49 +12,51 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::runner::{Ended, Runner, Work};
-use super::text::PLAIN;
-use super::{room, text, time};
+use super::text::PLAIN_STYLE;
+use super::{text, time};
+use crate::guru_meditation::job_runner::{Job, JobResult, JobRunner};
+use crate::guru_meditation::memory_check;
 use crate::guru_meditation::section_builder::{SectionBuilder, SectionContent};
 
-/// All sections together get so long: the report is to come within 2 s.
-const WITHIN: Duration = Duration::from_millis(1_700);
+/// Time limit of all sections together, so that the report is written within 2 s.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(1_700);
 
-/// What sections that may take longer leave to those behind them.
-const RESERVE: Duration = Duration::from_millis(250);
+/// The time that long sections leave to those after them.
+const TIME_RESERVE: Duration = Duration::from_millis(250);
 
-/// One section gets so long, unless it says otherwise.
-pub(super) const SECTION_WITHIN: Duration = Duration::from_millis(300);
+/// Default time limit of a section.
+pub(super) const SECTION_TIMEOUT: Duration = Duration::from_millis(300);
 
 const TITLE: &str = "Guru Meditation";
 
-/// The sections that oslo.reports has: in them the text says nothing else.
-const OF_OSLO: [&str; 5] = ["Package", "Threads", "Green Threads", "Processes", "Configuration"];
+/// The sections of oslo.reports: in these the text contains nothing else.
+const OSLO_SECTIONS: [&str; 5] =
+    ["Package", "Threads", "Green Threads", "Processes", "Configuration"];
 
 /// The last section of the text.
 const DETAILS: &str = "Details";
 
-/// What writes a section.
-pub(super) type Writer = Arc<dyn Fn(&SectionBuilder) + Send + Sync>;
+/// The function that writes a section.
+pub(super) type SectionWriter = Arc<dyn Fn(&SectionBuilder) + Send + Sync>;
 
 /// A section before it is written.
 #[derive(Clone)]
-pub(super) struct Section {
+pub(super) struct ReportSection {
     pub(super) title: String,
-    pub(super) within: Duration,
-    pub(super) writer: Writer,
-    /// Guards against a second run while the first hangs.
-    pub(super) guard: Work,
+    pub(super) timeout: Duration,
+    pub(super) writer: SectionWriter,
+    /// Prevents a second run while the first hangs.
+    pub(super) guard: Job,
 }
 
-impl Section {
+impl ReportSection {
     pub(super) fn new(
         title: &str,
         within: Duration,
         writer: impl Fn(&SectionBuilder) + Send + Sync + 'static,
     ) -> Self {
-        let guard = Work::new(|| {});
-        Self { title: title.to_owned(), within, writer: Arc::new(writer), guard }
+        let guard = Job::new(|| {});
+        Self { title: title.to_owned(), timeout: within, writer: Arc::new(writer), guard }
     }
 }
 
@@ -66,14 +69,14 @@ struct WrittenSection {
 }
 
 impl WrittenSection {
-    fn is_of_oslo(&self) -> bool {
-        OF_OSLO.contains(&&*self.title)
+    fn is_oslo_section(&self) -> bool {
+        OSLO_SECTIONS.contains(&&*self.title)
     }
 
-    /// What is told of it at the end.
-    fn more(&self) -> Map<String, Value> {
+    /// Its details at the end of the text.
+    fn details(&self) -> Map<String, Value> {
         let mut more = self.content.more();
-        if let Some(remark) = self.remark.as_ref().filter(|_| self.is_of_oslo()) {
+        if let Some(remark) = self.remark.as_ref().filter(|_| self.is_oslo_section()) {
             more.insert("remark".to_owned(), json!(remark));
         }
         more
@@ -82,52 +85,52 @@ impl WrittenSection {
 
 /// A report.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct GuruReport {
     pub(super) at: Timestamp,
     written: Vec<WrittenSection>,
 }
 
-impl Report {
+impl GuruReport {
     /// Runs all sections.
-    pub(super) fn write(sections: &[Section], runner: &mut Runner) -> Self {
-        let begun = time::monotonic();
-        let at = time::wall();
+    pub(super) fn write(sections: &[ReportSection], runner: &mut JobRunner) -> Self {
+        let begun = time::monotonic_now();
+        let at = time::wall_now();
         let mut written = Vec::with_capacity(sections.len());
         for section in sections {
-            let left = WITHIN.saturating_sub(begun.elapsed());
-            // Those that may take long leave something to the others.
-            let is_long = section.within > SECTION_WITHIN;
-            let left = if is_long { left.saturating_sub(RESERVE) } else { left };
-            written.push(section.write(left.min(section.within), runner));
+            let left = REPORT_TIMEOUT.saturating_sub(begun.elapsed());
+            // Long sections leave time to the others.
+            let is_long = section.timeout > SECTION_TIMEOUT;
+            let left = if is_long { left.saturating_sub(TIME_RESERVE) } else { left };
+            written.push(section.write(left.min(section.timeout), runner));
         }
         Self { at, written }
     }
 
     /// As oslo.reports prints it, with an empty line at the end.
     pub(super) fn to_text(&self) -> String {
-        let mut out = text::title(TITLE);
+        let mut out = text::report_title(TITLE);
         let mut details = Map::new();
         for written in &self.written {
             let WrittenSection { title, content, remark } = written;
-            out.push_str(&text::heading(title));
+            out.push_str(&text::section_heading(title));
             out.push_str(&content.to_text());
-            if let Some(remark) = remark.as_ref().filter(|_| !written.is_of_oslo()) {
-                out.push_str(&format!("({})\n", text::shown(remark)));
+            if let Some(remark) = remark.as_ref().filter(|_| !written.is_oslo_section()) {
+                out.push_str(&format!("({})\n", text::escape(remark)));
             }
-            let more = written.more();
+            let more = written.details();
             if !more.is_empty() {
                 details.insert(title.clone(), Value::Object(more));
             }
         }
         if !details.is_empty() {
-            out.push_str(&text::heading(DETAILS));
-            out.push_str(&text::pairs(&details, PLAIN));
+            out.push_str(&text::section_heading(DETAILS));
+            out.push_str(&text::format_pairs(&details, PLAIN_STYLE));
         }
         out.push('\n');
         out
     }
 
-    /// One object.
+    /// As one JSON object.
     pub(super) fn to_json(&self) -> String {
         let section = |written: &WrittenSection| {
             let mut object = written.content.to_json();
@@ -139,35 +142,38 @@ impl Report {
             Value::Object(object)
         };
         let sections: Vec<_> = self.written.iter().map(section).collect();
-        json!({ "title": TITLE, "written": time::told(self.at), "sections": sections }).to_string()
+        json!({ "title": TITLE, "written": time::format_time(self.at), "sections": sections })
+            .to_string()
     }
 }
 
-impl Section {
-    fn write(&self, within: Duration, runner: &mut Runner) -> WrittenSection {
+impl ReportSection {
+    fn write(&self, within: Duration, runner: &mut JobRunner) -> WrittenSection {
         let page = SectionBuilder::default();
         let remark = if within.is_zero() {
-            Some("not begun: the sections above used up the report's time".to_owned())
-        } else if let Err(why) = room::for_section() {
-            Some(format!("not begun, for want of memory: {why}"))
+            Some("skipped: the sections above used up the time of the report".to_owned())
+        } else if let Err(why) = memory_check::for_section() {
+            Some(format!("skipped, not enough memory: {why}"))
         } else {
-            let (writer, sheet) = (Arc::clone(&self.writer), page.clone());
-            let work = self.guard.with(move || writer(&sheet));
+            let (writer, shared) = (Arc::clone(&self.writer), page.clone());
+            let work = self.guard.with_body(move || writer(&shared));
             match runner.run(&work, within) {
-                Ended::Well => None,
-                Ended::Panicked(words) => Some(format!("this section {words}")),
-                Ended::TookTooLong(limit) => Some(format!(
-                    "this section did not end within {}; above is what it had said",
-                    time::lasting(limit)
+                JobResult::Completed => None,
+                JobResult::Panicked(message) => Some(format!("this section {message}")),
+                JobResult::TimedOut(limit) => Some(format!(
+                    "this section did not end within {}; its content up to then is above",
+                    time::format_duration(limit)
                 )),
-                Ended::StillHangs => {
-                    Some("this section still hangs since an earlier report".to_owned())
+                JobResult::StillRunning => {
+                    Some("this section has hung since an earlier report".to_owned())
                 }
-                Ended::NoThread(why) => Some(format!("this section could not be run: {why}")),
+                JobResult::NoThread(why) => {
+                    Some(format!("this section could not be started: {why}"))
+                }
             }
         };
-        let content = page.read();
-        let remark = remark.or_else(|| content.lack.clone());
+        let content = page.snapshot();
+        let remark = remark.or_else(|| content.missing_reason.clone());
         WrittenSection { title: self.title.clone(), content, remark }
     }
 }
@@ -176,8 +182,11 @@ impl Section {
 mod tests {
     use super::*;
 
-    fn section(title: &str, writer: impl Fn(&SectionBuilder) + Send + Sync + 'static) -> Section {
-        Section::new(title, Duration::from_millis(200), writer)
+    fn section(
+        title: &str,
+        writer: impl Fn(&SectionBuilder) + Send + Sync + 'static,
+    ) -> ReportSection {
+        ReportSection::new(title, Duration::from_millis(200), writer)
     }
 
     #[test]
@@ -196,20 +205,20 @@ mod tests {
             }),
             section("Last", |page| page.add("z", json!(["b", "a"]))),
         ];
-        let mut runner = Runner::new();
-        let report = Report::write(&sections, &mut runner);
-        let told = report.to_text();
+        let mut runner = JobRunner::new();
+        let report = GuruReport::write(&sections, &mut runner);
+        let text = report.to_text();
         let expected = format!(
             "{}{}a = 1\n{}before = True\n(this section on purpose)\n{}before = True\n(this section \
-             did not end within 0.200 s; above is what it had said)\n{}z = \n  a\n  b\n\n",
-            text::title("Guru Meditation"),
-            text::heading("Good"),
-            text::heading("Panics"),
-            text::heading("Hangs"),
-            text::heading("Last"),
+             did not end within 0.200 s; its content up to then is above)\n{}z = \n  a\n  b\n\n",
+            text::report_title("Guru Meditation"),
+            text::section_heading("Good"),
+            text::section_heading("Panics"),
+            text::section_heading("Hangs"),
+            text::section_heading("Last"),
         );
-        // The words of a panic come from the hook, where one is installed.
-        assert_eq!(told, expected);
+        // The message of a panic comes from the hook, if one is installed.
+        assert_eq!(text, expected);
         let json: Value = serde_json::from_str(&report.to_json()).expect("one document");
         let names: Vec<_> =
             json["sections"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
@@ -217,45 +226,45 @@ mod tests {
         assert_eq!(json["sections"][1]["is_complete"], false);
         assert_eq!(json["sections"][3]["values"]["z"], json!(["b", "a"]));
 
-        let again = Report::write(&sections, &mut runner).to_text();
-        assert!(again.contains("(this section still hangs since an earlier report)"), "{again}");
+        let again = GuruReport::write(&sections, &mut runner).to_text();
+        assert!(again.contains("(this section has hung since an earlier report)"), "{again}");
         assert!(again.contains("z = \n"), "{again}");
         drop(hang);
     }
 
     #[test]
-    fn what_oslo_has_no_place_for_stands_at_the_end_of_the_text() {
+    fn details_beyond_oslos_layout_come_at_the_end() {
         let sections = [
             section("Package", |page| {
                 page.add("product", "gridd");
-                page.add_more("commit", "c0ffee");
+                page.add_detail("commit", "c0ffee");
             }),
             section("Threads", |page| {
-                page.add_more("threads", 1);
+                page.add_detail("threads", 1);
                 let title = "Thread #1".to_owned();
                 page.add_stack(crate::guru_meditation::stack::Stack {
                     title,
                     ..Default::default()
                 });
-                page.mark_missing("names are left out");
+                page.mark_incomplete("names are left out");
             }),
-            section("Green Threads", |page| page.mark_missing("too late")),
-            section("Own", |page| page.mark_missing("nothing is there")),
+            section("Green Threads", |page| page.mark_incomplete("too late")),
+            section("Own", |page| page.mark_incomplete("nothing is there")),
         ];
-        let report = Report::write(&sections, &mut Runner::new());
-        let told = report.to_text();
+        let report = GuruReport::write(&sections, &mut JobRunner::new());
+        let text = report.to_text();
         let expected = format!(
             "{}{}product = gridd\n{}{}\nNo Traceback!\n\n{}{}(nothing is there)\n{}Green Threads = \n  \
              remark = too late\nPackage = \n  commit = c0ffee\nThreads = \n  remark = names are left out\n  threads = 1\n\n",
-            text::title("Guru Meditation"),
-            text::heading("Package"),
-            text::heading("Threads"),
-            text::thread("Thread #1"),
-            text::heading("Green Threads"),
-            text::heading("Own"),
-            text::heading("Details"),
+            text::report_title("Guru Meditation"),
+            text::section_heading("Package"),
+            text::section_heading("Threads"),
+            text::thread_heading("Thread #1"),
+            text::section_heading("Green Threads"),
+            text::section_heading("Own"),
+            text::section_heading("Details"),
         );
-        assert_eq!(told, expected);
+        assert_eq!(text, expected);
         let json: Value = serde_json::from_str(&report.to_json()).expect("one document");
         assert_eq!(json["sections"][0]["values"], json!({"product": "gridd", "commit": "c0ffee"}));
         assert_eq!(json["sections"][1]["is_complete"], false);
@@ -265,8 +274,8 @@ mod tests {
     fn all_sections_together_have_a_limit() {
         let hang = || std::thread::sleep(Duration::from_secs(60));
         let sections: Vec<_> = (0..20).map(|_| section("Hangs", move |_| hang())).collect();
-        let told = Report::write(&sections, &mut Runner::new()).to_text();
+        let text = GuruReport::write(&sections, &mut JobRunner::new()).to_text();
         // 20 x 0.2 s would be longer than 1.7 s.
-        assert!(told.contains("(not begun: the sections above used up the report's time)"));
+        assert!(text.contains("(skipped: the sections above used up the time of the report)"));
     }
 }

@@ -1,8 +1,9 @@
-//! The thread that writes reports, and what asks it to.
+//! Runs the thread that writes reports, and the triggers of reports.
 //!
-//! Guarantees one report at a time, that signals during a report merge into one more, that a panic of
-//! the program is reported before it goes its way, once a minute at most, and that a panic of the
-//! report's own asks for none. A report that can't be written to its folder goes to standard error.
+//! Guarantees one report at a time, that signals during a report merge into one more, that a panic
+//! of the program is reported before it unwinds, once a minute at most, and that a panic of the
+//! report itself triggers none. A report that cannot be written to its folder goes to standard
+//! error. Does not know what sections contain.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -16,83 +17,83 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::error::{InstallError, NoReport};
+use super::error::{InstallError, ReportError};
 use super::output::{self, LogDir};
 use super::package::{self, Package};
-use super::report::{Report, SECTION_WITHIN, Section};
-use super::runner::{self, Runner, Whose, Work, in_words};
-use super::trigger::Trigger;
+use super::report::{GuruReport, ReportSection, SECTION_TIMEOUT};
+use super::trigger::TriggerFile;
 use super::{processes, tasks, threads, time};
+use crate::guru_meditation::job_runner;
+use crate::guru_meditation::job_runner::{Job, JobRunner, PanicOrigin, describe_panic};
 use crate::guru_meditation::section_builder::SectionBuilder;
 
-/// Stacks of many threads, and the names of their functions, which the first time come from disk.
-const THREADS_WITHIN: Duration = Duration::from_millis(1_000);
+/// Time limit for the stacks of many threads and their symbols, which are read from disk at first.
+const THREADS_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// Two graces of the tasks, and the names.
-const TASKS_WITHIN: Duration = Duration::from_millis(900);
+/// Time limit for the tasks: two timeouts for their traces, and the symbols.
+const TASKS_TIMEOUT: Duration = Duration::from_millis(900);
 
-/// A file of a report is written within this time, or the report goes to standard error.
-const FILE_WITHIN: Duration = Duration::from_secs(2);
+/// Timeout for writing a file; after it the report goes to standard error.
+const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Panics are reported once in this time.
-const PANIC_EVERY: Duration = Duration::from_secs(60);
+/// Minimum interval between reports of panics.
+const PANIC_REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A thread that panics waits so long for its report.
-const PANIC_WAITS: Duration = Duration::from_secs(3);
+/// How long a panicking thread waits for its report.
+const PANIC_REPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Who asks by a call waits so long, at most behind a report that is under way.
-const CALL_WAITS: Duration = Duration::from_secs(15);
+/// How long a call waits for its report, including one in progress before it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The names of functions are kept so long for the next report: to read them again is what most of a
-/// report's time goes for.
-const NAMES_KEPT: Duration = Duration::from_secs(5);
+/// How long symbols stay cached for the next report: reading them takes most of a report's time.
+const SYMBOL_CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// Most calls that wait for a report.
+/// Maximum number of calls that wait for a report.
 pub(super) const CALLS_MAX: usize = 16;
 
-/// Most sections a program may register.
+/// Maximum number of sections that a program can register.
 const SECTIONS_MAX: usize = 64;
 
-/// How a report is written.
+/// The encoding of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// As oslo.reports prints it.
+pub enum ReportEncoding {
+    /// Text in the layout of oslo.reports.
     Text,
     /// One JSON object.
     Json,
 }
 
-/// The reports of this process. Cheap to clone; all clones are one.
+/// The reports of this process. Cheap to clone; all clones share one state.
 #[derive(Clone)]
-pub struct Reporter(Arc<Shared>);
+pub struct Reporter(Arc<ReporterShared>);
 
-struct Shared {
+struct ReporterShared {
     package: Package,
     started: Value,
-    /// A byte in it wakes the thread; the signal's handler writes there, too.
+    /// A byte in it wakes the thread; the signal handler also writes to it.
     wake: UnixStream,
-    asked: Mutex<Asked>,
-    set: Mutex<Set>,
-    /// The guard that standard error is not written to while an earlier report hangs there.
-    stderr: Work,
+    requests: Mutex<ReportRequests>,
+    config: Mutex<ReporterConfig>,
+    /// Prevents writes to standard error while an earlier report hangs there.
+    stderr: Job,
 }
 
 #[derive(Default)]
-struct Asked {
-    calls: VecDeque<(Format, SyncSender<String>)>,
+struct ReportRequests {
+    calls: VecDeque<(ReportEncoding, SyncSender<String>)>,
     panics: VecDeque<(String, SyncSender<()>)>,
     last_panic: Option<Instant>,
 }
 
-/// What may be set while it runs.
+/// Configuration that may change while the thread runs.
 #[derive(Default)]
-struct Set {
-    sections: Vec<Section>,
-    configuration: Option<Section>,
+struct ReporterConfig {
+    sections: Vec<ReportSection>,
+    configuration: Option<ReportSection>,
     announced: &'static [&'static str],
     runtimes: Vec<Handle>,
     log_dir: Option<LogDir>,
-    trigger: Option<Trigger>,
+    trigger: Option<TriggerFile>,
 }
 
 impl std::fmt::Debug for Reporter {
@@ -101,36 +102,37 @@ impl std::fmt::Debug for Reporter {
     }
 }
 
-/// Makes reports possible in this process, once: the signal, the hook for panics, the thread.
+/// Installs reports in this process, once: signal handler, panic hook and thread.
 ///
 /// # Errors
 ///
-/// [`InstallError`]; the process is as it was.
+/// [`InstallError`]; the process is unchanged.
 pub fn install(package: Package) -> Result<Reporter, InstallError> {
     let (wake, waiting) = UnixStream::pair().map_err(InstallError::Signal)?;
     wake.set_nonblocking(true).map_err(InstallError::Signal)?;
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ReporterShared {
         package,
-        started: Value::from(time::told(time::wall())),
+        started: Value::from(time::format_time(time::wall_now())),
         wake: wake.try_clone().map_err(InstallError::Signal)?,
-        asked: Mutex::default(),
-        set: Mutex::default(),
-        stderr: Work::new(|| ()),
+        requests: Mutex::default(),
+        config: Mutex::default(),
+        stderr: Job::new(|| ()),
     });
     let reporter = Reporter(shared);
-    // Without a handler threads are told without stacks, and the report says so.
+    // Without a handler threads are listed without stacks, and the report says so.
     let _ = threads::install();
     let own = reporter.clone();
-    runner::spawn("gmr", move || own.work(waiting)).map_err(InstallError::Thread)?;
+    job_runner::spawn_report_thread("gmr", move || own.run(waiting))
+        .map_err(InstallError::Thread)?;
     signal_hook::low_level::pipe::register(libc::SIGUSR2, wake).map_err(InstallError::Signal)?;
     let own = reporter.clone();
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let whose = runner::whose(info);
-        if whose == Whose::Theirs {
-            own.panicked(info);
+        let whose = job_runner::panic_origin(info);
+        if whose == PanicOrigin::Program {
+            own.on_panic(info);
         }
-        if whose != Whose::Ours {
+        if whose != PanicOrigin::Report {
             hook(info);
         }
     }));
@@ -138,197 +140,199 @@ pub fn install(package: Package) -> Result<Reporter, InstallError> {
 }
 
 impl Reporter {
-    /// Adds a section. `write` is called for each report, in a thread of its own, and gets 300 ms.
+    /// Adds a section. `write` is called for each report, in its own thread, with a limit of 300
+    /// ms.
     pub fn register(&self, title: &str, write: impl Fn(&SectionBuilder) + Send + Sync + 'static) {
-        let mut set = self.set();
+        let mut set = self.lock_config();
         if set.sections.len() < SECTIONS_MAX {
-            set.sections.push(Section::new(title, SECTION_WITHIN, write));
+            set.sections.push(ReportSection::new(title, SECTION_TIMEOUT, write));
         }
     }
 
-    /// Says which sections there will be: those that are not there yet are told as such.
-    pub fn announce(&self, titles: &'static [&'static str]) {
-        self.set().announced = titles;
+    /// Announces sections: reports list those that are not yet registered as missing.
+    pub fn announce_sections(&self, titles: &'static [&'static str]) {
+        self.lock_config().announced = titles;
     }
 
-    /// Says what the section Configuration tells, each time anew: key, value and origin of each
-    /// setting. A key `mail.host` is the key `host` of the group `mail`; one without a group is of
-    /// `default`.
+    /// Sets the source of the section Configuration, which is called for each report: key, value
+    /// and origin of each setting. `mail.host` is the key `host` of the group `mail`; a key without
+    /// a group is in `default`.
     pub fn configuration(
         &self,
         settings: impl Fn() -> Vec<(String, Value, String)> + Send + Sync + 'static,
     ) {
-        let section = Section::new("Configuration", SECTION_WITHIN, move |page| {
+        let section = ReportSection::new("Configuration", SECTION_TIMEOUT, move |page| {
             for (path, value, origin) in settings() {
                 let (group, key) = path.rsplit_once('.').unwrap_or(("default", &path));
                 page.add_setting(group, key, value, &origin);
             }
         });
-        self.set().configuration = Some(section);
+        self.lock_config().configuration = Some(section);
     }
 
-    /// Says which runtime's tasks are counted; with exactly one, tasks that its blocked workers do
-    /// not take up can be asked all the same.
+    /// Adds a runtime whose tasks are counted; with exactly one, tasks that its blocked workers do
+    /// not poll can be traced too.
     pub fn watch_runtime(&self, runtime: Handle) {
-        self.set().runtimes.push(runtime);
+        self.lock_config().runtimes.push(runtime);
     }
 
-    /// Writes reports that nobody calls for into a folder.
+    /// Sets the folder for reports that no call requested.
     pub fn log_dir(&self, log_dir: Option<LogDir>) {
-        self.set().log_dir = log_dir;
+        self.lock_config().log_dir = log_dir;
     }
 
-    /// Writes a report whenever the time of that file or folder changes; it need not be there yet.
+    /// Writes a report whenever the time of this file or folder changes; it need not exist yet.
     pub fn trigger_file(&self, file: PathBuf, every: Duration) {
-        self.set().trigger = Some(Trigger::new(file, every));
+        self.lock_config().trigger = Some(TriggerFile::new(file, every));
         self.wake();
     }
 
-    /// A report, as text or JSON. Blocks until it is there: not for a worker of a runtime.
+    /// Requests a report as text or JSON. Blocks until it is written: not for workers of a runtime.
     ///
     /// # Errors
     ///
-    /// [`NoReport`] when too many ask, or it does not come.
-    pub fn report(&self, format: Format) -> Result<String, NoReport> {
-        let (tell, told) = sync_channel(1);
+    /// [`ReportError`] if too many calls wait, or the report fails.
+    pub fn report(&self, format: ReportEncoding) -> Result<String, ReportError> {
+        let (sender, receiver) = sync_channel(1);
         {
-            let mut asked = self.asked();
-            if asked.calls.len() >= CALLS_MAX {
-                return Err(NoReport::TooMany);
+            let mut requests = self.lock_requests();
+            if requests.calls.len() >= CALLS_MAX {
+                return Err(ReportError::TooMany);
             }
-            asked.calls.push_back((format, tell));
+            requests.calls.push_back((format, sender));
         }
         self.wake();
-        told.recv_timeout(CALL_WAITS).map_err(|error| match error {
-            RecvTimeoutError::Timeout => NoReport::TookTooLong,
-            RecvTimeoutError::Disconnected => NoReport::Failed,
+        receiver.recv_timeout(CALL_TIMEOUT).map_err(|error| match error {
+            RecvTimeoutError::Timeout => ReportError::TimedOut,
+            RecvTimeoutError::Disconnected => ReportError::Failed,
         })
     }
 
-    /// The hook: a thread of the program panics, and waits in here for its report.
-    fn panicked(&self, info: &PanicHookInfo<'_>) {
+    /// The panic hook: a panicking thread of the program waits here for its report.
+    fn on_panic(&self, info: &PanicHookInfo<'_>) {
         let thread = std::thread::current();
-        let words = format!("thread '{}' {}", thread.name().unwrap_or("?"), in_words(info));
-        let Some(written) = self.ask_for_panic(words) else { return };
+        let reason = format!("thread '{}' {}", thread.name().unwrap_or("?"), describe_panic(info));
+        let Some(written) = self.request_panic_report(reason) else { return };
         self.wake();
-        let _ = written.recv_timeout(PANIC_WAITS);
+        let _ = written.recv_timeout(PANIC_REPORT_TIMEOUT);
     }
 
-    fn ask_for_panic(&self, words: String) -> Option<Receiver<()>> {
-        // A thread that panics holding this lock must not wait for itself.
-        let mut asked = self.0.asked.try_lock().ok()?;
-        if asked.last_panic.is_some_and(|last| last.elapsed() < PANIC_EVERY) {
+    fn request_panic_report(&self, reason: String) -> Option<Receiver<()>> {
+        // A thread that panics while it holds this lock must not wait for itself.
+        let mut requests = self.0.requests.try_lock().ok()?;
+        if requests.last_panic.is_some_and(|last| last.elapsed() < PANIC_REPORT_INTERVAL) {
             return None;
         }
-        asked.last_panic = Some(time::monotonic());
-        let (tell, told) = sync_channel(1);
-        asked.panics.push_back((words, tell));
-        Some(told)
+        requests.last_panic = Some(time::monotonic_now());
+        let (sender, receiver) = sync_channel(1);
+        requests.panics.push_back((reason, sender));
+        Some(receiver)
     }
 
     fn wake(&self) {
-        // A full pipe wakes as well.
+        // A full pipe also wakes the thread.
         let _ = (&self.0.wake).write(b"c");
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_requests(&self) -> MutexGuard<'_, ReportRequests> {
+        self.0.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self) -> MutexGuard<'_, Set> {
-        self.0.set.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_config(&self) -> MutexGuard<'_, ReporterConfig> {
+        self.0.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread's loop.
-    fn work(&self, mut waiting: UnixStream) {
-        let mut runner = Runner::new();
+    /// The loop of the thread.
+    fn run(&self, mut waiting: UnixStream) {
+        let mut runner = JobRunner::new();
         let mut bytes = [0; 512];
         let mut written: Option<Instant> = None;
         loop {
-            if written.is_some_and(|written| written.elapsed() >= NAMES_KEPT) {
-                threads::forget();
+            if written.is_some_and(|written| written.elapsed() >= SYMBOL_CACHE_TTL) {
+                threads::clear_cache();
                 written = None;
             }
-            let every = self.set().trigger.as_ref().map(|trigger| trigger.every);
-            let every =
-                written.map(|_| every.map_or(NAMES_KEPT, |it| it.min(NAMES_KEPT))).or(every);
+            let every = self.lock_config().trigger.as_ref().map(|trigger| trigger.interval);
+            let every = written
+                .map(|_| every.map_or(SYMBOL_CACHE_TTL, |it| it.min(SYMBOL_CACHE_TTL)))
+                .or(every);
             if waiting.set_read_timeout(every).is_err() {
                 return;
             }
             let signalled = match waiting.read(&mut bytes) {
                 Ok(0) => return,
-                // The handler writes an `X`, calls write a `c`.
+                // The signal handler writes `X`, calls write `c`.
                 Ok(read) => bytes[..read].contains(&b'X'),
                 Err(_) => false,
             };
-            match catch_unwind(AssertUnwindSafe(|| self.turn(signalled, &mut runner))) {
-                Ok(true) => written = Some(time::monotonic()),
+            match catch_unwind(AssertUnwindSafe(|| self.write_requested(signalled, &mut runner))) {
+                Ok(true) => written = Some(time::monotonic_now()),
                 Ok(false) => {}
                 Err(_) => {
-                    let words = runner::last_panic().unwrap_or_else(|| "panicked".to_owned());
-                    let line = format!("Guru Meditation Report: none, it {words}\n");
-                    self.to_stderr(line, &mut runner);
+                    let message = job_runner::last_panic().unwrap_or_else(|| "panicked".to_owned());
+                    let line = format!("Guru Meditation Report: failed, it {message}\n");
+                    self.write_stderr(line, &mut runner);
                 }
             }
         }
     }
 
-    /// Writes what is asked for at this moment; gives whether anything was.
-    fn turn(&self, signalled: bool, runner: &mut Runner) -> bool {
+    /// Writes the requested reports; returns whether there were any.
+    fn write_requested(&self, signalled: bool, runner: &mut JobRunner) -> bool {
         let (calls, panics) = {
-            let mut asked = self.asked();
-            (std::mem::take(&mut asked.calls), std::mem::take(&mut asked.panics))
+            let mut requests = self.lock_requests();
+            (std::mem::take(&mut requests.calls), std::mem::take(&mut requests.panics))
         };
-        let touched = self.set().trigger.as_mut().and_then(Trigger::touched);
-        let mut reasons: Vec<_> = panics.iter().map(|(words, _)| words.clone()).collect();
+        let touched = self.lock_config().trigger.as_mut().and_then(TriggerFile::take_touched);
+        let mut reasons: Vec<_> = panics.iter().map(|(reason, _)| reason.clone()).collect();
         reasons.extend(signalled.then(|| "signal SIGUSR2".to_owned()));
         reasons.extend(touched.map(|file| format!("{} was touched", file.display())));
-        let is_kept = !reasons.is_empty();
+        let is_unattended = !reasons.is_empty();
         reasons.extend((!calls.is_empty()).then(|| "a call".to_owned()));
         if reasons.is_empty() {
             return false;
         }
-        let report = Report::write(&self.sections(&reasons), runner);
-        if is_kept {
-            self.keep(&report, runner);
+        let report = GuruReport::write(&self.sections(&reasons), runner);
+        if is_unattended {
+            self.write_unattended(&report, runner);
         }
         for (format, call) in calls {
             let text = match format {
-                Format::Text => report.to_text(),
-                Format::Json => report.to_json(),
+                ReportEncoding::Text => report.to_text(),
+                ReportEncoding::Json => report.to_json(),
             };
-            // Who does not wait any more does not mind.
+            // A caller that timed out has dropped its receiver.
             let _ = call.send(text);
         }
         drop(panics);
         true
     }
 
-    fn sections(&self, reasons: &[String]) -> Vec<Section> {
-        let set = self.set();
+    fn sections(&self, reasons: &[String]) -> Vec<ReportSection> {
+        let set = self.lock_config();
         let (package, started) = (self.0.package, self.0.started.clone());
         let reasons = Value::from(reasons.join(", "));
         let runtimes = set.runtimes.clone();
         let mut sections = vec![
-            Section::new("Package", SECTION_WITHIN, move |page| {
-                page.add_more("asked_by", reasons.clone());
-                page.add_more("started", started.clone());
-                page.add_more("written", time::told(time::wall()));
-                package::add_section(page, &package);
+            ReportSection::new("Package", SECTION_TIMEOUT, move |page| {
+                page.add_detail("asked_by", reasons.clone());
+                page.add_detail("started", started.clone());
+                page.add_detail("written", time::format_time(time::wall_now()));
+                package::write(page, &package);
             }),
-            Section::new("Threads", THREADS_WITHIN, threads::add_section),
-            Section::new("Green Threads", TASKS_WITHIN, move |page| {
-                tasks::add_section(page, &runtimes)
+            ReportSection::new("Threads", THREADS_TIMEOUT, threads::write),
+            ReportSection::new("Green Threads", TASKS_TIMEOUT, move |page| {
+                tasks::write(page, &runtimes)
             }),
-            Section::new("Processes", SECTION_WITHIN, processes::add_section),
+            ReportSection::new("Processes", SECTION_TIMEOUT, processes::write),
         ];
         sections.extend(set.configuration.clone());
         sections.extend(set.sections.iter().cloned());
         let is_missing = |title: &&&str| !sections.iter().any(|it| it.title == ***title);
         let missing: Vec<_> = set.announced.iter().filter(is_missing).collect();
         let not_yet = |title: &&&'static str| {
-            Section::new(title, SECTION_WITHIN, |page| {
-                page.mark_missing("not there yet: the program is still starting");
+            ReportSection::new(title, SECTION_TIMEOUT, |page| {
+                page.mark_incomplete("not available yet: the program is still starting");
             })
         };
         let missing: Vec<_> = missing.iter().map(not_yet).collect();
@@ -336,43 +340,43 @@ impl Reporter {
         sections
     }
 
-    /// Writes a report that nobody waits for.
-    fn keep(&self, report: &Report, runner: &mut Runner) {
+    /// Writes a report that no caller waits for.
+    fn write_unattended(&self, report: &GuruReport, runner: &mut JobRunner) {
         let text = report.to_text();
-        let Some(log_dir) = self.set().log_dir.clone() else {
-            return self.to_stderr(text, runner);
+        let Some(log_dir) = self.lock_config().log_dir.clone() else {
+            return self.write_stderr(text, runner);
         };
         let folder = log_dir.folder.display().to_string();
         let (text, at) = (Arc::new(text), report.at);
         let written = Arc::new(Mutex::new(None));
         let work = {
             let (text, written) = (Arc::clone(&text), Arc::clone(&written));
-            Work::new(move || {
+            Job::new(move || {
                 let outcome = log_dir.write(&text, at);
                 *written.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             })
         };
-        let ended = runner.run(&work, FILE_WITHIN);
+        let ended = runner.run(&work, FILE_TIMEOUT);
         let outcome = written.lock().unwrap_or_else(PoisonError::into_inner).take();
         let line = match outcome {
             Some(Ok(path)) => {
                 format!("Guru Meditation Report written to {}\n", path.display())
             }
             Some(Err(error)) => {
-                format!("{text}Guru Meditation Report: can't write it in {folder}: {error}\n")
+                format!("{text}Guru Meditation Report: cannot write to {folder}: {error}\n")
             }
             None => {
-                format!("{text}Guru Meditation Report: can't write it in {folder}: {ended:?}\n")
+                format!("{text}Guru Meditation Report: cannot write to {folder}: {ended:?}\n")
             }
         };
-        self.to_stderr(line, runner);
+        self.write_stderr(line, runner);
     }
 
-    /// Writes to standard error. Others write there too and may take the room that was seen a moment
-    /// before, so a thread writes that can be left behind; while it hangs nothing more is tried.
-    fn to_stderr(&self, text: String, runner: &mut Runner) {
-        // Nobody is there to be told that it takes nothing.
-        let work = self.0.stderr.with(move || drop(output::to_stderr(&text)));
-        runner.run(&work, output::WRITE_WITHIN);
+    /// Writes to standard error. Others write there too and may use the room that poll reported, so
+    /// a disposable thread writes; while it hangs, nothing else is written.
+    fn write_stderr(&self, text: String, runner: &mut JobRunner) {
+        // A failure to write to standard error cannot be reported anywhere.
+        let work = self.0.stderr.with_body(move || drop(output::write_stderr(&text)));
+        runner.run(&work, output::WRITE_TIMEOUT);
     }
 }

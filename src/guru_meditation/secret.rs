@@ -1,18 +1,18 @@
-//! What must not be told: passwords and tokens by the name they stand behind, user and password in
-//! URLs, and the addresses of people.
+//! Masks secrets in reports: values with secret names, credentials in URLs, and mail addresses.
 //!
-//! Guarantees that [`mask`] leaves no `user:password@` behind a `://`, nothing behind a name such as
-//! `token=`, and of an address of mail only its first letter and its domain. Every page of a report
-//! passes it. Settings that are secret by their type come masked already; this is the second line.
+//! Guarantees that [`mask`] leaves no `user:password@` after `://`, no value after a name such as
+//! `token=`, and of a mail address only its first letter and its domain. All content of a report
+//! passes through it. Settings with a secret type are already masked; this is the second line of
+//! defence. Does not know settings.
 
-mod words;
+mod sentences;
 
 use serde_json::Value;
 
-/// What stands in the place of a secret.
+/// Replacement of a secret.
 pub(super) const MASK: &str = "***";
 
-/// Parts of names whose values are nobody's business.
+/// Parts of names whose values are secret.
 const SECRET_NAMES: [&str; 13] = [
     "passwor",
     "passwd",
@@ -29,33 +29,33 @@ const SECRET_NAMES: [&str; 13] = [
     "cookie",
 ];
 
-/// What ends names that are about a secret and hold none: its file, how long it lives.
-const ABOUT_SECRETS: [&str; 8] =
+/// Suffixes of names that concern a secret but hold none: its file, its lifetime.
+const HARMLESS_SUFFIXES: [&str; 8] =
     ["_file", "_path", "_dir", "_in_clear", "_lifetime", "_ttl", "_timeout", "_length"];
 
 /// Whether a setting or flag of this name holds a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    let is_about = ABOUT_SECRETS.iter().any(|end| name.ends_with(end));
+    let is_about = HARMLESS_SUFFIXES.iter().any(|end| name.ends_with(end));
     !is_about && SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
-/// Whether a value is a truth, which is no secret whatever it is called.
-fn is_truth(value: &str) -> bool {
+/// Whether a value is a Boolean, which is no secret whatever its name.
+fn is_boolean(value: &str) -> bool {
     ["true", "false", "yes", "no", "none"].contains(&&*value.to_ascii_lowercase())
 }
 
-/// A value as a report may tell it under that key.
-pub(super) fn masked(key: &str, value: Value) -> Value {
+/// Masks a value for a report, by its key and its text.
+pub(super) fn mask_value(key: &str, value: Value) -> Value {
     match value {
-        Value::String(text) if is_secret_name(key) && !text.is_empty() && !is_truth(&text) => {
+        Value::String(text) if is_secret_name(key) && !text.is_empty() && !is_boolean(&text) => {
             Value::from(MASK)
         }
         Value::String(text) => Value::from(mask(&text)),
-        Value::Array(items) => items.into_iter().map(|item| masked(key, item)).collect(),
+        Value::Array(items) => items.into_iter().map(|item| mask_value(key, item)).collect(),
         Value::Object(pairs) => {
             let pair = |(key, value): (String, Value)| {
-                let value = masked(&key, value);
+                let value = mask_value(&key, value);
                 (key, value)
             };
             Value::Object(pairs.into_iter().map(pair).collect())
@@ -64,13 +64,13 @@ pub(super) fn masked(key: &str, value: Value) -> Value {
     }
 }
 
-/// The text without secrets, and with addresses of people shortened.
+/// Masks secrets and mail addresses in a text.
 pub(super) fn mask(text: &str) -> String {
-    words::hidden(&without_people(text))
+    sentences::mask_secrets(&mask_people(text))
 }
 
-/// The text without user and password in URLs, and with addresses of people shortened.
-fn without_people(text: &str) -> String {
+/// Masks credentials in URLs, and mail addresses.
+fn mask_people(text: &str) -> String {
     if !text.contains('@') {
         return text.to_owned();
     }
@@ -78,7 +78,7 @@ fn without_people(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find("://") {
         let (before, url) = rest.split_at(at + 3);
-        shown.push_str(&shortened(before));
+        shown.push_str(&mask_addresses(before));
         let authority = url.find(['/', '?', '#', ' ', '\n', '"', '\'']).unwrap_or(url.len());
         rest = match url[..authority].rfind('@') {
             Some(user) => {
@@ -89,12 +89,12 @@ fn without_people(text: &str) -> String {
             None => url,
         };
     }
-    shown.push_str(&shortened(rest));
+    shown.push_str(&mask_addresses(rest));
     shown
 }
 
-/// `alice@example.org` as `a***@example.org`, anywhere in the text.
-fn shortened(text: &str) -> String {
+/// Turns `alice@example.org` into `a***@example.org`, anywhere in the text.
+fn mask_addresses(text: &str) -> String {
     let is_of_name = |c: char| c.is_alphanumeric() || ".!#$%&*+-?^_{|}~".contains(c);
     let is_of_domain = |c: char| c.is_alphanumeric() || c == '.' || c == '-';
     let mut shown = String::with_capacity(text.len());
@@ -118,7 +118,7 @@ fn shortened(text: &str) -> String {
     shown
 }
 
-/// A command line without its secrets: `--password x` and `--token=x` as well as URLs.
+/// Masks secrets in a command line: `--password x` and `--token=x` as well as URLs.
 pub(super) fn mask_arguments(arguments: &[String]) -> Vec<String> {
     let mut hides_next = false;
     let mut shown = Vec::with_capacity(arguments.len());
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_lose_user_and_password() {
+    fn user_and_password_in_urls_are_masked() {
         for (text, shown) in [
             ("smtp://user:pw@mail.example:25/x", "smtp://***@mail.example:25/x"),
             ("smtp://us@er:p@w@mail", "smtp://***@mail"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_people_are_shortened() {
+    fn mail_addresses_are_masked() {
         for (text, shown) in [
             ("alice@example.org", "a***@example.org"),
             ("to <bob.b@example.org>, Ünal@x.de;", "to <b***@example.org>, Ü***@x.de;"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_what_is_secret() {
+    fn secret_names_are_recognised() {
         for name in ["password", "db.Password", "mail.api-key", "auth_token", "client_secret"] {
             assert!(is_secret_name(name), "{name}");
         }
@@ -191,13 +191,13 @@ mod tests {
             "password": "***", "password_set": true, "tokens": ["***", "***"], "n": 1,
             "inner": {"api_key": "***", "url": "https://***@h/"}, "text": "to b***@example.org",
         });
-        assert_eq!(masked("", value), shown);
-        assert_eq!(masked("", shown.clone()), shown, "what is masked stays so");
-        assert_eq!(masked("password", json!("false")), json!("false"));
+        assert_eq!(mask_value("", value), shown);
+        assert_eq!(mask_value("", shown.clone()), shown, "what is masked stays so");
+        assert_eq!(mask_value("password", json!("false")), json!("false"));
     }
 
     #[test]
-    fn command_lines_lose_their_secrets() {
+    fn secrets_in_command_lines_are_masked() {
         let shown = |words: &[&str]| {
             mask_arguments(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).join(" ")
         };

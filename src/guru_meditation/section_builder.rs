@@ -1,9 +1,9 @@
-//! What does a section say? Values and stacks, from which text and JSON are made alike.
+//! Collects the content of a section, from which text and JSON are made.
 //!
-//! Guarantees that what was put on a page is there even if its section fails or hangs later on, that
-//! no secret that is known by its name or form is on it, and that a page has a bound. What
-//! oslo.reports has no place for is kept apart, so that programs that read its layout read ours.
-//! Knows nothing of what is told.
+//! Guarantees that added content is in the report even if its section fails or hangs later, that
+//! secrets known by name or form are masked, and that the size is limited. Content that
+//! oslo.reports has no place for is separate, so that parsers of its layout can read these reports.
+//! Does not know the sections.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,37 +14,37 @@ use serde_json::{Map, Value, json};
 
 use super::secret;
 use super::stack::Stack;
-use super::text::{self, CONFIGURATION, PLAIN, shown};
+use super::text::{self, CONFIGURATION_STYLE, PLAIN_STYLE, escape};
 
-/// Most items on a page; what goes beyond is counted.
+/// Maximum number of items in a section; further ones are counted.
 const ITEMS_MAX: usize = 20_000;
 
-/// A page that a section writes. Cheap to clone; all clones are one.
+/// The content of a section while it is written. Cheap to clone; all clones share one content.
 #[derive(Clone, Debug, Default)]
 pub struct SectionBuilder(Arc<Mutex<SectionContent>>);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct SectionContent {
     values: Map<String, Value>,
-    /// What oslo.reports does not tell in such a section.
+    /// Details that oslo.reports does not have in such a section.
     more: Map<String, Value>,
     settings: BTreeMap<String, BTreeMap<String, ReportedSetting>>,
     pub(super) stacks: Vec<Stack>,
     processes: Vec<ProcessLine>,
     left_out: usize,
-    /// Why something is missing that should be there.
-    pub(super) lack: Option<String>,
+    /// Why content is missing.
+    pub(super) missing_reason: Option<String>,
 }
 
 /// A setting of the configuration.
 #[derive(Clone, Debug, Serialize)]
 struct ReportedSetting {
     value: Value,
-    /// Flag, environment, file or default, as the program says it; may be empty.
+    /// Flag, environment, file or default, as the program names it; may be empty.
     origin: String,
 }
 
-/// A process as a line, below its parent.
+/// A process, shown as a line below its parent.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct ProcessLine {
     pub(super) pid: i32,
@@ -53,16 +53,16 @@ pub(super) struct ProcessLine {
     pub(super) uid: u32,
     pub(super) state: String,
     pub(super) command: Vec<String>,
-    /// How far below the process that reports.
+    /// Its depth below the reporting process.
     pub(super) depth: usize,
 }
 
 impl SectionBuilder {
-    /// Says a value; a second one of the same key takes its place.
+    /// Adds a value; a second one with the same key replaces it.
     pub fn add(&self, key: impl Into<String>, value: impl Into<Value>) {
         let key = key.into();
-        let value = secret::masked(&key, value.into());
-        let mut content = self.content();
+        let value = secret::mask_value(&key, value.into());
+        let mut content = self.lock_content();
         if content.values.len() < ITEMS_MAX {
             content.values.insert(key, value);
         } else {
@@ -70,22 +70,22 @@ impl SectionBuilder {
         }
     }
 
-    /// Says a value for which oslo.reports has no place in this section: the text has it at its end.
-    pub(super) fn add_more(&self, key: impl Into<String>, value: impl Into<Value>) {
+    /// Adds a value that oslo.reports does not have in this section: the text has it at its end.
+    pub(super) fn add_detail(&self, key: impl Into<String>, value: impl Into<Value>) {
         let key = key.into();
-        let value = secret::masked(&key, value.into());
-        self.content().more.insert(key, value);
+        let value = secret::mask_value(&key, value.into());
+        self.lock_content().more.insert(key, value);
     }
 
-    /// Says that something is missing which should be there, and why.
-    pub(super) fn mark_missing(&self, why: impl Into<String>) {
-        self.content().lack.get_or_insert(why.into());
+    /// Records that content is missing, and why.
+    pub(super) fn mark_incomplete(&self, why: impl Into<String>) {
+        self.lock_content().missing_reason.get_or_insert(why.into());
     }
 
-    /// Says a setting of a named group, and where its value came from, if that is known.
+    /// Adds a setting of a named group, with the origin of its value, if known.
     pub(super) fn add_setting(&self, group: &str, key: &str, value: Value, origin: &str) {
-        let value = secret::masked(key, value);
-        let mut content = self.content();
+        let value = secret::mask_value(key, value);
+        let mut content = self.lock_content();
         if content.settings.len() < ITEMS_MAX {
             let setting = ReportedSetting { value, origin: origin.to_owned() };
             content.settings.entry(group.to_owned()).or_default().insert(key.to_owned(), setting);
@@ -94,10 +94,10 @@ impl SectionBuilder {
         }
     }
 
-    /// Puts a stack; gives its place, for [`SectionBuilder::set_stack`].
+    /// Adds a stack; returns its index, for [`SectionBuilder::replace_stack`].
     pub(super) fn add_stack(&self, mut stack: Stack) -> Option<usize> {
         stack.mask();
-        let mut content = self.content();
+        let mut content = self.lock_content();
         if content.stacks.len() < ITEMS_MAX {
             content.stacks.push(stack);
             Some(content.stacks.len() - 1)
@@ -107,16 +107,16 @@ impl SectionBuilder {
         }
     }
 
-    /// Puts a better stack in the place of one.
-    pub(super) fn set_stack(&self, at: usize, mut stack: Stack) {
+    /// Replaces a stack by a better one.
+    pub(super) fn replace_stack(&self, at: usize, mut stack: Stack) {
         stack.mask();
-        if let Some(there) = self.content().stacks.get_mut(at) {
+        if let Some(there) = self.lock_content().stacks.get_mut(at) {
             *there = stack;
         }
     }
 
     pub(super) fn add_process(&self, process: ProcessLine) {
-        let mut content = self.content();
+        let mut content = self.lock_content();
         if content.processes.len() < ITEMS_MAX {
             content.processes.push(process);
         } else {
@@ -124,18 +124,18 @@ impl SectionBuilder {
         }
     }
 
-    /// What stands on it at this moment.
-    pub(super) fn read(&self) -> SectionContent {
-        self.content().clone()
+    /// A copy of the content so far.
+    pub(super) fn snapshot(&self) -> SectionContent {
+        self.lock_content().clone()
     }
 
-    fn content(&self) -> MutexGuard<'_, SectionContent> {
+    fn lock_content(&self) -> MutexGuard<'_, SectionContent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SectionContent {
-    /// As text, every line ended, with what oslo.reports has in such a section.
+    /// As text in complete lines, with only what oslo.reports has in such a section.
     pub(super) fn to_text(&self) -> String {
         let mut out = String::new();
         for process in &self.processes {
@@ -144,29 +144,32 @@ impl SectionContent {
         if !self.processes.is_empty() {
             out.push('\n');
         }
-        out.push_str(&text::pairs(&self.values, PLAIN));
-        out.push_str(&text::pairs(&self.settings(|it| it.value.clone()), CONFIGURATION));
+        out.push_str(&text::format_pairs(&self.values, PLAIN_STYLE));
+        out.push_str(&text::format_pairs(
+            &self.settings(|it| it.value.clone()),
+            CONFIGURATION_STYLE,
+        ));
         for stack in &self.stacks {
             stack.append_to(&mut out);
         }
-        if self.left_out > 0 && !self.is_of_oslo() {
+        if self.left_out > 0 && !self.is_oslo_layout() {
             append(&mut out, format_args!("({} more are left out)\n", self.left_out));
         }
         out
     }
 
-    /// Whether nothing may stand in its text but what oslo.reports has there.
-    pub(super) fn is_of_oslo(&self) -> bool {
+    /// Whether the text may contain only what oslo.reports has.
+    pub(super) fn is_oslo_layout(&self) -> bool {
         !(self.stacks.is_empty() && self.settings.is_empty() && self.processes.is_empty())
     }
 
-    /// What the text says at its end: all that oslo.reports has no place for.
+    /// The details at the end of the text: everything that oslo.reports has no place for.
     pub(super) fn more(&self) -> Map<String, Value> {
         let mut more = self.more.clone();
-        if self.left_out > 0 && self.is_of_oslo() {
+        if self.left_out > 0 && self.is_oslo_layout() {
             more.insert("left_out".to_owned(), json!(self.left_out));
         }
-        // Where values are from that somebody chose.
+        // The origins of values that are not defaults.
         let origin = |setting: &ReportedSetting| match setting.origin.as_str() {
             "" | "default" => Value::Null,
             origin => json!(origin),
@@ -181,7 +184,7 @@ impl SectionContent {
         more
     }
 
-    /// Something of each setting, by group.
+    /// Maps each setting to a value, by group.
     fn settings(&self, of: impl Fn(&ReportedSetting) -> Value) -> Map<String, Value> {
         let group = |settings: &BTreeMap<String, ReportedSetting>| {
             Value::Object(settings.iter().map(|(key, it)| (key.clone(), of(it))).collect())
@@ -189,7 +192,7 @@ impl SectionContent {
         self.settings.iter().map(|(name, settings)| (name.clone(), group(settings))).collect()
     }
 
-    /// As JSON: an object that holds what is there.
+    /// As a JSON object.
     pub(super) fn to_json(&self) -> Map<String, Value> {
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| drop(object.insert(key.to_owned(), value));
@@ -219,8 +222,8 @@ impl ProcessLine {
         let indent = "    ".repeat(*depth);
         format!(
             "{indent}Process {pid} (under {parent_pid}) [ run by: {} ({uid}), state: {} ]",
-            shown(username),
-            shown(state)
+            escape(username),
+            escape(state)
         )
     }
 }
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_looks_as_oslo_has_it() {
+    fn a_thread_has_oslos_layout() {
         let page = SectionBuilder::default();
         let outer = frame("/path/file.py", "1002", "_bootstrap", Some("self._bootstrap_inner()"));
         let inner = frame("/lib/libc.so.6", "0x12", "epoll_wait", None);
@@ -252,7 +255,7 @@ mod tests {
         let remark = Some("frames may be missing".to_owned());
         page.add_stack(Stack { title, origin, facts, branches, remark });
         page.add_stack(Stack { title: "Thread #13".to_owned(), ..Stack::default() });
-        page.add_more("threads", 2);
+        page.add_detail("threads", 2);
         let expected = "\
 ------                         Thread #12                         ------
 
@@ -270,9 +273,9 @@ mod tests {
 No Traceback!
 
 ";
-        assert_eq!(page.read().to_text(), expected);
-        assert_eq!(Value::Object(page.read().more()), json!({"threads": 2}));
-        let json = Value::Object(page.read().to_json());
+        assert_eq!(page.snapshot().to_text(), expected);
+        assert_eq!(Value::Object(page.snapshot().more()), json!({"threads": 2}));
+        let json = Value::Object(page.snapshot().to_json());
         let lines = &json["stacks"][0]["stack_traces"][0]["lines"];
         assert_eq!(lines[1]["name"], "epoll_wait");
         assert_eq!(lines[0]["code"], "self._bootstrap_inner()");
@@ -286,7 +289,7 @@ No Traceback!
         page.add("api_key", "abc");
         page.add_setting("mail", "password", json!("abc"), "");
         page.add_setting("mail", "password_in_clear", json!("false"), "");
-        let text = page.read().to_text();
+        let text = page.snapshot().to_text();
         let expected = "\
 api_key = ***
 newest = 
@@ -331,20 +334,20 @@ default:
   b = False
   port = 25
 ";
-        assert_eq!(page.read().to_text(), expected);
+        assert_eq!(page.snapshot().to_text(), expected);
         let more = json!({"origins of default": {"port": "file mail.toml"}});
-        assert_eq!(Value::Object(page.read().more()), more);
-        let json = Value::Object(page.read().to_json());
+        assert_eq!(Value::Object(page.snapshot().more()), more);
+        let json = Value::Object(page.snapshot().to_json());
         let port = json!({"value": 25, "origin": "file mail.toml"});
         assert_eq!(json["groups"]["default"]["port"], port);
     }
 
     #[test]
-    fn what_goes_beyond_the_bound_is_counted() {
+    fn items_beyond_the_limit_are_counted() {
         let page = SectionBuilder::default();
         for number in 0..ITEMS_MAX + 7 {
             page.add(number.to_string(), number);
         }
-        assert!(page.read().to_text().ends_with("(7 more are left out)\n"));
+        assert!(page.snapshot().to_text().ends_with("(7 more are left out)\n"));
     }
 }

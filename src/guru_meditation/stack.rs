@@ -1,7 +1,8 @@
-//! A stack of a thread or task, with what is known of it, as a section tells it.
+//! Formats the stack of a thread or task, with its facts.
 //!
-//! Guarantees the layout of oslo.reports: two lines a frame and an empty one behind it, nothing else.
-//! What else is known stands in the outermost frame, which is where the thread or task began.
+//! Guarantees the layout of oslo.reports: two lines per frame followed by an empty one, nothing
+//! else. Other facts are in the outermost frame, where the thread or task began. Does not know how
+//! stacks are captured.
 
 use std::fmt::Write;
 
@@ -9,50 +10,50 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::secret;
-use super::text::{self, shown};
+use super::text::{self, escape};
 
-/// A stack with what is known of its thread or task.
+/// A stack with the facts of its thread or task.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stack {
     /// `Thread #12` or `Green Thread`.
     pub(super) title: String,
-    /// What it began from, as a frame outside all others: a thread's name, a task's place.
+    /// Its origin, as a frame outside all others: the name of a thread, the location of a task.
     pub(super) origin: Frame,
     pub(super) facts: Map<String, Value>,
-    /// Each from the outermost frame to the innermost; further ones are further branches of a task.
+    /// Frames from the outermost to the innermost; further lists are further branches of a task.
     pub(super) branches: Vec<Vec<Frame>>,
-    /// Why there is no stack, or what is wrong with it.
+    /// Why there is no stack, or how it is incomplete.
     pub(super) remark: Option<String>,
 }
 
-/// A function in a stack.
+/// A frame of a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(super) struct Frame {
     /// The source file, or without debug information the object: `/usr/lib/libc.so.6`.
     pub(super) filename: String,
-    /// The line; without debug information the place within the object: `0x8a0c4`.
+    /// The line; without debug information the offset in the object: `0x8a0c4`.
     pub(super) line: String,
     pub(super) name: String,
-    /// The line's text, if the source is at hand.
+    /// The text of the line, if the source is available.
     pub(super) code: Option<String>,
 }
 
 impl Stack {
-    /// Hides what is secret.
+    /// Masks secrets.
     pub(super) fn mask(&mut self) {
         for (key, value) in &mut self.facts {
-            *value = secret::masked(key, value.take());
+            *value = secret::mask_value(key, value.take());
         }
         self.remark = self.remark.take().map(|remark| secret::mask(&remark));
     }
 
-    /// As oslo.reports has it: frames of two lines, an empty one behind each. What else is known
-    /// stands in the outermost frame.
+    /// Appends the layout of oslo.reports: two lines per frame, followed by an empty one. Other
+    /// facts are in the outermost frame.
     pub(super) fn append_to(&self, out: &mut String) {
-        out.push_str(&text::thread(&self.title));
+        out.push_str(&text::thread_heading(&self.title));
         out.push('\n');
         let first = self.branches.first().map(Vec::as_slice).unwrap_or_default();
-        let known = self.known();
+        let known = self.known_facts();
         if first.is_empty() && known.is_empty() {
             out.push_str("No Traceback!\n\n");
         }
@@ -62,7 +63,7 @@ impl Stack {
         first.iter().for_each(|frame| frame.append_to(out, ""));
         for other in self.branches.iter().skip(1) {
             let common = first.iter().zip(other).take_while(|(one, other)| one == other).count();
-            // From the last common frame on.
+            // Starts at the last common frame.
             let mut frames = other[common.saturating_sub(1)..].iter();
             if let Some(frame) = frames.next() {
                 frame.append_to(out, " (another branch)");
@@ -72,8 +73,9 @@ impl Stack {
     }
 
     /// Facts and remark on one line.
-    fn known(&self) -> String {
-        let fact = |(key, value): (&String, &Value)| format!("{key} = {}", text::plain(value));
+    fn known_facts(&self) -> String {
+        let fact =
+            |(key, value): (&String, &Value)| format!("{key} = {}", text::python_scalar(value));
         let facts = self.facts.iter().map(fact);
         let remark = self.remark.iter().map(|remark| format!("({remark})"));
         facts.chain(remark).collect::<Vec<_>>().join(", ").replace('\n', " ")
@@ -93,17 +95,17 @@ impl Stack {
 }
 
 impl Frame {
-    /// With `mark` behind its name, and an empty line below.
+    /// Appends the frame, with `mark` after its name, and an empty line.
     fn append_to(&self, out: &mut String, mark: &str) {
         let Self { filename, line, name, code } = self;
-        let (filename, name) = (shown(filename), shown(name));
-        // A line is a number: a place within an object stands with the object.
+        let (filename, name) = (escape(filename), escape(name));
+        // The line must be a number: an offset is written with the object.
         match line.parse::<u32>() {
             Ok(line) => append(out, format_args!("{filename}:{line} in {name}{mark}\n")),
             Err(_) => append(out, format_args!("{filename}+{line}:0 in {name}{mark}\n")),
         }
         match code {
-            Some(code) => append(out, format_args!("    `{}`\n\n", shown(code))),
+            Some(code) => append(out, format_args!("    `{}`\n\n", escape(code))),
             None => out.push_str("    (source not found)\n\n"),
         }
     }
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_waits_for_several_things_shows_each_from_where_they_part() {
+    fn branches_of_a_task_are_shown_from_where_they_diverge() {
         let common = frame("a.rs", "1", "serve", None);
         let (one, other) = (frame("b.rs", "2", "accept", None), frame("c.rs", "3", "stop", None));
         let branches = vec![vec![common.clone(), one], vec![common, other]];

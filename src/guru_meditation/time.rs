@@ -1,4 +1,7 @@
-//! The clocks of a report: it is to be a crate of its own, so it reads them itself.
+//! Reads the clocks, and formats times of reports.
+//!
+//! Guarantees UTC. Reports read the clocks themselves, since they are to become a separate crate.
+//! Does not know broker time.
 
 use std::time::Instant;
 
@@ -6,29 +9,29 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// The wall clock.
-pub(super) fn wall() -> Timestamp {
+pub(super) fn wall_now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "reports tell when they were written")]
     Timestamp::now()
 }
 
-/// The monotonic clock, for limits and ages.
-pub(super) fn monotonic() -> Instant {
+/// The monotonic clock, for time limits and ages.
+pub(super) fn monotonic_now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "reports have time limits of their own")]
     Instant::now()
 }
 
 /// A time for people and scripts: `2026-11-20T14:02:10.123Z`.
-pub(super) fn told(at: Timestamp) -> String {
+pub(super) fn format_time(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// A time within a file's name: `20261120140210`.
-pub(super) fn stamp(at: Timestamp) -> String {
+/// A time in a file name: `20261120140210`.
+pub(super) fn file_stamp(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H%M%S").to_string()
 }
 
-/// How long something lasts, for people: `0.123 s`, `4 min 2 s`, `3 d 4 h`.
-pub(super) fn lasting(duration: std::time::Duration) -> String {
+/// A duration for people: `0.123 s`, `4 min 2 s`, `3 d 4 h`.
+pub(super) fn format_duration(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..60 => format!("{}.{:03} s", seconds, duration.subsec_millis()),
@@ -47,8 +50,8 @@ mod tests {
     #[test]
     fn times_read_well() {
         let at = Timestamp::from_millisecond(1_795_183_330_007).unwrap();
-        assert_eq!(told(at), "2026-11-20T14:02:10.007Z");
-        assert_eq!(stamp(at), "20261120140210");
+        assert_eq!(format_time(at), "2026-11-20T14:02:10.007Z");
+        assert_eq!(file_stamp(at), "20261120140210");
         for (ms, words) in [
             (7, "0.007 s"),
             (59_999, "59.999 s"),
@@ -56,7 +59,7 @@ mod tests {
             (7_260_000, "2 h 1 min"),
             (273_600_000, "3 d 4 h"),
         ] {
-            assert_eq!(lasting(Duration::from_millis(ms)), words);
+            assert_eq!(format_duration(Duration::from_millis(ms)), words);
         }
     }
 }

@@ -1,30 +1,30 @@
-//! A file or folder that asks for a report when it is touched.
+//! Watches a file or folder that triggers a report when it is touched.
 //!
-//! Guarantees that one which vanishes and comes back asks again. Looks when it is told to.
+//! Guarantees that one which is deleted and created again triggers again. Does not poll by itself.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-pub(super) struct Trigger {
+pub(super) struct TriggerFile {
     file: PathBuf,
-    /// How often it is to be looked at.
-    pub(super) every: Duration,
-    seen: Option<SystemTime>,
+    /// How often it is to be checked.
+    pub(super) interval: Duration,
+    last_modified: Option<SystemTime>,
 }
 
-impl Trigger {
-    /// The file need not be there; what it is at this moment asks for nothing.
+impl TriggerFile {
+    /// The file need not exist; its current time triggers nothing.
     pub(super) fn new(file: PathBuf, every: Duration) -> Self {
         let seen = modified(&file);
-        Self { file, every, seen }
+        Self { file, interval: every, last_modified: seen }
     }
 
-    /// The file, if it was touched since this was last asked.
-    pub(super) fn touched(&mut self) -> Option<PathBuf> {
+    /// The file, if it was touched since the last call.
+    pub(super) fn take_touched(&mut self) -> Option<PathBuf> {
         let now = modified(&self.file);
-        let is_new = now.is_some() && now != self.seen;
-        // One that is gone may come back.
-        self.seen = now.or(self.seen);
+        let is_new = now.is_some() && now != self.last_modified;
+        // A deleted file may come back.
+        self.last_modified = now.or(self.last_modified);
         is_new.then(|| self.file.clone())
     }
 }
@@ -45,18 +45,18 @@ mod tests {
             let file = std::fs::File::create(&path).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(at)).unwrap();
         };
-        let mut trigger = Trigger::new(path.clone(), Duration::from_secs(1));
-        assert_eq!(trigger.touched(), None, "it is not there yet");
+        let mut trigger = TriggerFile::new(path.clone(), Duration::from_secs(1));
+        assert_eq!(trigger.take_touched(), None, "it is not there yet");
         touch(1);
-        assert_eq!(trigger.touched(), Some(path.clone()));
-        assert_eq!(trigger.touched(), None, "once");
+        assert_eq!(trigger.take_touched(), Some(path.clone()));
+        assert_eq!(trigger.take_touched(), None, "once");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(trigger.touched(), None);
+        assert_eq!(trigger.take_touched(), None);
         touch(2);
-        assert_eq!(trigger.touched(), Some(path.clone()));
-        let mut later = Trigger::new(path.clone(), Duration::from_secs(1));
-        assert_eq!(later.touched(), None, "what was there at the start asks for nothing");
+        assert_eq!(trigger.take_touched(), Some(path.clone()));
+        let mut later = TriggerFile::new(path.clone(), Duration::from_secs(1));
+        assert_eq!(later.take_touched(), None, "what was there at the start asks for nothing");
         touch(3);
-        assert_eq!(later.touched(), Some(path));
+        assert_eq!(later.take_touched(), Some(path));
     }
 }

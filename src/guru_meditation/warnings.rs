@@ -1,8 +1,8 @@
-//! The last warnings and errors that went through tracing, kept for reports.
+//! Retains the latest warnings and errors of tracing for reports.
 //!
-//! Guarantees a bound in number and length, that a thread that warns never waits for a report, and
-//! that who warned and when stands with the words. Texts are kept as they came and escaped where they
-//! are shown.
+//! Guarantees a limit of number and length, that a thread that warns never waits for a report, and
+//! that each warning has its source and time. Texts are stored unchanged and escaped where they are
+//! shown. Does not know what is warned about.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -18,44 +18,46 @@ use tracing_subscriber::layer::Context;
 use super::time;
 use crate::guru_meditation::section_builder::SectionBuilder;
 
-/// Most warnings kept.
+/// Maximum number of retained warnings.
 const WARNINGS_MAX: usize = 200;
 
-/// Longest warning kept, in bytes.
-const BYTES_MAX: usize = 1_000;
+/// Maximum length of a retained warning, in bytes.
+const WARNING_BYTES_MAX: usize = 1_000;
 
-/// A report tries so often to look, so long in all.
-const TRIES: u32 = 20;
-const TRY_EVERY: Duration = Duration::from_millis(5);
+/// How often a report tries to take the lock, and the interval.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The warnings, and the layer of tracing that gathers them. Cheap to clone; all clones are one.
+/// The warnings, and the layer of tracing that collects them. Cheap to clone; all clones share one
+/// list.
 #[derive(Clone, Debug, Default)]
-pub struct Warnings(Arc<Mutex<KeptWarnings>>);
+pub struct Warnings(Arc<Mutex<RecentWarnings>>);
 
 #[derive(Debug, Default)]
-struct KeptWarnings {
-    last: VecDeque<String>,
-    ever: u64,
+struct RecentWarnings {
+    recent: VecDeque<String>,
+    total: u64,
 }
 
 impl Warnings {
-    /// Writes the section: the newest last.
-    pub fn add_section(&self, page: &SectionBuilder) {
-        for _ in 0..TRIES {
-            let kept = match self.0.try_lock() {
-                Ok(kept) => kept,
+    /// Writes the section, newest last.
+    pub fn write(&self, page: &SectionBuilder) {
+        for _ in 0..LOCK_ATTEMPTS {
+            let recent = match self.0.try_lock() {
+                Ok(recent) => recent,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => {
-                    std::thread::sleep(TRY_EVERY);
+                    std::thread::sleep(LOCK_RETRY_INTERVAL);
                     continue;
                 }
             };
-            let lines: Vec<_> = kept.last.iter().map(|line| Value::from(line.as_str())).collect();
-            page.add("since_start", kept.ever);
+            let lines: Vec<_> =
+                recent.recent.iter().map(|line| Value::from(line.as_str())).collect();
+            page.add("since_start", recent.total);
             page.add("warnings", lines);
             return;
         }
-        page.add("warnings", "(the book of warnings is held by another thread)");
+        page.add("warnings", "(another thread holds the lock of the warnings)");
     }
 }
 
@@ -65,35 +67,35 @@ impl<S: Subscriber> Layer<S> for Warnings {
         if *metadata.level() > Level::WARN {
             return;
         }
-        let mut line = Line(String::with_capacity(160));
+        let mut line = WarningLine(String::with_capacity(160));
         line.append(format_args!(
             "{} {} {}:",
-            time::told(time::wall()),
+            time::format_time(time::wall_now()),
             metadata.level(),
             metadata.target()
         ));
         event.record(&mut line);
-        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        kept.ever += 1;
-        if kept.last.len() == WARNINGS_MAX {
-            kept.last.pop_front();
+        let mut recent = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        recent.total += 1;
+        if recent.recent.len() == WARNINGS_MAX {
+            recent.recent.pop_front();
         }
-        kept.last.push_back(line.0);
+        recent.recent.push_back(line.0);
     }
 }
 
-struct Line(String);
+struct WarningLine(String);
 
-impl Line {
+impl WarningLine {
     fn append(&mut self, piece: fmt::Arguments<'_>) {
         self.0.write_fmt(piece).expect("writing to a string does not fail");
-        if self.0.len() > BYTES_MAX {
-            self.0.truncate(self.0.floor_char_boundary(BYTES_MAX));
+        if self.0.len() > WARNING_BYTES_MAX {
+            self.0.truncate(self.0.floor_char_boundary(WARNING_BYTES_MAX));
         }
     }
 }
 
-impl Visit for Line {
+impl Visit for WarningLine {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.append(format_args!(" {value}")),
@@ -111,7 +113,7 @@ impl Visit for Line {
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
         self.append(format_args!(" {}={value}", field.name()));
         let mut source = value.source();
-        // Causes of causes: a chain has an end, but it is others' code that says so.
+        // Limits the chain of causes, which foreign code provides.
         for _ in 0..8 {
             let Some(cause) = source else { break };
             self.append(format_args!(": {cause}"));
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_warnings_are_kept_with_who_and_when() {
+    fn the_last_warnings_are_retained_with_source_and_time() {
         let warnings = Warnings::default();
         let subscriber = tracing_subscriber::registry().with(warnings.clone());
         tracing::subscriber::with_default(subscriber, || {
@@ -140,16 +142,21 @@ mod tests {
             tracing::error!("{}", "x".repeat(5_000));
         });
         let page = SectionBuilder::default();
-        warnings.add_section(&page);
-        let json = page.read().to_json();
-        let told = json["values"]["warnings"].as_array().expect("a list");
-        assert_eq!(told.len(), WARNINGS_MAX);
-        let first = told[0].as_str().expect("a text");
+        warnings.write(&page);
+        let json = page.snapshot().to_json();
+        let warnings = json["values"]["warnings"].as_array().expect("a list");
+        assert_eq!(warnings.len(), WARNINGS_MAX);
+        let first = warnings[0].as_str().expect("a text");
         assert!(first.ends_with(
             "Z WARN grid_broker::guru_meditation::warnings::tests: late bytes=7 peer=b***@example.org"
         ));
-        assert!(told.last().and_then(Value::as_str).is_some_and(|last| last.len() == BYTES_MAX));
+        assert!(
+            warnings
+                .last()
+                .and_then(Value::as_str)
+                .is_some_and(|last| last.len() == WARNING_BYTES_MAX)
+        );
         assert_eq!(json["values"]["since_start"], 207);
-        assert!(page.read().to_text().contains(" broken error=\\u{1b}[2J bad\n"));
+        assert!(page.snapshot().to_text().contains(" broken error=\\u{1b}[2J bad\n"));
     }
 }

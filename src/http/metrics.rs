@@ -1,8 +1,9 @@
-//! `/metrics`: what is counted, and what can be looked up when somebody asks, as OpenMetrics text.
+//! Renders `/metrics` as OpenMetrics text: all counters, and gauges read for the request.
 //!
-//! Guarantees names that begin with `gridd_` (`process_` for what every program has), a unit in the
-//! name, and labels from fixed lists of words: never a name of an appliance. What could not be
-//! looked up in time is left out, and `gridd_loop_answers` says so. docs/operation.md lists them.
+//! Guarantees names that start with `gridd_` (`process_` for what every program has), a unit in the
+//! name, and label values from fixed lists: never a name of an appliance. Gauges that could not be
+//! read in time are left out, and `gridd_loop_answers` is 0. docs/operation.md lists all. Does not
+//! count anything itself.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,10 +26,10 @@ use crate::metrics::{Connections, Label};
 use crate::stderr;
 use crate::tasks;
 
-/// What the text is, for who asks.
+/// The content type of the text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What the loop is asked for.
+/// The gauges that the loop provides.
 #[derive(Debug)]
 struct GridMetrics {
     sessions: u32,
@@ -45,11 +46,11 @@ struct StateLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AlertLabels {
-    matter: Label,
+    kind: Label,
     severity: Label,
 }
 
-/// All of it; before the broker has started, only what is known of the process.
+/// Renders everything; before the broker has started, only the metrics of the process.
 pub(super) async fn render(
     desk: Option<ServedBroker>,
     connections: &Connections,
@@ -58,20 +59,20 @@ pub(super) async fn render(
     process(all.sub_registry_with_prefix("process"), &ProcessStats::read(), desk.as_ref());
     let registry = all.sub_registry_with_prefix("gridd");
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register("build", "What runs", version);
+    registry.register("build", "Version of gridd", version);
     gauge(registry, "tasks", "Tasks alive", tasks::alive_count() as f64);
-    let help = "Lines of tracing that standard error did not take in time";
+    let help = "Log lines dropped because standard error was too slow";
     registry.register("tracing_lines_dropped", help, ConstCounter::new(stderr::dropped()));
     connections.register(registry);
     if let Some(desk) = desk {
         desk.metrics.register(registry);
         queue(registry, &desk);
-        let asked = tokio::time::timeout(QUERY_TIMEOUT, desk.broker.query(|grid, _| collect(grid)));
-        let standing = asked.await.ok().and_then(Result::ok);
-        let answers = f64::from(u8::from(standing.is_some()));
-        gauge(registry, "loop_answers", "Whether the broker loop answered within 2 s", answers);
-        if let Some(standing) = standing {
-            grid(registry, &standing);
+        let query = tokio::time::timeout(QUERY_TIMEOUT, desk.broker.query(|grid, _| collect(grid)));
+        let metrics = query.await.ok().and_then(Result::ok);
+        let answers = f64::from(u8::from(metrics.is_some()));
+        gauge(registry, "loop_answers", "Whether the broker loop responded within 2 s", answers);
+        if let Some(metrics) = metrics {
+            grid(registry, &metrics);
         }
         let reader = desk.reader.clone();
         let status = tasks::spawn_blocking("journal status", move || reader.status()).await;
@@ -116,14 +117,14 @@ fn process(registry: &mut Registry, process: &ProcessStats, desk: Option<&Served
 
 fn queue(registry: &mut Registry, desk: &ServedBroker) {
     let (items, room) = desk.broker.queue_usage();
-    gauge(registry, "queue_items", "Items that wait for the broker loop", items as f64);
+    gauge(registry, "queue_items", "Requests that wait for the broker loop", items as f64);
     let help = "Room for events in the queue";
     gauge_with_unit(registry, "queue_room", Unit::Bytes, help, room as f64);
     let low = f64::from(u8::from(desk.broker.disk_is_low()));
-    gauge(registry, "disk_low", "Whether nothing new is taken because the disk is full", low);
+    gauge(registry, "disk_low", "Whether nothing new is accepted because the disk is full", low);
 }
 
-/// Runs in the loop.
+/// Reads the gauges, in the loop.
 fn collect(grid: &Grid) -> GridMetrics {
     let mut appliances: BTreeMap<Label, u64> =
         STATES.into_iter().map(|it| (Label(it), 0)).collect();
@@ -142,37 +143,37 @@ fn collect(grid: &Grid) -> GridMetrics {
     GridMetrics { sessions, appliances, alerts, next_deadline, outbox: mails }
 }
 
-/// Told even when there is none, so that a series does not begin with its first appliance.
+/// Exported even when 0, so that a series does not start with its first appliance.
 const STATES: [&str; 6] = ["IDLE", "STARTING", "MAINTENANCE", "RUNNING", "FAILED", "DUMPING"];
 
-fn grid(registry: &mut Registry, standing: &GridMetrics) {
-    gauge(registry, "sessions", "Sessions open", f64::from(standing.sessions));
+fn grid(registry: &mut Registry, metrics: &GridMetrics) {
+    gauge(registry, "sessions", "Sessions open", f64::from(metrics.sessions));
     let appliances = Family::<StateLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
-    for (state, count) in &standing.appliances {
+    for (state, count) in &metrics.appliances {
         appliances.get_or_create(&StateLabels { state: *state }).set(*count as f64);
     }
     registry.register("appliances", "Appliances by state", appliances);
     let alerts = Family::<AlertLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
-    for ((matter, severity), count) in &standing.alerts {
-        let labels = AlertLabels { matter: *matter, severity: *severity };
+    for ((kind, severity), count) in &metrics.alerts {
+        let labels = AlertLabels { kind: *kind, severity: *severity };
         alerts.get_or_create(&labels).set(*count as f64);
     }
-    registry.register("alerts_open", "Open matters by what they are and how grave", alerts);
-    let OutboxStats { queued: owed, oldest_queued_at: since, failed } = standing.outbox;
-    gauge(registry, "mails_owed", "Mails that are owed and not given up", owed as f64);
-    gauge(registry, "mails_failed", "Mails that are given up", failed as f64);
+    registry.register("alerts_open", "Open alerts by kind and severity", alerts);
+    let OutboxStats { queued: owed, oldest_queued_at: since, failed } = metrics.outbox;
+    gauge(registry, "mails_queued", "Mails that are queued and have not failed", owed as f64);
+    gauge(registry, "mails_failed", "Mails that have failed", failed as f64);
     if let Some(since) = since {
-        let help = "Since when the oldest mail is owed that is not given up, since 1970";
+        let help = "Since when the oldest queued mail is queued, since 1970";
         gauge_with_unit(
             registry,
-            "mails_owed_since_timestamp",
+            "mails_queued_since_timestamp",
             Unit::Seconds,
             help,
             seconds(since),
         );
     }
-    if let Some(at) = standing.next_deadline {
-        let help = "When the next deadline is looked at, since 1970";
+    if let Some(at) = metrics.next_deadline {
+        let help = "When the next deadline is checked, since 1970";
         gauge_with_unit(registry, "next_deadline_timestamp", Unit::Seconds, help, seconds(at));
     }
 }
@@ -199,13 +200,13 @@ fn journal(registry: &mut Registry, desk: &ServedBroker, status: Option<JournalS
         background_failures: trouble,
     } = status;
     gauge(journal, "archived_record", "Newest record in the archive", archived_through as f64);
-    gauge(journal, "sealed_record", "Newest record in a sealed span", sealed_through as f64);
-    gauge(journal, "sealed_spans", "Sealed spans", sealed_spans as f64);
+    gauge(journal, "sealed_record", "Newest record in a sealed segment", sealed_through as f64);
+    gauge(journal, "sealed_spans", "Sealed segments", sealed_spans as f64);
     for (name, help, bytes) in [
-        ("commit_log", "What the commit log reserves", commit_log_bytes),
-        ("archive", "What the archive takes", archive_bytes),
-        ("checkpoints", "What the checkpoints take", checkpoint_bytes),
-        ("disk_free", "What the file system still has for us", free_bytes),
+        ("commit_log", "Size of the commit log", commit_log_bytes),
+        ("archive", "Size of the archive", archive_bytes),
+        ("checkpoints", "Size of the checkpoints", checkpoint_bytes),
+        ("disk_free", "Free space for gridd on the file system", free_bytes),
     ] {
         gauge_with_unit(journal, name, Unit::Bytes, help, bytes as f64);
     }

@@ -1,9 +1,9 @@
-//! What does a browser see? For the present: who answers, whether it is ready, and the metrics.
+//! Serves HTTP: the front page, liveness, readiness and metrics.
 //!
-//! Guarantees `/livez` (the process answers), `/readyz` (the broker takes events; 503 with the
+//! Guarantees `/livez` (the process responds), `/readyz` (the broker accepts events; 503 with the
 //! reason while it starts, stops, has no room on its disk, or its loop is stuck) and `/metrics`. All
-//! of them answer from the moment the listener is bound, while the journal is still being read. The
-//! pages of the dashboard are to come.
+//! of them respond from the moment the listener is bound, while the journal is still being read.
+//! There are no dashboard pages yet. Does not change anything.
 
 mod metrics;
 mod process;
@@ -23,19 +23,19 @@ use crate::journal::JournalReader;
 use crate::metrics::{Connections, Metrics};
 use crate::resources;
 
-/// The loop gets so long for an answer to a page.
+/// How long a page waits for the loop.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 const FRONT_PAGE: &str = concat!(
     "gridd ",
     env!("CARGO_PKG_VERSION"),
     "\n\n\
-     The broker runs. Its pages are not built yet; the command line shows everything:\n\n  \
+     The broker is running. There are no web pages yet; use the command line:\n\n  \
      gridctl status\n  gridctl appliance list\n  gridctl log list -f\n\n\
      For machines: /livez, /readyz, /metrics\n"
 );
 
-/// What the pages show of a broker that has started.
+/// What the pages need of a started broker.
 #[derive(Clone, Debug)]
 pub struct ServedBroker {
     broker: BrokerHandle,
@@ -46,7 +46,7 @@ pub struct ServedBroker {
 }
 
 impl ServedBroker {
-    /// The desk of a broker that was started.
+    /// The parts of a started broker.
     pub fn new(started: &Started) -> Self {
         Self {
             broker: started.broker.clone(),
@@ -58,7 +58,7 @@ impl ServedBroker {
     }
 }
 
-/// What the pages know: nothing of a broker that has not started yet.
+/// The state of the router; the broker is absent until it has started.
 #[derive(Clone, Debug)]
 struct HttpState {
     served: watch::Receiver<Option<ServedBroker>>,
@@ -66,7 +66,7 @@ struct HttpState {
     connections: Connections,
 }
 
-/// The pages; `desk` is there once the broker has started, `stopping` turns true when it goes.
+/// Builds the routes; `desk` is set once the broker has started, `stopping` becomes true when it stops.
 pub fn router(
     desk: watch::Receiver<Option<ServedBroker>>,
     connections: Connections,
@@ -90,7 +90,7 @@ async fn readiness(State(front): State<HttpState>) -> (StatusCode, String) {
     }
 }
 
-/// Why the broker takes nothing at this moment.
+/// Why the broker accepts nothing at the moment.
 async fn unready_reason(front: &HttpState) -> Option<&'static str> {
     if *front.stopping.borrow() {
         return Some("stopping\n");
@@ -100,18 +100,18 @@ async fn unready_reason(front: &HttpState) -> Option<&'static str> {
     };
     if desk.broker.is_starved() {
         return Some(
-            "starved: the system has no descriptors or memory for the journal; what came waits and is \
-             tried again\n",
+            "starved: the system has no descriptors or memory for the journal; requests wait and are \
+             retried\n",
         );
     }
     if desk.broker.disk_is_low() {
-        return Some("disk low: nothing new is taken until there is room; reading goes on\n");
+        return Some("disk low: nothing new is accepted until there is room; reading continues\n");
     }
     let answer = tokio::time::timeout(QUERY_TIMEOUT, desk.broker.query(|_, _| ())).await;
     match answer {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some("stopping\n"),
-        Err(_) => Some("stuck: the broker loop does not answer within 2 s; see what gridd tells\n"),
+        Err(_) => Some("stuck: the broker loop does not respond within 2 s; see gridd's log\n"),
     }
 }
 
@@ -120,7 +120,7 @@ async fn metrics_response(State(front): State<HttpState>) -> Response {
     match metrics::render(desk, &front.connections).await {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
-            let text = format!("the metrics can't be written: {error}\n");
+            let text = format!("cannot write the metrics: {error}\n");
             (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
         }
     }
@@ -132,14 +132,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_starting_or_stopping_broker_is_not_ready_and_gives_the_reason() {
-        let (_show, desk) = watch::channel(None);
+        let (_sender, desk) = watch::channel(None);
         let (stop, stopping) = watch::channel(false);
         let front = HttpState { served: desk, stopping, connections: Connections::default() };
         assert_eq!(unready_reason(&front).await, Some("starting: the journal is being read\n"));
         let (status, _) = readiness(State(front.clone())).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let page = metrics_response(State(front.clone())).await;
-        assert_eq!(page.status(), StatusCode::OK, "the process is told of even then");
+        assert_eq!(page.status(), StatusCode::OK, "the process has metrics even then");
         stop.send_replace(true);
         assert_eq!(unready_reason(&front).await, Some("stopping\n"));
     }

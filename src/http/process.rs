@@ -1,12 +1,12 @@
-//! How is the process? Memory, descriptors, CPU time, as Linux tells in `/proc/self`.
+//! Reads memory, descriptors and CPU time of the process from `/proc/self`.
 //!
-//! What the system does not tell is left out. Knows nothing of the broker.
+//! Guarantees that values the system does not provide are left out. Does not know the broker.
 
 use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-/// What the system tells of this process.
+/// What the system reports about this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct ProcessStats {
     /// Memory in RAM, in bytes.
@@ -22,7 +22,7 @@ pub(super) struct ProcessStats {
 }
 
 impl ProcessStats {
-    /// As it is now; reads files that the kernel makes up.
+    /// Reads the current values, from files that the kernel generates.
     pub(super) fn read() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let (cpu_seconds, threads) = parse_stat(&stat, rustix::param::clock_ticks_per_second());
@@ -31,7 +31,7 @@ impl ProcessStats {
         let fds = fs::read_dir("/proc/self/fd").ok().map(|found| found.count() as u64);
         Self {
             resident_bytes: pages.map(|pages| pages * rustix::param::page_size() as u64),
-            // The folder itself was open while it was read.
+            // The folder itself was open while it was listed.
             fds: fds.map(|count| count.saturating_sub(1)),
             fds_max: getrlimit(Resource::Nofile).current,
             cpu_seconds,
@@ -40,10 +40,10 @@ impl ProcessStats {
     }
 }
 
-/// CPU time and threads; the name in parentheses may hold anything, so fields are counted behind it.
+/// CPU time and threads; the name in parentheses may contain anything, so fields are counted after it.
 fn parse_stat(stat: &str, ticks_per_second: u64) -> (Option<f64>, Option<u64>) {
-    let Some((_, behind)) = stat.rsplit_once(") ") else { return (None, None) };
-    let fields: Vec<&str> = behind.split(' ').collect();
+    let Some((_, after_name)) = stat.rsplit_once(") ") else { return (None, None) };
+    let fields: Vec<&str> = after_name.split(' ').collect();
     let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
     // proc_pid_stat(5): utime is field 14, stime 15, num_threads 20; the first here is 3.
     let ticks =

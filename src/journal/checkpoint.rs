@@ -1,9 +1,9 @@
 //! Saves and loads checkpoints, so that a start need not read every record ever written.
 //!
 //! `checkpoints/checkpoint-<number>` is the state after that number, as a sequence of blocks and an
-//! end block with length and checksum of the whole. Written to a temporary file, synced, renamed; the
-//! two newest are retained. Guarantees that a loaded state is the one that was saved. Does not know
-//! the content of a state.
+//! end block with length and checksum of the whole. Written to a temporary file, synced, renamed;
+//! the two newest are retained. Guarantees that a loaded state is the one that was saved. Does not
+//! know the content of a state.
 
 use std::fs;
 use std::io::{self, Read};

@@ -3,9 +3,9 @@
 //! Files `commits/<first number>.log`, each reserved in full when it is created, filled by
 //! positional writes, one `fdatasync` a commit. A commit is one or more blocks in one file. Each
 //! block contains the first number of its commit, so that a start can distinguish an unfinished
-//! commit (removed) from damage in acknowledged records (reported, and skipped).
-//! Guarantees that numbers are dense and that nothing is reported durable before it is. Does
-//! not know the content of a record, nor who reads it; `files` serves the readers, `recovery` opens.
+//! commit (removed) from damage in acknowledged records (reported, and skipped). Guarantees that
+//! numbers are dense and that nothing is reported durable before it is. Does not know the content
+//! of a record, nor who reads it; `files` serves the readers, `recovery` opens.
 
 mod files;
 mod recovery;
@@ -48,7 +48,7 @@ pub(super) struct CommitLog {
     file_bytes: u64,
     files: Arc<LogFiles>,
     active: Option<ActiveFile>,
-    next: u64,
+    next_number: u64,
     tail: TailState,
     buffer: Vec<u8>,
 }
@@ -96,7 +96,7 @@ impl CommitLog {
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_MAX);
         let mut runs =
-            encode_commit(&mut self.buffer, (self.journal, self.term, self.next), records)?;
+            encode_commit(&mut self.buffer, (self.journal, self.term, self.next_number), records)?;
         let active = self.ensure_capacity(self.buffer.len() as u64)?;
         for run in &mut runs {
             run.offset += active.end;
@@ -115,13 +115,13 @@ impl CommitLog {
             active.end += self.buffer.len() as u64;
         }
         file.extend(&runs);
-        self.next = last.number + 1;
+        self.next_number = last.number + 1;
         Ok(())
     }
 
     /// The number that the next record must have.
     pub(super) fn next_number(&self) -> u64 {
-        self.next
+        self.next_number
     }
 
     /// The reading end.
@@ -131,8 +131,8 @@ impl CommitLog {
 
     /// Skips numbers that were assigned before but are not in the log any more.
     pub(super) fn skip_to(&mut self, next: u64) {
-        if next > self.next {
-            self.next = next;
+        if next > self.next_number {
+            self.next_number = next;
             // The numbers in a file are dense, and its name is the first one.
             self.active = None;
         }
@@ -147,7 +147,7 @@ impl CommitLog {
     fn ensure_capacity(&mut self, bytes: u64) -> Result<&ActiveFile, JournalError> {
         let fits = |active: &ActiveFile| active.end + bytes <= active.size;
         if !self.active.as_ref().is_some_and(fits) {
-            let path = self.folder.join(file_name(self.next));
+            let path = self.folder.join(file_name(self.next_number));
             let create = |size: u64| {
                 let created = create_file(&self.folder, &path, size).map(|handle| (handle, size));
                 created.inspect_err(|_| {
@@ -162,7 +162,7 @@ impl CommitLog {
                 }
                 created => created?,
             };
-            let file = Arc::new(LogFile::new(self.next, path));
+            let file = Arc::new(LogFile::new(self.next_number, path));
             self.files.add(Arc::clone(&file));
             self.active = Some(ActiveFile { file, handle: Arc::new(handle), end: 0, size });
         }

@@ -1,7 +1,8 @@
 //! Writes files and folders of the journal durably.
 //!
 //! Guarantees that after `Ok` the change is on the disk, including the name: new content is written
-//! to a temporary file, synced, renamed, and the folder synced. Does not know what the files contain.
+//! to a temporary file, synced, renamed, and the folder synced. Does not know what the files
+//! contain.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -58,7 +59,8 @@ pub(super) fn preallocate(file: &File, bytes: u64, path: &Path) -> Result<(), Jo
     // On a tmpfs any signal interrupts it, including those of reports.
     match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, bytes)) {
         Ok(()) => Ok(()),
-        // Some file systems can't reserve: then set the length alone, so that it is not synced later.
+        // Some file systems can't reserve: then set the length alone, so that it is not synced
+        // later.
         Err(rustix::io::Errno::OPNOTSUPP) => {
             file.set_len(bytes).map_err(JournalError::io("set the length of", path))
         }
@@ -119,7 +121,8 @@ pub(super) fn bytes_below(folder: &Path) -> u64 {
         .sum()
 }
 
-/// Bytes that all files below `folder` use on the disk; a file that vanishes meanwhile is not counted.
+/// Bytes that all files below `folder` use on the disk; a file that vanishes meanwhile is not
+/// counted.
 pub(super) fn allocated_below(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries

@@ -163,15 +163,15 @@ impl JournalError {
         }
     }
 
-    /// The error, if the system lacks descriptors or memory at this moment: the same call may succeed
-    /// later. A failed sync never counts, as above.
+    /// The error, if the system lacks descriptors or memory at this moment: the same call may
+    /// succeed later. A failed sync never counts, as above.
     pub fn shortage(&self) -> Option<&io::Error> {
         let Self::Io { action, source, .. } = self else { return None };
         (!action.starts_with("sync") && resources::is_temporary(source)).then_some(source)
     }
 
-    /// Whether waiting may help: the disk is full, or the system lacks a resource at this moment. The
-    /// latter is noted for the alert.
+    /// Whether waiting may help: the disk is full, or the system lacks a resource at this moment.
+    /// The latter is noted for the alert.
     pub(super) fn is_transient(&self) -> bool {
         self.is_out_of_space() || self.note_shortage()
     }
@@ -191,7 +191,8 @@ impl JournalError {
         matches!(self, Self::Archive { .. })
     }
 
-    /// Returns the mapper from an error of the system to ours: `.map_err(JournalError::io("open", path))`.
+    /// Returns the mapper from an error of the system to ours: `.map_err(JournalError::io("open",
+    /// path))`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

@@ -293,7 +293,8 @@ pub fn encode(
     }
 }
 
-/// A block that is being built at the end of a buffer: what is appended to the buffer is its payload.
+/// A block that is being built at the end of a buffer: what is appended to the buffer is its
+/// payload.
 ///
 /// It saves the commit a second copy of its records.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Reads and writes the identity of a journal: its id, the id of its broker, and the format.
 //!
-//! `identity` is a small text file for people and programs, with `key = value` lines. Guarantees that
-//! a newer format, or an identity that was changed by accident, is refused before anything else is
-//! changed: with another journal id, no block would be ours. Does not know records.
+//! `identity` is a small text file for people and programs, with `key = value` lines. Guarantees
+//! that a newer format, or an identity that was changed by accident, is refused before anything
+//! else is changed: with another journal id, no block would be ours. Does not know records.
 
 use std::fs;
 use std::io;

@@ -1,9 +1,10 @@
 //! Stores records durably: an appended record is read again, exactly once, unless the disk is lost.
 //!
-//! Works on opaque records with a [`RecordHeader`]. [`Journal::append`] returns when its records are
-//! durable in the commit log. An archiver then packs them into sled. A checkpoint saves the
-//! start from reading everything. [`JournalReader`]s see both as one sequence of numbers. Guarantees
-//! that numbers are dense, that none is assigned twice, and that missing ones are reported at the start.
+//! Works on opaque records with a [`RecordHeader`]. [`Journal::append`] returns when its records
+//! are durable in the commit log. An archiver then packs them into sled. A checkpoint saves the
+//! start from reading everything. [`JournalReader`]s see both as one sequence of numbers.
+//! Guarantees that numbers are dense, that none is assigned twice, and that missing ones are
+//! reported at the start.
 //!
 //! ```text
 //! append --> commits/<first>.log --archiver--> archive/span-<first>  --seal-->  .sealed
@@ -83,8 +84,8 @@ pub struct JournalSettings {
 }
 
 impl JournalSettings {
-    /// The defaults: 32 MiB a commit-log file, 256 MiB a segment, 90 days and 10 GiB retained, 8 MiB
-    /// ballast, 256 MiB free, 200,000 records a checkpoint.
+    /// The defaults: 32 MiB a commit-log file, 256 MiB a segment, 90 days and 10 GiB retained, 8
+    /// MiB ballast, 256 MiB free, 200,000 records a checkpoint.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -253,7 +254,8 @@ impl Journal {
         self.log_truncation.archive.take_newly_lost()
     }
 
-    /// Deletes all records up to `last`, in the background; the next start finishes an interrupted trim.
+    /// Deletes all records up to `last`, in the background; the next start finishes an interrupted
+    /// trim.
     pub fn trim(&self, last: u64) {
         self.disk_state.request_trim(last);
         self.threads.notify();
@@ -293,7 +295,8 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // After `close` there is nothing left to do; otherwise the failure was logged where it occurred.
+        // After `close` there is nothing left to do; otherwise the failure was logged where it
+        // occurred.
         let _ = self.stop();
     }
 }

@@ -168,7 +168,8 @@ impl JournalReader {
         Ok(page_builder.page)
     }
 
-    /// The matching records from `from` downwards, newest first, to the smallest number not trimmed.
+    /// The matching records from `from` downwards, newest first, to the smallest number not
+    /// trimmed.
     ///
     /// # Errors
     ///
@@ -234,8 +235,8 @@ impl JournalReader {
             if let Ok(Some(block)) = archived {
                 return Ok(Lookup::Blocks(vec![block]));
             }
-            // Records in the log can be read even if their segment can't: a start never needs a segment
-            // for the records after the newest checkpoint.
+            // Records in the log can be read even if their segment can't: a start never needs a
+            // segment for the records after the newest checkpoint.
             if let Some(blocks) = self.files.blocks_at(number)? {
                 return Ok(Lookup::Blocks(blocks));
             }

@@ -1,7 +1,7 @@
-//! What can be done for a journal that no broker has open: restore, salvage, check; and for a backup: verify.
+//! Restores, salvages and checks a journal that no broker has open, and verifies a backup.
 //!
-//! Guarantees that a folder which is looked at is not written, not even by sled. It does not know
-//! how it is asked nor how its findings are printed.
+//! Guarantees that a folder which is read is not written, not even by sled. Does not know
+//! the command line, nor how findings are printed.
 
 mod check;
 mod findings;

@@ -62,7 +62,8 @@ impl StreamHead {
         out.put_u64_le(self.estimated_bytes);
     }
 
-    /// Decodes the output of [`Self::encode_into`]: `Err` contains a later format, or `None` for no head.
+    /// Decodes the output of [`Self::encode_into`]: `Err` contains a later format, or `None` for no
+    /// head.
     fn decode(payload: &mut impl Buf, journal: Uuid, term: u64) -> Result<Self, Option<u32>> {
         let format = payload.try_get_u32_le().map_err(|_| None)?;
         if format > STREAM_FORMAT {

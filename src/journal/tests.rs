@@ -1,4 +1,4 @@
-//! The promise as a whole: what was appended is read again, from wherever it lies by then.
+//! The whole journal: appended records are read again, wherever they are stored by then.
 
 mod damage;
 mod full_disk;
@@ -29,18 +29,18 @@ fn open(dir: &Path) -> OpenJournal {
     Journal::open(&small(dir)).unwrap()
 }
 
-/// A record whose mark and bytes follow from its number, like nothing that packs well.
+/// A record whose header and bytes depend on its number, and do not compress well.
 fn record(number: u64) -> EncodedRecord {
     let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let small = |modulus: u64, shift: u32| u8::try_from((noise >> shift) % modulus).unwrap();
-    let mark = RecordHeader {
+    let header = RecordHeader {
         at_us: i64::try_from(number).unwrap() * 10 + i64::from(small(50, 3)),
         severity: small(6, 20),
         kind: small(32, 30),
         appliance: if number < 700 { u32::from(small(4, 40)) } else { 9 },
     };
     let bytes: Vec<u8> = noise.to_le_bytes().repeat(1 + usize::from(small(20, 50)));
-    EncodedRecord { number, header: mark, bytes: bytes.into() }
+    EncodedRecord { number, header, bytes: bytes.into() }
 }
 
 fn records(numbers: std::ops::RangeInclusive<u64>) -> Vec<EncodedRecord> {
@@ -133,34 +133,30 @@ fn reading_equals_a_plain_list_under_every_filter_and_limit() {
     append(&mut opened, 1501..=1550);
     wait_checkpoint(dir.path(), &opened.journal, 900, b"older");
     wait_checkpoint(dir.path(), &opened.journal, 1400, b"newer");
-    wait("the log is released", || opened.journal.log_truncation.files.at_or_above(1) > Some(1));
+    wait("the log is truncated", || opened.journal.log_truncation.files.at_or_above(1) > Some(1));
     let all = records(1..=1550);
     let reader = &opened.reader;
     assert_eq!((reader.first(), read_all(reader)), (1, all.clone()));
-    let budgets =
+    let limits =
         (1..200_usize, 1..100_000_u64).prop_map(|(r, bytes)| PageLimit { records: r, bytes });
-    proptest!(|(wanted in filters(), budget in budgets, from in 0..1600_u64)| {
-        let taken = |record: &&EncodedRecord| wanted.matches(&record.header);
-        let up: Vec<_> = all.iter().filter(|r| r.number >= from).filter(taken).cloned().collect();
+    proptest!(|(filter in filters(), limit in limits, from in 0..1600_u64)| {
+        let is_match = |record: &&EncodedRecord| filter.matches(&record.header);
+        let up: Vec<_> = all.iter().filter(|r| r.number >= from).filter(is_match).cloned().collect();
         let down: Vec<_> =
-            all.iter().rev().filter(|r| r.number <= from).filter(taken).cloned().collect();
-        let forward = |at| reader.forward(at, &wanted, budget).unwrap();
-        prop_assert_eq!(read_pages(from, budget, forward), up);
-        let backward = |at| reader.backward(at, &wanted, budget).unwrap();
-        prop_assert_eq!(read_pages(from, budget, backward), down);
+            all.iter().rev().filter(|r| r.number <= from).filter(is_match).cloned().collect();
+        let forward = |at| reader.forward(at, &filter, limit).unwrap();
+        prop_assert_eq!(read_pages(from, limit, forward), up);
+        let backward = |at| reader.backward(at, &filter, limit).unwrap();
+        prop_assert_eq!(read_pages(from, limit, backward), down);
     });
 }
 
-fn read_pages(
-    from: u64,
-    budget: PageLimit,
-    read: impl Fn(u64) -> RecordPage,
-) -> Vec<EncodedRecord> {
+fn read_pages(from: u64, limit: PageLimit, read: impl Fn(u64) -> RecordPage) -> Vec<EncodedRecord> {
     let (mut out, mut next) = (Vec::new(), Some(from));
     while let Some(at) = next {
         let page = read(at);
-        assert!(page.records.len() <= budget.records && page.missing.is_empty());
-        assert_ne!(page.next, Some(at), "each page gets on");
+        assert!(page.records.len() <= limit.records && page.missing.is_empty());
+        assert_ne!(page.next, Some(at), "each page advances");
         out.extend(page.records);
         next = page.next;
     }
@@ -194,14 +190,14 @@ fn a_damaged_segment_is_read_from_the_commit_log_while_it_is_there() {
     append(&mut opened, 1..=1000);
     wait("a seal", || !opened.journal.log_truncation.archive.ranges().is_empty());
     opened.journal.close().unwrap();
-    // Without checkpoints nothing was released.
+    // Without checkpoints nothing was removed from the commit log.
     fs::write(dir.path().join("archive/span-00000000000000000001/db"), b"rubbish").unwrap();
     let opened = open(dir.path());
     assert!(opened.reader.archived_through() > 0);
     assert_eq!(read_all(&opened.reader), records(1..=1000));
 }
 
-/// A closed journal of 1,000 records, the older of them in sealed spans only.
+/// A closed journal of 1,000 records, the older of them in sealed segments only.
 fn with_sealed_segments(dir: &Path) -> Vec<std::ops::RangeInclusive<u64>> {
     let mut opened = open(dir);
     append(&mut opened, 1..=1000);
@@ -209,8 +205,8 @@ fn with_sealed_segments(dir: &Path) -> Vec<std::ops::RangeInclusive<u64>> {
     wait_checkpoint(dir, &opened.journal, 990, b"older");
     wait_checkpoint(dir, &opened.journal, 1000, b"newer");
     let files = Arc::clone(&opened.journal.log_truncation.files);
-    let spans = opened.journal.log_truncation.archive.ranges();
-    wait("the log is released", || files.at_or_above(1) > Some(*spans[0].end()));
+    let segments = opened.journal.log_truncation.archive.ranges();
+    wait("the log is truncated", || files.at_or_above(1) > Some(*segments[0].end()));
     let archive = Arc::clone(&opened.journal.log_truncation.archive);
     opened.journal.close().unwrap();
     archive.ranges()
@@ -219,12 +215,12 @@ fn with_sealed_segments(dir: &Path) -> Vec<std::ops::RangeInclusive<u64>> {
 #[test]
 fn sealed_segments_survive_and_the_log_before_them_is_removed() {
     let dir = tempfile::tempdir().unwrap();
-    let spans = with_sealed_segments(dir.path());
+    let segments = with_sealed_segments(dir.path());
     let opened = open(dir.path());
     assert!(opened.recovered.missing.is_empty() && opened.recovered.truncated_tails.is_empty());
     assert_eq!(opened.checkpoint, Some((1000, b"newer".to_vec())));
     let sealed_through = opened.reader.archived_through();
-    assert!(sealed_through >= *spans.last().unwrap().end());
+    assert!(sealed_through >= *segments.last().unwrap().end());
     assert_eq!(read_all(&opened.reader), records(1..=1000));
 }
 
@@ -243,14 +239,14 @@ fn a_segment_that_lost_its_seal_is_checked_and_sealed_again() {
 #[test]
 fn a_lost_segment_is_reported_missing() {
     let dir = tempfile::tempdir().unwrap();
-    let spans = with_sealed_segments(dir.path());
-    let second = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
+    let segments = with_sealed_segments(dir.path());
+    let second = dir.path().join(format!("archive/span-{:020}", segments[1].start()));
     fs::remove_file(second.with_extension("sealed")).unwrap();
     fs::write(second.join("db"), b"rubbish").unwrap();
     let opened = open(dir.path());
     assert_eq!(opened.recovered.damaged_segments, [second.with_extension("damaged")]);
     let files = &opened.journal.log_truncation.files;
-    let lost = *spans[1].start()..=*spans[1].end().min(&(files.at_or_above(1).unwrap() - 1));
+    let lost = *segments[1].start()..=*segments[1].end().min(&(files.at_or_above(1).unwrap() - 1));
     assert_eq!(opened.recovered.missing, std::slice::from_ref(&lost));
     let forward = opened.reader.forward(1, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!(forward.missing, std::slice::from_ref(&lost));
@@ -265,13 +261,13 @@ fn a_lost_segment_is_reported_missing() {
 #[test]
 fn no_number_is_assigned_twice_although_the_commit_log_is_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let spans = with_sealed_segments(dir.path());
+    let segments = with_sealed_segments(dir.path());
     fs::remove_dir_all(dir.path().join("commits")).unwrap();
     let mut opened = open(dir.path());
     assert_eq!((opened.last_number, opened.previous_term), (1000, 1));
-    // The unsealed span is all that is left of its records: it was checked and sealed.
+    // The unsealed segment is all that is left of its records: it was checked and sealed.
     let sealed_through = opened.reader.archived_through();
-    assert!(sealed_through > *spans.last().unwrap().end() && sealed_through < 1000);
+    assert!(sealed_through > *segments.last().unwrap().end() && sealed_through < 1000);
     assert_eq!(opened.recovered.missing, [sealed_through + 1..=1000]);
     append(&mut opened, 1001..=1200);
     wait_archived(&opened);
@@ -303,8 +299,8 @@ fn readers_see_every_record_once_while_segments_are_sealed() {
     let follower = crate::tasks::spawn_thread("follower", move || {
         let (mut seen, mut from) = (Vec::new(), 1);
         while seen.len() < 1200 {
-            let budget = PageLimit { records: 100, bytes: 10_000 };
-            let page = reader.forward(from, &HeaderFilter::default(), budget).unwrap();
+            let limit = PageLimit { records: 100, bytes: 10_000 };
+            let page = reader.forward(from, &HeaderFilter::default(), limit).unwrap();
             assert!(page.missing.is_empty());
             from = page.reached + 1;
             seen.extend(page.records);
@@ -336,7 +332,7 @@ fn large_and_unpackable_records_are_archived_and_sealed() {
     let all: Vec<_> = (1..=70).map(large).collect();
     opened.journal.append(&all).unwrap();
     wait_archived(&opened);
-    wait("seven spans of one record", || {
+    wait("seven segments of one record", || {
         opened.journal.log_truncation.archive.ranges() == (1..=7).map(|n| n..=n).collect::<Vec<_>>()
     });
     assert_eq!(read_all(&opened.reader), all);

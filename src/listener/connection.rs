@@ -1,9 +1,9 @@
-//! One connection, from its first byte to its end.
+//! Serves one connection, from its first byte to its end.
 //!
-//! Guarantees one deadline from the accept until the other side has said something whole: what it
-//! speaks, and on the HTTP port a request. After that silent peers are found by pings (HTTP/2) or end
-//! (HTTP/1). What h2 and hyper leave open is bounded here. Works over anything that can be read and
-//! written, so that TLS can lie below.
+//! Guarantees one deadline from the accept until the first complete input: the protocol, and on the
+//! HTTP port a request. After that, silent peers are detected by pings (HTTP/2) or closed (HTTP/1).
+//! Limits that h2 and hyper leave open are set here. Works over any stream, so that TLS can be
+//! below. Does not know the routes.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -23,29 +23,31 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::first_bytes::{self, Protocol, Rewound};
-use super::{Common, Port, guard, stopped};
+use super::{ListenerContext, Port, shutdown_requested};
 use crate::clock::monotonic_now;
-use crate::listener::connection_limits::{Busy, ConnectionPermit};
+use crate::listener::connection_limit::{ConnectionSlot, RequestInFlight};
+use crate::listener::panic_guard;
+use crate::listener::protocol;
+use crate::listener::protocol::{DetectedProtocol, RewoundStream};
 use crate::tasks::NamedExecutor;
 
-/// From the accept until the other side has said something whole.
-const FIRST_WITHIN: Duration = Duration::from_secs(10);
+/// Timeout from the accept until the first complete input.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Each further request of a connection of HTTP/1, from the end of the one before.
-const NEXT_WITHIN: Duration = Duration::from_secs(30);
+/// Timeout of each further request on an HTTP/1 connection, from the end of the previous one.
+const NEXT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whoever takes this port for another hears so, and has so long to read it.
-const REDIRECTED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a client on the wrong port has to read the response that says so.
+const REJECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is read of such a peer meanwhile, in bytes, so that the word is not lost by a reset.
-const REDIRECTED_BYTES_MAX: u64 = 64 << 10;
+/// How many bytes of such a client are read meanwhile, so that a reset does not lose the response.
+const REJECTION_BYTES_MAX: u64 = 64 << 10;
 
-/// A peer that is silent for so long is asked whether it is there.
-const PING_AFTER: Duration = Duration::from_secs(20);
+/// A peer that is silent for this long is pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// A peer that does not answer for so long is gone.
-const PONG_WITHIN: Duration = Duration::from_secs(20);
+/// A peer that does not reply to a ping within this time is disconnected.
+const PONG_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Flow-control window of a stream, in bytes; 64 KiB cost a third of the speed.
 const STREAM_WINDOW: u32 = 512 << 10;
@@ -53,174 +55,183 @@ const STREAM_WINDOW: u32 = 512 << 10;
 /// Flow-control window of a connection, in bytes.
 const CONNECTION_WINDOW: u32 = 2 << 20;
 
-/// Calls under way on one connection; more wait for one to end. hyper's own default.
+/// Concurrent calls on one connection; more wait for one to end. hyper's default.
 const STREAMS_MAX: u32 = 200;
 
-/// Headers of a call or a request, in bytes. hyper's own default for HTTP/2.
+/// Headers of a call or a request, in bytes. hyper's default for HTTP/2.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 
-/// Answers of one call that wait for the other side to read them, in bytes. hyper's own is 400 KiB.
+/// Unread responses of one call that are buffered, in bytes. hyper's default is 400 KiB.
 const SEND_BYTES_MAX: usize = 64 << 10;
 
-/// Streams that we reset for errors of the other side, in a connection's life. h2 counts those that
-/// were too many, too: below `STREAMS_MAX` an eager client could be cut.
-const OUR_RESETS_MAX: usize = 256;
+/// Streams that this side resets for errors of the peer, in the life of a connection. h2 also
+/// counts excess streams, so that below `STREAMS_MAX` an eager client could be disconnected.
+const LOCAL_RESETS_MAX: usize = 256;
 
 /// Serves one connection until it ends.
 pub(super) async fn serve_connection<S>(
     stream: S,
-    common: Arc<Common>,
-    place: Arc<ConnectionPermit>,
+    common: Arc<ListenerContext>,
+    place: Arc<ConnectionSlot>,
     mut stopping: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let until = monotonic_now() + FIRST_WITHIN;
+    let until = monotonic_now() + FIRST_REQUEST_TIMEOUT;
     let first = tokio::select! {
-        first = tokio::time::timeout_at(until, first_bytes::read(stream)) => first,
-        () = stopped(&mut stopping) => return,
+        first = tokio::time::timeout_at(until, protocol::detect(stream)) => first,
+        () = shutdown_requested(&mut stopping) => return,
     };
     let (speaks, stream) = match first {
         Ok(Ok(first)) => first,
-        // It ended, or broke.
+        // The connection ended or failed.
         Ok(Err(_)) => return,
-        Err(_) => return common.counted.refused(common.port.word(), "silent"),
+        Err(_) => return common.metrics.refused(common.port.as_str(), "silent"),
     };
-    let talk = ConnectionTask { common, place, until, asked: Arc::default() };
+    let talk = HttpConnection {
+        common,
+        slot: place,
+        first_request_deadline: until,
+        has_request: Arc::default(),
+    };
     match (speaks, talk.common.port) {
-        (Protocol::Http2, _) => talk.http2(stream, stopping).await,
-        (Protocol::Http1, Port::Http) => talk.http1(stream, stopping).await,
-        (Protocol::Http1, Port::Grpc) => talk.redirect(stream).await,
-        (Protocol::Other, _) => talk.common.counted.refused(talk.common.port.word(), "not_http"),
+        (DetectedProtocol::Http2, _) => talk.serve_http2(stream, stopping).await,
+        (DetectedProtocol::Http1, Port::Http) => talk.serve_http1(stream, stopping).await,
+        (DetectedProtocol::Http1, Port::Grpc) => talk.reject_http1(stream).await,
+        (DetectedProtocol::Other, _) => {
+            talk.common.metrics.refused(talk.common.port.as_str(), "not_http")
+        }
     }
 }
 
-/// What one connection is served with.
+/// A connection and what serves it.
 #[derive(Clone)]
-struct ConnectionTask {
-    common: Arc<Common>,
-    place: Arc<ConnectionPermit>,
-    /// When something whole must have been said.
-    until: Instant,
-    /// A request came.
-    asked: Arc<AtomicBool>,
+struct HttpConnection {
+    common: Arc<ListenerContext>,
+    slot: Arc<ConnectionSlot>,
+    /// When the first request must have arrived.
+    first_request_deadline: Instant,
+    /// Whether a request arrived.
+    has_request: Arc<AtomicBool>,
 }
 
-impl ConnectionTask {
-    async fn http2<S>(self, stream: Rewound<S>, mut stopping: watch::Receiver<bool>)
+impl HttpConnection {
+    async fn serve_http2<S>(self, stream: RewoundStream<S>, mut stopping: watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = http2::Builder::new(NamedExecutor("http2"));
         builder
             .timer(TokioTimer::new())
-            .keep_alive_interval(PING_AFTER)
-            .keep_alive_timeout(PONG_WITHIN)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PONG_TIMEOUT)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADER_BYTES_MAX)
             .max_send_buf_size(SEND_BYTES_MAX)
-            .max_local_error_reset_streams(OUR_RESETS_MAX)
+            .max_local_error_reset_streams(LOCAL_RESETS_MAX)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         let talk = self.clone();
-        let service = service_fn(move |request| talk.clone().answer(request));
+        let service = service_fn(move |request| talk.clone().handle_request(request));
         let served = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(served);
         let ended = tokio::select! {
             ended = served.as_mut() => ended,
-            () = self.silent() => return,
-            () = stopped(&mut stopping) => {
+            () = self.first_request_timeout() => return,
+            () = shutdown_requested(&mut stopping) => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
         };
-        report(ended);
+        log_end(ended);
     }
 
-    async fn http1<S>(self, stream: Rewound<S>, mut stopping: watch::Receiver<bool>)
+    async fn serve_http1<S>(self, stream: RewoundStream<S>, mut stopping: watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(NEXT_WITHIN)
+            .header_read_timeout(NEXT_REQUEST_TIMEOUT)
             .max_buf_size(HEADER_BYTES_MAX as usize);
         let talk = self.clone();
-        let service = service_fn(move |request| talk.clone().answer(request));
+        let service = service_fn(move |request| talk.clone().handle_request(request));
         let served = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(served);
         let ended = tokio::select! {
             ended = served.as_mut() => ended,
-            () = self.silent() => return,
-            () = stopped(&mut stopping) => {
+            () = self.first_request_timeout() => return,
+            () = shutdown_requested(&mut stopping) => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
         };
-        report(ended);
+        log_end(ended);
     }
 
-    /// Ends at the deadline, if no request came; gRPC clients may connect before they call, and are
-    /// pinged.
-    async fn silent(&self) {
+    /// Completes at the deadline if no request arrived. gRPC clients may connect before they call,
+    /// and are pinged.
+    async fn first_request_timeout(&self) {
         if self.common.port == Port::Grpc {
             return std::future::pending().await;
         }
-        tokio::time::sleep_until(self.until).await;
-        if self.asked.load(Ordering::Relaxed) {
+        tokio::time::sleep_until(self.first_request_deadline).await;
+        if self.has_request.load(Ordering::Relaxed) {
             return std::future::pending().await;
         }
-        self.common.counted.refused(self.common.port.word(), "silent");
+        self.common.metrics.refused(self.common.port.as_str(), "silent");
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<TrackedBody>, Infallible> {
-        self.asked.store(true, Ordering::Relaxed);
-        let busy = self.place.busy();
+    async fn handle_request(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<TrackedBody>, Infallible> {
+        self.has_request.store(true, Ordering::Relaxed);
+        let busy = self.slot.begin_request();
         let (parts, body) = request.into_parts();
-        let answer = match self.common.gate.check(&parts) {
+        let response = match self.common.policy.check(&parts) {
             Ok(()) => {
                 let routes = TowerToHyperService::new(self.common.routes.clone());
-                guard::respond(routes, Request::from_parts(parts, body)).await
+                panic_guard::call_routes(routes, Request::from_parts(parts, body)).await
             }
             Err(refused) => {
-                self.common.counted.request_refused(self.common.port.word(), refused.reason);
-                guard::refusal(&parts, &refused)
+                self.common.metrics.request_refused(self.common.port.as_str(), refused.label);
+                panic_guard::rejection_response(&parts, &refused)
             }
         };
-        Ok(answer.map(|body| TrackedBody { body, _busy: busy }))
+        Ok(response.map(|body| TrackedBody { body, _busy: busy }))
     }
 
-    /// Tells whoever speaks HTTP/1 to the gRPC port what it is.
-    async fn redirect<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: Rewound<S>) {
-        self.common.counted.refused(self.common.port.word(), "not_http2");
+    /// Rejects HTTP/1 on the gRPC port with a response that names the right port.
+    async fn reject_http1<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: RewoundStream<S>) {
+        self.common.metrics.refused(self.common.port.as_str(), "not_http2");
         let sentence = format!(
-            "this is gridd's gRPC port, which speaks HTTP/2 alone; pages are on http://{}",
-            self.common.other
+            "this is the gRPC port of gridd, which accepts only HTTP/2; pages are on http://{}",
+            self.common.other_address
         );
-        let word = first_bytes::plain_answer("505 HTTP Version Not Supported", &sentence);
-        let telling = async {
-            stream.write_all(&word).await?;
+        let response = protocol::plain_response("505 HTTP Version Not Supported", &sentence);
+        let sending = async {
+            stream.write_all(&response).await?;
             stream.shutdown().await?;
-            let mut rest = stream.take(REDIRECTED_BYTES_MAX);
+            let mut rest = stream.take(REJECTION_BYTES_MAX);
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
-        // Whoever does not read it does not mind.
-        let _ = tokio::time::timeout(REDIRECTED_WITHIN, telling).await;
+        // A client that does not read it loses nothing.
+        let _ = tokio::time::timeout(REJECTION_TIMEOUT, sending).await;
     }
 }
 
-fn report(ended: hyper::Result<()>) {
+fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
+        tracing::debug!(%error, "a connection failed");
     }
 }
 
-/// An answer's body; until all of it is written, or nobody reads it any more, its request is under
-/// way.
+/// The body of a response. Its request is in flight until the body is written or dropped.
 struct TrackedBody {
     body: Body,
-    _busy: Busy,
+    _busy: RequestInFlight,
 }
 
 impl HttpBody for TrackedBody {

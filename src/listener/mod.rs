@@ -1,19 +1,19 @@
-//! The accept loop: ours, so that every connection and every call is a task with a name.
+//! Accepts connections on a port, and serves each in a named task.
 //!
 //! ```text
-//! accept -> a place (places) -> the first bytes (first_bytes) -> a request (gate, guard) -> routes
+//! accept -> connection_limit -> protocol -> request_policy -> panic_guard -> routes
 //! ```
 //!
-//! Guarantees that a connection that fails ends alone, that one that says nothing whole within one
-//! deadline is closed, that connections are refused before descriptors run out, and that at the end
-//! those under way are waited for, though not for ever. Knows nothing of what is served.
+//! Guarantees that a failing connection ends alone, that one without a complete request by the
+//! deadline is closed, that connections are rejected before file descriptors run out, and that a
+//! stop waits for open connections, with a timeout. Does not know the routes.
 
 mod connection;
-mod connection_limits;
-mod first_bytes;
-mod gate;
-pub(crate) mod guard;
+mod connection_limit;
 mod hosts;
+pub(crate) mod panic_guard;
+mod protocol;
+mod request_policy;
 #[cfg(test)]
 mod tests;
 
@@ -26,32 +26,32 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use self::gate::RequestGate;
 pub use self::hosts::{AllowedHosts, InvalidHost};
-use crate::listener::connection_limits::{ConnectionPermit, ConnectionPermits, LimitReached};
+use crate::listener::connection_limit::{ConnectionPermits, ConnectionSlot, LimitReached};
+use crate::listener::request_policy::RequestPolicy;
 use crate::log_limiter::LogLimiter;
 use crate::metrics::Connections;
 use crate::resources;
 use crate::tasks;
 
-/// Pause after a failed accept: out of descriptors, most likely.
+/// Pause after a failed accept, which is most likely due to missing file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that are told to end get so long.
-const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How long connections may take to end at a stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a listener speaks.
+/// The kind of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
-    /// gRPC alone: HTTP/2, from programs.
+    /// Only gRPC: HTTP/2, from programs.
     Grpc,
     /// Pages: HTTP/1 and HTTP/2, for browsers and programs.
     Http,
 }
 
 impl Port {
-    /// As a setting, a label and in tracing.
-    pub fn word(self) -> &'static str {
+    /// The name in settings, labels and tracing.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
@@ -59,131 +59,143 @@ impl Port {
     }
 }
 
-/// What a listener goes by.
+/// Configuration of a listener.
 #[derive(Clone, Debug)]
-pub struct Rules {
-    /// What it speaks.
+pub struct ListenerConfig {
+    /// The kind of listener.
     pub port: Port,
-    /// By which names it may be called.
+    /// The allowed host names.
     pub hosts: Arc<AllowedHosts>,
-    /// Most connections at one time.
+    /// Maximum number of open connections.
     pub connections_max: usize,
-    /// What is counted.
-    pub counted: Connections,
-    /// Where the other port listens, for who takes one for the other.
-    pub other: SocketAddr,
+    /// The metrics of connections.
+    pub metrics: Connections,
+    /// The address of the other listener, for clients on the wrong port.
+    pub other_address: SocketAddr,
 }
 
-/// What all connections of one listener share.
+/// Shared by all connections of a listener.
 #[derive(Debug)]
-struct Common {
+struct ListenerContext {
     routes: Router,
-    gate: RequestGate,
-    counted: Connections,
+    policy: RequestPolicy,
+    metrics: Connections,
     port: Port,
-    other: SocketAddr,
+    other_address: SocketAddr,
 }
 
-/// Serves `routes` to who comes to `listener`, until `stopping` turns true and its connections have
-/// ended.
+/// Serves `routes` on `listener` until `stopping` is true and all connections have ended.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
-    rules: Rules,
+    rules: ListenerConfig,
     stopping: watch::Receiver<bool>,
 ) {
-    let Rules { port, hosts, connections_max, counted, other } = rules;
-    let places = ConnectionPermits::new(connections_max, counted.open_gauge(port.word()));
-    let gate = RequestGate::new(port, hosts);
-    let common = Arc::new(Common { routes, gate, counted, port, other });
+    let ListenerConfig { port, hosts, connections_max, metrics: counted, other_address: other } =
+        rules;
+    let places = ConnectionPermits::new(connections_max, counted.open_gauge(port.as_str()));
+    let gate = RequestPolicy::new(port, hosts);
+    let common = Arc::new(ListenerContext {
+        routes,
+        policy: gate,
+        metrics: counted,
+        port,
+        other_address: other,
+    });
     let (cut, cutting) = watch::channel(false);
-    // Every connection holds a clone; when the last one is gone, all have ended.
+    // Every connection holds a clone; when the last one is dropped, all have ended.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
-    let mut stops = stopping.clone();
+    let mut stop = stopping.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopped(&mut stops) => break,
+            () = shutdown_requested(&mut stop) => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                not_accepted(&error, &common, &places).await;
+                on_accept_error(&error, &common, &places).await;
                 continue;
             }
         };
         match places.acquire(peer.ip()).await {
             Ok(place) => {
                 let work = (stream, Arc::clone(&common), place);
-                spawn(work, stopping.clone(), (cutting.clone(), open.clone()));
+                spawn_connection(work, stopping.clone(), (cutting.clone(), open.clone()));
             }
-            Err(full) => refuse(&stream, peer.ip(), full, &common),
+            Err(full) => reject_connection(&stream, peer.ip(), full, &common),
         }
     }
     drop((listener, open));
-    if tokio::time::timeout(DRAIN_WITHIN, all_closed.recv()).await.is_err() {
-        tracing::warn!(listener = port.word(), "connections did not end in time and are cut");
+    if tokio::time::timeout(DRAIN_TIMEOUT, all_closed.recv()).await.is_err() {
+        tracing::warn!(listener = port.as_str(), "connections did not end in time and are closed");
         cut.send_replace(true);
         all_closed.recv().await;
     }
 }
 
-fn spawn(
-    (stream, common, place): (TcpStream, Arc<Common>, ConnectionPermit),
+fn spawn_connection(
+    (stream, common, place): (TcpStream, Arc<ListenerContext>, ConnectionSlot),
     stopping: watch::Receiver<bool>,
     (mut cutting, open): (watch::Receiver<bool>, mpsc::Sender<()>),
 ) {
     drop(tasks::spawn("connection", async move {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection stays slow: no TCP_NODELAY");
+            tracing::debug!(%error, "TCP_NODELAY failed: the connection has a higher latency");
         }
-        let (counted, word) = (common.counted.clone(), common.port.word());
+        let (counted, word) = (common.metrics.clone(), common.port.as_str());
         let place = Arc::new(place);
         let cut = Arc::clone(&place);
         tokio::select! {
             () = connection::serve_connection(stream, common, place, stopping) => {}
-            () = stopped(&mut cutting) => {}
-            () = cut.is_evicted() => counted.refused(word, "idle"),
+            () = shutdown_requested(&mut cutting) => {}
+            () = cut.close_requested() => counted.refused(word, "idle"),
         }
         drop(open);
     }));
 }
 
-/// Ends when `stopping` turns true.
-pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // A sender that has gone means the same.
+/// Completes when `stopping` is true.
+pub(crate) async fn shutdown_requested(stopping: &mut watch::Receiver<bool>) {
+    // A dropped sender means the same.
     let _ = stopping.wait_for(|stops| *stops).await;
 }
 
-/// Whoever waits to be accepted goes on waiting; what is missing may come back.
-async fn not_accepted(error: &io::Error, common: &Common, places: &ConnectionPermits) {
+/// Handles a failed accept: clients stay in the backlog, since the shortage may end.
+async fn on_accept_error(error: &io::Error, common: &ListenerContext, places: &ConnectionPermits) {
     static LINE: LogLimiter = LogLimiter::new();
-    common.counted.refused(common.port.word(), "not_accepted");
+    common.metrics.refused(common.port.as_str(), "not_accepted");
     if resources::record_failure("accept a connection", error) {
-        places.free_one();
+        places.close_idle();
     }
     if let Some(left_out) = LINE.allow() {
-        let listener = common.port.word();
+        let listener = common.port.as_str();
         tracing::warn!(listener, %error, left_out, "a connection could not be accepted");
     }
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-/// No place is free, and nobody who has one is idle: a short word, if it costs nothing.
-fn refuse(stream: &TcpStream, address: IpAddr, full: LimitReached, common: &Common) {
+/// Rejects a connection when all slots are busy: with a short response, if it can be sent at once.
+fn reject_connection(
+    stream: &TcpStream,
+    address: IpAddr,
+    full: LimitReached,
+    common: &ListenerContext,
+) {
     static LINE: LogLimiter = LogLimiter::new();
-    let listener = common.port.word();
-    common.counted.refused(listener, full.as_str());
-    // It was just accepted, so its buffer is empty; whoever misses the word sees the end.
+    let listener = common.port.as_str();
+    common.metrics.refused(listener, full.as_str());
+    // The send buffer of a new connection is empty; a client that misses the response sees the
+    // close.
     let _ = stream.try_write(&match common.port {
-        Port::Http => first_bytes::plain_answer("503 Service Unavailable", full.describe()),
-        Port::Grpc => first_bytes::go_away(full.describe()),
+        Port::Http => protocol::plain_response("503 Service Unavailable", full.message()),
+        Port::Grpc => protocol::go_away(full.message()),
     });
-    if let LimitReached::All { open } = full {
+    if let LimitReached::Total { open } = full {
         resources::record_connection_limit(listener, open);
     }
     if let Some(left_out) = LINE.allow() {
-        let why = full.describe();
-        tracing::warn!(listener, peer = %address, left_out, "a connection is refused: {why}");
+        let why = full.message();
+        tracing::warn!(listener, peer = %address, left_out, "a connection is rejected: {why}");
     }
 }

@@ -24,15 +24,15 @@ impl Spool {
     ) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
-        let mut over = BTreeSet::new();
+        let mut removed = BTreeSet::new();
         let arriving = self.new_entry(event, 0, key, state)?;
-        let new = self.make_room_for(&file, &[], &mut over, arriving)?;
-        let over: Vec<usize> = over.into_iter().collect();
+        let new = self.make_room_for(&file, &[], &mut removed, arriving)?;
+        let removed: Vec<usize> = removed.into_iter().collect();
         let is_overtaken = file.unfinished().any(|it| it.payload.spool_id == key.spool_id);
         let first = std::slice::from_ref(&new);
         // A full disk without space for another file may have some left in this one.
-        if !is_overtaken || file.rewrite(first, &over, &[], self.file_bytes_max()).is_err() {
-            file.write(vec![new], &over)?;
+        if !is_overtaken || file.rewrite(first, &removed, &[], self.file_bytes_max()).is_err() {
+            file.write(vec![new], &removed)?;
         }
         let _ = file.shrink(self.file_bytes_max());
         Ok(())

@@ -31,7 +31,7 @@ impl Spool {
     ) -> Result<NewEntry, SpoolError> {
         let kind = kind_of_event(&event);
         let event = Event { sequence: key.sequence, ..event };
-        let kept = EntryPayload {
+        let payload = EntryPayload {
             spool_id: key.spool_id,
             sequence: key.sequence,
             appliance: self.sender.appliance.clone(),
@@ -39,9 +39,9 @@ impl Spool {
             event: event.encode_to_vec().into(),
             call,
         };
-        match kept.encoded_len() + LOSSES_BYTES_MAX {
+        match payload.encoded_len() + LOSSES_BYTES_MAX {
             bytes if bytes > PAYLOAD_BYTES_MAX => Err(SpoolError::TooLarge { bytes }),
-            _ => Ok(NewEntry { payload: kept, kind, state }),
+            _ => Ok(NewEntry { payload, kind, state }),
         }
     }
 
@@ -50,38 +50,38 @@ impl Spool {
         &self,
         file: &SpoolFile,
         new: &[NewEntry],
-        over: &mut BTreeSet<usize>,
+        removed: &mut BTreeSet<usize>,
         mut arriving: NewEntry,
     ) -> Result<NewEntry, SpoolError> {
         let entries = file.image.entries.iter().enumerate();
-        let there: Vec<(usize, Candidate)> = entries
-            .filter(|(at, entry)| !entry.state.is_finished() && !over.contains(at))
+        let indexed: Vec<(usize, Candidate)> = entries
+            .filter(|(at, entry)| !entry.state.is_finished() && !removed.contains(at))
             .map(|(at, entry)| {
                 let (kind, state, bytes) = (entry.kind, entry.state, entry.frame_bytes);
                 (at, Candidate { kind, state, bytes })
             })
             .collect();
-        let places: Vec<Candidate> = there.iter().map(|(_, place)| *place).collect();
+        let candidates: Vec<Candidate> = indexed.iter().map(|(_, candidate)| *candidate).collect();
         // Entries of the same batch are not evicted for it.
         let together: usize = new.iter().map(|it| it.frame().len()).sum();
-        let wanted = together + arriving.frame().len();
+        let needed = together + arriving.frame().len();
         let limits =
             SpoolLimits { events: self.limits.events.saturating_sub(new.len()), ..self.limits };
-        let mut going = eviction::evict(&places, wanted, limits);
-        if going.as_ref().is_some_and(|going| !going.is_empty()) {
+        let mut evicted = eviction::evict(&candidates, needed, limits);
+        if evicted.as_ref().is_some_and(|evicted| !evicted.is_empty()) {
             // It has to report them.
-            going = eviction::evict(&places, wanted + LOSSES_BYTES_MAX, limits);
+            evicted = eviction::evict(&candidates, needed + LOSSES_BYTES_MAX, limits);
         }
-        let Some(going) = going else {
-            return Err(SpoolError::Full { events: there.len() + new.len() });
+        let Some(evicted) = evicted else {
+            return Err(SpoolError::Full { events: indexed.len() + new.len() });
         };
-        if going.is_empty() {
+        if evicted.is_empty() {
             return Ok(arriving);
         }
         let mut lost = Vec::new();
-        for place in going {
-            let at = there[place].0;
-            over.insert(at);
+        for candidate in evicted {
+            let at = indexed[candidate].0;
+            removed.insert(at);
             lost.extend(losses_with(&file.image.entries[at], LostReason::SpoolFull));
         }
         if let Ok(mut event) = Event::decode(arriving.payload.event.clone()) {

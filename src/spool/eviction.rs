@@ -47,19 +47,23 @@ fn eviction_rank(kind: EventKind) -> Option<u8> {
     }
 }
 
-/// The indices of the entries (oldest first) to evict for one more of `wanted` bytes; `None`:
+/// The indices of the entries (oldest first) to evict for one more of `needed` bytes; `None`:
 /// eviction cannot make enough room.
-pub(super) fn evict(there: &[Candidate], wanted: usize, limits: SpoolLimits) -> Option<Vec<usize>> {
-    let mut events = there.len();
-    let mut bytes: usize = there.iter().map(|place| place.bytes).sum();
-    let mut going: Vec<usize> = Vec::new();
+pub(super) fn evict(
+    entries: &[Candidate],
+    needed: usize,
+    limits: SpoolLimits,
+) -> Option<Vec<usize>> {
+    let mut events = entries.len();
+    let mut bytes: usize = entries.iter().map(|candidate| candidate.bytes).sum();
+    let mut evicted: Vec<usize> = Vec::new();
     let has_room =
-        |events: usize, bytes: usize| events < limits.events && bytes + wanted <= limits.bytes;
-    let mut order: Vec<(bool, u8, usize)> = there
+        |events: usize, bytes: usize| events < limits.events && bytes + needed <= limits.bytes;
+    let mut order: Vec<(bool, u8, usize)> = entries
         .iter()
         .enumerate()
-        .filter_map(|(at, place)| {
-            Some((place.state == EntryState::Attempted, eviction_rank(place.kind)?, at))
+        .filter_map(|(at, candidate)| {
+            Some((candidate.state == EntryState::Attempted, eviction_rank(candidate.kind)?, at))
         })
         .collect();
     order.sort_unstable();
@@ -68,11 +72,11 @@ pub(super) fn evict(there: &[Candidate], wanted: usize, limits: SpoolLimits) -> 
             break;
         }
         events -= 1;
-        bytes -= there[at].bytes;
-        going.push(at);
+        bytes -= entries[at].bytes;
+        evicted.push(at);
     }
-    going.sort_unstable();
-    has_room(events, bytes).then_some(going)
+    evicted.sort_unstable();
+    has_room(events, bytes).then_some(evicted)
 }
 
 #[cfg(test)]

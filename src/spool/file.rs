@@ -22,7 +22,7 @@ use crate::contract::proto::EventKind;
 const ANY_VERSION: &[u8] = b"GRIDSPL";
 
 /// Bytes of frames of recently finished entries that are retained.
-const FINISHED_BYTES_RETAINED: usize = 8 << 10;
+const FINISHED_BYTES_MAX: usize = 8 << 10;
 
 /// A spool without waiting entries is emptied when it is longer.
 const EMPTY_SHRINK_ABOVE: usize = 64 << 10;
@@ -95,8 +95,12 @@ impl SpoolFile {
         self.image.entries.iter().filter(|entry| !entry.state.is_finished())
     }
 
-    /// Appends entries durably; then marks those at `over` as removed.
-    pub(super) fn write(&mut self, new: Vec<NewEntry>, over: &[usize]) -> Result<(), SpoolError> {
+    /// Appends entries durably; then marks those at `removed` as removed.
+    pub(super) fn write(
+        &mut self,
+        new: Vec<NewEntry>,
+        removed: &[usize],
+    ) -> Result<(), SpoolError> {
         let frames: Vec<Vec<u8>> = new.iter().map(NewEntry::frame).collect();
         let offset = u64::try_from(self.image.end).unwrap_or(u64::MAX);
         let written = self.file.write_all_at(&frames.concat(), offset);
@@ -105,12 +109,12 @@ impl SpoolFile {
             return Err(SpoolError::io("write", &self.path)(error));
         }
         let states: Vec<(usize, EntryState)> =
-            over.iter().map(|at| (*at, EntryState::Removed)).collect();
+            removed.iter().map(|at| (*at, EntryState::Removed)).collect();
         self.set_states(&states)?;
-        for (NewEntry { payload: kept, kind, state }, frame) in new.into_iter().zip(frames) {
+        for (NewEntry { payload, kind, state }, frame) in new.into_iter().zip(frames) {
             let (offset, frame_bytes) = (self.image.end, frame.len());
             self.image.end += frame_bytes;
-            self.image.entries.push(SpoolEntry { offset, frame_bytes, state, kind, payload: kept });
+            self.image.entries.push(SpoolEntry { offset, frame_bytes, state, kind, payload });
         }
         Ok(())
     }
@@ -149,16 +153,16 @@ impl SpoolFile {
             bytes += it.frame_bytes;
             (at, bytes)
         });
-        let recent = sized.take_while(|(_, bytes)| *bytes <= FINISHED_BYTES_RETAINED).last();
+        let recent = sized.take_while(|(_, bytes)| *bytes <= FINISHED_BYTES_MAX).last();
         recent.map_or(self.image.entries.len(), |(at, _)| at)
     }
 
-    /// Replaces the file by one with the unfinished entries except those at `over`, and the
+    /// Replaces the file by one with the unfinished entries except those at `removed`, and the
     /// recently finished ones, with `first` before and `last` after them.
     pub(super) fn rewrite(
         &mut self,
         first: &[NewEntry],
-        over: &[usize],
+        removed: &[usize],
         last: &[NewEntry],
         reserved: usize,
     ) -> Result<(), SpoolError> {
@@ -166,26 +170,26 @@ impl SpoolFile {
         let mut bytes = HEAD.to_vec();
         bytes.extend(first.iter().flat_map(NewEntry::frame));
         for (at, entry) in self.image.entries.iter().enumerate() {
-            if (!entry.state.is_finished() || at >= recent) && !over.contains(&at) {
+            if (!entry.state.is_finished() || at >= recent) && !removed.contains(&at) {
                 bytes.extend(format::frame(&entry.payload, entry.kind, entry.state));
             }
         }
         bytes.extend(last.iter().flat_map(NewEntry::frame));
-        let beside = self.path.with_added_extension("new");
+        let temporary = self.path.with_added_extension("new");
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(true).mode(0o600);
         options.custom_flags(NO_FOLLOW);
-        let written = options.open(&beside).and_then(|file| {
+        let written = options.open(&temporary).and_then(|file| {
             file.write_all_at(&bytes, 0)?;
             file.sync_data()?;
             Ok(file)
         });
         let file = written.map_err(|error| {
-            let _ = fs::remove_file(&beside);
-            SpoolError::io("write", &beside)(error)
+            let _ = fs::remove_file(&temporary);
+            SpoolError::io("write", &temporary)(error)
         })?;
         reserve(&file, reserved);
-        fs::rename(&beside, &self.path).map_err(SpoolError::io("put in place", &self.path))?;
+        fs::rename(&temporary, &self.path).map_err(SpoolError::io("put in place", &self.path))?;
         let path = self.path.clone();
         // From now on this is the file, even if syncing the folder fails.
         *self = Self { path, file, image: format::parse(&Bytes::from(bytes)) };
@@ -200,7 +204,7 @@ impl SpoolFile {
 }
 
 fn has_other_version(bytes: &[u8]) -> bool {
-    let version = bytes.strip_prefix(ANY_VERSION).and_then(|behind| behind.first());
+    let version = bytes.strip_prefix(ANY_VERSION).and_then(|rest| rest.first());
     version.is_some_and(u8::is_ascii_digit) && !bytes.starts_with(&HEAD)
 }
 

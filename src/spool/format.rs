@@ -133,8 +133,8 @@ pub struct SpoolImage {
 }
 
 /// Encodes a frame.
-pub(super) fn frame(kept: &EntryPayload, kind: EventKind, state: EntryState) -> Vec<u8> {
-    let payload = kept.encode_to_vec();
+pub(super) fn frame(entry_payload: &EntryPayload, kind: EventKind, state: EntryState) -> Vec<u8> {
+    let payload = entry_payload.encode_to_vec();
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let mut frame = Vec::with_capacity(FRAME_HEAD_BYTES + payload.len());
     frame.extend(FRAME_MAGIC);
@@ -191,10 +191,10 @@ fn entry_at(bytes: &Bytes, at: usize) -> Option<SpoolEntry> {
         return None;
     }
     let kind = kind_from_byte(head[CHECKSUM_FROM])?;
-    let kept = EntryPayload::decode(bytes.slice(from..from + payload_bytes)).ok()?;
+    let entry_payload = EntryPayload::decode(bytes.slice(from..from + payload_bytes)).ok()?;
     let (state, frame_bytes) =
         (EntryState::from_byte(head[STATE_AT]), FRAME_HEAD_BYTES + payload_bytes);
-    Some(SpoolEntry { offset: at, frame_bytes, state, kind, payload: kept })
+    Some(SpoolEntry { offset: at, frame_bytes, state, kind, payload: entry_payload })
 }
 
 fn payload_bytes(head: &[u8]) -> Option<usize> {

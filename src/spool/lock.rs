@@ -33,11 +33,11 @@ pub struct LockGuard {
 impl LockGuard {
     /// Waits until the lock is free, but not for ever: its owner may be stopped, or blocked by its
     /// disk.
-    pub(super) fn acquire(path: &Path, patience: Duration) -> Result<Self, SpoolError> {
-        let until = monotonic_now() + patience;
+    pub(super) fn acquire(path: &Path, timeout: Duration) -> Result<Self, SpoolError> {
+        let until = monotonic_now() + timeout;
         loop {
-            if let Some(held) = Self::try_acquire(path)? {
-                return Ok(held);
+            if let Some(lock) = Self::try_acquire(path)? {
+                return Ok(lock);
             }
             if monotonic_now() >= until {
                 return Err(SpoolError::Busy { path: path.to_owned() });
@@ -69,17 +69,17 @@ impl LockGuard {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn set_note(&mut self, word: &str) -> io::Result<()> {
+    pub fn set_note(&mut self, note: &str) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.file.write_all(word.as_bytes())
+        self.file.write_all(note.as_bytes())
     }
 }
 
 /// The owner's note.
 pub(super) fn read_note(path: &Path) -> Option<String> {
-    let mut word = String::new();
-    File::open(path).ok()?.take(NOTE_BYTES_MAX).read_to_string(&mut word).ok()?;
-    Some(word)
+    let mut note = String::new();
+    File::open(path).ok()?.take(NOTE_BYTES_MAX).read_to_string(&mut note).ok()?;
+    Some(note)
 }
 
 fn open_lock_file(path: &Path) -> Result<File, SpoolError> {

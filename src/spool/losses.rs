@@ -53,11 +53,11 @@ pub fn sum_losses(losses: impl IntoIterator<Item = LostEvents>) -> Vec<LostEvent
 }
 
 fn add_to_sum(sum: &mut LostEvents, loss: &LostEvents) {
-    let order = |at: &Timestamp| (at.seconds, at.nanos);
+    let key = |at: &Timestamp| (at.seconds, at.nanos);
     sum.count = sum.count.saturating_add(loss.count);
     let firsts = [sum.first_at, loss.first_at].into_iter().flatten();
     let lasts = [sum.last_at, loss.last_at].into_iter().flatten();
-    (sum.first_at, sum.last_at) = (firsts.min_by_key(order), lasts.max_by_key(order));
+    (sum.first_at, sum.last_at) = (firsts.min_by_key(key), lasts.max_by_key(key));
 }
 
 #[cfg(test)]

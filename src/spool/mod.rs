@@ -56,7 +56,7 @@ use crate::contract::proto::{Event, EventKind, LostReason};
 use file::{NewEntry, SpoolFile};
 
 /// Longest wait for another process that reads or changes the files, which takes milliseconds.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The file may be this many times the limit, before finished entries are removed.
 const SLACK: usize = 2;
@@ -129,27 +129,26 @@ impl Spool {
     /// # Errors
     ///
     /// When it cannot be read and written.
-    pub fn open(folder: &Path, limits: SpoolLimits, teller: SenderId) -> Result<Self, SpoolError> {
-        Self::open_with_timeout(LOCK_TIMEOUT, folder, limits, teller)
+    pub fn open(folder: &Path, limits: SpoolLimits, sender: SenderId) -> Result<Self, SpoolError> {
+        Self::open_with_timeout(LOCK_WITHIN, folder, limits, sender)
     }
 
-    /// The same, but never waits longer than `patience` for another process.
+    /// The same, but never waits longer than `timeout` for another process.
     ///
     /// # Errors
     ///
     /// As [`Spool::open`].
     pub fn open_with_timeout(
-        patience: Duration,
+        timeout: Duration,
         folder: &Path,
         limits: SpoolLimits,
-        teller: SenderId,
+        sender: SenderId,
     ) -> Result<Self, SpoolError> {
         let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
         made.map_err(SpoolError::io("create the folder", folder))?;
         check_folder(folder)?;
-        let patience = patience.min(LOCK_TIMEOUT);
-        let spool =
-            Self { folder: folder.to_owned(), limits, sender: teller, lock_timeout: patience };
+        let timeout = timeout.min(LOCK_WITHIN);
+        let spool = Self { folder: folder.to_owned(), limits, sender, lock_timeout: timeout };
         // Errors of locking and reading are found at once.
         let _lock = spool.lock()?;
         spool.load()?;
@@ -196,8 +195,8 @@ impl Spool {
         state: EntryState,
     ) -> Result<Vec<EventKey>, SpoolError> {
         let events = events.into_iter().map(|event| (event, 0)).collect();
-        let placed = self.append_once(events, state)?;
-        Ok(placed.into_iter().map(|it| it.key).collect())
+        let appended = self.append_once(events, state)?;
+        Ok(appended.into_iter().map(|it| it.key).collect())
     }
 
     /// The same, each with the id of its call (0: none): an event that is already in the spool with
@@ -214,22 +213,23 @@ impl Spool {
         let _lock = self.lock()?;
         let mut file = self.load()?;
         let mut numbers = self.load_counter(&file)?;
-        let (mut placed, mut new, mut over) = (Vec::new(), Vec::<NewEntry>::new(), BTreeSet::new());
+        let (mut appended, mut new, mut removed) =
+            (Vec::new(), Vec::<NewEntry>::new(), BTreeSet::new());
         for (event, call) in events {
             let known = file.image.entries.iter().find(|it| call > 0 && it.payload.call == call);
             if let Some(known) = known {
-                placed.push(AppendedEvent { key: key_of(&known.payload), is_new: false });
+                appended.push(AppendedEvent { key: key_of(&known.payload), is_new: false });
                 continue;
             }
             let key = numbers.next_key();
             let arriving = self.new_entry(event, call, key, state)?;
-            new.push(self.make_room_for(&file, &new, &mut over, arriving)?);
-            placed.push(AppendedEvent { key, is_new: true });
+            new.push(self.make_room_for(&file, &new, &mut removed, arriving)?);
+            appended.push(AppendedEvent { key, is_new: true });
         }
         numbers.write(&self.path("numbers"))?;
-        file.write(new, &over.into_iter().collect::<Vec<_>>())?;
+        file.write(new, &removed.into_iter().collect::<Vec<_>>())?;
         let _ = file.shrink(self.file_bytes_max());
-        Ok(placed)
+        Ok(appended)
     }
 
     /// Records, durably, that these are about to be sent.
@@ -240,11 +240,11 @@ impl Spool {
     pub fn record_attempts(&self, keys: &BTreeSet<EventKey>) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
-        let places = indices_of(&file, keys, |state| state == EntryState::Waiting);
-        if places.is_empty() {
+        let indices = indices_of(&file, keys, |state| state == EntryState::Waiting);
+        if indices.is_empty() {
             return Ok(());
         }
-        let states: Vec<_> = places.into_iter().map(|at| (at, EntryState::Attempted)).collect();
+        let states: Vec<_> = indices.into_iter().map(|at| (at, EntryState::Attempted)).collect();
         file.set_states(&states)?;
         file.sync()
     }
@@ -271,21 +271,21 @@ impl Spool {
         let mut file = self.load()?;
         let mut numbers = self.load_counter(&file)?;
         let known = file.image.entries.iter().find(|it| Some(key_of(&it.payload)) == acked);
-        let whose = known.and_then(|it| self.owner_id(&it.payload.appliance));
-        if let (Some(acked), Some(whose)) = (acked, whose)
+        let owner = known.and_then(|it| self.owner_id(&it.payload.appliance));
+        if let (Some(acked), Some(owner)) = (acked, owner)
             && acked.spool_id == numbers.spool_id
-            && (numbers.owner != whose || numbers.acked_through < acked.sequence)
+            && (numbers.owner != owner || numbers.acked_through < acked.sequence)
         {
-            (numbers.owner, numbers.acked_through) = (whose, acked.sequence);
+            (numbers.owner, numbers.acked_through) = (owner, acked.sequence);
             let _ = numbers.write(&self.path("numbers"));
         }
         let excepted: BTreeSet<EventKey> = exceptions.iter().map(StoredReply::key).collect();
-        let over = indices_of(&file, keys, |state| !state.is_finished());
+        let replied = indices_of(&file, keys, |state| !state.is_finished());
         let how = |at: usize| match excepted.contains(&key_of(&file.image.entries[at].payload)) {
             true => EntryState::OtherReply,
             false => EntryState::Stored,
         };
-        let states: Vec<_> = over.into_iter().map(|at| (at, how(at))).collect();
+        let states: Vec<_> = replied.into_iter().map(|at| (at, how(at))).collect();
         file.set_states(&states)?;
         let _ = file.shrink(self.file_bytes_max());
         Ok(())
@@ -335,11 +335,11 @@ impl Spool {
         let path = self.path("spool");
         let mut file = SpoolFile::open(&path, self.file_bytes_max())?;
         if file.image.damaged > 0 {
-            let kept = self.path("spool.damaged");
+            let copy = self.path("spool.damaged");
             let what = "the spool of this appliance was damaged";
             // A file system without hard links is no reason to stop.
-            let text = match file.link_as(&kept) {
-                Ok(()) => format!("{what}; the damaged file is saved as {}", kept.display()),
+            let text = match file.link_as(&copy) {
+                Ok(()) => format!("{what}; the damaged file is saved as {}", copy.display()),
                 Err(error) => format!("{what}; the damaged file cannot be saved: {error}"),
             };
             let reason = LostReason::SpoolDamaged;
@@ -366,8 +366,8 @@ fn check_folder(folder: &Path) -> Result<(), SpoolError> {
     Err(SpoolError::Unsafe { path: folder.to_owned() })
 }
 
-fn key_of(kept: &EntryPayload) -> EventKey {
-    EventKey { spool_id: kept.spool_id, sequence: kept.sequence }
+fn key_of(payload: &EntryPayload) -> EventKey {
+    EventKey { spool_id: payload.spool_id, sequence: payload.sequence }
 }
 
 fn waiting_event(entry: &SpoolEntry) -> WaitingEvent {

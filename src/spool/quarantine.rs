@@ -36,22 +36,22 @@ impl Spool {
         if keys.iter().any(|key| key.spool_id == numbers.spool_id) {
             numbers = SequenceCounter::random();
         }
-        let over = indices_of(&file, keys, |state| !state.is_finished());
+        let removed = indices_of(&file, keys, |state| !state.is_finished());
         let (mut new, mut renamed) = (Vec::new(), Vec::new());
-        for at in &over {
+        for at in &removed {
             let entry = &file.image.entries[*at];
             let key = numbers.next_key();
-            let mut kept = entry.payload.clone();
-            let before = EventKey { spool_id: kept.spool_id, sequence: kept.sequence };
+            let mut payload = entry.payload.clone();
+            let before = EventKey { spool_id: payload.spool_id, sequence: payload.sequence };
             renamed.push((before, key));
-            (kept.spool_id, kept.sequence) = (key.spool_id, key.sequence);
-            if let Ok(event) = Event::decode(kept.event.clone()) {
-                kept.event = Event { sequence: key.sequence, ..event }.encode_to_vec().into();
+            (payload.spool_id, payload.sequence) = (key.spool_id, key.sequence);
+            if let Ok(event) = Event::decode(payload.event.clone()) {
+                payload.event = Event { sequence: key.sequence, ..event }.encode_to_vec().into();
             }
-            new.push(NewEntry { payload: kept, kind: entry.kind, state: EntryState::Waiting });
+            new.push(NewEntry { payload, kind: entry.kind, state: EntryState::Waiting });
         }
         numbers.write(&self.path("numbers"))?;
-        file.write(new, &over)?;
+        file.write(new, &removed)?;
         let moved: Vec<_> =
             renamed.iter().map(|(key, to)| StoredReply::renumbered(*key, *to)).collect();
         // If this fails, a waiting call learns only that its event was removed.
@@ -67,16 +67,18 @@ impl Spool {
     pub fn quarantine(&self, key: EventKey, why: &str) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
-        let places = indices_of(&file, &BTreeSet::from([key]), |state| !state.is_finished());
-        let Some(at) = places.first().copied() else { return Ok(()) };
+        let indices = indices_of(&file, &BTreeSet::from([key]), |state| !state.is_finished());
+        let Some(at) = indices.first().copied() else { return Ok(()) };
         let entry = file.image.entries[at].clone();
         let aside = self.path("aside");
         let length = fs::metadata(&aside).map_or(0, |found| found.len());
         let location = if length < QUARANTINE_BYTES_MAX {
             let mut kept_aside = SpoolFile::open(&aside, 0)?;
             let (payload, kind) = (entry.payload.clone(), entry.kind);
-            kept_aside
-                .write(vec![NewEntry { payload, kind, state: EntryState::Attempted }], &[])?;
+            kept_aside.write(
+                vec![NewEntry { payload: payload, kind, state: EntryState::Attempted }],
+                &[],
+            )?;
             format!("it is in {}", aside.display())
         } else {
             format!("{} has no room for it", aside.display())

@@ -78,11 +78,11 @@ pub(super) fn add(path: &Path, exceptions: &[StoredReply]) -> Result<(), SpoolEr
     all.extend(exceptions.iter().cloned());
     all.drain(..all.len().saturating_sub(REPLIES_MAX));
     let bytes = StoredReplies { replies: all }.encode_to_vec();
-    let beside = path.with_added_extension("new");
+    let temporary = path.with_added_extension("new");
     let mut options = File::options();
     options.create(true).write(true).truncate(true).mode(0o600).custom_flags(NO_FOLLOW);
-    let written = options.open(&beside).and_then(|mut file| file.write_all(&bytes));
-    let written = written.and_then(|()| fs::rename(&beside, path));
+    let written = options.open(&temporary).and_then(|mut file| file.write_all(&bytes));
+    let written = written.and_then(|()| fs::rename(&temporary, path));
     written.map_err(SpoolError::io("write", path))
 }
 

@@ -67,9 +67,9 @@ impl Spool {
     /// The counter, never below the numbers of events in the file.
     pub(super) fn load_counter(&self, file: &SpoolFile) -> Result<SequenceCounter, SpoolError> {
         let mut numbers = SequenceCounter::read(&self.path("numbers"))?;
-        let kept = file.image.entries.iter().map(|entry| &entry.payload);
-        let own = kept.filter(|kept| kept.spool_id == numbers.spool_id);
-        if let Some(highest) = own.map(|kept| kept.sequence).max() {
+        let payloads = file.image.entries.iter().map(|entry| &entry.payload);
+        let own = payloads.filter(|payload| payload.spool_id == numbers.spool_id);
+        if let Some(highest) = own.map(|payload| payload.sequence).max() {
             numbers.next = numbers.next.max(highest.saturating_add(1));
         }
         Ok(numbers)

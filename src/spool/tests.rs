@@ -21,8 +21,8 @@ fn with_events(events: usize) -> SpoolLimits {
 }
 
 fn open(folder: &TempDir, limits: SpoolLimits) -> Spool {
-    let teller = SenderId { appliance: "db1".to_owned(), boot: Some(BOOT) };
-    Spool::open(&folder.path().join("vme"), limits, teller).unwrap()
+    let sender = SenderId { appliance: "db1".to_owned(), boot: Some(BOOT) };
+    Spool::open(&folder.path().join("vme"), limits, sender).unwrap()
 }
 
 fn folder() -> TempDir {
@@ -82,11 +82,11 @@ fn concurrent_appends_have_distinct_numbers() {
     let threads: Vec<_> = (0..20)
         .map(|number| {
             let (spool, together) = (spool.clone(), std::sync::Arc::clone(&together));
-            let says = move || {
+            let appends = move || {
                 together.wait();
                 (0..5).map(|_| append(&spool, log(&number.to_string()))).collect::<Vec<_>>()
             };
-            tasks::spawn_thread("vme", says).unwrap()
+            tasks::spawn_thread("vme", appends).unwrap()
         })
         .collect();
     let keys: BTreeSet<EventKey> =
@@ -138,8 +138,8 @@ fn attempts_are_recorded_and_acks_of_this_boot_are_counted() {
     spool.acknowledge(&BTreeSet::from([key]), Some(key), &[]).unwrap();
     assert_eq!(spool.sequence_status("db1").unwrap().acked_through, key.sequence);
     assert_eq!(spool.sequence_status("db2").unwrap().acked_through, 0, "another appliance");
-    let teller = SenderId { appliance: "db1".to_owned(), boot: Some(Uuid::from_u128(8)) };
-    let next_boot = Spool::open(spool.folder(), SpoolLimits::default(), teller).unwrap();
+    let sender = SenderId { appliance: "db1".to_owned(), boot: Some(Uuid::from_u128(8)) };
+    let next_boot = Spool::open(spool.folder(), SpoolLimits::default(), sender).unwrap();
     assert_eq!(next_boot.sequence_status("db1").unwrap().acked_through, 0);
 }
 
@@ -153,16 +153,20 @@ fn evicted_events_are_reported_by_the_next_event() {
     append(&spool, log("c"));
     append(&spool, log("d"));
     assert_eq!(texts(&spool), ["", "c", "d"]);
-    let told = &events(&spool)[2].lost_before;
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!((told[0].count, told[0].kind(), told[0].reason()), {
+    let reported = &events(&spool)[2].lost_before;
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert_eq!((reported[0].count, reported[0].kind(), reported[0].reason()), {
         (1, EventKind::Log, LostReason::SpoolFull)
     });
     append(&spool, log("e"));
     append(&spool, log("f"));
-    let told: Vec<u64> =
+    let reported: Vec<u64> =
         events(&spool).iter().flat_map(|it| &it.lost_before).map(|lost| lost.count).collect();
-    assert_eq!(told.iter().sum::<u64>(), 4, "losses of evicted events are passed on: {told:?}");
+    assert_eq!(
+        reported.iter().sum::<u64>(),
+        4,
+        "losses of evicted events are passed on: {reported:?}"
+    );
     assert_eq!(texts(&spool), ["", "e", "f"]);
 }
 
@@ -345,10 +349,10 @@ fn the_drainer_lock_is_released_only_when_nothing_waits() {
     let folder = folder();
     let spool = open(&folder, SpoolLimits::default());
     let key = append(&spool, log("a"));
-    let held = spool.try_lock_drainer().unwrap().unwrap();
+    let lock = spool.try_lock_drainer().unwrap().unwrap();
     assert!(spool.try_lock_drainer().unwrap().is_none());
-    let held = spool.release_if_empty(held).unwrap().expect("something waits");
+    let lock = spool.release_if_empty(lock).unwrap().expect("an event waits");
     acknowledge(&spool, &[key]);
-    assert!(spool.release_if_empty(held).unwrap().is_none());
+    assert!(spool.release_if_empty(lock).unwrap().is_none());
     assert!(spool.try_lock_drainer().unwrap().is_some());
 }

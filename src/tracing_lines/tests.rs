@@ -79,7 +79,7 @@ fn a_line_for_machines_is_one_flat_object() {
         (&7.into(), &true.into(), &0.5.into())
     );
     let error = line_json["error"].as_str().unwrap();
-    assert_eq!(error, "can't start the broker's thread: no more threads", "with its cause");
+    assert_eq!(error, "cannot start the broker's thread: no more threads", "with its cause");
     assert!(line_json["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     let line = line(LogFormat::Json, LogDestination::Plain, || tracing::info!("x"));
     assert!(line.starts_with("{\"time\":\""), "{line}");

@@ -19,7 +19,7 @@ async fn are_two(gridd: &Gridd) -> bool {
     let listed = gridd.alerts().await.list_alerts(ListAlertsRequest::default()).await;
     let alerts = listed.expect("the open matters").into_inner().alerts;
     alerts.iter().any(|it| {
-        it.matter() == AlertMatter::TwoMachines && it.text.starts_with("two machines speak as")
+        it.matter() == AlertMatter::TwoMachines && it.text.starts_with("two machines report as")
     })
 }
 

@@ -69,7 +69,7 @@ async fn a_broker_whose_disk_has_no_room_is_alive_and_says_that_it_is_not_ready(
     let notified = Notified::new();
     let config = "disk_low_water = \"8000TiB\"\n";
     let gridd = Gridd::with_environment(config, notified.environment(WATCHDOG)).await;
-    let reason = "disk low: nothing new is taken until there is room; reading goes on\n";
+    let reason = "disk low: nothing new is accepted until there is room; reading continues\n";
     eventually("not ready", async || {
         let (status, _, body) = crate::harness::page(&gridd.http, "/readyz").await;
         (status == 503).then(|| assert_eq!(body, reason))

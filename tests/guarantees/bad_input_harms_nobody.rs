@@ -92,7 +92,7 @@ async fn wrong_words_of_vme_are_named_with_what_is_allowed_and_send_nothing() {
         (&["id=log"], "msg is missing; id=log needs a text"),
         (&["--appliance", "a/b", "id=started_ok"], &wrong_name("a/b")),
         // The sign of the broker in lists, and what looks like an option.
-        (&["--appliance", "-", "id=log", "msg=gridd stopped in good order"], &wrong_name("-")),
+        (&["--appliance", "-", "id=log", "msg=gridd stopped cleanly"], &wrong_name("-")),
         (&["--appliance", "::::", "id=started_ok"], &wrong_name("::::")),
         (&["--appliance=--help", "id=started_ok"], &wrong_name("--help")),
     ] {
@@ -124,12 +124,12 @@ async fn wrong_words_of_gridctl_are_named_and_change_nothing() {
         (
             &["appliance", "show", "nobody"],
             7,
-            "gridctl: there is no appliance nobody; `gridctl appliance list` shows those there are\n",
+            "gridctl: there is no appliance nobody; `gridctl appliance list` shows all of them\n",
         ),
         (
             &["appliance", "stop", "nobody"],
             7,
-            "gridctl: there is no appliance nobody; `gridctl appliance list` shows those there are\n",
+            "gridctl: there is no appliance nobody; `gridctl appliance list` shows all of them\n",
         ),
         (
             &["log", "list", "--severity", "loud"],
@@ -292,10 +292,10 @@ async fn a_long_text_is_cut_at_a_character_and_marked() {
     assert_eq!(said, "vme: log of shop:main.db1 is record 4 (text truncated to 4096 bytes)\n");
     let record = &gridd.records(&["--kind", "log"]).await[0];
     assert_eq!(record["text"], format!("x{}", "ä".repeat(2_047)));
-    assert_eq!(record["marks"], serde_json::json!(["text_cut"]));
+    assert_eq!(record["flags"], serde_json::json!(["text_cut"]));
     gridd.vme(DB1, 1, &["id=log", &format!("msg={}", "x".repeat(4_096))]).await.done();
     let record = &gridd.records(&["--kind", "log"]).await[1];
-    assert_eq!(record["marks"], serde_json::json!([]), "4096 bytes are not too many");
+    assert_eq!(record["flags"], serde_json::json!([]), "4096 bytes are not too many");
 }
 
 #[tokio::test]

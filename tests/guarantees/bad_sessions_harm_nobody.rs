@@ -131,12 +131,12 @@ async fn a_session_that_does_not_begin_with_a_right_hello_is_refused() {
         (
             Hello { protocol_revision: 2, ..right() },
             "hello.protocol_revision",
-            "is 2; this broker speaks 1",
+            "is 2; this broker supports 1",
         ),
         (
             Hello { protocol_revision: 0, ..right() },
             "hello.protocol_revision",
-            "is 0; this broker speaks 1",
+            "is 0; this broker supports 1",
         ),
         (
             Hello { boot_id: String::new(), ..right() },
@@ -156,7 +156,7 @@ async fn a_session_that_does_not_begin_with_a_right_hello_is_refused() {
         (
             Hello { capabilities: vec![String::new(); 33], ..right() },
             "hello.capabilities",
-            "at most 32 words of 64 bytes are allowed",
+            "at most 32 of 64 bytes each are allowed",
         ),
     ] {
         let mut raw = Raw::open(&gridd, DB1).await;
@@ -197,7 +197,7 @@ async fn who_says_nothing_is_asked_to_go_and_holds_nobody_up() {
     assert_good_is_taken(&gridd).await;
     let status = refusal(&mut silent).await;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "NO_HELLO"));
-    assert_eq!(status.message(), "no Hello came within 10 s");
+    assert_eq!(status.message(), "no Hello was received within 10 s");
 }
 
 #[tokio::test]

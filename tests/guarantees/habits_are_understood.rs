@@ -75,16 +75,16 @@ async fn what_reads_is_understood_as_it_is_meant() {
             ("logs db7", 0, &["Slow", "!bank"], &[]),
             ("log list --appliance db7", 0, &["Slow", "!bank"], &[]),
             ("log list --appliance shop:main.db7,shop:main.web1", 0, &["Slow", "web1"], &[]),
-            ("logs db1", 2, &[], &["end of several names: shop:main.db1, bank:main.db1"]),
+            ("logs db1", 2, &[], &["is ambiguous, it matches shop:main.db1, bank:main.db1"]),
             ("logs nosuch", 7, &[], &["there is no appliance nosuch"]),
             ("logs 'nosuch*'", 0, &[], &["no records match"]),
-            ("show db7", 0, &["appliance:           shop:main.db7"], &[]),
-            ("describe appliance db7", 0, &["appliance:           shop:main.db7"], &[]),
+            ("show db7", 0, &["appliance:       shop:main.db7"], &[]),
+            ("describe appliance db7", 0, &["appliance:       shop:main.db7"], &[]),
             ("get appliance db7 -o json", 0, &["{\"name\":\"shop:main.db7\""], &[]),
             ("get appliances", 0, &["shop:main.db1", "bank:main.db1"], &[]),
-            ("status db7", 0, &["appliance:           shop:main.db7"], &[]),
+            ("status db7", 0, &["appliance:       shop:main.db7"], &[]),
             ("show db1", 2, &[], &["shop:main.db1, bank:main.db1"]),
-            ("show db", 7, &[], &["is one of these meant: shop:main.db1"]),
+            ("show db", 7, &[], &["similar names: shop:main.db1"]),
             ("show db7 web1", 0, &["shop:main.db7", "shop:main.web1"], &[]),
             ("appliance list db1", 0, &["shop:main.db1", "bank:main.db1", "!db7"], &[]),
             ("appliance list nosuch", 7, &[], &["there is no appliance nosuch"]),
@@ -102,7 +102,7 @@ async fn what_reads_is_understood_as_it_is_meant() {
             ("appliance list --no-headers", 0, &["!explanation"], &[]),
             ("appliance list -o csv --no-headers", 0, &["!name,uuid"], &[]),
             ("alert list nosuch", 7, &[], &["there is no appliance nosuch"]),
-            ("alert show db7", 0, &[], &["nothing is open about shop:main.db7"]),
+            ("alert show db7", 0, &[], &["no alerts are open for shop:main.db7"]),
             // Records.
             ("log show 1", 0, &["record:    1", "kind:      broker"], &[]),
             ("log get 1 -o json", 0, &["{\"number\":1,"], &[]),
@@ -119,7 +119,7 @@ async fn what_reads_is_understood_as_it_is_meant() {
             ("status -o json", 0, &["{\"version\""], &[]),
             ("status -o csv", 0, &["appliances,open_alerts", "\"\"state\"\":\"\"running\"\""], &[]),
             ("report -o json", 0, &["{"], &[]),
-            ("report -o csv", 2, &[], &["no other form is made"]),
+            ("report -o csv", 2, &[], &["there are no other formats"]),
         ],
     )
     .await;
@@ -146,10 +146,10 @@ async fn times_are_understood_and_ranges_that_match_nothing_are_refused() {
             ("log --since @1", 0, &["the end"], &[]),
             ("log --until now --since 1d", 0, &["the end"], &[]),
             ("log --since 1h --until 2h", 2, &[], &["is not before --until", NO_MATCH]),
-            ("log --since tomorrow", 2, &[], &["lies in the future (it is ", NO_MATCH]),
+            ("log --since tomorrow", 2, &[], &["is in the future (it is ", NO_MATCH]),
             ("log --since 9999-12-31", 2, &[], &[NO_MATCH]),
-            ("log --until 1969-12-31", 2, &[], &["lies before 1970", NO_MATCH]),
-            ("log --limit 0", 2, &[], &["--limit 0 shows no record"]),
+            ("log --until 1969-12-31", 2, &[], &["is before 1970", NO_MATCH]),
+            ("log --limit 0", 2, &[], &["--limit 0 shows no records"]),
             ("log --since soon", 2, &[], &["not a time; write an age (90s, 2h, 1w,"]),
         ],
     )
@@ -168,10 +168,10 @@ async fn what_acts_says_on_which_and_never_on_what_was_not_meant() {
             (
                 "appliance boot db7",
                 0,
-                &["appliance:           shop:main.db7"],
+                &["appliance:       shop:main.db7"],
                 &["db7 is shop:main.db7"],
             ),
-            ("appliance boot db1", 2, &[], &["end of several names"]),
+            ("appliance boot db1", 2, &[], &["is ambiguous"]),
             ("appliance stop nosuch", 7, &[], &["there is no appliance nosuch"]),
             (
                 "appliance stop 'nosuch*'",
@@ -208,7 +208,7 @@ async fn what_acts_says_on_which_and_never_on_what_was_not_meant() {
                 &["shop:main.web1 is removed (record "],
                 &["web1 is shop:main.web1"],
             ),
-            ("mail retry --all", 0, &[], &["there is none to retry"]),
+            ("mail retry --all", 0, &[], &["nothing to retry"]),
             ("boot db7", 2, &[], &["`gridctl appliance boot`"]),
             // A question never leads to an act.
             ("top", 2, &[], &["there is no command `top`; `gridctl` has log, "]),
@@ -217,7 +217,7 @@ async fn what_acts_says_on_which_and_never_on_what_was_not_meant() {
             ("log --kind failed", 2, &[], &["a similar value exists: 'start_failed'"]),
             // Words of the command line, not of the contract.
             ("appliance list '[a'", 2, &[], &["the appliance: `[a` is not a pattern"]),
-            ("mail show seven", 2, &[], &["a whole number is needed"]),
+            ("mail show seven", 2, &[], &["expected a whole number"]),
         ],
     )
     .await;
@@ -230,7 +230,7 @@ async fn monitoring_reads_one_line_and_four_exit_codes() {
     let mut gridd = grid().await;
     let ok = gridd.gridctl(&["status", "--check"]).await;
     assert_eq!((ok.code, ok.stderr.as_str()), (Some(0), ""), "{ok:?}");
-    assert!(ok.stdout.starts_with("GRID OK - nothing is open, 4 of 4 appliances running | "));
+    assert!(ok.stdout.starts_with("GRID OK - no open alerts, 4 of 4 appliances running | "));
     assert!(ok.stdout.contains(" running=4 failed=0 alerts=0 ") && ok.stdout.lines().count() == 1);
     gridd.vme("shop:main.db7", 2, &["id=start_failed", "msg=no | disk"]).await.done();
     let critical = gridd.gridctl(&["status", "--check"]).await;

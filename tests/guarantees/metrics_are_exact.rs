@@ -33,7 +33,7 @@ const NAMES: [&str; 38] = [
     "gridd_loop_answers",
     "gridd_mail_attempts_total",
     "gridd_mails_failed",
-    "gridd_mails_owed",
+    "gridd_mails_queued",
     "gridd_queue_items",
     "gridd_queue_room_bytes",
     "gridd_requests_refused_total",
@@ -52,7 +52,7 @@ const NAMES: [&str; 38] = [
 
 /// Told only when there is something to tell, and not made by this test.
 pub(crate) const SOMETIMES: [&str; 4] = [
-    "gridd_mails_owed_since_timestamp_seconds",
+    "gridd_mails_queued_since_timestamp_seconds",
     "gridd_next_deadline_timestamp_seconds",
     "gridd_journal_checkpoint_record",
     "gridd_journal_checkpoint_timestamp_seconds",
@@ -112,11 +112,11 @@ async fn what_was_sent_is_what_is_counted() {
         ("gridd_appliances{state=\"running\"}", 1.0),
         ("gridd_appliances{state=\"failed\"}", 1.0),
         ("gridd_appliances{state=\"starting\"}", 0.0),
-        ("gridd_alerts_open{matter=\"start_failed\",severity=\"error\"}", 1.0),
+        ("gridd_alerts_open{kind=\"start_failed\",severity=\"error\"}", 1.0),
         ("gridd_journal_term", 1.0),
         ("gridd_loop_answers", 1.0),
         ("gridd_mail_attempts_total{outcome=\"sent\"}", 0.0),
-        ("gridd_mails_owed", 0.0),
+        ("gridd_mails_queued", 0.0),
         ("gridd_mails_failed", 0.0),
         ("gridd_disk_low", 0.0),
         ("gridd_queue_room_bytes", f64::from(64 << 20)),

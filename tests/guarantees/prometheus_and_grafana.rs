@@ -103,10 +103,10 @@ async fn every_metric_that_is_asked_for_is_on_the_page() {
         assert!(unknown.is_empty(), "{asks} ask for {unknown:?}, which gridd does not have");
         assert!(asked.len() > 10, "{asked:?}");
     }
-    for part in RULES.split("matter=\"").skip(1) {
+    for part in RULES.split("gridd_alerts_open{kind=\"").skip(1) {
         let word = part.split('"').next().expect("a word");
         let name = format!("ALERT_MATTER_{}", word.to_uppercase());
-        assert!(AlertMatter::from_str_name(&name).is_some(), "there is no matter {word}");
+        assert!(AlertMatter::from_str_name(&name).is_some(), "there is no alert kind {word}");
     }
 }
 
@@ -115,8 +115,8 @@ fn the_runbook_has_every_alert_rule_and_every_alert_kind() {
     for alert in alerts() {
         assert!(RUNBOOK.contains(&format!("`{alert}`")), "docs/runbook.md lacks {alert}");
     }
-    for matter in (1..100).filter_map(|number| AlertMatter::try_from(number).ok()) {
-        let name = matter.as_str_name().to_lowercase();
+    for kind in (1..100).filter_map(|number| AlertMatter::try_from(number).ok()) {
+        let name = kind.as_str_name().to_lowercase();
         let word = name.strip_prefix("alert_matter_").expect("the contract's prefix");
         assert!(RUNBOOK.contains(&format!("`{word}`")), "docs/runbook.md lacks {word}");
     }

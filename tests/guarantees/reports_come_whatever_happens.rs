@@ -9,7 +9,7 @@ use grid_broker::config::{Settings, SettingsSources};
 use grid_broker::contract::proto::GetStatusRequest;
 use grid_broker::contract::proto::broker_service_client::BrokerServiceClient;
 use grid_broker::daemon::{self, Diagnostics, Reload};
-use grid_broker::guru_meditation::{self, Format, LogDir, Reporter, Warnings};
+use grid_broker::guru_meditation::{self, LogDir, ReportEncoding, Reporter, Warnings};
 use grid_broker::{client, diagnostic_sections, tasks, tracing_lines};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
@@ -27,7 +27,7 @@ fn install() -> Reporter {
 /// A report with the names of all functions: on a machine that is very busy the first one of a debug
 /// build may lack some; they are kept for the next.
 fn asked(reporter: &Reporter) -> Report {
-    let tell = || Report::read(&reporter.report(Format::Json).expect("a report"));
+    let tell = || Report::read(&reporter.report(ReportEncoding::Json).expect("a report"));
     let is_named = |report: &Report| {
         let complete = |section| report.section(section)["is_complete"] == true;
         complete("Threads") && complete("Green Threads")
@@ -126,7 +126,7 @@ fn names_the_culprits_and_all_others() {
     assert_frame(report.stack("Green Threads", "name", "accept grpc"), &["src/listener/mod.rs"]);
     assert_frame(report.stack("Green Threads", "name", "alive"), &["src/broker/start.rs"]);
     // The loop is a thread of its own: it answers.
-    assert!(report.section("Appliances")["values"]["time_told"].is_string());
+    assert!(report.section("Appliances")["values"]["broker_time"].is_string());
     for go_on in go_on {
         go_on.send(()).expect("it waits");
     }
@@ -157,7 +157,7 @@ fn tells_of_bad_sections_with_stderr_held() {
         page.add("before", 2);
         std::thread::sleep(Duration::from_secs(3_600));
     });
-    reporter.register("Warnings", move |page| warnings.add_section(page));
+    reporter.register("Warnings", move |page| warnings.write(page));
     let (is_held, held) = sync_channel(1);
     let holder = tasks::spawn_thread("holder", move || {
         let _held = std::io::stderr().lock();
@@ -211,7 +211,7 @@ fn panics_of_a_thread_a_task_and_a_section() {
     let reporter = install();
     reporter.register("Panics", |_| a_function_that_panics("a section"));
     let warnings = Warnings::default();
-    reporter.register("Warnings", move |page| warnings.add_section(page));
+    reporter.register("Warnings", move |page| warnings.write(page));
     asked(&reporter);
     let thread = tasks::spawn_thread("unlucky", || a_function_that_panics("a thread"));
     assert!(thread.expect("a thread").join().is_err());
@@ -239,12 +239,12 @@ fn a_panic_is_reported_before_it_goes_its_way_and_once_a_minute() {
 
 fn names_sections_that_are_still_to_come() {
     let reporter = install();
-    reporter.announce(&["Configuration", "Journal"]);
+    reporter.announce_sections(&["Configuration", "Journal"]);
     reporter.configuration(Vec::new);
     let report = asked(&reporter);
     assert_eq!(report.section("Configuration")["is_complete"], true);
     let journal = report.section("Journal");
-    let remark = "not there yet: the program is still starting";
+    let remark = "not available yet: the program is still starting";
     assert_eq!((&journal["is_complete"], &journal["remark"]), (&false.into(), &remark.into()));
     reporter.register("Journal", |page| page.add("records", 1));
     assert_eq!(asked(&reporter).section("Journal")["is_complete"], true);

@@ -39,7 +39,7 @@ const SECTIONS: [&str; 13] = [
     "Sessions",
     "Suppressions",
     "Mails",
-    "Open Matters",
+    "Open Alerts",
     "Warnings",
 ];
 
@@ -254,7 +254,7 @@ async fn reports_go_to_the_folder_by_signal_or_file_and_to_standard_error_if_it_
     gridd.signal(Signal::USR2);
     eventually("the report on standard error", async || {
         let said = gridd.stderr();
-        let why = "Guru Meditation Report: can't write it in ";
+        let why = "Guru Meditation Report: cannot write to ";
         (whole_reports(&said) == 1 && said.contains(why)).then_some(())
     })
     .await;

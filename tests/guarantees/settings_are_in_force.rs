@@ -141,14 +141,14 @@ async fn check_config_names_every_mistake_or_every_setting_and_touches_no_data()
             "c.toml:1: grpc: \"here\" is not an address with a port, such as 127.0.0.1:7443",
             "c.toml:2: retentoin: there is no such key; did you mean retention?",
             "GRIDD_RETENTION_AGE: there is no such setting; did you mean GRIDD_RETENTION__AGE?",
-            "gridd: 3 mistakes, with which gridd does not start",
+            "gridd: 3 errors; gridd will not start",
         ]
     );
     let said = check_config(&["--output", "json", "c.toml"], &[], &folder).await;
     assert_eq!((said.code, said.stderr.as_str()), (Some(2), ""));
     let told: Value = serde_json::from_str(&said.stdout).expect("an object");
-    assert_eq!(told["mistakes"][1]["origin"], "c.toml:2");
-    assert_eq!(told["mistakes"][1]["key"], "retentoin");
+    assert_eq!(told["errors"][1]["origin"], "c.toml:2");
+    assert_eq!(told["errors"][1]["key"], "retentoin");
     assert_eq!(told["settings"], Value::Array(Vec::new()));
 
     std::fs::write(&file, "[class.web]\nboot_timeout = \"infinite\"\n").expect("writes");

@@ -26,7 +26,7 @@ fn state(appliance: &Appliance) -> ApplianceState {
 /// The marks of the newest record of that appliance.
 async fn newest_marks(gridd: &Gridd, name: &str) -> Vec<String> {
     let records = gridd.records(&["--appliance", name]).await;
-    let marks = records.last().expect("a record")["marks"].clone();
+    let marks = records.last().expect("a record")["flags"].clone();
     serde_json::from_value(marks).expect("words")
 }
 
@@ -36,7 +36,7 @@ async fn a_start_that_is_not_done_in_time_has_failed_and_is_late_when_it_is_done
     gridd.gridctl(&["appliance", "add", "db1"]).await.done();
     let began = monotonic_now();
     gridd.gridctl(&["appliance", "boot", "db1"]).await.done();
-    let failed = gridd.explained("db1", "failed: boot timeout, nothing heard within 1 s").await;
+    let failed = gridd.explained("db1", "failed: boot timeout, no report within 1 s").await;
     assert!(began.elapsed() >= Duration::from_millis(950), "{:?}", began.elapsed());
     assert_eq!((state(&failed), failed.failure.as_str()), (ApplianceState::Failed, "boot_timeout"));
     assert_eq!(failed.open_alerts, ["db1 did not start within 1 s"]);
@@ -68,11 +68,11 @@ async fn silence_in_maintenance_is_hung_with_the_last_word_and_a_report_clears_i
     let words = ["id=maintenance", "msg=checking database", "progress=34"];
     gridd.vme("db1", 1, &words).await.done();
     let hung =
-        gridd.explained("db1", "failed: hung, last word \"checking database\" 34 % at ").await;
+        gridd.explained("db1", "failed: hung, last report \"checking database\" 34 % at ").await;
     assert_eq!((state(&hung), hung.failure.as_str()), (ApplianceState::Failed, "hung"));
     assert_eq!(
         hung.open_alerts,
-        ["db1 hung in maintenance: silent for 1 s, last word \"checking database\" 34 %"]
+        ["db1 hung in maintenance: silent for 1 s, last report \"checking database\" 34 %"]
     );
     let words = ["id=maintenance", "msg=still at it", "progress=35", "next_report_within=60s"];
     gridd.vme("db1", 1, &words).await.done();
@@ -139,7 +139,7 @@ async fn no_verdict_falls_right_after_a_restart_whatever_deadline_has_passed() {
     }
     let records = gridd.records(&["--kind", "broker"]).await;
     let text = records[START_RECORDS]["text"].as_str().expect("a text");
-    assert!(text.contains("deadlines moved by it, no verdict before 60 s"), "{text}");
+    assert!(text.contains("deadlines moved by it, none fires within 60 s"), "{text}");
 }
 
 #[tokio::test]

@@ -139,6 +139,6 @@ async fn what_cannot_be_written_is_told_by_its_path() {
     let said = run(command).await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""));
     let path = folder.path().join("man/man8/gridd.8");
-    let words = format!("gridctl: can't write {}: Not a directory", path.display());
+    let words = format!("gridctl: cannot write {}: Not a directory", path.display());
     assert!(said.stderr.starts_with(&words), "{}", said.stderr);
 }

@@ -113,7 +113,7 @@ async fn the_backup_units_command_makes_a_backup_and_verifies_it() {
     command.args(["-ec", &script]).env("GRID_BROKER", &gridd.grpc);
     command.env("STATE_DIRECTORY", state.path());
     let said = run(command).await.done();
-    assert!(said.ends_with("\nwhole\n"), "{said}");
+    assert!(said.ends_with("\nintact\n"), "{said}");
     let made: Vec<_> = std::fs::read_dir(state.path()).expect("the folder").collect();
     assert_eq!(made.len(), 1, "{made:?}");
 }

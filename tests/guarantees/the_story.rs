@@ -52,7 +52,7 @@ async fn an_appliance_starts_and_the_administrator_reads_why_it_took_so_long() {
     assert_eq!(
         texts(&records)[2..],
         [
-            "shop:main.db1 session: appliance appeared and is taken in",
+            "shop:main.db1 session: new appliance registered",
             "shop:main.db1 maintenance: checking database",
             "shop:main.db1 started_ok: ",
             "shop:main.db1 log: SSL certificate loaded OK",
@@ -113,7 +113,7 @@ async fn a_follower_sees_every_record_once_and_in_order_over_restarts_of_the_bro
     follower.lines(9).await;
 
     gridd.kill().await;
-    follower.complains("is away").await;
+    follower.complains("is unavailable").await;
     gridd.start_again().await;
     for number in 0..5 {
         gridd.vme(DB1, 1, &["id=log", &format!("msg=second {number}")]).await.done();

@@ -217,7 +217,7 @@ async fn sigterm_sends_go_away_and_loses_nothing() {
     assert!(kept.values().all(|count| *count == 1));
     assert!((1..=acked).all(|sequence| kept.contains_key(&(name(0), sequence))));
     let texts: Vec<_> = records.iter().filter(|it| it["kind"] == "broker").collect();
-    assert_eq!(texts[START_RECORDS]["text"], "gridd stopped in good order");
+    assert_eq!(texts[START_RECORDS]["text"], "gridd stopped cleanly");
 }
 
 #[tokio::test]

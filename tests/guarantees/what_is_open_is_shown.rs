@@ -23,7 +23,7 @@ async fn a_failed_start_is_open_until_the_next_one() {
     let gridd = Gridd::start().await;
     let said = gridd.gridctl(&["alert", "list"]).await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""));
-    assert_eq!(said.stderr, "gridctl: nothing is open\n");
+    assert_eq!(said.stderr, "gridctl: no alerts are open\n");
 
     let reason = "msg=no disk \u{202e}\x1b[2J";
     gridd.vme(NAME, 1, &["id=start_failed", reason]).await.done();
@@ -34,7 +34,7 @@ async fn a_failed_start_is_open_until_the_next_one() {
     assert!(row.contains(r"no disk \u{202e}\x1b[2J"), "{table}");
     let listed = alerts(&gridd, &["list", "shop:*", "--severity", "error"]).await;
     let [alert] = listed.as_slice() else { panic!("one, not {listed:?}") };
-    assert_eq!((&alert["appliance"], &alert["matter"]), (&NAME.into(), &"start_failed".into()));
+    assert_eq!((&alert["appliance"], &alert["kind"]), (&NAME.into(), &"start_failed".into()));
     assert_eq!(alerts(&gridd, &["show", NAME]).await, listed);
     assert_eq!(alerts(&gridd, &["show", NAME, "start_failed"]).await, listed);
     assert!(alerts(&gridd, &["list", "--severity", "fatal"]).await.is_empty());
@@ -55,8 +55,8 @@ async fn a_failed_start_is_open_until_the_next_one() {
         ),
         (&["show", "nobody"], 7, "there is no appliance nobody; `gridctl appliance list`"),
         (&["show", "shop:*"], 2, "name: 1 to 128 bytes of letters"),
-        (&["show", "shop:web"], 0, "nothing is open about shop:web"),
-        (&["show", "-"], 0, "nothing is open about the broker itself"),
+        (&["show", "shop:web"], 0, "no alerts are open for shop:web"),
+        (&["show", "-"], 0, "no alerts are open for the broker itself"),
     ] {
         let said = gridd.gridctl(&[&["alert"], words].concat()).await;
         assert_eq!((said.code, said.stdout.as_str()), (Some(code), ""), "{words:?}");
@@ -98,7 +98,7 @@ async fn without_mail_in_the_settings_nothing_is_owed_and_whoever_asks_is_told()
     let keys = "[mail] server and to in";
     let said = gridd.gridctl(&["mail", "list"]).await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""));
-    assert!(said.stderr.contains("mail is not configured: nothing is owed; "), "{said:?}");
+    assert!(said.stderr.contains("mail is not configured, no mails are queued; set "), "{said:?}");
     assert!(said.stderr.contains(keys), "{said:?}");
     let said = gridd.gridctl(&["mail", "test", "ops@example.org"]).await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(3), ""), "{said:?}");
@@ -108,7 +108,7 @@ async fn without_mail_in_the_settings_nothing_is_owed_and_whoever_asks_is_told()
     assert!(said.stderr.contains("address: name@host of at most 254 bytes"), "{said:?}");
     for verb in ["show", "retry", "drop"] {
         let said = gridd.gridctl(&["mail", verb, "1"]).await;
-        let told = "gridctl: no mail 1 is owed; `gridctl mail list` shows those that are\n";
+        let told = "gridctl: no mail 1 is queued; `gridctl mail list` shows those that are\n";
         assert_eq!((said.code, said.stderr.as_str()), (Some(7), told), "{verb}");
     }
     let status = gridd.gridctl(&["status"]).await.done();
@@ -122,7 +122,7 @@ async fn what_is_owed_is_listed_and_dropped_by_order() {
                   from = \"grid@example.org\"\nto = \"ann@example.org, bob@example.org\"\n";
     let mut gridd = Gridd::with_config(config).await;
     let said = gridd.gridctl(&["mail", "list"]).await;
-    assert_eq!(said.stderr, "gridctl: no mail is owed (2 recipients in the settings)\n");
+    assert_eq!(said.stderr, "gridctl: no mails are queued (2 recipients configured)\n");
     gridd.vme(NAME, 1, &["id=start_failed", "msg=no disk"]).await.done();
     gridd.kill().await;
     gridd.start_again().await;
@@ -135,13 +135,13 @@ async fn what_is_owed_is_listed_and_dropped_by_order() {
     let to: Vec<_> = owed.iter().map(|mail| mail["recipient"].as_str()).collect();
     assert_eq!(to, [Some("ann@example.org"), Some("bob@example.org")]);
     let notice = &owed[0]["notices"][0];
-    assert_eq!((&notice["appliance"], &notice["matter"]), (&NAME.into(), &"start_failed".into()));
-    assert_eq!(list(&["bob@*", "--standing", "waiting"]).await, owed[1..]);
-    assert!(list(&["--standing", "failed"]).await.is_empty());
+    assert_eq!((&notice["appliance"], &notice["kind"]), (&NAME.into(), &"start_failed".into()));
+    assert_eq!(list(&["bob@*", "--state", "waiting"]).await, owed[1..]);
+    assert!(list(&["--state", "failed"]).await.is_empty());
     let shown = gridd.gridctl(&["mail", "show", "2"]).await.done();
-    assert!(shown.contains("to:         bob@example.org\nstanding:   waiting\n"), "{shown}");
+    assert!(shown.contains("to:           bob@example.org\nstate:        waiting\n"), "{shown}");
     let status = gridd.gridctl(&["status"]).await.done();
-    assert!(status.contains("mail:       2 owed, the oldest since 20"), "{status}");
+    assert!(status.contains("mail:       2 queued, the oldest since 20"), "{status}");
 
     let mut command = gridd.gridctl_command(&["mail", "drop", "2"]);
     command.env("USER", "anna");
@@ -153,8 +153,8 @@ async fn what_is_owed_is_listed_and_dropped_by_order() {
     let text = "mail 2 to bob@example.org dropped";
     assert_eq!((&told["text"], &told["administrator"]), (&text.into(), &"anna".into()));
     let (_, _, page) = crate::harness::page(&gridd.http, "/metrics").await;
-    for line in ["gridd_mails_owed 1.0", "gridd_mails_failed 0.0"] {
+    for line in ["gridd_mails_queued 1.0", "gridd_mails_failed 0.0"] {
         assert!(page.lines().any(|it| it == line), "{line}: {page}");
     }
-    assert!(page.contains("\ngridd_mails_owed_since_timestamp_seconds "), "{page}");
+    assert!(page.contains("\ngridd_mails_queued_since_timestamp_seconds "), "{page}");
 }

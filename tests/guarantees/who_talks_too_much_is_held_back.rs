@@ -76,12 +76,12 @@ async fn a_flood_is_held_back_shown_and_lifted_while_the_start_is_heard() {
     let records = gridd.records(&["--kind", "log"]).await;
     assert_eq!(records.len() as u64, FLOOD - suppressed + 1);
     let first = records.iter().find(|it| it["outcome"] == "suppressed").expect("one is shown");
-    assert_eq!(first["explanation"], "log events come faster than the budget `log` allows");
+    assert_eq!(first["explanation"], "log events exceed the rate limit `log`");
 
     let lifted = gridd.gridctl(&["appliance", "unsuppress", NAME]).await.done();
-    assert!(!lifted.contains("held back"), "{lifted}");
+    assert!(!lifted.contains("suppressed:"), "{lifted}");
     let again = gridd.gridctl(&["appliance", "unsuppress", NAME]).await;
-    assert!(again.stderr.contains("nothing that shop:main.db1 says is held back"), "{again:?}");
+    assert!(again.stderr.contains("shop:main.db1 is not suppressed"), "{again:?}");
     let listed = gridd.gridctl(&["appliance", "list", "--suppressed"]).await;
     assert!(listed.stderr.contains("no appliances match"), "{listed:?}");
     for sequence in FLOOD + 2..FLOOD + 2 + BURST {
@@ -90,7 +90,7 @@ async fn a_flood_is_held_back_shown_and_lifted_while_the_start_is_heard() {
     assert_eq!(ack_exceptions(&session.acked(FLOOD + 1 + BURST).await), [], "budgets are full");
     let told = gridd.records(&["--kind", "administrator"]).await;
     let text = told.last().expect("the order")["text"].as_str().expect("a text").to_owned();
-    assert!(text.starts_with("suppression lifted, budgets filled; "), "{text}");
+    assert!(text.starts_with("suppression lifted, rate limits reset; "), "{text}");
     let not_stored = format!("{} log events not stored", suppressed - 1);
     assert!(text.contains(&not_stored), "{text}");
 }
@@ -114,7 +114,7 @@ async fn what_is_counted_is_counted_after_a_kill_too() {
     gridd.start_again().await;
     let after = shown(&gridd).await;
     assert_eq!(before["counts"], after["counts"]);
-    // When it ends, and from when that is reckoned, moves by as long as the broker was away.
+    // When it ends, and from when that is reckoned, moves by as long as the broker was down.
     let unmoved = |shown: &Value| {
         let mut suppression = shown["suppression"].clone();
         let fields = suppression.as_object_mut().expect("it is suppressed");

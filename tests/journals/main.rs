@@ -161,7 +161,7 @@ fn a_broker_refuses_to_start_on_a_record_of_a_newer_one() {
     assert_eq!(
         golden::start(&settings).unwrap_err(),
         format!(
-            "record 1 of the journal in {} can't be used: an effect is unknown: written by a \
+            "record 1 of the journal in {} cannot be used: an effect is unknown: written by a \
              newer gridd, which must be used to read it",
             dir.path().display()
         )

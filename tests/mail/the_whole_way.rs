@@ -92,10 +92,10 @@ impl Gridd {
         String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
     }
 
-    /// Waits until no mail is owed.
+    /// Waits until no mails are queued.
     fn has_sent_all(&self) {
-        let has = || self.told(&["mail", "list"]).contains("no mail is owed");
-        eventually("no mail is owed", has);
+        let has = || self.told(&["mail", "list"]).contains("no mails are queued");
+        eventually("no mails are queued", has);
     }
 }
 
@@ -138,7 +138,7 @@ fn what_appliances_say_is_filed_by_a_real_server_for_each_recipient() {
     let postfix = Postfix::start();
     let to = "alice@example.org Europe/Berlin, nobody@example.org";
     let gridd = Gridd::start(postfix.port, &postfix.certificate(), to);
-    assert!(gridd.told(&["mail", "list"]).contains("no mail is owed"));
+    assert!(gridd.told(&["mail", "list"]).contains("no mails are queued"));
     gridd.vme("shop:main.db1", &["id=start_failed", "msg=no disk <b>"]);
     gridd.vme("shop:main.db1", &["id=alert", "msg=fan 1 stands"]);
     gridd.vme("shop:main.db1", &["id=alert", "cnt_name=n", "cnt_value=4"]);
@@ -152,7 +152,7 @@ fn what_appliances_say_is_filed_by_a_real_server_for_each_recipient() {
     );
     // The other one is refused for good, which is said loudly, and kept.
     eventually("the refusal", || {
-        gridd.told(&["mail", "list", "--output", "jsonl"]).contains("\"standing\":\"failed\"")
+        gridd.told(&["mail", "list", "--output", "jsonl"]).contains("\"state\":\"failed\"")
     });
     let status = gridd.told(&["status"]);
     assert!(status.contains("nobody@example.org is given up"), "{status}");
@@ -161,7 +161,7 @@ fn what_appliances_say_is_filed_by_a_real_server_for_each_recipient() {
     let number = "2";
     let dropped = gridd.gridctl(&["mail", "drop", number]);
     assert!(dropped.status.success(), "{dropped:?}");
-    assert!(gridd.told(&["mail", "list"]).contains("no mail is owed"));
+    assert!(gridd.told(&["mail", "list"]).contains("no mails are queued"));
     let again = gridd.gridctl(&["mail", "drop", number]);
     assert_eq!(again.status.code(), Some(7), "{again:?}");
 
@@ -239,7 +239,7 @@ async fn a_server_that_greylists_gets_the_mail_again_when_it_asked_for_it() {
     gridd.has_sent_all();
     assert_eq!(by_id(&server.mails()).values().copied().collect::<Vec<_>>(), [1]);
     let log = gridd.told(&["log", "list", "--kind", "mail"]);
-    for words in ["put off, attempt 1", "to be tried now", "sent, attempt 2"] {
+    for words in ["deferred, attempt 1", "to be tried now", "sent, attempt 2"] {
         assert!(log.contains(words), "{words} in {log}");
     }
 }

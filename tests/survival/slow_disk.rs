@@ -65,7 +65,7 @@ async fn a_loop_that_is_stuck_in_a_sync_is_not_called_alive() {
     assert_eq!(broker.ready(), Ok(()), "{}", broker.said());
     let talking = talks(&broker, client);
     has_failed(&broker).await;
-    eventually("it is told", || broker.said().contains("the broker loop does not turn")).await;
+    eventually("it is told", || broker.said().contains("the broker loop does not respond")).await;
     let heard = || {
         let mut word = [0; 4_096];
         let mut words = String::new();

@@ -1,7 +1,7 @@
-//! `gridctl alert ...`: shows what is open.
+//! `gridctl alert ...`: lists and shows open alerts.
 //!
-//! Guarantees that an appliance that is not known is told from one about which nothing is open.
-//! Judges nothing.
+//! Guarantees that an unknown appliance is told apart from one without open alerts. Does not
+//! evaluate alerts.
 
 use std::io::Write;
 
@@ -14,16 +14,16 @@ use crate::appliance_view::pair_lines;
 use crate::args::{AlertCommand, AlertList};
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::fields::FieldObject;
-use crate::output::{ListWriter, OutputOptions, View};
+use crate::fields::OutputObject;
+use crate::output::{ItemView, ListWriter, OutputOptions};
 use crate::subject;
-use crate::table::{Column, Style, TableCell};
+use crate::table::{CellStyle, Column, TableCell};
 use crate::{names, record_view, watch};
 
-/// Largest page the broker gives.
-const PAGE: u32 = 1000;
+/// Largest page that the broker returns.
+const PAGE_SIZE: u32 = 1000;
 
-/// Does what is asked.
+/// Runs the command.
 pub(crate) async fn run(
     broker: &Connection,
     command: &AlertCommand,
@@ -31,49 +31,49 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        AlertCommand::List(wanted) => list(broker, wanted, look, out).await,
-        AlertCommand::Show { name, matter } => show_of(broker, name, *matter, look, out).await,
+        AlertCommand::List(arguments) => list(broker, arguments, look, out).await,
+        AlertCommand::Show { name, kind } => show_subject(broker, name, *kind, look, out).await,
     }
 }
 
-async fn show_of(
+async fn show_subject(
     broker: &Connection,
     name: &str,
-    matter: Option<AlertMatter>,
+    kind: Option<AlertMatter>,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    if let Some(matter) = matter {
+    if let Some(kind) = kind {
         let get = async |name: String| {
-            let (appliance, matter) = (subject::named(&name).to_owned(), matter.into());
+            let (appliance, matter) = (subject::parse(&name).to_owned(), kind.into());
             let request = broker.unary(GetAlertRequest { appliance, matter });
             Ok(broker.alerts().get_alert(request).await?.into_inner().alert)
         };
-        let (_, alert) = names::done_with(broker, name, look, get).await?;
-        let alert = alert.ok_or(CliError::Rejected { field: "alert" })?;
-        if look.format.is_for_people() {
-            return show(&[alert], look, out);
+        let (_, alert) = names::call_with_name(broker, name, look, get).await?;
+        let alert = alert.ok_or(CliError::MissingField { field: "alert" })?;
+        if look.format.is_human_readable() {
+            return write_alerts(&[alert], look, out);
         }
-        return Ok(ListWriter::one(out, look, shape(), &alert)?);
+        return Ok(ListWriter::write_one(out, look, view(), &alert)?);
     }
     let name = match name {
-        subject::BROKER | subject::APPLIANCE_NAMED_SO => name.to_owned(),
-        name => names::whole(broker, name).await?,
+        subject::BROKER_DASH | subject::QUOTED_DASH => name.to_owned(),
+        name => names::resolve(broker, name).await?,
     };
-    let filter = match subject::named(&name) {
+    let filter = match subject::parse(&name) {
         "" => AlertFilter { of_broker: true, ..AlertFilter::default() },
         name => AlertFilter { appliances: vec![name.to_owned()], ..AlertFilter::default() },
     };
-    let alerts = all(broker, &filter).await?;
-    if alerts.is_empty() && look.format.is_for_people() {
-        let about = if name == subject::BROKER { "the broker itself" } else { &name };
-        look.note(&format!("nothing is open about {}", TableCell::new(about).shown(false)));
+    let alerts = list_all(broker, &filter).await?;
+    if alerts.is_empty() && look.format.is_human_readable() {
+        let subject = if name == subject::BROKER_DASH { "the broker itself" } else { &name };
+        look.note(&format!("no alerts are open for {}", TableCell::new(subject).render(false)));
     }
-    show(&alerts, look, out)
+    write_alerts(&alerts, look, out)
 }
 
-/// All that is open and wanted.
-pub(crate) async fn all(
+/// Lists all open alerts that match the filter.
+pub(crate) async fn list_all(
     broker: &Connection,
     filter: &AlertFilter,
 ) -> Result<Vec<OpenAlert>, CliError> {
@@ -81,7 +81,7 @@ pub(crate) async fn all(
     let mut page_token = String::new();
     loop {
         let filter = Some(filter.clone());
-        let request = ListAlertsRequest { filter, page_size: PAGE, page_token };
+        let request = ListAlertsRequest { filter, page_size: PAGE_SIZE, page_token };
         let page = broker.alerts().list_alerts(broker.unary(request)).await?.into_inner();
         alerts.extend(page.alerts);
         page_token = page.next_page_token;
@@ -93,106 +93,110 @@ pub(crate) async fn all(
 
 async fn list(
     broker: &Connection,
-    wanted: &AlertList,
+    arguments: &AlertList,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let AlertList { names, severity, of_broker, flags } = wanted;
-    let is_broker = names.as_slice() == [subject::BROKER];
+    let AlertList { names, severity, of_broker, flags } = arguments;
+    let is_broker = names.as_slice() == [subject::BROKER_DASH];
     let names = if is_broker { &[][..] } else { names };
     let filter = AlertFilter {
-        appliances: names::patterns(broker, names).await?,
+        appliances: names::resolve_patterns(broker, names).await?,
         severity_at_least: severity.map_or(0, Into::into),
         of_broker: *of_broker || is_broker,
     };
     let nothing = if filter == AlertFilter::default() {
-        "nothing is open"
+        "no alerts are open"
     } else {
-        "nothing that matches is open"
+        "no open alerts match"
     };
-    let mut listing = ListWriter::new(out, look, shape());
+    let mut listing = ListWriter::new(out, look, view());
     if flags.watch {
-        let asked = async || all(broker, &filter).await;
+        let fetch = async || list_all(broker, &filter).await;
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {}
-            ended = watch::polled(broker, &mut listing, form, asked) => ended?,
+            ended = watch::poll(broker, &mut listing, object, fetch) => ended?,
         }
         return Ok(listing.finish(nothing)?);
     }
-    let mut alerts = all(broker, &filter).await?;
-    flags.sorted(&mut alerts);
+    let mut alerts = list_all(broker, &filter).await?;
+    flags.apply_order(&mut alerts);
     listing.add(&alerts)?;
     Ok(listing.finish(nothing)?)
 }
 
-fn show(alerts: &[OpenAlert], look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
-    if look.format.is_for_people() {
-        for (place, alert) in alerts.iter().enumerate() {
-            if place > 0 {
+fn write_alerts(
+    alerts: &[OpenAlert],
+    look: &OutputOptions,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    if look.format.is_human_readable() {
+        for (index, alert) in alerts.iter().enumerate() {
+            if index > 0 {
                 writeln!(out)?;
             }
-            for line in lines(alert, look) {
+            for line in detail_lines(alert, look) {
                 writeln!(out, "{line}")?;
             }
         }
         return Ok(out.flush()?);
     }
-    let mut listing = ListWriter::new(out, look, shape());
+    let mut listing = ListWriter::new(out, look, view());
     listing.add(alerts)?;
     Ok(listing.finish("")?)
 }
 
-fn shape() -> View<OpenAlert> {
-    View { columns: COLUMNS, cells, object: form }
+fn view() -> ItemView<OpenAlert> {
+    ItemView { columns: COLUMNS, cells, to_object: object }
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "appliance", least: 12, to_the_right: false, drop: 0 },
-    Column { title: "matter", least: 12, to_the_right: false, drop: 0 },
-    Column { title: "severity", least: 8, to_the_right: false, drop: 1 },
-    Column { title: "since {zone}", least: 14, to_the_right: false, drop: 2 },
-    Column { title: "what", least: 0, to_the_right: false, drop: 0 },
+    Column { title: "appliance", width_min: 12, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "kind", width_min: 12, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "severity", width_min: 8, is_right_aligned: false, drop_priority: 1 },
+    Column { title: "since {zone}", width_min: 14, is_right_aligned: false, drop_priority: 2 },
+    Column { title: "what", width_min: 0, is_right_aligned: false, drop_priority: 0 },
 ];
 
 fn cells(alert: &OpenAlert, look: &OutputOptions) -> Vec<TableCell> {
     let severity = labels::severity(alert.severity).unwrap_or_default();
     vec![
-        TableCell::new(named(alert)),
+        TableCell::new(subject_of(alert)),
         TableCell::new(&labels::alert_kind(alert.matter).unwrap_or_default()),
-        TableCell::styled(&severity, record_view::light(alert.severity)),
-        TableCell::new(&look.time_in_column(&alert.since)),
+        TableCell::styled(&severity, record_view::severity_style(alert.severity)),
+        TableCell::new(&look.format_column_time(&alert.since)),
         TableCell::new(&alert.text),
     ]
 }
 
-fn named(alert: &OpenAlert) -> &str {
-    subject::shown(&alert.appliance)
+fn subject_of(alert: &OpenAlert) -> &str {
+    subject::format(&alert.appliance)
 }
 
-fn lines(alert: &OpenAlert, look: &OutputOptions) -> Vec<String> {
+fn detail_lines(alert: &OpenAlert, look: &OutputOptions) -> Vec<String> {
     let pairs = [
-        ("appliance", named(alert).to_owned()),
+        ("appliance", subject_of(alert).to_owned()),
         ("what", alert.text.clone()),
-        ("matter", labels::alert_kind(alert.matter).unwrap_or_default()),
+        ("kind", labels::alert_kind(alert.matter).unwrap_or_default()),
         ("severity", labels::severity(alert.severity).unwrap_or_default()),
-        ("since", look.time(&alert.since)),
+        ("since", look.format_time(&alert.since)),
     ];
-    let light = record_view::light(alert.severity);
-    pair_lines(&pairs, |key| if key == "what" { light } else { Style::None }, look)
+    let light = record_view::severity_style(alert.severity);
+    pair_lines(&pairs, |key| if key == "what" { light } else { CellStyle::None }, look)
 }
 
-fn form(alert: &OpenAlert) -> FieldObject {
+fn object(alert: &OpenAlert) -> OutputObject {
     let OpenAlert { appliance, matter, severity, since, text } = alert;
     let fields = vec![
         ("appliance", appliance.into()),
-        ("matter", labels::alert_kind(*matter).into()),
+        ("kind", labels::alert_kind(*matter).into()),
         ("severity", labels::severity(*severity).into()),
         ("since", since.into()),
         ("text", text.into()),
     ];
-    let name = format!("{} {}", named(alert), labels::alert_kind(*matter).unwrap_or_default());
-    FieldObject { entity: "alert", name, fields }
+    let name = format!("{} {}", subject_of(alert), labels::alert_kind(*matter).unwrap_or_default());
+    OutputObject { kind: "alert", name, fields }
 }
 
 #[cfg(test)]

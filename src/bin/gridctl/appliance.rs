@@ -1,8 +1,8 @@
-//! `gridctl appliance ...`: shows appliances and steers them.
+//! `gridctl appliance ...`: shows and changes appliances.
 //!
-//! Guarantees that a change is shown as the broker made it, of each appliance it was made to, and
-//! that one that fails does not keep the others from it. Does not check names and limits: the broker
-//! does, and says which are allowed.
+//! Guarantees that each changed appliance is shown as the broker returned it, and that a failure
+//! for one appliance does not stop the others. Does not check names and limits: the broker does,
+//! and states what is allowed.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -16,15 +16,15 @@ use grid_broker::contract::proto::{
 };
 use grid_broker::exit_code::ExitCode;
 
-use crate::args::{ApplianceCommand, ApplianceList, NameArgs, OverrideArgs};
+use crate::args::{ApplianceCommand, ApplianceList, ApplianceNames, OverrideArgs};
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::fields::FieldObject;
-use crate::output::{ListWriter, OutputOptions, View};
+use crate::fields::OutputObject;
+use crate::output::{ItemView, ListWriter, OutputOptions};
 use crate::table::TableCell;
 use crate::{appliance_view, follow, names, watch};
 
-/// Does what is asked.
+/// Runs the command.
 pub(crate) async fn run(
     broker: &Connection,
     command: &ApplianceCommand,
@@ -32,33 +32,33 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        ApplianceCommand::List(wanted) => list(broker, wanted, look, out).await,
+        ApplianceCommand::List(arguments) => list(broker, arguments, look, out).await,
         ApplianceCommand::Show(named) => show(broker, &named.names, look, out).await,
         ApplianceCommand::Add { name, own } => {
-            let settings = Some(settings(own, &[]));
+            let settings = Some(settings_from_args(own, &[]));
             let request = AddApplianceRequest { name: name.clone(), settings };
-            let answer = broker.appliances().add_appliance(broker.unary(request)).await?;
-            let added = whole(answer.into_inner().appliance)?;
-            if look.quiet { Ok(()) } else { shown(&[added], true, look, out) }
+            let reply = broker.appliances().add_appliance(broker.unary(request)).await?;
+            let added = require_appliance(reply.into_inner().appliance)?;
+            if look.is_quiet { Ok(()) } else { write_appliances(&[added], true, look, out) }
         }
         ApplianceCommand::Set { names, own, reset } => {
-            let act = ApplianceAction::Set(settings(own, reset));
-            each(broker, names, &act, look, out).await
+            let act = ApplianceAction::Set(settings_from_args(own, reset));
+            perform_each(broker, names, &act, look, out).await
         }
         ApplianceCommand::Remove(named) => remove(broker, named, look, out).await,
         ApplianceCommand::Boot(named) => {
-            each(broker, named, &ApplianceAction::Boot, look, out).await
+            perform_each(broker, named, &ApplianceAction::Boot, look, out).await
         }
         ApplianceCommand::Stop(named) => {
-            each(broker, named, &ApplianceAction::Stop, look, out).await
+            perform_each(broker, named, &ApplianceAction::Stop, look, out).await
         }
         ApplianceCommand::Unsuppress(named) => {
-            each(broker, named, &ApplianceAction::Unsuppress, look, out).await
+            perform_each(broker, named, &ApplianceAction::Unsuppress, look, out).await
         }
     }
 }
 
-fn settings(own: &OverrideArgs, reset: &[String]) -> ApplianceSettings {
+fn settings_from_args(own: &OverrideArgs, reset: &[String]) -> ApplianceSettings {
     let OverrideArgs { class, managed, boot_timeout, maintenance_silence } = own;
     ApplianceSettings {
         class: class.clone(),
@@ -69,21 +69,21 @@ fn settings(own: &OverrideArgs, reset: &[String]) -> ApplianceSettings {
     }
 }
 
-fn whole(appliance: Option<Appliance>) -> Result<Appliance, CliError> {
-    appliance.ok_or(CliError::Rejected { field: "appliance" })
+fn require_appliance(appliance: Option<Appliance>) -> Result<Appliance, CliError> {
+    appliance.ok_or(CliError::MissingField { field: "appliance" })
 }
 
 async fn list(
     broker: &Connection,
-    wanted: &ApplianceList,
+    arguments: &ApplianceList,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let ApplianceList { names, state, class, suppressed, flags } = wanted;
-    let typed = names::at_commas(names);
+    let ApplianceList { names, state, class, suppressed, flags } = arguments;
+    let typed = names::split_at_commas(names);
     let patterns = typed.iter().flat_map(|name| match names::is_pattern(name) {
         true => vec![name.clone()],
-        false => names::ends_in(name).to_vec(),
+        false => names::suffix_patterns(name).to_vec(),
     });
     let mut filter = ApplianceFilter {
         names: patterns.collect(),
@@ -91,32 +91,33 @@ async fn list(
         suppressed: *suppressed,
         classes: class.clone(),
     };
-    let mut listing = ListWriter::new(out, look, appliance_view::shape());
+    let mut listing = ListWriter::new(out, look, appliance_view::view());
     if flags.watch {
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {}
-            ended = watch::appliances(broker, filter, &mut listing, follow::FIRST_DELAY) => ended?,
+            ended = watch::watch_appliances(broker, filter, &mut listing, follow::RETRY_DELAY_MIN) => ended?,
         }
         return Ok(listing.finish("no appliances match")?);
     }
     let mut found = Vec::new();
     let patterns = std::mem::take(&mut filter.names);
-    // The broker takes so many patterns at once.
+    // The broker accepts at most 64 patterns per request.
     for names in if patterns.is_empty() { vec![&[][..]] } else { patterns.chunks(64).collect() } {
-        let part = names::all(broker, ApplianceFilter { names: names.to_vec(), ..filter.clone() });
+        let part =
+            names::list_all(broker, ApplianceFilter { names: names.to_vec(), ..filter.clone() });
         found.extend(part.await?);
     }
     let mut seen = HashSet::new();
     found.retain(|appliance| seen.insert(appliance.name.clone()));
-    flags.sorted(&mut found);
+    flags.apply_order(&mut found);
     listing.add(&found)?;
     listing.finish("no appliances match")?;
-    // Whoever names an appliance wants to know that there is none of that name.
+    // A plain name without a match is an error, unlike a pattern.
     for name in typed.iter().filter(|name| !names::is_pattern(name)) {
-        let is_meant = |it: &Appliance| names::is_end_of(name, &it.name);
+        let is_meant = |it: &Appliance| names::is_suffix_of(name, &it.name);
         if !found.iter().any(is_meant)
-            && let Err(failure) = names::whole(broker, name).await
+            && let Err(failure) = names::resolve(broker, name).await
             && failure.exit_code() == ExitCode::NotFound
         {
             return Err(failure);
@@ -131,13 +132,13 @@ async fn show(
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let typed = names::at_commas(typed);
+    let typed = names::split_at_commas(typed);
     let is_one = matches!(typed.as_slice(), [one] if !names::is_pattern(one));
     let mut found = Vec::new();
     for name in &typed {
         if names::is_pattern(name) {
             let filter = ApplianceFilter { names: vec![name.clone()], ..Default::default() };
-            let matched = names::all(broker, filter).await?;
+            let matched = names::list_all(broker, filter).await?;
             if matched.is_empty() {
                 return Err(CliError::NoMatch { pattern: name.clone() });
             }
@@ -148,41 +149,41 @@ async fn show(
             let request = broker.unary(GetApplianceRequest { name });
             Ok(broker.appliances().get_appliance(request).await?.into_inner().appliance)
         };
-        // The whole name is in what is shown.
-        let quiet = OutputOptions { quiet: true, ..look.clone() };
-        found.push(whole(names::done_with(broker, name, &quiet, get).await?.1)?);
+        // The output contains the full name, so no note is needed.
+        let quiet = OutputOptions { is_quiet: true, ..look.clone() };
+        found.push(require_appliance(names::call_with_name(broker, name, &quiet, get).await?.1)?);
     }
-    shown(&found, is_one, look, out)
+    write_appliances(&found, is_one, look, out)
 }
 
-fn shown(
+fn write_appliances(
     appliances: &[Appliance],
     is_one: bool,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    if look.format.is_for_people() {
-        for (place, appliance) in appliances.iter().enumerate() {
-            if place > 0 {
+    if look.format.is_human_readable() {
+        for (index, appliance) in appliances.iter().enumerate() {
+            if index > 0 {
                 writeln!(out)?;
             }
-            for line in appliance_view::lines(appliance, look) {
+            for line in appliance_view::detail_lines(appliance, look) {
                 writeln!(out, "{line}")?;
             }
         }
         return Ok(out.flush()?);
     }
     match appliances {
-        [one] if is_one => Ok(ListWriter::one(out, look, appliance_view::shape(), one)?),
+        [one] if is_one => Ok(ListWriter::write_one(out, look, appliance_view::view(), one)?),
         several => {
-            let mut listing = ListWriter::new(out, look, appliance_view::shape());
+            let mut listing = ListWriter::new(out, look, appliance_view::view());
             listing.add(several)?;
             Ok(listing.finish("")?)
         }
     }
 }
 
-/// What is to be done with appliances.
+/// A change of appliances.
 enum ApplianceAction {
     Set(ApplianceSettings),
     Boot,
@@ -191,7 +192,11 @@ enum ApplianceAction {
 }
 
 impl ApplianceAction {
-    async fn on(&self, broker: &Connection, name: String) -> Result<Option<Appliance>, Status> {
+    async fn perform(
+        &self,
+        broker: &Connection,
+        name: String,
+    ) -> Result<Option<Appliance>, Status> {
         let mut appliances = broker.appliances();
         Ok(match self {
             Self::Set(settings) => {
@@ -214,20 +219,21 @@ impl ApplianceAction {
     }
 }
 
-/// Does it with each, tells of those that fail, and ends as the first of them.
-async fn each(
+/// Applies the change to each appliance, reports all failures, and returns the first.
+async fn perform_each(
     broker: &Connection,
-    named: &NameArgs,
+    named: &ApplianceNames,
     act: &ApplianceAction,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     let suppressed = matches!(act, ApplianceAction::Unsuppress);
-    let targets = names::targets(broker, &named.names, suppressed, look).await?;
+    let targets = names::resolve_targets(broker, &named.names, suppressed, look).await?;
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for name in &targets.names {
-        let acted = names::done_with(broker, name, look, async |name| act.on(broker, name).await);
-        match acted.await.and_then(|(_, appliance)| whole(appliance)) {
+        let acted =
+            names::call_with_name(broker, name, look, async |name| act.perform(broker, name).await);
+        match acted.await.and_then(|(_, appliance)| require_appliance(appliance)) {
             Ok(appliance) => done.push(appliance),
             Err(failure) => {
                 let is_last = failure.exit_code() == ExitCode::Unavailable;
@@ -238,37 +244,37 @@ async fn each(
             }
         }
     }
-    if !look.quiet && !done.is_empty() {
-        if targets.is_one || !look.format.is_for_people() {
-            shown(&done, targets.is_one, look, out)?;
+    if !look.is_quiet && !done.is_empty() {
+        if targets.is_single || !look.format.is_human_readable() {
+            write_appliances(&done, targets.is_single, look, out)?;
         } else {
-            let mut listing = ListWriter::new(out, look, appliance_view::shape());
+            let mut listing = ListWriter::new(out, look, appliance_view::view());
             listing.add(&done)?;
             listing.finish("")?;
         }
     }
-    first_of(failed)
+    report_failures(failed)
 }
 
-/// Tells of all failures but the first, which is returned.
-fn first_of(failed: Vec<(&String, CliError)>) -> Result<(), CliError> {
+/// Prints all failures except the first, and returns that one.
+fn report_failures(failed: Vec<(&String, CliError)>) -> Result<(), CliError> {
     let mut failed = failed.into_iter();
     let Some((_, first)) = failed.next() else { return Ok(()) };
     for (name, failure) in failed {
-        crate::print_error(&format!("{}: {failure}", TableCell::new(name).shown(false)));
+        crate::print_note(&format!("{}: {failure}", TableCell::new(name).render(false)));
     }
     Err(first)
 }
 
 async fn remove(
     broker: &Connection,
-    named: &NameArgs,
+    named: &ApplianceNames,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let typed = names::at_commas(&named.names);
+    let typed = names::split_at_commas(&named.names);
     if let Some(pattern) = typed.iter().find(|name| names::is_pattern(name)) {
-        return Err(CliError::Pattern { pattern: pattern.clone() });
+        return Err(CliError::PatternNotAllowed { pattern: pattern.clone() });
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for typed in &typed {
@@ -276,39 +282,39 @@ async fn remove(
             let request = broker.unary(RemoveApplianceRequest { name });
             Ok(broker.appliances().remove_appliance(request).await?.into_inner().record_number)
         };
-        match names::done_with(broker, typed, look, act).await {
+        match names::call_with_name(broker, typed, look, act).await {
             Ok((name, record_number)) => done.push(RemovedAppliance { name, record_number }),
             Err(failure) => failed.push((typed, failure)),
         }
     }
-    if look.quiet || done.is_empty() {
-        return first_of(failed);
+    if look.is_quiet || done.is_empty() {
+        return report_failures(failed);
     }
-    if look.format.is_for_people() {
+    if look.format.is_human_readable() {
         for RemovedAppliance { name, record_number } in &done {
-            let name = TableCell::new(name).shown(false);
+            let name = TableCell::new(name).render(false);
             writeln!(out, "{name} is removed (record {record_number})")?;
         }
         out.flush()?;
-        return first_of(failed);
+        return report_failures(failed);
     }
-    let form = |removed: &RemovedAppliance| FieldObject {
-        entity: "appliance",
+    let form = |removed: &RemovedAppliance| OutputObject {
+        kind: "appliance",
         name: removed.name.clone(),
         fields: vec![
             ("name", (&removed.name).into()),
             ("record_number", removed.record_number.into()),
         ],
     };
-    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
+    let shape = ItemView { columns: &[], cells: |_, _| Vec::new(), to_object: form };
     if let ([one], 1) = (done.as_slice(), typed.len()) {
-        ListWriter::one(out, look, shape, one)?;
+        ListWriter::write_one(out, look, shape, one)?;
     } else {
         let mut listing = ListWriter::new(out, look, shape);
         listing.add(&done)?;
         listing.finish("")?;
     }
-    first_of(failed)
+    report_failures(failed)
 }
 
 #[derive(Default)]

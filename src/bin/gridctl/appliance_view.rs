@@ -1,65 +1,64 @@
-//! How an appliance is shown: as a row, as lines that begin with why it stands where it does, and
-//! as a form for machines.
+//! Formats an appliance as a row, as lines with the explanation first, and as an object.
 //!
-//! The form has the contract's keys, always all of them. The explanation is the broker's, word for
-//! word; nothing is judged here.
+//! Guarantees the contract's keys in the object, always all of them, and the broker's explanation
+//! word for word. Does not evaluate the state.
 
 use grid_broker::contract::proto::{Appliance, ApplianceState, EventCount, Suppression};
 use grid_broker::show::labels;
 
-use crate::duration::show_ms;
-use crate::fields::{FieldObject, Fields, ObjectValue};
-use crate::output::{OutputOptions, View};
-use crate::table::{Column, Style, TableCell};
+use crate::duration::format_ms;
+use crate::fields::{Fields, ObjectValue, OutputObject};
+use crate::output::{ItemView, OutputOptions};
+use crate::table::{CellStyle, Column, TableCell};
 
-/// How appliances are listed.
-pub(crate) fn shape() -> View<Appliance> {
-    View { columns: COLUMNS, cells, object: form }
+/// How appliances are shown.
+pub(crate) fn view() -> ItemView<Appliance> {
+    ItemView { columns: COLUMNS, cells, to_object: object }
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "appliance", least: 12, to_the_right: false, drop: 0 },
-    Column { title: "state", least: 11, to_the_right: false, drop: 0 },
-    Column { title: "since {zone}", least: 14, to_the_right: false, drop: 2 },
-    Column { title: "class", least: 7, to_the_right: false, drop: 1 },
-    Column { title: "explanation", least: 0, to_the_right: false, drop: 0 },
+    Column { title: "appliance", width_min: 12, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "state", width_min: 11, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "since {zone}", width_min: 14, is_right_aligned: false, drop_priority: 2 },
+    Column { title: "class", width_min: 7, is_right_aligned: false, drop_priority: 1 },
+    Column { title: "explanation", width_min: 0, is_right_aligned: false, drop_priority: 0 },
 ];
 
 fn cells(appliance: &Appliance, look: &OutputOptions) -> Vec<TableCell> {
     let state = labels::state(appliance.state).unwrap_or_default();
     vec![
         TableCell::new(&appliance.name),
-        TableCell::styled(&state, light(appliance.state)),
-        TableCell::new(&look.time_in_column(&appliance.state_since)),
+        TableCell::styled(&state, state_style(appliance.state)),
+        TableCell::new(&look.format_column_time(&appliance.state_since)),
         TableCell::new(&appliance.class),
         TableCell::new(&explanation(appliance, look)),
     ]
 }
 
 fn explanation(appliance: &Appliance, look: &OutputOptions) -> String {
-    look.sentence(&appliance.explanation, &appliance.explanation_times)
+    look.localize(&appliance.explanation, &appliance.explanation_times)
 }
 
-fn light(state: i32) -> Style {
+fn state_style(state: i32) -> CellStyle {
     match ApplianceState::try_from(state) {
-        Ok(ApplianceState::Idle) => Style::Dim,
+        Ok(ApplianceState::Idle) => CellStyle::Dim,
         Ok(ApplianceState::Starting | ApplianceState::Maintenance | ApplianceState::Dumping) => {
-            Style::Yellow
+            CellStyle::Yellow
         }
-        Ok(ApplianceState::Running) => Style::Green,
-        Ok(ApplianceState::Failed) => Style::Red,
-        Ok(ApplianceState::Unspecified) | Err(_) => Style::None,
+        Ok(ApplianceState::Running) => CellStyle::Green,
+        Ok(ApplianceState::Failed) => CellStyle::Red,
+        Ok(ApplianceState::Unspecified) | Err(_) => CellStyle::None,
     }
 }
 
-/// One appliance as `key: value` lines; what is not known has none.
-pub(crate) fn lines(appliance: &Appliance, look: &OutputOptions) -> Vec<String> {
+/// An appliance as `key: value` lines; unset values have no line.
+pub(crate) fn detail_lines(appliance: &Appliance, look: &OutputOptions) -> Vec<String> {
     let is_own = |key: &str| appliance.overrides.iter().any(|it| it == key);
-    let own = |key| if is_own(key) { " (its own)" } else { "" };
-    let limit = |ms, none: &str| if ms == 0 { none.to_owned() } else { show_ms(ms) };
-    let with_time = |what: &str, word: &str, time: &Option<_>| match look.time(time) {
-        at if at.is_empty() || what.is_empty() => what.to_owned(),
-        at => format!("{what}{word}{at}"),
+    let own = |key| if is_own(key) { " (override)" } else { "" };
+    let limit = |ms, none: &str| if ms == 0 { none.to_owned() } else { format_ms(ms) };
+    let with_time = |text: &str, link: &str, time: &Option<_>| match look.format_time(time) {
+        at if at.is_empty() || text.is_empty() => text.to_owned(),
+        at => format!("{text}{link}{at}"),
     };
     let number = |number: u64| if number == 0 { String::new() } else { number.to_string() };
     let state = labels::state(appliance.state).unwrap_or_default();
@@ -75,17 +74,17 @@ pub(crate) fn lines(appliance: &Appliance, look: &OutputOptions) -> Vec<String> 
         ("failure", appliance.failure.clone()),
         ("progress", progress),
         ("text", appliance.text.clone()),
-        ("deadline", look.time(&appliance.deadline)),
+        ("deadline", look.format_time(&appliance.deadline)),
     ];
     if let Some(suppression) = &appliance.suppression {
-        pairs.push(("held back", held_back(suppression, look)));
-        pairs.push(("not stored", not_stored(suppression, look)));
+        pairs.push(("suppressed", describe_suppression(suppression, look)));
+        pairs.push(("not stored", describe_not_stored(suppression, look)));
     }
     pairs.extend(appliance.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
     pairs.extend([
         ("boot", with_time(&appliance.boot_id, ", began ", &appliance.boot_began_at)),
-        ("last heard", look.time(&appliance.last_heard_at)),
-        ("events", heard(&appliance.counts)),
+        ("last event", look.format_time(&appliance.last_heard_at)),
+        ("events", describe_counts(&appliance.counts)),
         ("sessions", appliance.sessions.to_string()),
         ("last record", number(appliance.last_record)),
         ("class", format!("{}{}", appliance.class, own("class"))),
@@ -95,7 +94,7 @@ pub(crate) fn lines(appliance: &Appliance, look: &OutputOptions) -> Vec<String> 
             format!("{}{}", limit(appliance.boot_timeout_ms, "none"), own("boot_timeout")),
         ),
         (
-            "maintenance silence",
+            "report deadline",
             format!(
                 "{}{}",
                 limit(appliance.maintenance_silence_ms, "none"),
@@ -104,22 +103,24 @@ pub(crate) fn lines(appliance: &Appliance, look: &OutputOptions) -> Vec<String> 
         ),
         ("uuid", appliance.uuid.clone()),
     ]);
-    let light = Style::Bold;
-    pair_lines(&pairs, |key| if key == "explanation" { light } else { Style::None }, look)
+    let light = CellStyle::Bold;
+    pair_lines(&pairs, |key| if key == "explanation" { light } else { CellStyle::None }, look)
 }
 
-/// `key: value` lines with the values below each other; pairs without a value are left out.
+/// Formats `key: value` lines with aligned values; pairs without a value are left out.
 pub(crate) fn pair_lines(
     pairs: &[(&str, String)],
-    light: impl Fn(&str) -> Style,
+    light: impl Fn(&str) -> CellStyle,
     look: &OutputOptions,
 ) -> Vec<String> {
     let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
     let width = pairs.clone().map(|(key, _)| key.len() + 1).max().unwrap_or(0);
-    let room = look.screen.map_or(usize::MAX, |screen| screen.saturating_sub(width + 1).max(20));
+    let room =
+        look.terminal_width.map_or(usize::MAX, |screen| screen.saturating_sub(width + 1).max(20));
     let mut lines = Vec::new();
     for (key, value) in pairs {
-        for (at, value) in TableCell::styled(value, light(key)).lines(room, look.colour).enumerate()
+        for (at, value) in
+            TableCell::styled(value, light(key)).lines(room, look.has_colour).enumerate()
         {
             let key = if at == 0 { format!("{key}:") } else { String::new() };
             lines.push(format!("{key:width$} {value}"));
@@ -128,7 +129,7 @@ pub(crate) fn pair_lines(
     lines
 }
 
-fn form(appliance: &Appliance) -> FieldObject {
+fn object(appliance: &Appliance) -> OutputObject {
     let Appliance {
         name,
         uuid,
@@ -152,7 +153,7 @@ fn form(appliance: &Appliance) -> FieldObject {
         last_record,
         suppression,
         counts,
-        // In the explanation as RFC 3339.
+        // The explanation contains these as RFC 3339.
         explanation_times: _,
     } = appliance;
     let fields = vec![
@@ -172,14 +173,14 @@ fn form(appliance: &Appliance) -> FieldObject {
         ("progress", (*progress).into()),
         ("text", text.into()),
         ("failure", failure.into()),
-        ("last_heard_at", last_heard_at.into()),
+        ("last_event_at", last_heard_at.into()),
         ("sessions", (*sessions).into()),
         ("open_alerts", open_alerts.into()),
         ("last_record", (*last_record).into()),
         ("suppression", ObjectValue::Object(suppression.as_ref().map(suppression_fields))),
         ("counts", event_counts(counts)),
     ];
-    FieldObject { entity: "appliance", name: name.clone(), fields }
+    OutputObject { kind: "appliance", name: name.clone(), fields }
 }
 
 fn suppression_fields(suppression: &Suppression) -> Fields {
@@ -208,40 +209,40 @@ fn event_counts(counts: &[EventCount]) -> ObjectValue {
     ObjectValue::List(fields.collect())
 }
 
-/// What is held back: `log events come faster ... since 14:02:03Z, 812 log not stored`.
-fn held_back(suppression: &Suppression, look: &OutputOptions) -> String {
+/// Describes a suppression: `log events come faster ..., since 14:02:03Z, until ... at least`.
+fn describe_suppression(suppression: &Suppression, look: &OutputOptions) -> String {
     let mut text = suppression.explanation.clone();
-    text.push_str(&format!(", since {}", look.time(&suppression.since)));
-    text.push_str(&format!(", until {} at least", look.time(&suppression.until)));
+    text.push_str(&format!(", since {}", look.format_time(&suppression.since)));
+    text.push_str(&format!(", until {} at least", look.format_time(&suppression.until)));
     text
 }
 
-/// How often something was: `812 log, 3 alert; the last at 14:02:03Z: "disk 3"`.
-fn not_stored(suppression: &Suppression, look: &OutputOptions) -> String {
-    let counts: Vec<_> = suppression.not_stored.iter().map(count).collect();
+/// Describes the events that were not stored: `812 log, 3 alert; the last at 14:02:03Z: "disk 3"`.
+fn describe_not_stored(suppression: &Suppression, look: &OutputOptions) -> String {
+    let counts: Vec<_> = suppression.not_stored.iter().map(describe_count).collect();
     if counts.is_empty() {
         return String::new();
     }
-    let last = look.time(&suppression.last_at);
+    let last = look.format_time(&suppression.last_at);
     format!("{}; the last at {last}: \"{}\"", counts.join(", "), suppression.sample)
 }
 
-fn count(count: &EventCount) -> String {
+fn describe_count(count: &EventCount) -> String {
     format!("{} {}", count.count, labels::event_kind(count.kind).unwrap_or_default())
 }
 
-/// How many events had which outcome: `kept 12 log, 1 started_ok; repeated 57 alert`.
-fn heard(counts: &[EventCount]) -> String {
+/// Counts events by outcome: `kept 12 log, 1 started_ok; repeated 57 alert`.
+fn describe_counts(counts: &[EventCount]) -> String {
     let mut outcomes: Vec<(i32, Vec<String>)> = Vec::new();
     for it in counts {
         match outcomes.iter_mut().find(|(outcome, _)| *outcome == it.outcome) {
-            Some((_, counts)) => counts.push(count(it)),
-            None => outcomes.push((it.outcome, vec![count(it)])),
+            Some((_, counts)) => counts.push(describe_count(it)),
+            None => outcomes.push((it.outcome, vec![describe_count(it)])),
         }
     }
     let outcomes = outcomes.into_iter().map(|(outcome, counts)| {
-        let word = labels::outcome(outcome).unwrap_or_default();
-        format!("{word} {}", counts.join(", "))
+        let label = labels::outcome(outcome).unwrap_or_default();
+        format!("{label} {}", counts.join(", "))
     });
     outcomes.collect::<Vec<_>>().join("; ")
 }
@@ -252,7 +253,7 @@ mod tests {
     use super::*;
     use crate::json;
 
-    fn look() -> OutputOptions {
+    fn options() -> OutputOptions {
         OutputOptions::plain()
     }
 
@@ -272,19 +273,19 @@ mod tests {
             ..Appliance::default()
         };
         let expected = [
-            "appliance:           shop:main.db1",
-            r#"explanation:         maintenance 34 % "checking\x1b[2J", next report due in 22 s"#,
-            "state:               maintenance since 2026-11-20 14:02:10Z",
-            "progress:            34 %",
-            "open alert:          disk full",
-            "open alert:          flapping",
-            "sessions:            0",
-            "class:               default",
-            "managed:             yes",
-            "boot timeout:        1h30m (its own)",
-            "maintenance silence: none",
+            "appliance:       shop:main.db1",
+            r#"explanation:     maintenance 34 % "checking\x1b[2J", next report due in 22 s"#,
+            "state:           maintenance since 2026-11-20 14:02:10Z",
+            "progress:        34 %",
+            "open alert:      disk full",
+            "open alert:      flapping",
+            "sessions:        0",
+            "class:           default",
+            "managed:         yes",
+            "boot timeout:    1h30m (override)",
+            "report deadline: none",
         ];
-        assert_eq!(lines(&appliance, &look()), expected);
+        assert_eq!(detail_lines(&appliance, &options()), expected);
     }
 
     #[test]
@@ -295,12 +296,12 @@ mod tests {
             ..Appliance::default()
         };
         assert_eq!(
-            json::object(&form(&appliance)).unwrap(),
+            json::object(&object(&appliance)).unwrap(),
             concat!(
                 r#"{"name":"db1","uuid":"","class":"","managed":false,"boot_timeout_ms":0,"#,
                 r#""maintenance_silence_ms":0,"overrides":[],"state":"running","#,
                 r#""state_since":null,"explanation":"","boot_id":"","boot_began_at":null,"#,
-                r#""deadline":null,"progress":0,"text":"","failure":"","last_heard_at":null,"#,
+                r#""deadline":null,"progress":0,"text":"","failure":"","last_event_at":null,"#,
                 r#""sessions":0,"open_alerts":[],"last_record":0,"suppression":null,"counts":[]}"#
             )
         );

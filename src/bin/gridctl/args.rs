@@ -1,14 +1,12 @@
-//! What can be typed: commands, flags, and their help.
+//! Defines the command line: commands, flags and their help.
 //!
-//! Guarantees that what leaves here is well-formed; names and limits are left to the broker, which
-//! knows them. Every command's help ends with an example.
+//! Guarantees that parsed arguments are well-formed, and that the help of every command ends with
+//! an example. Does not check names and limits: the broker does.
 
 mod alert;
 mod appliance;
-mod choice;
 mod context;
 mod global;
-mod habits;
 mod list;
 mod log;
 mod mail;
@@ -22,32 +20,32 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::suggest;
 
 pub(crate) use self::alert::{AlertCommand, AlertList};
-pub(crate) use self::appliance::{ApplianceCommand, ApplianceList, NameArgs, OverrideArgs};
+pub(crate) use self::appliance::{ApplianceCommand, ApplianceList, ApplianceNames, OverrideArgs};
 pub(crate) use self::context::ContextCommand;
-pub(crate) use self::global::{Colour, EndpointChoice, Global, OutputFormat};
-pub(crate) use self::habits::normalize;
+pub(crate) use self::global::{BrokerChoice, ColourMode, GlobalArgs, OutputFormat};
 pub(crate) use self::log::{LogCommand, LogList};
 pub(crate) use self::mail::{MailList, MailSubcommand};
+pub(crate) use crate::args::normalize::normalize;
 
-/// Reads the grid log and steers the appliances and mails of a grid.
+/// Reads the grid log and controls the appliances and mails of a grid.
 #[derive(Debug, Parser)]
 #[command(
     name = "gridctl",
     version,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "A group alone lists: `gridctl log` is `gridctl log list`. Noun and verb may change \
-        places, plurals,\n`ls`, `get` and `describe` are understood: `gridctl get appliances`, \
+    after_help = "A group without a verb lists: `gridctl log` is `gridctl log list`. Noun and verb may \
+        be swapped;\nplurals, `ls`, `get` and `describe` are accepted: `gridctl get appliances`, \
         `gridctl logs -f db1`.\n\n\
-        Exit codes: 0 done, 1 something broke, 2 wrong usage, 3 refused by the broker's rules,\n\
-        6 broker out of reach, 7 no such thing. `status --check` has those of Nagios.\n\n\
+        Exit codes: 0 success, 1 failure, 2 usage or configuration error, 3 rejected by the broker,\n\
+        6 broker unreachable, 7 not found. `status --check` uses the exit codes of Nagios plugins.\n\n\
         Example: what went wrong in the last two hours?\n  \
         gridctl log list --since 2h --severity error"
 )]
 pub(crate) struct GridctlArgs {
-    /// What holds for every command.
+    /// Flags of every command.
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) global: GlobalArgs,
     /// The command.
     #[command(subcommand)]
     pub(crate) command: GridctlCommand,
@@ -64,56 +62,57 @@ pub(crate) enum GridctlCommand {
         gridctl log list --limit 20 --follow"
     )]
     Log(LogCommand),
-    /// Show and steer appliances
+    /// Show and change appliances
     #[command(
         subcommand,
         alias = "appliances",
-        after_help = "Example: why does it not come up?\n  \
+        after_help = "Example: why does it not start?\n  \
         gridctl appliance show shop:main.db1"
     )]
     Appliance(ApplianceCommand),
-    /// Show what is open: what is wrong at this moment
+    /// Show open alerts: the problems at this moment
     #[command(
         subcommand,
         alias = "alerts",
-        after_help = "Example: what needs somebody now?\n  gridctl alert list --severity error"
+        after_help = "Example: what needs attention now?\n  gridctl alert list --severity error"
     )]
     Alert(AlertCommand),
-    /// Show and steer the mails that are owed, and try whether mail arrives
+    /// Show, retry and drop queued mails, and test mail delivery
     #[command(
         subcommand,
         alias = "mails",
-        after_help = "Example: does mail arrive?\n  gridctl mail test ops@example.org"
+        after_help = "Example: is mail delivered?\n  gridctl mail test ops@example.org"
     )]
     Mail(MailSubcommand),
-    /// Show the journal, and copy it out of the running broker
+    /// Show, back up and verify the journal
     #[command(
         subcommand,
         alias = "journals",
         after_help = "Example:\n  gridctl journal backup /backup/grid-monday.journal"
     )]
     Journal(JournalCommand),
-    /// Show what every thread and task of the broker is doing; `kill -USR2` works when this does not
-    #[command(after_help = "Text, or with --output json one JSON object.\n\n\
+    /// Show what each thread and task of gridd is doing; if gridd does not reply, use `kill -USR2`
+    #[command(after_help = "Prints text, or with --output json one JSON object.\n\n\
         Example:\n  gridctl report | grep -A 40 'Thread #'")]
     Report {
-        /// Print one JSON object in place of text
+        /// Print one JSON object instead of text
         #[arg(long)]
         json: bool,
     },
-    /// Show how the broker is
+    /// Show the state of the broker
     #[command(
         alias = "info",
-        after_help = "With --check one line and the exit codes of Nagios: 0 nothing is open, 1 \
-        warnings or mails given up,\n2 errors are open or no broker answers, 3 it cannot be told.\n\n\
-        Examples: is it there, and what is open? the same for monitoring\n  gridctl status\n  \
+        after_help = "With --check it prints one line and uses the exit codes of Nagios plugins: 0 no \
+        open alerts, 1\nopen warnings or failed mails, 2 open errors or no broker replies, 3 the state \
+        is unknown.\n\n\
+        Examples: the state and the open alerts; the same for monitoring\n  gridctl status\n  \
         gridctl status --check"
     )]
     Status(StatusArgs),
     /// Show the versions of gridctl and of the broker
     #[command(after_help = "Example:\n  gridctl version")]
     Version,
-    /// Name brokers, and choose the one that commands ask
+    /// List named brokers, and choose the one that commands use
     #[command(
         subcommand,
         alias = "contexts",
@@ -121,18 +120,18 @@ pub(crate) enum GridctlCommand {
         ~/.config/gridctl/contexts.toml:\n\n    current = \"production\"\n    \
         [context.production]\n    broker = \"127.0.0.1:7443\"\n    \
         [context.trial]\n    broker = \"127.0.0.1:8443\"\n\n\
-        --broker goes before --context, that before GRID_BROKER, GRID_CONTEXT and `current`.\n\n\
-        Example: one command to another broker\n  gridctl --context trial status"
+        The broker is the first of: --broker, --context, GRID_BROKER, GRID_CONTEXT, `current`.\n\n\
+        Example: one command for another broker\n  gridctl --context trial status"
     )]
     Context(ContextCommand),
-    /// Write man pages and shell completions of gridd, gridctl and vme; asks no broker
-    #[command(after_help = "Below DIR they lie as they belong below /usr/share: man/man1, \
-        man/man8, bash-completion,\nzsh, fish. Files that are there are replaced; what was written is \
-        told.\n\n\
+    /// Write man pages and shell completions of gridd, gridctl and vme; needs no broker
+    #[command(after_help = "The layout below DIR is that of /usr/share: man/man1, man/man8, \
+        bash-completion, zsh, fish.\nExisting files are replaced. The paths of the written files are \
+        printed.\n\n\
         Example: for this user's bash and man\n  \
         gridctl generate ~/.local/share")]
     Generate {
-        /// Where to; it is made if it is not there
+        /// The target directory; created if it does not exist
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
@@ -141,93 +140,93 @@ pub(crate) enum GridctlCommand {
 /// `status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// Show these appliances in place of the broker
+    /// Show these appliances instead of the broker
     #[arg(value_name = "APPLIANCE")]
     pub(crate) names: Vec<String>,
-    /// For monitoring: one line with performance data, and Nagios's exit codes
+    /// For monitoring: print one line with performance data, and use the exit codes of Nagios
     #[arg(long, conflicts_with = "names")]
     pub(crate) check: bool,
 }
 
-/// What can be done with the journal.
+/// Commands on the journal.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
-    /// Show which records there are, where they lie and what room they take
+    /// Show the range of records, their location and the disk space they use
     #[command(aliases = ["list", "ls", "get", "describe", "status", "info"],
               after_help = "Example:\n  gridctl journal show")]
     Show,
-    /// Write all records and the newest checkpoint to a file that `gridd journal restore` takes
-    #[command(after_help = "The broker goes on meanwhile; the backup holds all up to the moment \
-        it began. FILE appears\nonly once it is whole, checked and on the disk; until then it is \
+    /// Write all records and the newest checkpoint to a file for `gridd journal restore`
+    #[command(after_help = "The broker keeps running; the backup contains everything up to its \
+        start. FILE appears only once\nit is complete, verified and synced to disk; until then it is \
         FILE.partial.\n\n\
         Example: every night, from cron\n  \
         gridctl journal backup --force /backup/grid.journal")]
     Backup {
-        /// Where to; readable by its owner only
+        /// The backup file; readable by its owner only
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// Replace FILE if it is there
+        /// Replace FILE if it exists
         #[arg(long)]
         force: bool,
     },
-    /// Check that a backup is whole and can be restored, without restoring it; asks no broker
+    /// Verify that a backup is intact and can be restored, without restoring it; needs no broker
     #[command(
-        after_help = "Reads every block, decodes every record and the state. Ends with 0 if all \
-        of it is whole, 1 if\nsomething is damaged, 2 if FILE is no backup or one of a later gridd, 7 \
-        if it is not there.\n\n\
-        Example: is what was copied to the other site any good?\n  \
+        after_help = "Reads every block, decodes every record and the state. Exit codes: 0 intact, 1 \
+        damaged or\nunreadable, 2 FILE is no backup or was made by a later gridd, 7 FILE does not \
+        exist.\n\n\
+        Example: is the copy at the other site usable?\n  \
         gridctl journal verify /mnt/offsite/grid.journal"
     )]
     Verify {
-        /// Made by `gridctl journal backup` or `gridd journal salvage`
+        /// A file written by `gridctl journal backup` or `gridd journal salvage`
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
 }
 
-/// Reads the command line.
+/// Parses the command line.
 ///
 /// # Errors
 ///
-/// What clap has to say, help and version included.
-pub(crate) fn read(arguments: Vec<OsString>) -> Result<GridctlArgs, clap::Error> {
+/// The error of clap, which also carries help and version.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<GridctlArgs, clap::Error> {
     let mut command = GridctlArgs::command();
     command.build();
-    let (arguments, is_got) = habits::normalize(&command, arguments);
+    let (arguments, is_got) = normalize::normalize(&command, arguments);
     let matches = match command.try_get_matches_from_mut(&arguments) {
         Ok(matches) => matches,
-        Err(error) => return Err(suggest::better(&mut command, &arguments, error)),
+        Err(error) => return Err(suggest::with_suggestions(&mut command, &arguments, error)),
     };
     let mut args =
         GridctlArgs::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    let found = args.global.find_endpoint(&matches);
+    let found = args.global.resolve_broker(&matches);
     if is_got {
-        args.command = habits::got(args.command);
+        args.command = normalize::resolve_get(args.command);
     }
-    match found.err().or_else(|| contradiction(&args)) {
-        Some(words) => Err(command.error(ErrorKind::ArgumentConflict, words)),
+    match found.err().or_else(|| find_conflict(&args)) {
+        Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
         None => Ok(args),
     }
 }
 
-/// What clap cannot say: it checks global flags before it knows where they stood.
-fn contradiction(args: &GridctlArgs) -> Option<&'static str> {
-    if args.global.is_of_two_formats() {
-        return Some("--batch is a format of its own: leave out --output");
+/// Finds conflicts that clap cannot: it checks global flags before it knows their command.
+fn find_conflict(args: &GridctlArgs) -> Option<&'static str> {
+    if args.global.has_two_formats() {
+        return Some("--batch is an output format: remove --output");
     }
     let format = args.global.format();
     match &args.command {
-        GridctlCommand::Log(LogCommand::List(list)) => contradiction_of_list(list, format),
+        GridctlCommand::Log(LogCommand::List(list)) => find_list_conflict(list, format),
         GridctlCommand::Appliance(ApplianceCommand::List(ApplianceList { flags, .. }))
             if flags.watch =>
         {
-            of_watch(format)
+            find_watch_conflict(format)
         }
         GridctlCommand::Alert(AlertCommand::List(AlertList { flags, .. })) if flags.watch => {
-            of_watch(format)
+            find_watch_conflict(format)
         }
         GridctlCommand::Mail(MailSubcommand::List(MailList { flags, .. })) if flags.watch => {
-            of_watch(format)
+            find_watch_conflict(format)
         }
         GridctlCommand::Appliance(ApplianceCommand::Set { own, reset, .. }) => {
             let OverrideArgs { class, managed, boot_timeout, maintenance_silence } = own;
@@ -237,14 +236,14 @@ fn contradiction(args: &GridctlArgs) -> Option<&'static str> {
                 && maintenance_silence.is_none()
                 && reset.is_empty();
             is_empty.then_some(
-                "nothing to set: give --class, --managed, --boot-timeout, \
+                "nothing to set: use --class, --managed, --boot-timeout, \
                  --maintenance-silence or --reset",
             )
         }
         GridctlCommand::Report { .. }
             if matches!(format, OutputFormat::Csv | OutputFormat::Udl | OutputFormat::Name) =>
         {
-            Some("a report is text, or with --output json one object: no other form is made")
+            Some("a report is text, or with --output json one object; there are no other formats")
         }
         GridctlCommand::Log(_)
         | GridctlCommand::Appliance(_)
@@ -259,28 +258,27 @@ fn contradiction(args: &GridctlArgs) -> Option<&'static str> {
     }
 }
 
-fn contradiction_of_list(list: &LogList, format: OutputFormat) -> Option<&'static str> {
+fn find_list_conflict(list: &LogList, format: OutputFormat) -> Option<&'static str> {
     if !list.follow {
         return (list.limit == 0).then_some(
-            "--limit 0 shows no record: give a larger one, or --follow for those to come",
+            "--limit 0 shows no records: use a larger one, or --follow for new records",
         );
     }
     if format == OutputFormat::Json {
-        return Some(
-            "--output json is one array, which --follow would never close: use --output jsonl",
-        );
+        return Some("--output json is one array, which --follow never ends: use --output jsonl");
     }
     (list.limit > 1000).then_some(
-        "--follow begins with 1000 records at most: \
-         give a smaller --limit, or list first and follow then",
+        "--follow starts with at most 1000 records: \
+         use a smaller --limit, or list first and then follow",
     )
 }
 
-fn of_watch(format: OutputFormat) -> Option<&'static str> {
-    (format == OutputFormat::Json).then_some(
-        "--output json is one array, which --watch would never close: use --output jsonl",
-    )
+fn find_watch_conflict(format: OutputFormat) -> Option<&'static str> {
+    (format == OutputFormat::Json)
+        .then_some("--output json is one array, which --watch never ends: use --output jsonl")
 }
 
+mod normalize;
 #[cfg(test)]
 mod tests;
+mod values;

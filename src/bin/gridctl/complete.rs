@@ -1,8 +1,8 @@
-//! The names that complete a command line: of appliances, classes, mails, recipients and contexts.
+//! Completes names of appliances, classes, mails, recipients and contexts for shells.
 //!
-//! Guarantees to be done within a second, and that whatever goes wrong completes nothing and says
-//! nothing: somebody is in the middle of typing. The generated completions of the shells ask by
-//! `gridctl complete-names WORD...`, with all that is typed behind `gridctl` up to the cursor.
+//! Guarantees to end within a second, and that a failure completes nothing and prints nothing,
+//! since the user is typing. The generated shell completions call `gridctl complete-names WORD...`,
+//! with the words after `gridctl` up to the cursor.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -12,23 +12,23 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use grid_broker::contract::proto::{ApplianceFilter, ListAppliancesRequest, ListMailsRequest};
 
-use crate::args::{EndpointChoice, GridctlArgs, normalize};
+use crate::args::{BrokerChoice, GridctlArgs, normalize};
 use crate::connection::Connection;
 use crate::context;
 use crate::error::CliError;
 use crate::names;
-use crate::word_order::places_of_words;
+use crate::word_order::positional_indexes;
 
-/// What the shells ask by.
-pub(crate) const WORD: &str = "complete-names";
+/// The hidden command that shells call.
+pub(crate) const COMMAND: &str = "complete-names";
 
-/// Longest time that somebody waits who presses Tab.
-const TIME: Duration = Duration::from_secs(1);
+/// Timeout of a completion.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most names that are offered.
+/// Maximum number of names offered.
 const NAMES_MAX: u32 = 200;
 
-/// What can be completed.
+/// What a completion completes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CompletionKind {
     Appliance,
@@ -38,25 +38,25 @@ enum CompletionKind {
     Context,
 }
 
-/// What is typed, as far as it matters.
+/// The parts of a typed line that a completion needs.
 #[derive(Debug, Default)]
-struct CommandLine {
+struct CompletionRequest {
     kind: Option<CompletionKind>,
     broker: Option<String>,
     context: Option<String>,
 }
 
-/// Prints the names, one a line.
+/// Prints the names, one per line.
 pub(crate) fn run(words: &[OsString], out: &mut dyn Write) {
     let words: Option<Vec<String>> = words.iter().map(|it| Some(it.to_str()?.to_owned())).collect();
     let Some(words) = words else { return };
     let Some((prefix, before)) = words.split_last() else { return };
-    let typed = typed(before);
+    let typed = parse_request(before);
     let Some(wanted) = typed.kind.filter(|_| !prefix.starts_with('-')) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return };
     let found = runtime.block_on(async {
-        let found = tokio::time::timeout(TIME, candidates(wanted, &typed, prefix)).await;
+        let found = tokio::time::timeout(TIMEOUT, find_names(wanted, &typed, prefix)).await;
         found.ok().and_then(Result::ok).unwrap_or_default()
     });
     for name in found {
@@ -67,26 +67,26 @@ pub(crate) fn run(words: &[OsString], out: &mut dyn Write) {
     let _ = out.flush();
 }
 
-/// What is to be completed behind these words.
-fn typed(before: &[String]) -> CommandLine {
+/// Finds what is completed after these words.
+fn parse_request(before: &[String]) -> CompletionRequest {
     let mut root = GridctlArgs::command();
     root.build();
     let line = std::iter::once("gridctl").chain(before.iter().map(String::as_str));
     let line: Vec<OsString> = line.map(OsString::from).collect();
-    if let [group] = places_of_words(&root, &line)[..]
+    if let [group] = positional_indexes(&root, &line)[..]
         && let Some(group) = line[group].to_str().and_then(|it| root.find_subcommand(it))
         && group.has_subcommands()
         && group.get_name() != "log"
     {
-        // A verb is being typed, which the shell completes by itself.
-        return CommandLine::default();
+        // The user is typing a verb, which the shell completes by itself.
+        return CompletionRequest::default();
     }
     let (line, _) = normalize(&root, line);
     let (mut command, mut path, mut positionals) = (&root, Vec::new(), 0);
-    let mut typed = CommandLine::default();
+    let mut typed = CompletionRequest::default();
     let mut line = line.iter().skip(1).filter_map(|word| word.to_str());
     while let Some(word) = line.next() {
-        if let Some((flag, value)) = flag_of(command, word) {
+        if let Some((flag, value)) = find_flag(command, word) {
             if !takes_value(flag) {
                 continue;
             }
@@ -95,7 +95,7 @@ fn typed(before: &[String]) -> CommandLine {
                 Some(value) if flag.get_id() == "context" => typed.context = Some(value),
                 Some(_) => {}
                 None => {
-                    typed.kind = kind_of(flag, &path);
+                    typed.kind = completion_kind(flag, &path);
                     return typed;
                 }
             }
@@ -107,10 +107,10 @@ fn typed(before: &[String]) -> CommandLine {
         }
     }
     let arguments: Vec<&Arg> = command.get_positionals().collect();
-    // Behind the last there are more of it, if it takes several.
+    // The last argument may repeat.
     let several = arguments.last().filter(|arg| matches!(arg.get_action(), ArgAction::Append));
     let next = arguments.get(positionals).or(several);
-    typed.kind = next.and_then(|arg| kind_of(arg, &path));
+    typed.kind = next.and_then(|arg| completion_kind(arg, &path));
     typed
 }
 
@@ -118,7 +118,7 @@ fn takes_value(flag: &Arg) -> bool {
     matches!(flag.get_action(), ArgAction::Set | ArgAction::Append)
 }
 
-fn flag_of<'a, 'w>(command: &'a Command, word: &'w str) -> Option<(&'a Arg, Option<&'w str>)> {
+fn find_flag<'a, 'w>(command: &'a Command, word: &'w str) -> Option<(&'a Arg, Option<&'w str>)> {
     if let Some(long) = word.strip_prefix("--") {
         let (name, value) = match long.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -133,7 +133,7 @@ fn flag_of<'a, 'w>(command: &'a Command, word: &'w str) -> Option<(&'a Arg, Opti
     Some((found, Some(letters.as_str()).filter(|rest| !rest.is_empty())))
 }
 
-fn kind_of(arg: &Arg, path: &[&str]) -> Option<CompletionKind> {
+fn completion_kind(arg: &Arg, path: &[&str]) -> Option<CompletionKind> {
     if arg.get_id() == "context" {
         return Some(CompletionKind::Context);
     }
@@ -148,39 +148,41 @@ fn kind_of(arg: &Arg, path: &[&str]) -> Option<CompletionKind> {
     }
 }
 
-async fn candidates(
+async fn find_names(
     wanted: CompletionKind,
-    typed: &CommandLine,
+    typed: &CompletionRequest,
     prefix: &str,
 ) -> Result<Vec<String>, CliError> {
     if wanted == CompletionKind::Context {
-        return Ok(beginning(context::names(), prefix));
+        return Ok(with_prefix(context::context_names(), prefix));
     }
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let place = match (&typed.broker, &typed.context) {
-        (Some(address), _) => EndpointChoice::Address(address.clone()),
-        (None, Some(name)) => EndpointChoice::Context(name.clone()),
+    let choice = match (&typed.broker, &typed.context) {
+        (Some(address), _) => BrokerChoice::Address(address.clone()),
+        (None, Some(name)) => BrokerChoice::Context(name.clone()),
         (None, None) => match (variable("GRID_BROKER"), variable("GRID_CONTEXT")) {
-            (Some(address), _) => EndpointChoice::Address(address),
-            (None, Some(name)) => EndpointChoice::Context(name),
-            (None, None) => EndpointChoice::Default,
+            (Some(address), _) => BrokerChoice::Address(address),
+            (None, Some(name)) => BrokerChoice::Context(name),
+            (None, None) => BrokerChoice::Unspecified,
         },
     };
-    let broker = Connection::connect(&context::address(&place)?, None).await?;
+    let broker = Connection::connect(&context::resolve_address(&choice)?, None).await?;
     let all = match wanted {
         CompletionKind::Appliance => {
-            let begins = appliances(&broker, vec![format!("{prefix}*")]).await?;
+            let begins = appliance_names(&broker, vec![format!("{prefix}*")]).await?;
             if !begins.is_empty() || prefix.is_empty() {
                 return Ok(begins.into_iter().map(|(name, _)| name).collect());
             }
             // `db` begins the last part of `shop:main.db1`.
             let parts = vec![format!("*:{prefix}*"), format!("*.{prefix}*")];
-            let parts = appliances(&broker, parts).await?;
+            let parts = appliance_names(&broker, parts).await?;
             return Ok(parts.into_iter().map(|(name, _)| name).collect());
         }
-        CompletionKind::Class => {
-            appliances(&broker, Vec::new()).await?.into_iter().map(|(_, class)| class).collect()
-        }
+        CompletionKind::Class => appliance_names(&broker, Vec::new())
+            .await?
+            .into_iter()
+            .map(|(_, class)| class)
+            .collect(),
         CompletionKind::MailNumber | CompletionKind::Recipient => {
             let request = ListMailsRequest { page_size: NAMES_MAX, ..Default::default() };
             let page = broker.mails().list_mails(broker.unary(request)).await?.into_inner();
@@ -193,11 +195,11 @@ async fn candidates(
         }
         CompletionKind::Context => Vec::new(),
     };
-    Ok(beginning(all, prefix))
+    Ok(with_prefix(all, prefix))
 }
 
 /// Names and classes of appliances.
-async fn appliances(
+async fn appliance_names(
     broker: &Connection,
     patterns: Vec<String>,
 ) -> Result<Vec<(String, String)>, CliError> {
@@ -210,7 +212,7 @@ async fn appliances(
     Ok(page.appliances.into_iter().map(|it| (it.name, it.class)).collect())
 }
 
-fn beginning(mut names: Vec<String>, prefix: &str) -> Vec<String> {
+fn with_prefix(mut names: Vec<String>, prefix: &str) -> Vec<String> {
     names.retain(|name| name.starts_with(prefix));
     names.sort();
     names.dedup();
@@ -222,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wanted_is_known_by_the_place_of_the_cursor() {
+    fn the_kind_of_completion_follows_from_the_cursor() {
         for (line, expected) in [
             ("appliance show", Some(CompletionKind::Appliance)),
             ("show", None),
@@ -250,9 +252,9 @@ mod tests {
             ("", None),
         ] {
             let words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
-            assert_eq!(typed(&words).kind, expected, "{line}");
+            assert_eq!(parse_request(&words).kind, expected, "{line}");
         }
         let words = ["--broker=h:1", "appliance", "show"].map(ToOwned::to_owned);
-        assert_eq!(typed(&words).broker.as_deref(), Some("h:1"));
+        assert_eq!(parse_request(&words).broker.as_deref(), Some("h:1"));
     }
 }

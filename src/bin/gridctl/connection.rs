@@ -1,7 +1,7 @@
-//! The broker as gridctl asks it: one connection, and who asks.
+//! The connection to the broker, with the administrator's login.
 //!
-//! Guarantees that each request says which administrator it is from, and that one answer is waited
-//! for a minute at most. Does not know what is asked.
+//! Guarantees that each request names its administrator, and that a unary call times out after a
+//! minute. Does not know the requests.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
 use grid_broker::contract::proto::journal_service_client::JournalServiceClient;
 use grid_broker::contract::proto::mail_service_client::MailServiceClient;
 
-/// Longest wait for an answer: a text search reads the whole grid log.
+/// Timeout of a unary call: a text search reads the whole grid log.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Largest answer taken: a page of 1,000 records, each with its event, texts of 4 KiB.
+/// Largest reply that is accepted: a page of 1,000 records, each with its event, texts of 4 KiB.
 const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A broker within reach.
+/// A connection to a broker.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    /// Where it is, as typed.
+    /// The address of the broker, as typed.
     pub(crate) address: String,
     channel: Channel,
     administrator: Option<MetadataValue<Ascii>>,
@@ -40,14 +40,14 @@ impl Connection {
         Ok(Self { address: address.to_owned(), channel, administrator })
     }
 
-    /// A question that gets one answer.
+    /// Makes the request of a unary call.
     pub(crate) fn unary<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = self.streaming(message);
         request.set_timeout(REPLY_TIMEOUT);
         request
     }
 
-    /// A question whose answers go on.
+    /// Makes the request of a call that streams its replies.
     pub(crate) fn streaming<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         if let Some(administrator) = &self.administrator {
@@ -56,38 +56,38 @@ impl Connection {
         request
     }
 
-    /// The grid log.
+    /// The client of the grid log service.
     pub(crate) fn grid_log(&self) -> GridLogServiceClient<Channel> {
         GridLogServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
-    /// The appliances.
+    /// The client of the appliance service.
     pub(crate) fn appliances(&self) -> ApplianceServiceClient<Channel> {
         ApplianceServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
-    /// What is open.
+    /// The client of the alert service.
     pub(crate) fn alerts(&self) -> AlertServiceClient<Channel> {
         AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
-    /// The mails that are owed.
+    /// The client of the mail service.
     pub(crate) fn mails(&self) -> MailServiceClient<Channel> {
         MailServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
-    /// The journal.
+    /// The client of the journal service.
     pub(crate) fn journal(&self) -> JournalServiceClient<Channel> {
         JournalServiceClient::new(self.channel.clone())
     }
 
-    /// The broker itself.
+    /// The client of the broker service.
     pub(crate) fn broker_service(&self) -> BrokerServiceClient<Channel> {
         BrokerServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 }
 
-/// The login name, if it can travel: plain visible ASCII.
+/// The login name, if gRPC metadata can carry it: visible ASCII only.
 pub(crate) fn login_name() -> Option<String> {
     ["USER", "LOGNAME"]
         .into_iter()

@@ -1,8 +1,7 @@
-//! `gridctl context ...`: brokers by name, in a small file of the user's.
+//! `gridctl context ...`: named brokers in a file of the user.
 //!
-//! Guarantees that the file is only read when it is needed, that a mistake in it is told with its
-//! path and line, and that to use another context changes one line of it and nothing else. Asks no
-//! broker.
+//! Guarantees that the file is read only when needed, that an error in it is reported with path and
+//! line, and that switching contexts changes one line of it and nothing else. Uses no connection.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -13,63 +12,63 @@ use serde::Deserialize;
 use grid_broker::client::DEFAULT_BROKER;
 use grid_broker::exit_code::ExitCode;
 
-use crate::args::{ContextCommand, EndpointChoice};
+use crate::args::{BrokerChoice, ContextCommand};
 use crate::error::CliError;
-use crate::fields::FieldObject;
-use crate::output::{ListWriter, OutputOptions, View};
+use crate::fields::OutputObject;
+use crate::output::{ItemView, ListWriter, OutputOptions};
 use crate::table::{Column, TableCell};
 
-/// Where the file lies below the folder of settings.
+/// Path of the file below the configuration directory.
 const FILE: &str = "gridctl/contexts.toml";
 
-/// Largest file that is read.
+/// Largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Why the named brokers are not to be had.
+/// Why the named brokers are not available.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContextError {
-    /// There is no home to look in.
-    #[error("there is no file of contexts: neither XDG_CONFIG_HOME nor HOME is set")]
+    /// There is no home directory.
+    #[error("no file of contexts: neither XDG_CONFIG_HOME nor HOME is set")]
     NoHome,
-    /// The file can't be read or written.
-    #[error("{}: can't be {what}: {source}", path.display())]
+    /// The file cannot be read or written.
+    #[error("{}: cannot be {what}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// `read` or `written`.
         what: &'static str,
         /// Why.
         source: io::Error,
     },
-    /// The file is wrong.
+    /// The file is invalid.
     #[error("{}: {reason}", path.display())]
-    Wrong {
-        /// Which.
+    Invalid {
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is invalid.
         reason: String,
     },
-    /// No context is called so.
+    /// There is no context of that name.
     #[error("there is no context {name} in {}; {there}", path.display())]
     Unknown {
-        /// As typed.
+        /// The name as typed.
         name: String,
         /// The file.
         path: PathBuf,
-        /// Which there are.
+        /// A list of the existing ones.
         there: String,
-        /// Whether it was asked for itself.
+        /// Whether the command was about this context.
         is_asked_for: bool,
     },
 }
 
 impl ContextError {
-    /// The exit code that says the same.
+    /// The exit code of the error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Unknown { is_asked_for: true, .. } => ExitCode::NotFound,
             Self::File { what: "written", .. } => ExitCode::Failed,
-            Self::NoHome | Self::File { .. } | Self::Wrong { .. } | Self::Unknown { .. } => {
+            Self::NoHome | Self::File { .. } | Self::Invalid { .. } | Self::Unknown { .. } => {
                 ExitCode::Usage
             }
         }
@@ -82,26 +81,26 @@ impl ContextError {
 struct Contexts {
     current: Option<String>,
     #[serde(default)]
-    context: BTreeMap<String, Named>,
+    context: BTreeMap<String, ContextEntry>,
 }
 
 /// A named broker.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
+struct ContextEntry {
     broker: String,
 }
 
-/// Where the broker is.
-pub(crate) fn address(place: &EndpointChoice) -> Result<String, ContextError> {
+/// Returns the address of the chosen broker.
+pub(crate) fn resolve_address(place: &BrokerChoice) -> Result<String, ContextError> {
     match place {
-        EndpointChoice::Address(address) => Ok(address.clone()),
-        EndpointChoice::Context(name) => {
-            let path = path().ok_or(ContextError::NoHome)?;
+        BrokerChoice::Address(address) => Ok(address.clone()),
+        BrokerChoice::Context(name) => {
+            let path = contexts_path().ok_or(ContextError::NoHome)?;
             Ok(read(&path)?.find(name, &path, false)?.broker.clone())
         }
-        EndpointChoice::Default => {
-            let Some(path) = path() else { return Ok(DEFAULT_BROKER.to_owned()) };
+        BrokerChoice::Unspecified => {
+            let Some(path) = contexts_path() else { return Ok(DEFAULT_BROKER.to_owned()) };
             let contexts = read(&path)?;
             match &contexts.current {
                 Some(name) => Ok(contexts.find(name, &path, false)?.broker.clone()),
@@ -111,65 +110,70 @@ pub(crate) fn address(place: &EndpointChoice) -> Result<String, ContextError> {
     }
 }
 
-/// The names that there are; none if there is no file to read.
-pub(crate) fn names() -> Vec<String> {
-    let contexts = path().and_then(|path| read(&path).ok()).unwrap_or_default();
+/// The names of all contexts; none without a readable file.
+pub(crate) fn context_names() -> Vec<String> {
+    let contexts = contexts_path().and_then(|path| read(&path).ok()).unwrap_or_default();
     contexts.context.into_keys().collect()
 }
 
-/// Does what is asked.
+/// Runs the command.
 pub(crate) fn run(
     command: &ContextCommand,
-    place: &EndpointChoice,
+    place: &BrokerChoice,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let path = path().ok_or(ContextError::NoHome)?;
+    let path = contexts_path().ok_or(ContextError::NoHome)?;
     let contexts = read(&path)?;
     match command {
         ContextCommand::List => {
-            let mut listing = ListWriter::new(out, look, shape());
+            let mut listing = ListWriter::new(out, look, view());
             let current = contexts.current.as_deref();
             let rows: Vec<ContextRow> =
                 contexts.context.iter().map(|it| ContextRow::new(it, current)).collect();
             listing.add(&rows)?;
-            let how = "`gridctl context --help` shows how one is written";
-            Ok(listing.finish(&format!("no contexts are in {}; {how}", path.display()))?)
+            let hint = "`gridctl context --help` shows the format";
+            Ok(listing.finish(&format!("no contexts in {}; {hint}", path.display()))?)
         }
         ContextCommand::Show { name } => {
             let current = contexts.current.as_deref();
             let chosen = match place {
-                EndpointChoice::Context(name) => Some(name.as_str()),
-                EndpointChoice::Address(_) | EndpointChoice::Default => current,
+                BrokerChoice::Context(name) => Some(name.as_str()),
+                BrokerChoice::Address(_) | BrokerChoice::Unspecified => current,
             };
             let Some(name) = name.as_deref().or(chosen) else {
-                let row = ContextRow { broker: address(place)?, ..ContextRow::default() };
-                return Ok(ListWriter::one(out, look, shape(), &row)?);
+                let row = ContextRow { broker: resolve_address(place)?, ..ContextRow::default() };
+                return Ok(ListWriter::write_one(out, look, view(), &row)?);
             };
             let named = contexts.find(name, &path, true)?;
             let row = ContextRow::new((&name.to_owned(), named), current);
-            Ok(ListWriter::one(out, look, shape(), &row)?)
+            Ok(ListWriter::write_one(out, look, view(), &row)?)
         }
         ContextCommand::Use { name } => {
             let named = contexts.find(name, &path, true)?;
-            use_from_now_on(&path, name)?;
-            if look.format.is_for_people() {
-                writeln!(out, "{} is asked from now on ({name})", named.broker)?;
+            set_current(&path, name)?;
+            if look.format.is_human_readable() {
+                writeln!(out, "the current broker is {} ({name})", named.broker)?;
                 return Ok(out.flush()?);
             }
             let row = ContextRow::new((name, named), Some(name));
-            if look.quiet { Ok(()) } else { Ok(ListWriter::one(out, look, shape(), &row)?) }
+            if look.is_quiet { Ok(()) } else { Ok(ListWriter::write_one(out, look, view(), &row)?) }
         }
     }
 }
 
 impl Contexts {
-    fn find(&self, name: &str, path: &Path, is_asked_for: bool) -> Result<&Named, ContextError> {
+    fn find(
+        &self,
+        name: &str,
+        path: &Path,
+        is_asked_for: bool,
+    ) -> Result<&ContextEntry, ContextError> {
         self.context.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.context.keys().map(String::as_str).collect();
             let there = match names.as_slice() {
-                [] => "`gridctl context --help` shows how one is written".to_owned(),
-                names => format!("it has {}", names.join(", ")),
+                [] => "`gridctl context --help` shows the format".to_owned(),
+                names => format!("its contexts are {}", names.join(", ")),
             };
             let (name, path) = (name.to_owned(), path.to_owned());
             ContextError::Unknown { name, path, there, is_asked_for }
@@ -177,14 +181,14 @@ impl Contexts {
     }
 }
 
-/// The file's path. A variable that is empty is as good as unset.
-fn path() -> Option<PathBuf> {
+/// The path of the file. An empty variable counts as unset.
+fn contexts_path() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
     Some(folder.join(FILE))
 }
 
-fn text(path: &Path) -> Result<String, ContextError> {
+fn read_text(path: &Path) -> Result<String, ContextError> {
     use std::io::Read;
     let failed = |source| ContextError::File { path: path.to_owned(), what: "read", source };
     let file = match std::fs::File::open(path) {
@@ -198,26 +202,26 @@ fn text(path: &Path) -> Result<String, ContextError> {
 }
 
 fn read(path: &Path) -> Result<Contexts, ContextError> {
-    parsed(path, &text(path)?)
+    parse(path, &read_text(path)?)
 }
 
-fn parsed(path: &Path, text: &str) -> Result<Contexts, ContextError> {
+fn parse(path: &Path, text: &str) -> Result<Contexts, ContextError> {
     toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         let line = line.map_or_else(String::new, |line| format!("line {line}: "));
         let reason = format!("{line}{}", error.message().trim());
-        ContextError::Wrong { path: path.to_owned(), reason }
+        ContextError::Invalid { path: path.to_owned(), reason }
     })
 }
 
-/// Writes the one line that says which context is in use.
-fn use_from_now_on(path: &Path, name: &str) -> Result<(), ContextError> {
+/// Writes the line that names the current context.
+fn set_current(path: &Path, name: &str) -> Result<(), ContextError> {
     let failed = |source| ContextError::File { path: path.to_owned(), what: "written", source };
-    let changed = with_current(&text(path)?, name);
-    // What is written is read again first: a file that can't be changed by lines stays as it is.
-    if parsed(path, &changed)?.current.as_deref() != Some(name) {
-        let reason = "write `current = NAME` on a line of its own above the contexts".to_owned();
-        return Err(ContextError::Wrong { path: path.to_owned(), reason });
+    let changed = with_current(&read_text(path)?, name);
+    // The new text is parsed first: a file that cannot be changed by line stays unchanged.
+    if parse(path, &changed)?.current.as_deref() != Some(name) {
+        let reason = "write `current = NAME` on its own line above the contexts".to_owned();
+        return Err(ContextError::Invalid { path: path.to_owned(), reason });
     }
     let partial = path.with_extension("toml.partial");
     std::fs::write(&partial, changed).map_err(failed)?;
@@ -230,16 +234,16 @@ fn with_current(text: &str, name: &str) -> String {
         line.trim_start().strip_prefix("current").is_some_and(|it| it.trim_start().starts_with('='))
     };
     let head = text.lines().take_while(|line| !line.trim_start().starts_with('['));
-    let place = head.clone().position(is_key);
+    let index = head.clone().position(is_key);
     let mut lines: Vec<&str> = text.lines().collect();
-    match place {
+    match index {
         Some(at) => lines[at] = &current,
         None => lines.insert(0, &current),
     }
     lines.join("\n") + "\n"
 }
 
-/// A context as it is shown.
+/// A row of the list of contexts.
 #[derive(Debug, Default)]
 struct ContextRow {
     name: String,
@@ -248,26 +252,26 @@ struct ContextRow {
 }
 
 impl ContextRow {
-    fn new((name, named): (&String, &Named), current: Option<&str>) -> Self {
+    fn new((name, named): (&String, &ContextEntry), current: Option<&str>) -> Self {
         let is_current = current == Some(name);
         Self { name: name.clone(), broker: named.broker.clone(), is_current }
     }
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "current", least: 7, to_the_right: false, drop: 1 },
-    Column { title: "context", least: 12, to_the_right: false, drop: 0 },
-    Column { title: "broker", least: 0, to_the_right: false, drop: 0 },
+    Column { title: "current", width_min: 7, is_right_aligned: false, drop_priority: 1 },
+    Column { title: "context", width_min: 12, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "broker", width_min: 0, is_right_aligned: false, drop_priority: 0 },
 ];
 
-fn shape() -> View<ContextRow> {
+fn view() -> ItemView<ContextRow> {
     let cells = |row: &ContextRow, _: &OutputOptions| {
         let mark = if row.is_current { "*" } else { "" };
         let name = if row.name.is_empty() { "-" } else { &row.name };
         vec![TableCell::new(mark), TableCell::new(name), TableCell::new(&row.broker)]
     };
-    let form = |row: &ContextRow| FieldObject {
-        entity: "context",
+    let form = |row: &ContextRow| OutputObject {
+        kind: "context",
         name: row.name.clone(),
         fields: vec![
             ("name", (&row.name).into()),
@@ -275,7 +279,7 @@ fn shape() -> View<ContextRow> {
             ("current", row.is_current.into()),
         ],
     };
-    View { columns: COLUMNS, cells, object: form }
+    ItemView { columns: COLUMNS, cells, to_object: form }
 }
 
 #[cfg(test)]
@@ -283,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_context_changes_one_line_and_keeps_the_rest() {
+    fn switching_changes_one_line_and_leaves_the_rest() {
         let file = "# ours\ncurrent = \"a\" # for now\n\n[context.a]\nbroker = \"h:1\"\n";
         let changed = "# ours\ncurrent = \"b\"\n\n[context.a]\nbroker = \"h:1\"\n";
         assert_eq!(with_current(file, "b"), changed);
@@ -292,15 +296,15 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
+    fn errors_name_their_line() {
         let path = Path::new("contexts.toml");
-        for (text, words) in [
+        for (text, expected) in [
             ("current = \"a\"\n[context.a]\nbrokr = \"h:1\"\n", "contexts.toml: line 3: unknown"),
             ("[context.a]\n", "missing field `broker`"),
             ("current = 1\n", "line 1: invalid type"),
         ] {
-            let said = parsed(path, text).unwrap_err().to_string();
-            assert!(said.contains(words), "{text}: {said}");
+            let message = parse(path, text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{text}: {message}");
         }
     }
 }

@@ -1,26 +1,29 @@
-//! Forms as CSV (RFC 4180): a line of keys, then a line per form.
+//! Formats objects as CSV (RFC 4180): a line of keys, then a line per object.
 //!
-//! Guarantees one line per form, since line breaks within text are escaped as in tables. Lists and
-//! nested messages stand behind all other values, as JSON; a null is an empty field. Does not know
+//! Guarantees one line per object: line breaks within text are escaped as in tables. Lists and
+//! nested messages come after all other values, as JSON; a null is an empty field. Does not know
 //! what is listed.
 
 use grid_broker::show::escape::escape;
 
-use crate::fields::{FieldObject, ObjectValue};
+use crate::fields::{ObjectValue, OutputObject};
 use crate::json;
 
-/// The keys.
-pub(crate) fn header(form: &FieldObject) -> String {
-    in_order(form).map(|(key, _)| *key).collect::<Vec<_>>().join(",")
+/// The line of keys.
+pub(crate) fn header(form: &OutputObject) -> String {
+    ordered_fields(form).map(|(key, _)| *key).collect::<Vec<_>>().join(",")
 }
 
-/// The values.
-pub(crate) fn line(form: &FieldObject) -> serde_json::Result<String> {
-    Ok(in_order(form).map(|(_, value)| field(value)).collect::<Result<Vec<_>, _>>()?.join(","))
+/// The line of values.
+pub(crate) fn line(form: &OutputObject) -> serde_json::Result<String> {
+    Ok(ordered_fields(form)
+        .map(|(_, value)| field(value))
+        .collect::<Result<Vec<_>, _>>()?
+        .join(","))
 }
 
-/// What is one value first, so that its column does not move when there is more of the other.
-fn in_order(form: &FieldObject) -> impl Iterator<Item = &(&'static str, ObjectValue)> {
+/// Scalars first, so that their columns do not move when lists and messages are added.
+fn ordered_fields(form: &OutputObject) -> impl Iterator<Item = &(&'static str, ObjectValue)> {
     let scalars = form.fields.iter().filter(|(_, value)| value.is_scalar());
     scalars.chain(form.fields.iter().filter(|(_, value)| !value.is_scalar()))
 }
@@ -30,13 +33,13 @@ fn field(value: &ObjectValue) -> serde_json::Result<String> {
         ObjectValue::Null | ObjectValue::Object(None) => String::new(),
         ObjectValue::Bool(value) => value.to_string(),
         ObjectValue::Number(value) => value.to_string(),
-        ObjectValue::Real(value) => value.to_string(),
-        ObjectValue::Text(text) => quoted(&escape(text)),
-        ObjectValue::List(_) | ObjectValue::Object(Some(_)) => quoted(&json::value(value)?),
+        ObjectValue::Float(value) => value.to_string(),
+        ObjectValue::Text(text) => quote(&escape(text)),
+        ObjectValue::List(_) | ObjectValue::Object(Some(_)) => quote(&json::value(value)?),
     })
 }
 
-fn quoted(text: &str) -> String {
+fn quote(text: &str) -> String {
     if text.contains([',', '"']) || text.starts_with(' ') || text.ends_with(' ') {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -64,7 +67,7 @@ mod tests {
             ),
             ("managed", ObjectValue::Bool(false)),
         ];
-        let form = FieldObject { entity: "record", name: String::new(), fields };
+        let form = OutputObject { kind: "record", name: String::new(), fields };
         assert_eq!(header(&form), "number,text,deadline,managed,event,marks");
         assert_eq!(
             line(&form).unwrap(),

@@ -1,46 +1,47 @@
-//! How long something lasts, as people write it: `90s`, `5m`, `1h30m`, `2d`.
+//! Parses and formats durations such as `90s`, `5m`, `1h30m`, `2d`.
 //!
-//! Guarantees that what is shown can be typed again. Does not know which lengths the broker allows.
+//! Guarantees that a formatted duration can be parsed. Does not know which durations the broker
+//! allows.
 
 use std::time::Duration;
 
-/// Units from the largest, in seconds.
+/// Units in seconds, largest first.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
-/// Not a duration.
+/// The text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a duration; write whole numbers with d, h, m or s, largest first: 90s, 5m, 1h30m or 2d"
 )]
-pub(crate) struct NotADuration;
+pub(crate) struct InvalidDuration;
 
-/// Reads a duration.
-pub(crate) fn parse(text: &str) -> Result<Duration, NotADuration> {
+/// Parses a duration.
+pub(crate) fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     let mut rest = text;
     let mut units = UNITS.as_slice();
     let mut seconds = 0_u64;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(NotADuration)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| NotADuration)?;
-        let unit = rest[digits..].chars().next().ok_or(NotADuration)?;
-        let place = units.iter().position(|(name, _)| *name == unit).ok_or(NotADuration)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(InvalidDuration)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| InvalidDuration)?;
+        let unit = rest[digits..].chars().next().ok_or(InvalidDuration)?;
+        let index = units.iter().position(|(name, _)| *name == unit).ok_or(InvalidDuration)?;
         seconds = number
-            .checked_mul(units[place].1)
+            .checked_mul(units[index].1)
             .and_then(|part| seconds.checked_add(part))
-            .ok_or(NotADuration)?;
-        units = &units[place + 1..];
+            .ok_or(InvalidDuration)?;
+        units = &units[index + 1..];
         rest = &rest[digits + unit.len_utf8()..];
     }
-    if text.is_empty() { Err(NotADuration) } else { Ok(Duration::from_secs(seconds)) }
+    if text.is_empty() { Err(InvalidDuration) } else { Ok(Duration::from_secs(seconds)) }
 }
 
-/// Reads a duration as the milliseconds of the contract.
-pub(crate) fn parse_ms(text: &str) -> Result<u64, NotADuration> {
-    u64::try_from(parse(text)?.as_millis()).map_err(|_| NotADuration)
+/// Parses a duration in the milliseconds of the contract.
+pub(crate) fn parse_ms(text: &str) -> Result<u64, InvalidDuration> {
+    u64::try_from(parse(text)?.as_millis()).map_err(|_| InvalidDuration)
 }
 
-/// Writes milliseconds in the same way; parts of a second, which only a broker gives, as `1.5s`.
-pub(crate) fn show_ms(ms: u64) -> String {
+/// Formats milliseconds; fractions of a second, which come only from the broker, as `1.5s`.
+pub(crate) fn format_ms(ms: u64) -> String {
     let mut left = ms / 1000;
     let mut shown = String::new();
     for (unit, seconds) in UNITS {
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_and_shown_alike() {
+    fn durations_parse_and_format_alike() {
         for (text, seconds) in [
             ("90s", 90),
             ("5m", 300),
@@ -78,12 +79,12 @@ mod tests {
         for (ms, shown) in
             [(90_000, "1m30s"), (300_000, "5m"), (0, "0s"), (1_500, "1.5s"), (90_250, "90.25s")]
         {
-            assert_eq!(show_ms(ms), shown);
+            assert_eq!(format_ms(ms), shown);
         }
     }
 
     #[test]
-    fn what_is_no_duration_is_told_so() {
+    fn invalid_durations_are_errors() {
         for text in [
             "",
             "90",
@@ -98,7 +99,7 @@ mod tests {
             "99999999999999999999s",
             "999999999999999999d",
         ] {
-            assert_eq!(parse(text), Err(NotADuration), "{text}");
+            assert_eq!(parse(text), Err(InvalidDuration), "{text}");
         }
     }
 }

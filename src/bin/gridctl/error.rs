@@ -1,6 +1,6 @@
-//! Why a command did not do what it was asked for.
+//! The errors of commands, each with its exit code.
 //!
-//! Each variant has its exit code. What clap refuses never gets here.
+//! Does not include usage errors: clap reports those.
 
 mod flags;
 
@@ -16,74 +16,70 @@ use grid_broker::system_error::Explained;
 
 use crate::context::ContextError;
 use crate::names;
-use crate::time_arg::EmptyRange;
+use crate::time_arg::EmptyTimeRange;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The broker is out of reach, or says no.
-    #[error("{}", flags::worded(.0))]
+    /// The broker is unreachable, or rejected the request.
+    #[error("{}", flags::with_flag_names(.0))]
     Broker(#[from] ClientError),
-    /// Several appliances may be meant.
+    /// The end of a name matches several appliances.
     #[error(
-        "{} is the end of several names: {}; type more of it",
+        "{} is ambiguous, it matches {}; type more of the name",
         escape(name),
-        names::some(candidates)
+        names::summarize(candidates)
     )]
     Ambiguous {
-        /// As typed.
+        /// The name as typed.
         name: String,
-        /// Which may be meant.
+        /// The matching names.
         candidates: Vec<String>,
     },
-    /// No appliance is meant, but some are near.
-    #[error(
-        "there is no appliance {}; is one of these meant: {}?",
-        escape(name),
-        names::some(near)
-    )]
+    /// No appliance matches, but there are similar names.
+    #[error("there is no appliance {}; similar names: {}", escape(name), names::summarize(near))]
     NoAppliance {
-        /// As typed.
+        /// The name as typed.
         name: String,
-        /// What is near.
+        /// The similar names.
         near: Vec<String>,
     },
-    /// A pattern stands for nothing.
+    /// A pattern matches nothing.
     #[error("no appliance matches {}; nothing was done", escape(pattern))]
     NoMatch {
-        /// As typed.
+        /// The pattern as typed.
         pattern: String,
     },
-    /// A pattern where only names will do.
-    #[error("{} is a pattern: name each appliance that is to be removed", escape(pattern))]
-    Pattern {
-        /// As typed.
+    /// A pattern where only names are accepted.
+    #[error("{} is a pattern: name each appliance to remove", escape(pattern))]
+    PatternNotAllowed {
+        /// The pattern as typed.
         pattern: String,
     },
-    /// No record can lie in the range of time.
+    /// The time range is empty.
     #[error(transparent)]
-    Range(#[from] EmptyRange),
-    /// The named brokers are not to be had.
+    Range(#[from] EmptyTimeRange),
+    /// The named brokers are not available.
     #[error(transparent)]
     Context(#[from] ContextError),
     /// The output cannot be written.
     #[error("cannot write the output: {}", Explained(.0))]
     Output(#[from] io::Error),
-    /// There is no runtime to be had.
+    /// The async runtime cannot be started.
     #[error("cannot start: {}", Explained(.0))]
-    Start(#[source] io::Error),
-    /// The backup's file is not to be had.
+    Runtime(#[source] io::Error),
+    /// The file of the backup cannot be created or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// What the broker sent is no whole backup.
-    #[error("what the broker sent for {} is no whole backup ({reason}): try again, and see what gridd tells", path.display())]
+    /// The broker sent no complete backup.
+    #[error("the broker sent no complete backup for {} ({reason}): try again, and read the log of gridd", path.display())]
     Backup {
-        /// The file it was meant for.
+        /// The file of the backup.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the data.
         reason: String,
     },
-    /// A backup can't be verified.
+    /// A backup cannot be verified.
     #[error("{}: {source}", path.display())]
     Verify {
         /// The backup.
@@ -93,37 +89,37 @@ pub(crate) enum CliError {
     },
     /// A backup is damaged.
     #[error(
-        "{} is damaged: make another backup; `gridd journal restore` gets what is whole out of this one",
+        "{} is damaged: make another backup; `gridd journal restore` recovers the intact part of this one",
         path.display()
     )]
     DamagedBackup {
         /// The backup.
         path: PathBuf,
     },
-    /// A man page or completion can't be written.
-    #[error("can't write {}: {}", path.display(), Explained(source))]
+    /// A man page or completion cannot be written.
+    #[error("cannot write {}: {}", path.display(), Explained(source))]
     Generate {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The mail server did not take a mail that was a test.
-    #[error("the mail server did not take the mail for {}: see the dialogue", escape(address))]
-    MailTest {
-        /// To whom.
+    /// The mail server did not accept a test mail.
+    #[error("the mail server did not accept the mail for {}: see the dialogue", escape(address))]
+    MailTestRejected {
+        /// The recipient.
         address: String,
     },
-    /// An answer without what it must hold.
-    #[error("the broker's answer lacks `{field}`; are gridd and gridctl of the same version?")]
-    Rejected {
+    /// A reply without a required field.
+    #[error("the broker's reply lacks `{field}`; do gridd and gridctl have the same version?")]
+    MissingField {
         /// The missing field.
         field: &'static str,
     },
 }
 
 impl CliError {
-    /// The exit code that says the same. A reader who has seen enough is no failure.
+    /// The exit code of the error. A closed output is no failure.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Broker(error) => error.exit_code(),
@@ -132,7 +128,7 @@ impl CliError {
             Self::NoAppliance { .. } | Self::NoMatch { .. } => ExitCode::NotFound,
             Self::File(FileError::Exists { .. })
             | Self::Ambiguous { .. }
-            | Self::Pattern { .. }
+            | Self::PatternNotAllowed { .. }
             | Self::Range(_) => ExitCode::Usage,
             Self::Verify { source: VerifyError::Open(error), .. }
                 if error.kind() == io::ErrorKind::NotFound =>
@@ -149,14 +145,14 @@ impl CliError {
             | Self::DamagedBackup { .. }
             | Self::Generate { .. }
             | Self::Output(_)
-            | Self::Start(_)
-            | Self::MailTest { .. }
-            | Self::Rejected { .. } => ExitCode::Failed,
+            | Self::Runtime(_)
+            | Self::MailTestRejected { .. }
+            | Self::MissingField { .. } => ExitCode::Failed,
         }
     }
 
-    /// The same, with who answers at `address` if that is no gridd of our version.
-    pub(crate) async fn with_details(self, address: &str) -> Self {
+    /// Adds what replies at `address`, if that is not gridd of the same version.
+    pub(crate) async fn diagnose(self, address: &str) -> Self {
         let Self::Broker(error) = self else { return self };
         let error = match error {
             ClientError::Status(status) => ClientError::from_status(address, *status),
@@ -168,7 +164,7 @@ impl CliError {
         Self::Broker(error.diagnose().await)
     }
 
-    /// Whether the reader of stdout went away, as `head` does.
+    /// Whether the reader closed stdout, as `head` does.
     pub(crate) fn is_closed_output(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

@@ -1,17 +1,17 @@
-//! What the broker answered, as named values that every machine format writes in the same way.
+//! Objects of named values, which all machine-readable formats print.
 //!
-//! Guarantees the contract's own names in the contract's order, and that a form of one kind always
-//! has the same keys: an unset message, time or enum is null, an unset string is empty, an unset
-//! number 0. Deliberately does not know of JSON, CSV or UDL, nor of tables for people.
+//! Guarantees the names and order of the contract, and that objects of one kind always have the
+//! same keys: an unset message, time or enum is null, an unset string is empty, an unset number is
+//! 0. Does not know JSON, CSV, UDL or tables.
 
-/// One named thing with its values.
+/// A named object with its fields.
 #[derive(Debug)]
-pub(crate) struct FieldObject {
-    /// What it is: `record`, `appliance`, `broker`.
-    pub(crate) entity: &'static str,
-    /// Which one.
+pub(crate) struct OutputObject {
+    /// Its kind: `record`, `appliance`, `broker`.
+    pub(crate) kind: &'static str,
+    /// Its name.
     pub(crate) name: String,
-    /// Its values, in the contract's order.
+    /// Its fields, in the contract's order.
     pub(crate) fields: Fields,
 }
 
@@ -21,27 +21,27 @@ pub(crate) type Fields = Vec<(&'static str, ObjectValue)>;
 /// One value.
 #[derive(Debug)]
 pub(crate) enum ObjectValue {
-    /// Not there.
+    /// Unset.
     Null,
-    /// Yes or no.
+    /// A Boolean.
     Bool(bool),
     /// A whole number.
     Number(u64),
-    /// A measured number.
-    Real(f64),
-    /// Text, a word or a time.
+    /// A floating-point number.
+    Float(f64),
+    /// A text, an enum value or a time.
     Text(String),
-    /// Several.
+    /// A list.
     List(Vec<ObjectValue>),
-    /// A message within the message, if it is there.
+    /// A nested message, if it is set.
     Object(Option<Fields>),
 }
 
 impl ObjectValue {
-    /// Whether it is one value, which fits into a cell.
+    /// Whether it is a single value, which fits into a cell.
     pub(crate) fn is_scalar(&self) -> bool {
         match self {
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Real(_) | Self::Text(_) => true,
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Float(_) | Self::Text(_) => true,
             Self::List(_) | Self::Object(_) => false,
         }
     }
@@ -67,7 +67,7 @@ impl From<u32> for ObjectValue {
 
 impl From<f64> for ObjectValue {
     fn from(value: f64) -> Self {
-        Self::Real(value)
+        Self::Float(value)
     }
 }
 

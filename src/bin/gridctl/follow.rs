@@ -1,8 +1,8 @@
-//! `gridctl log list --follow`: records as they come, over any number of broker restarts.
+//! `gridctl log list --follow`: prints new records across any number of broker restarts.
 //!
-//! Guarantees no gap and no double: it goes on behind the cursor of the last message, and before
-//! there is one, behind the newest record at its beginning. Every outage is told once, on stderr.
-//! Does not know when to stop: whoever runs it drops it.
+//! Guarantees no gaps and no duplicates: it resumes after the cursor of the last message; without
+//! one, after the newest record at its start. Each outage is reported once, on stderr. Does not
+//! know when to stop: the caller drops it.
 
 use std::time::Duration;
 
@@ -16,31 +16,31 @@ use grid_broker::contract::proto::{
 
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::log::missing_line;
+use crate::log::describe_missing;
 use crate::output::ListWriter;
 
-/// First wait for a broker that is away; each further one is twice as long.
-pub(crate) const FIRST_DELAY: Duration = Duration::from_secs(1);
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// First delay before a reconnect; each further one is twice as long.
+pub(crate) const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// As much history as the broker gives.
-const ALL_HISTORY: u32 = 1000;
+/// Maximum history that the broker returns.
+const HISTORY_MAX: u32 = 1000;
 
-/// A tail of the grid log under way.
-pub(crate) struct FollowedLog<'a> {
+/// A running tail of the grid log.
+pub(crate) struct LogTail<'a> {
     broker: &'a Connection,
     filter: RecordFilter,
     history: u32,
     cursor: String,
-    /// Records up to this number are shown or not wanted.
+    /// Records up to this number are shown or not requested.
     shown_through: u64,
-    /// The outage under way was told.
+    /// The current outage was reported.
     is_disconnected: bool,
 }
 
-impl<'a> FollowedLog<'a> {
-    /// Will show `history` of the newest records that match, then those to come.
-    pub(crate) async fn begin(
+impl<'a> LogTail<'a> {
+    /// Prepares to show `history` of the newest records that match, then new ones.
+    pub(crate) async fn start(
         broker: &'a Connection,
         filter: RecordFilter,
         history: u32,
@@ -55,13 +55,13 @@ impl<'a> FollowedLog<'a> {
         Ok(Self { broker, filter, history, cursor, shown_through, is_disconnected: false })
     }
 
-    /// Shows records for ever, waiting `first_delay` before the first new attempt.
+    /// Shows records until dropped; waits `first_delay` before the first reconnect.
     ///
     /// # Errors
     ///
-    /// When the output cannot be written, the first attempt fails, or the broker refuses for a
-    /// reason that waiting does not mend.
-    pub(crate) async fn follow(
+    /// If the output cannot be written, the first attempt fails, or the error of the broker is not
+    /// transient.
+    pub(crate) async fn run(
         &mut self,
         listing: &mut ListWriter<'_, Record>,
         first_delay: Duration,
@@ -71,8 +71,8 @@ impl<'a> FollowedLog<'a> {
         loop {
             let message = tokio::select! {
                 message = stream.message() => message,
-                () = tokio::time::sleep(LONGEST_DELAY), if self.is_disconnected => {
-                    // It is back, it only has nothing to say: the next outage is told again.
+                () = tokio::time::sleep(RETRY_DELAY_MAX), if self.is_disconnected => {
+                    // Reconnected, but without records: the next outage is reported again.
                     self.is_disconnected = false;
                     continue;
                 }
@@ -82,35 +82,35 @@ impl<'a> FollowedLog<'a> {
                     self.show(message, listing)?;
                     continue;
                 }
-                Ok(None) => "it ended the tail".to_owned(),
-                Err(status) => is_transient(&self.broker.address, status)?,
+                Ok(None) => "it closed the stream".to_owned(),
+                Err(status) => transient_error(&self.broker.address, status)?,
             };
-            self.report_disconnected(&why);
+            self.report_outage(&why);
             stream = loop {
                 tokio::time::sleep(delay).await;
                 match self.open().await {
                     Ok(stream) => break stream,
                     Err(status) => {
-                        self.report_disconnected(&is_transient(&self.broker.address, status)?)
+                        self.report_outage(&transient_error(&self.broker.address, status)?)
                     }
                 }
-                delay = (delay * 2).min(LONGEST_DELAY);
+                delay = (delay * 2).min(RETRY_DELAY_MAX);
             };
             delay = first_delay;
         }
     }
 
     async fn open(&self) -> Result<tonic::Streaming<TailRecordsResponse>, tonic::Status> {
-        // Without a cursor nothing was shown yet: then all that matches and is new is wanted, and
-        // history is cut to the new by `shown_through`.
-        let history = if self.is_disconnected { ALL_HISTORY } else { self.history };
+        // Without a cursor nothing was shown yet: all new records that match are requested, and
+        // `shown_through` drops the older ones of the history.
+        let history = if self.is_disconnected { HISTORY_MAX } else { self.history };
         let request = TailRecordsRequest {
             filter: Some(self.filter.clone()),
             history: if self.cursor.is_empty() { history } else { 0 },
             cursor: self.cursor.clone(),
         };
-        let answer = self.broker.grid_log().tail_records(self.broker.streaming(request)).await?;
-        Ok(answer.into_inner())
+        let reply = self.broker.grid_log().tail_records(self.broker.streaming(request)).await?;
+        Ok(reply.into_inner())
     }
 
     fn show(
@@ -126,7 +126,7 @@ impl<'a> FollowedLog<'a> {
             }
             Some(Message::Missing(missing)) if missing.last > self.shown_through => {
                 self.shown_through = missing.last;
-                listing.note(&missing_line(missing))?;
+                listing.note(&describe_missing(missing))?;
             }
             Some(Message::Record(_) | Message::Missing(_)) | None => {}
         }
@@ -136,15 +136,15 @@ impl<'a> FollowedLog<'a> {
         Ok(())
     }
 
-    fn report_disconnected(&mut self, why: &str) {
+    fn report_outage(&mut self, why: &str) {
         if !self.is_disconnected {
             self.is_disconnected = true;
-            report_disconnected(self.broker, why);
+            print_outage(self.broker, why);
         }
     }
 }
 
-/// A broker that is away for a while: each outage is told once.
+/// Reports each outage of the broker once, and delays reconnects.
 pub(crate) struct Outage<'a> {
     broker: &'a Connection,
     first_delay: Duration,
@@ -153,39 +153,39 @@ pub(crate) struct Outage<'a> {
 }
 
 impl<'a> Outage<'a> {
-    /// None yet; the first wait is so long.
+    /// No outage yet; `first_delay` is the first wait.
     pub(crate) fn new(broker: &'a Connection, first_delay: Duration) -> Self {
         Self { broker, first_delay, delay: first_delay, is_reported: false }
     }
 
-    /// The broker has answered.
-    pub(crate) fn is_over(&mut self) {
+    /// Records that the broker replied.
+    pub(crate) fn clear(&mut self) {
         self.is_reported = false;
         self.delay = self.first_delay;
     }
 
-    /// Tells of it, and waits before the next attempt.
+    /// Reports the outage, and waits before the next attempt.
     pub(crate) async fn wait(&mut self, why: &str) {
         if !std::mem::replace(&mut self.is_reported, true) {
-            report_disconnected(self.broker, why);
+            print_outage(self.broker, why);
         }
         tokio::time::sleep(self.delay).await;
-        self.delay = (self.delay * 2).min(LONGEST_DELAY);
+        self.delay = (self.delay * 2).min(RETRY_DELAY_MAX);
     }
 }
 
-fn report_disconnected(broker: &Connection, why: &str) {
-    crate::print_error(&format!(
-        "the broker at {} is away ({why}); going on as soon as it is back",
+fn print_outage(broker: &Connection, why: &str) {
+    crate::print_note(&format!(
+        "the broker at {} is unavailable ({why}); resuming when it is back",
         broker.address
     ));
 }
 
-/// What is wrong, in words, if waiting may mend it.
+/// Describes a transient error; other errors are returned as such.
 ///
-/// A connection that breaks within a stream comes as `Unknown`, `Internal` or `Cancelled`.
-pub(crate) fn is_transient(address: &str, status: tonic::Status) -> Result<String, ClientError> {
-    let may_pass = match status.code() {
+/// A connection that breaks within a stream appears as `Unknown`, `Internal` or `Cancelled`.
+pub(crate) fn transient_error(address: &str, status: tonic::Status) -> Result<String, ClientError> {
+    let is_transient = match status.code() {
         Code::Unavailable
         | Code::Unknown
         | Code::Internal
@@ -205,5 +205,5 @@ pub(crate) fn is_transient(address: &str, status: tonic::Status) -> Result<Strin
         | Code::Unauthenticated => false,
     };
     let error = ClientError::from_status(address, status);
-    if may_pass { Ok(error.to_string()) } else { Err(error) }
+    if is_transient { Ok(error.to_string()) } else { Err(error) }
 }

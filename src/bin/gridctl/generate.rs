@@ -1,10 +1,8 @@
-//! `gridctl generate`: man pages and shell completions of gridd, gridctl and vme.
+//! `gridctl generate`: writes man pages and shell completions of gridd, gridctl and vme.
 //!
-//! They are made of the command lines themselves, so they cannot say anything else than `--help`.
-//! gridctl does it for all three, to keep vme small. Asks no broker, and reads no clock: the same
-//! build writes the same files.
-
-mod names;
+//! Guarantees that they agree with `--help`: both are derived from the clap commands. gridctl
+//! writes those of all three programs, to keep vme small. Needs no broker and reads no clock: the
+//! same build writes the same files.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,20 +13,21 @@ use clap_complete::Shell;
 
 use crate::args::GridctlArgs;
 use crate::error::CliError;
-use crate::fields::FieldObject;
-use crate::output::{ListWriter, OutputOptions, View};
+use crate::fields::OutputObject;
+use crate::output::{ItemView, ListWriter, OutputOptions};
 use crate::table::{Column, TableCell};
 
-/// What gridd takes.
+/// The command line of gridd.
 #[path = "../gridd/arguments.rs"]
 mod gridd;
 
-/// What vme takes.
+mod name_completion;
+/// The command line of vme.
 #[path = "../vme/arguments.rs"]
 mod vme;
 
-/// The words of an event that a shell can complete; what is said behind them is the appliance's.
-const EVENT_WORDS: [&str; 16] = [
+/// The arguments of an event that a shell can complete; other values are the appliance's own.
+const EVENT_ARGS: [&str; 16] = [
     "id=started_ok",
     "id=start_failed",
     "id=maintenance",
@@ -47,45 +46,50 @@ const EVENT_WORDS: [&str; 16] = [
     "text=",
 ];
 
-/// Shells, and where each looks for a command's completions below `/usr/share`.
+/// Shells, and where each finds completions below `/usr/share`.
 const SHELLS: [(Shell, &str, &str, &str); 3] = [
     (Shell::Bash, "bash-completion/completions", "", ""),
     (Shell::Zsh, "zsh/site-functions", "_", ""),
     (Shell::Fish, "fish/vendor_completions.d", "", ".fish"),
 ];
 
-/// The programs, and the section of the manual that each is in.
+/// The programs, each with its manual section.
 fn programs() -> [(Command, &'static str); 3] {
     let vme = vme::VmeArguments::command().mut_arg("words", |arg| arg.hide(false));
     [(gridd::GriddArguments::command(), "8"), (GridctlArgs::command(), "1"), (vme, "1")]
 }
 
-/// Writes all of them below `folder`, as they belong below `/usr/share`, and tells which.
+/// Writes all files below `folder`, in the layout of `/usr/share`, and prints their paths.
 pub(crate) fn run(
     folder: &Path,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    // Paths alone, for people too.
+    // Only paths, also for people.
     let look = OutputOptions {
-        titles: look.titles && !look.format.is_for_people(),
-        screen: None,
+        has_titles: look.has_titles && !look.format.is_human_readable(),
+        terminal_width: None,
         ..look.clone()
     };
-    let mut listing = ListWriter::new(out, &look, shape());
+    let mut listing = ListWriter::new(out, &look, view());
     for (program, section) in programs() {
         for (name, text) in man_pages(&program, section) {
             let path = folder.join(format!("man/man{section}")).join(name);
             listing.add(&[write(path, &text)?])?;
         }
-        for (shell, place, before, behind) in SHELLS {
+        for (shell, directory, prefix, suffix) in SHELLS {
             let name = program.get_name().to_owned();
-            let path = folder.join(place).join(format!("{before}{name}{behind}"));
+            let path = folder.join(directory).join(format!("{prefix}{name}{suffix}"));
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut completable(&program), name.clone(), &mut text);
+            clap_complete::generate(
+                shell,
+                &mut with_event_values(&program),
+                name.clone(),
+                &mut text,
+            );
             if name == "gridctl" {
                 let script = String::from_utf8_lossy(&text).into_owned();
-                text = names::with_names(shell, script).into_bytes();
+                text = name_completion::add_names(shell, script).into_bytes();
             }
             listing.add(&[write(path, &text)?])?;
         }
@@ -93,30 +97,31 @@ pub(crate) fn run(
     Ok(listing.finish("")?)
 }
 
-/// A file that was written: its path alone, for people too.
-fn shape() -> View<PathBuf> {
+/// A written file: only its path, also for people.
+fn view() -> ItemView<PathBuf> {
     let form = |path: &PathBuf| {
         let name = path.display().to_string();
-        FieldObject { entity: "file", fields: vec![("file", (&name).into())], name }
+        OutputObject { kind: "file", fields: vec![("file", (&name).into())], name }
     };
     let cells =
         |path: &PathBuf, _: &OutputOptions| vec![TableCell::new(&path.display().to_string())];
-    View { columns: FILES, cells, object: form }
+    ItemView { columns: COLUMNS, cells, to_object: form }
 }
 
-const FILES: &[Column] = &[Column { title: "file", least: 0, to_the_right: false, drop: 0 }];
+const COLUMNS: &[Column] =
+    &[Column { title: "file", width_min: 0, is_right_aligned: false, drop_priority: 0 }];
 
-/// The program with the words of events as values, where it takes them.
-fn completable(program: &Command) -> Command {
+/// The program, with the arguments of events as values where it accepts them.
+fn with_event_values(program: &Command) -> Command {
     let program = program.clone();
     if program.get_arguments().any(|argument| argument.get_id() == "words") {
-        let words = PossibleValuesParser::new(EVENT_WORDS);
+        let words = PossibleValuesParser::new(EVENT_ARGS);
         return program.mut_arg("words", |argument| argument.value_parser(words));
     }
     program
 }
 
-/// A page for the program and one for each of its commands: their files' names, their texts.
+/// A page for the program and one for each of its commands: file names and texts.
 fn man_pages(program: &Command, section: &str) -> Vec<(String, Vec<u8>)> {
     let mut program = program.clone().disable_help_subcommand(true);
     program.build();
@@ -131,15 +136,15 @@ fn add_pages(command: &Command, section: &str, pages: &mut Vec<(String, Vec<u8>)
         .section(section)
         .source(version)
         .manual("Grid Broker");
-    pages.push((page.get_filename(), rendered(command, &page)));
+    pages.push((page.get_filename(), render_page(command, &page)));
     for below in command.get_subcommands() {
         add_pages(below, section, pages);
     }
 }
 
-/// As the crate renders a page, but for what stands below the options: examples and tables keep
-/// their lines.
-fn rendered(command: &Command, page: &clap_mangen::Man) -> Vec<u8> {
+/// Renders a page as the crate does, except for the text below the options: examples and tables
+/// keep their lines.
+fn render_page(command: &Command, page: &clap_mangen::Man) -> Vec<u8> {
     let mut text = Vec::new();
     let parts = [
         clap_mangen::Man::render_title,
@@ -210,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn the_words_that_a_shell_completes_are_those_of_events() {
+    fn the_completed_arguments_are_those_of_events() {
         use grid_broker::event_args::parse;
-        for word in EVENT_WORDS.iter().filter(|word| !word.ends_with('=')) {
+        for word in EVENT_ARGS.iter().filter(|word| !word.ends_with('=')) {
             let words: &[&str] = match *word {
                 "id=log" | "id=start_failed" | "id=alert" | "id=maintenance" => &[word, "msg=x"],
                 word if word.starts_with("severity=") => &["id=log", "msg=x", word],

@@ -1,7 +1,7 @@
-//! `gridctl journal ...`: the journal of a running broker, and a copy of it in a file.
+//! `gridctl journal ...`: shows the journal of a running broker, and backs it up to a file.
 //!
-//! Guarantees that the file is there only once it is whole: it was read back block by block, and
-//! lies on the disk. Shows on a terminal how far it is. Knows no blocks.
+//! Guarantees that the file appears only once it is complete: read back block by block, and synced
+//! to disk. Shows the progress on a terminal. Does not know blocks.
 
 use std::fmt;
 use std::io::{self, BufReader, IsTerminal, Write};
@@ -18,11 +18,11 @@ use grid_broker::show::size;
 use crate::args::JournalCommand;
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::fields::{FieldObject, ObjectValue};
-use crate::output::{ListWriter, OutputOptions, View};
+use crate::fields::{ObjectValue, OutputObject};
+use crate::output::{ItemView, ListWriter, OutputOptions};
 use crate::status;
 
-/// Does what can be done with the journal.
+/// Runs the command.
 pub(crate) async fn run(
     broker: &Connection,
     command: &JournalCommand,
@@ -32,36 +32,37 @@ pub(crate) async fn run(
     let JournalCommand::Backup { file, force } = command else {
         return status::show_journal(broker, look, out).await;
     };
-    let made = back_up(broker, file, *force).await?;
-    if look.quiet {
+    let backup = back_up(broker, file, *force).await?;
+    if look.is_quiet {
         return Ok(());
     }
-    if look.format.is_for_people() {
-        writeln!(out, "{made}")?;
+    if look.format.is_human_readable() {
+        writeln!(out, "{backup}")?;
         return Ok(out.flush()?);
     }
-    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: BackupResult::to_object };
-    Ok(ListWriter::one(out, look, shape, &made)?)
+    let shape =
+        ItemView { columns: &[], cells: |_, _| Vec::new(), to_object: BackupSummary::to_object };
+    Ok(ListWriter::write_one(out, look, shape, &backup)?)
 }
 
-async fn back_up(broker: &Connection, path: &Path, force: bool) -> Result<BackupResult, CliError> {
+async fn back_up(broker: &Connection, path: &Path, force: bool) -> Result<BackupSummary, CliError> {
     let mut file = AtomicFile::create(path, force)?;
     let mut progress = BackupProgressLine::new();
     let failed = |status| ClientError::from_status(&broker.address, status);
-    let asked = broker.journal().back_up(broker.streaming(BackUpRequest {})).await;
-    let mut chunks = asked.map_err(failed)?.into_inner();
+    let reply = broker.journal().back_up(broker.streaming(BackUpRequest {})).await;
+    let mut chunks = reply.map_err(failed)?.into_inner();
     while let Some(message) = chunks.message().await.map_err(failed)? {
         file.write_all(&message.chunk).map_err(|error| file.write_error(error))?;
-        progress.show(&message);
+        progress.update(&message);
     }
     progress.clear();
-    let made = checked(path, &file)?;
+    let backup = read_back(path, &file)?;
     file.finish()?;
-    Ok(made)
+    Ok(backup)
 }
 
-/// Reads back what was written: a backup that nobody ever read is none.
-fn checked(path: &Path, file: &AtomicFile) -> Result<BackupResult, CliError> {
+/// Reads the written file back: an unverified backup is not a backup.
+fn read_back(path: &Path, file: &AtomicFile) -> Result<BackupSummary, CliError> {
     let broken = |reason: &dyn fmt::Display| CliError::Backup {
         path: path.to_owned(),
         reason: reason.to_string(),
@@ -73,23 +74,23 @@ fn checked(path: &Path, file: &AtomicFile) -> Result<BackupResult, CliError> {
             return Err(broken(&fault));
         }
     }
-    let head = stream.head().copied().ok_or_else(|| broken(&"it has no head"))?;
-    Ok(BackupResult {
+    let head = stream.head().copied().ok_or_else(|| broken(&"it has no header"))?;
+    Ok(BackupSummary {
         file: path.display().to_string(),
         head: Some(head),
         summary: stream.summary().clone(),
     })
 }
 
-/// A backup that was made.
+/// A finished backup.
 #[derive(Debug, Default)]
-struct BackupResult {
+struct BackupSummary {
     file: String,
     head: Option<StreamHead>,
     summary: StreamSummary,
 }
 
-impl fmt::Display for BackupResult {
+impl fmt::Display for BackupSummary {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, head, summary } = self;
         write!(to, "{file}: {}", size::format_count(summary.records, "record"))?;
@@ -111,8 +112,8 @@ impl fmt::Display for BackupResult {
     }
 }
 
-impl BackupResult {
-    fn to_object(&self) -> FieldObject {
+impl BackupSummary {
+    fn to_object(&self) -> OutputObject {
         let head = self.head.as_ref();
         let ends = |end: fn(&std::ops::RangeInclusive<u64>) -> u64| {
             self.summary.range.as_ref().map_or(0, end).into()
@@ -136,46 +137,46 @@ impl BackupResult {
             ("bytes", self.summary.bytes.into()),
             ("missing", ObjectValue::List(missing.collect())),
         ];
-        FieldObject { entity: "backup", name: self.file.clone(), fields }
+        OutputObject { kind: "backup", name: self.file.clone(), fields }
     }
 }
 
-/// The line that says how far it is, if somebody watches.
+/// The progress line, if stderr is a terminal.
 struct BackupProgressLine {
-    is_watched: bool,
+    is_terminal: bool,
     bytes: u64,
-    /// What was last shown, so that a line is written only if it says something new.
-    shown: String,
+    /// The last line, so that an unchanged one is not written again.
+    last_line: String,
 }
 
 impl BackupProgressLine {
     fn new() -> Self {
-        Self { is_watched: io::stderr().is_terminal(), bytes: 0, shown: String::new() }
+        Self { is_terminal: io::stderr().is_terminal(), bytes: 0, last_line: String::new() }
     }
 
-    fn show(&mut self, message: &BackUpResponse) {
+    fn update(&mut self, message: &BackUpResponse) {
         self.bytes += message.chunk.len() as u64;
-        if !self.is_watched {
+        if !self.is_terminal {
             return;
         }
-        let line = line(message, self.bytes);
-        if line != self.shown {
+        let line = progress_line(message, self.bytes);
+        if line != self.last_line {
             let _ = write!(io::stderr(), "\r\x1b[K{line}");
-            self.shown = line;
+            self.last_line = line;
         }
     }
 
     fn clear(&self) {
-        if !self.shown.is_empty() {
+        if !self.last_line.is_empty() {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }
 
-fn line(message: &BackUpResponse, bytes: u64) -> String {
+fn progress_line(message: &BackUpResponse, bytes: u64) -> String {
     let BackUpResponse { records_done, records_total, bytes_estimate, .. } = message;
     let percent = records_done.saturating_mul(100).checked_div(*records_total).unwrap_or(100);
-    // Once a tenth is done its own size tells more than the guess before it.
+    // After 10 % the size so far is a better base than the estimate.
     let whole = if percent >= 10 { bytes.saturating_mul(100) / percent } else { *bytes_estimate };
     format!(
         "{percent} % of {}, {} of about {}",
@@ -187,15 +188,15 @@ fn line(message: &BackUpResponse, bytes: u64) -> String {
 
 #[cfg(test)]
 #[test]
-fn progress_is_told_in_one_line() {
+fn progress_is_one_line() {
     let message = |done| BackUpResponse {
         chunk: vec![0; 2048],
         records_done: done,
         records_total: 200,
         bytes_estimate: 24_000,
     };
-    assert_eq!(line(&message(4), 2048), "2 % of 200 records, 2.0 KiB of about 23.4 KiB");
-    assert_eq!(line(&message(100), 2048), "50 % of 200 records, 2.0 KiB of about 4.0 KiB");
+    assert_eq!(progress_line(&message(4), 2048), "2 % of 200 records, 2.0 KiB of about 23.4 KiB");
+    assert_eq!(progress_line(&message(100), 2048), "50 % of 200 records, 2.0 KiB of about 4.0 KiB");
     let none = BackUpResponse { records_total: 0, ..message(0) };
-    assert_eq!(line(&none, 300), "100 % of 0 records, 300 bytes of about 300 bytes");
+    assert_eq!(progress_line(&none, 300), "100 % of 0 records, 300 bytes of about 300 bytes");
 }

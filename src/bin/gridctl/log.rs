@@ -1,10 +1,8 @@
-//! `gridctl log ...`: the grid log, page by page, and single records.
+//! `gridctl log ...`: lists the grid log page by page, and shows single records.
 //!
-//! Guarantees each record once and in order, that numbers which are lost or were trimmed are told
-//! where they would stand, and that whoever is not shown every record is told so at the end. Does
-//! not know how a tail goes on (`follow`) or how a record looks (`record`).
-
-mod left_out;
+//! Guarantees each record once and in order, that missing or trimmed numbers are noted at their
+//! position, and that a note at the end says if records were left out. Does not know how a tail
+//! resumes (`follow`) or how a record is formatted (`record_view`).
 
 use std::io::Write;
 
@@ -15,18 +13,18 @@ use grid_broker::contract::proto::{
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::labels;
 
-use self::left_out::OmittedRecords;
 use crate::args::{LogCommand, LogList};
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::follow::{self, FollowedLog};
+use crate::follow::{self, LogTail};
+use crate::log::omitted::OmittedRecords;
 use crate::output::{ListWriter, OutputOptions};
 use crate::{names, record_view, time_arg};
 
-/// Largest page the broker gives.
-const PAGE: u32 = 1000;
+/// Largest page that the broker returns.
+const PAGE_SIZE: u32 = 1000;
 
-/// Does what is asked.
+/// Runs the command.
 pub(crate) async fn run(
     broker: &Connection,
     command: &LogCommand,
@@ -34,39 +32,39 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        LogCommand::List(wanted) => list(broker, wanted, look, out).await,
+        LogCommand::List(arguments) => list(broker, arguments, look, out).await,
         LogCommand::Show { numbers } => show(broker, numbers, look, out).await,
     }
 }
 
-/// Lists what is wanted, and goes on with it if that is wanted.
+/// Lists the requested records, and follows the log if requested.
 async fn list(
     broker: &Connection,
-    wanted: &LogList,
+    arguments: &LogList,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     let mut unknown = None;
-    let filter = filter(broker, wanted, look, &mut unknown).await?;
-    let mut listing = ListWriter::new(out, look, record_view::shape());
-    if wanted.follow {
-        let mut tail = FollowedLog::begin(broker, filter, wanted.limit).await?;
+    let filter = build_filter(broker, arguments, look, &mut unknown).await?;
+    let mut listing = ListWriter::new(out, look, record_view::view());
+    if arguments.follow {
+        let mut tail = LogTail::start(broker, filter, arguments.limit).await?;
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {}
-            ended = tail.follow(&mut listing, follow::FIRST_DELAY) => ended?,
+            ended = tail.run(&mut listing, follow::RETRY_DELAY_MIN) => ended?,
         }
-        return Ok(listing.finish("no records came")?);
+        return Ok(listing.finish("no new records")?);
     }
-    let newest_first = wanted.newest_first || !wanted.all;
-    let mut left_out = OmittedRecords::new(&filter, wanted.all);
-    let mut pages = Pages::new(broker, filter, newest_first);
-    let mut left = if wanted.all { u64::MAX } else { wanted.limit.into() };
+    let newest_first = arguments.newest_first || !arguments.all;
+    let mut left_out = OmittedRecords::new(&filter, arguments.all);
+    let mut pages = RecordPages::new(broker, filter, newest_first);
+    let mut left = if arguments.all { u64::MAX } else { arguments.limit.into() };
     let all = left;
-    if wanted.all || wanted.newest_first {
+    if arguments.all || arguments.newest_first {
         while let Some(entries) = pages.next(&mut left).await? {
-            left_out.count(&entries);
-            write(&mut listing, entries)?;
+            left_out.observe(&entries);
+            write_entries(&mut listing, entries)?;
         }
     } else {
         let mut entries = Vec::new();
@@ -74,8 +72,8 @@ async fn list(
             entries.extend(page);
         }
         entries.reverse();
-        left_out.count(&entries);
-        write(&mut listing, entries)?;
+        left_out.observe(&entries);
+        write_entries(&mut listing, entries)?;
     }
     listing.finish("no records match")?;
     if let Some(unknown) = unknown.filter(|_| left == all) {
@@ -87,30 +85,31 @@ async fn list(
     Ok(())
 }
 
-/// What is asked for. A name of which no appliance is known may be one of records: of an appliance
-/// that was removed, or, for a tail, is still to come. It is `unknown` until there is one.
-async fn filter(
+/// Builds the filter. A name without an appliance may still be the name of records: of an appliance
+/// that was removed, or, in a tail, is added later. `unknown` is its error, in case none matches.
+async fn build_filter(
     broker: &Connection,
-    wanted: &LogList,
+    arguments: &LogList,
     look: &OutputOptions,
     unknown: &mut Option<CliError>,
 ) -> Result<RecordFilter, CliError> {
-    let (since, until) = (wanted.since.as_ref(), wanted.until.as_ref());
-    let range = match time_arg::range(since, until, &look.zone, time_arg::now()) {
-        // The records have the broker's time, which may be ahead of this machine's.
-        Err(time_arg::EmptyRange::Future { .. }) => {
+    let (since, until) = (arguments.since.as_ref(), arguments.until.as_ref());
+    let range = match time_arg::resolve_range(since, until, &look.zone, time_arg::now()) {
+        // Records have the broker's time, which may be ahead of this machine's.
+        Err(time_arg::EmptyTimeRange::Future { .. }) => {
             let status =
                 broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
-            let there = status.into_inner().server_time.as_ref().and_then(time_arg::from_proto);
-            let now = there.map_or_else(time_arg::now, |there| there.max(time_arg::now()));
-            time_arg::range(since, until, &look.zone, now)?
+            let broker_time =
+                status.into_inner().server_time.as_ref().and_then(time_arg::from_proto);
+            let now = broker_time.map_or_else(time_arg::now, |it| it.max(time_arg::now()));
+            time_arg::resolve_range(since, until, &look.zone, now)?
         }
         range => range?,
     };
-    let names = [&wanted.names[..], &wanted.appliance].concat();
+    let names = [&arguments.names[..], &arguments.appliance].concat();
     let mut appliances = Vec::new();
-    for name in names::at_commas(&names) {
-        match names::patterns(broker, std::slice::from_ref(&name)).await {
+    for name in names::split_at_commas(&names) {
+        match names::resolve_patterns(broker, std::slice::from_ref(&name)).await {
             Ok(patterns) => appliances.extend(patterns),
             Err(failure) if failure.exit_code() == ExitCode::NotFound => {
                 appliances.push(name);
@@ -119,27 +118,27 @@ async fn filter(
             Err(failure) => return Err(failure),
         }
     }
-    if let Some(unknown) = unknown.as_ref().filter(|_| wanted.follow) {
+    if let Some(unknown) = unknown.as_ref().filter(|_| arguments.follow) {
         look.note(&unknown.to_string());
     }
-    let kinds = if wanted.all && wanted.kind.is_empty() {
+    let kinds = if arguments.all && arguments.kind.is_empty() {
         let all = labels::record_kinds();
         all.iter().filter_map(|kind| labels::parse_record_kind(kind)).map(i32::from).collect()
     } else {
-        wanted.kind.iter().map(|kind| *kind as i32).collect()
+        arguments.kind.iter().map(|kind| *kind as i32).collect()
     };
     Ok(RecordFilter {
         appliances,
         kinds,
-        severity_at_least: wanted.severity.unwrap_or(Severity::Unspecified) as i32,
+        severity_at_least: arguments.severity.unwrap_or(Severity::Unspecified) as i32,
         since: range.since.map(time_arg::to_proto),
         until: range.until.map(time_arg::to_proto),
-        text: wanted.text.clone().unwrap_or_default(),
-        boot_id: wanted.boot.clone().unwrap_or_default(),
+        text: arguments.text.clone().unwrap_or_default(),
+        boot_id: arguments.boot.clone().unwrap_or_default(),
     })
 }
 
-/// Shows records with all that is known of them.
+/// Shows records with all details.
 async fn show(
     broker: &Connection,
     numbers: &[u64],
@@ -149,121 +148,124 @@ async fn show(
     let mut records = Vec::new();
     for number in numbers {
         let request = broker.unary(GetRecordRequest { number: *number });
-        let answer = broker.grid_log().get_record(request).await?.into_inner();
-        records.push(answer.record.ok_or(CliError::Rejected { field: "record" })?);
+        let reply = broker.grid_log().get_record(request).await?.into_inner();
+        records.push(reply.record.ok_or(CliError::MissingField { field: "record" })?);
     }
-    if look.format.is_for_people() {
-        for (place, record) in records.iter().enumerate() {
-            if place > 0 {
+    if look.format.is_human_readable() {
+        for (index, record) in records.iter().enumerate() {
+            if index > 0 {
                 writeln!(out)?;
             }
-            for line in record_view::lines(record, look) {
+            for line in record_view::detail_lines(record, look) {
                 writeln!(out, "{line}")?;
             }
         }
         return Ok(out.flush()?);
     }
     if let [record] = records.as_slice() {
-        return Ok(ListWriter::one(out, look, record_view::shape(), record)?);
+        return Ok(ListWriter::write_one(out, look, record_view::view(), record)?);
     }
-    let mut listing = ListWriter::new(out, look, record_view::shape());
+    let mut listing = ListWriter::new(out, look, record_view::view());
     listing.add(&records)?;
     Ok(listing.finish("")?)
 }
 
-/// One line of the list.
+/// An entry of the list.
 #[derive(Debug, PartialEq)]
-enum LogItem {
+enum LogEntry {
     Record(Box<Record>),
     Missing(Missing),
 }
 
-/// The pages of one question.
-struct Pages<'a> {
+/// The pages of one query.
+struct RecordPages<'a> {
     broker: &'a Connection,
     filter: RecordFilter,
     newest_first: bool,
     token: Option<String>,
-    /// Lost ranges that were heard of, since a later page may name them again.
-    received: Vec<Missing>,
-    /// Those of them whose place is not reached yet.
-    waiting: Vec<Missing>,
+    /// Missing ranges so far: a later page may contain them again.
+    known_gaps: Vec<Missing>,
+    /// Those of them whose position is not reached yet.
+    pending_gaps: Vec<Missing>,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> RecordPages<'a> {
     fn new(broker: &'a Connection, filter: RecordFilter, newest_first: bool) -> Self {
         Self {
             broker,
             filter,
             newest_first,
             token: Some(String::new()),
-            received: Vec::new(),
-            waiting: Vec::new(),
+            known_gaps: Vec::new(),
+            pending_gaps: Vec::new(),
         }
     }
 
-    /// The next page, of at most `left` records, which it counts down. `None`: that was all.
-    async fn next(&mut self, left: &mut u64) -> Result<Option<Vec<LogItem>>, CliError> {
+    /// The next page, of at most `left` records, which it counts down. `None`: no more pages.
+    async fn next(&mut self, left: &mut u64) -> Result<Option<Vec<LogEntry>>, CliError> {
         let Some(token) = self.token.take_if(|_| *left > 0) else { return Ok(None) };
         let request = ListRecordsRequest {
             filter: Some(self.filter.clone()),
-            page_size: u32::try_from(*left).unwrap_or(PAGE).min(PAGE),
+            page_size: u32::try_from(*left).unwrap_or(PAGE_SIZE).min(PAGE_SIZE),
             page_token: token,
             newest_first: self.newest_first,
         };
-        let answer = self.broker.grid_log().list_records(self.broker.unary(request)).await?;
-        let mut page = answer.into_inner();
+        let reply = self.broker.grid_log().list_records(self.broker.unary(request)).await?;
+        let mut page = reply.into_inner();
         page.records.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
         *left -= page.records.len() as u64;
         let next = std::mem::take(&mut page.next_page_token);
         self.token = Some(next).filter(|token| !token.is_empty());
-        Ok(Some(self.merged(page)))
+        Ok(Some(self.merge(page)))
     }
 
-    /// Records and lost ranges in the order of the list.
-    fn merged(&mut self, page: ListRecordsResponse) -> Vec<LogItem> {
+    /// Merges records and missing ranges in the order of the list.
+    fn merge(&mut self, page: ListRecordsResponse) -> Vec<LogEntry> {
         for missing in page.missing {
-            if !self.received.contains(&missing) {
-                self.received.push(missing);
-                self.waiting.push(missing);
+            if !self.known_gaps.contains(&missing) {
+                self.known_gaps.push(missing);
+                self.pending_gaps.push(missing);
             }
         }
         let newest_first = self.newest_first;
-        let place = |number: u64| if newest_first { u64::MAX - number } else { number };
-        let reached = match (&self.token, page.records.iter().map(|it| place(it.number)).max()) {
+        let position = |number: u64| if newest_first { u64::MAX - number } else { number };
+        let reached = match (&self.token, page.records.iter().map(|it| position(it.number)).max()) {
             (None, _) => u64::MAX,
             (Some(_), last) => last.unwrap_or(0),
         };
-        let (told, waiting) = std::mem::take(&mut self.waiting)
+        let (ready, waiting) = std::mem::take(&mut self.pending_gaps)
             .into_iter()
-            .partition::<Vec<_>, _>(|missing| place(missing.first) <= reached);
-        self.waiting = waiting;
+            .partition::<Vec<_>, _>(|missing| position(missing.first) <= reached);
+        self.pending_gaps = waiting;
         let records = page.records.into_iter();
-        let mut entries: Vec<(u64, LogItem)> = records
-            .map(|record| (place(record.number), LogItem::Record(Box::new(record))))
-            .chain(told.into_iter().map(|it| (place(it.first), LogItem::Missing(it))))
+        let mut entries: Vec<(u64, LogEntry)> = records
+            .map(|record| (position(record.number), LogEntry::Record(Box::new(record))))
+            .chain(ready.into_iter().map(|it| (position(it.first), LogEntry::Missing(it))))
             .collect();
-        entries.sort_by_key(|(place, _)| *place);
+        entries.sort_by_key(|(position, _)| *position);
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 }
 
-fn write(listing: &mut ListWriter<'_, Record>, entries: Vec<LogItem>) -> Result<(), CliError> {
+fn write_entries(
+    listing: &mut ListWriter<'_, Record>,
+    entries: Vec<LogEntry>,
+) -> Result<(), CliError> {
     let mut records = Vec::new();
     for entry in entries {
         match entry {
-            LogItem::Record(record) => records.push(*record),
-            LogItem::Missing(missing) => {
+            LogEntry::Record(record) => records.push(*record),
+            LogEntry::Missing(missing) => {
                 listing.add(&std::mem::take(&mut records))?;
-                listing.note(&missing_line(missing))?;
+                listing.note(&describe_missing(missing))?;
             }
         }
     }
     Ok(listing.add(&records)?)
 }
 
-/// What is said of numbers that are not there.
-pub(crate) fn missing_line(missing: Missing) -> String {
+/// The note about numbers without records.
+pub(crate) fn describe_missing(missing: Missing) -> String {
     let Missing { first, last, trimmed } = missing;
     match (first == last, trimmed) {
         (true, false) => format!("record {first} is missing"),
@@ -273,5 +275,6 @@ pub(crate) fn missing_line(missing: Missing) -> String {
     }
 }
 
+mod omitted;
 #[cfg(test)]
 mod tests;

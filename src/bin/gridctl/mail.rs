@@ -1,7 +1,7 @@
-//! `gridctl mail ...`: shows and steers the mails that are owed, and tries whether mail arrives.
+//! `gridctl mail ...`: shows, retries and drops queued mails, and sends test mails.
 //!
-//! Guarantees that who asks is told when mail is not configured, since nothing is sent then. What
-//! servers and appliances said is shown escaped. Does not know how mail is sent.
+//! Guarantees a note if mail is not configured, since nothing is sent then, and that texts of
+//! servers and appliances are escaped. Does not know how mail is sent.
 
 use std::io::Write;
 
@@ -15,18 +15,18 @@ use grid_broker::show::size::format_count;
 use crate::args::{MailList, MailSubcommand};
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::fields::FieldObject;
-use crate::output::{ListWriter, OutputOptions, View};
+use crate::fields::OutputObject;
+use crate::output::{ItemView, ListWriter, OutputOptions};
 use crate::table::TableCell;
 use crate::{mail_view, names, watch};
 
-/// Largest page the broker gives.
-const PAGE: u32 = 1000;
+/// Largest page that the broker returns.
+const PAGE_SIZE: u32 = 1000;
 
-/// What configures mail.
-const KEYS: &str = "[mail] server and to in gridd's settings";
+/// The keys that configure mail.
+const MAIL_KEYS: &str = "[mail] server and to in gridd's settings";
 
-/// Does what is asked.
+/// Runs the command.
 pub(crate) async fn run(
     broker: &Connection,
     command: &MailSubcommand,
@@ -34,18 +34,18 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        MailSubcommand::List(wanted) => list(broker, wanted, look, out).await,
+        MailSubcommand::List(arguments) => list(broker, arguments, look, out).await,
         MailSubcommand::Show { number } => {
             let request = broker.unary(GetMailRequest { number: *number });
-            let answer = broker.mails().get_mail(request).await?;
-            let mail = answer.into_inner().mail.ok_or(CliError::Rejected { field: "mail" })?;
-            if look.format.is_for_people() {
-                for line in mail_view::lines(&mail, look) {
+            let reply = broker.mails().get_mail(request).await?;
+            let mail = reply.into_inner().mail.ok_or(CliError::MissingField { field: "mail" })?;
+            if look.format.is_human_readable() {
+                for line in mail_view::detail_lines(&mail, look) {
                     writeln!(out, "{line}")?;
                 }
                 return Ok(out.flush()?);
             }
-            Ok(ListWriter::one(out, look, mail_view::shape(), &mail)?)
+            Ok(ListWriter::write_one(out, look, mail_view::view(), &mail)?)
         }
         MailSubcommand::Retry { numbers, all: false } => {
             apply(broker, numbers, MailAction::Retry, look, out).await
@@ -58,8 +58,8 @@ pub(crate) async fn run(
     }
 }
 
-/// All mails that are wanted, and how mail is configured.
-async fn all(
+/// Lists all mails that match the filter, and how mail is configured.
+async fn list_all(
     broker: &Connection,
     filter: &MailFilter,
 ) -> Result<(Vec<Mail>, ListMailsResponse), CliError> {
@@ -67,7 +67,7 @@ async fn all(
     let mut page_token = String::new();
     loop {
         let filter = Some(filter.clone());
-        let request = ListMailsRequest { filter, page_size: PAGE, page_token };
+        let request = ListMailsRequest { filter, page_size: PAGE_SIZE, page_token };
         let mut page = broker.mails().list_mails(broker.unary(request)).await?.into_inner();
         mails.append(&mut page.mails);
         page_token = std::mem::take(&mut page.next_page_token);
@@ -79,42 +79,42 @@ async fn all(
 
 async fn list(
     broker: &Connection,
-    wanted: &MailList,
+    arguments: &MailList,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let MailList { recipients, standing, flags } = wanted;
+    let MailList { recipients, state: standing, flags } = arguments;
     let standings = standing.iter().map(|it| *it as i32).collect();
-    let filter = MailFilter { recipients: names::at_commas(recipients), standings };
-    let mut listing = ListWriter::new(out, look, mail_view::shape());
+    let filter = MailFilter { recipients: names::split_at_commas(recipients), standings };
+    let mut listing = ListWriter::new(out, look, mail_view::view());
     if flags.watch {
-        let asked = async || Ok(all(broker, &filter).await?.0);
+        let fetch = async || Ok(list_all(broker, &filter).await?.0);
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {}
-            ended = watch::polled(broker, &mut listing, mail_view::shape().object, asked) => ended?,
+            ended = watch::poll(broker, &mut listing, mail_view::view().to_object, fetch) => ended?,
         }
         return Ok(listing.finish("no mails match")?);
     }
-    let (mut mails, page) = all(broker, &filter).await?;
-    flags.sorted(&mut mails);
+    let (mut mails, page) = list_all(broker, &filter).await?;
+    flags.apply_order(&mut mails);
     listing.add(&mails)?;
-    let nothing = match (filter != MailFilter::default(), page.configured) {
+    let if_empty = match (filter != MailFilter::default(), page.configured) {
         (true, _) => "no mails match".to_owned(),
         (false, true) => {
             let recipients = format_count(page.recipients.into(), "recipient");
-            format!("no mail is owed ({recipients} in the settings)")
+            format!("no mails are queued ({recipients} configured)")
         }
-        (false, false) => format!("mail is not configured: nothing is owed; {KEYS} configure it"),
+        (false, false) => format!("mail is not configured, no mails are queued; set {MAIL_KEYS}"),
     };
     if !page.configured && !mails.is_empty() {
-        let words = "mail is not configured: what waits is not tried until it is;";
-        listing.note(&format!("{words} {KEYS} configure it"))?;
+        let text = "mail is not configured: queued mails are not sent until it is;";
+        listing.note(&format!("{text} set {MAIL_KEYS}"))?;
     }
-    Ok(listing.finish(&nothing)?)
+    Ok(listing.finish(&if_empty)?)
 }
 
-/// Has all mails tried that wait or were given up.
+/// Retries all waiting and failed mails.
 async fn retry_all(
     broker: &Connection,
     look: &OutputOptions,
@@ -122,29 +122,29 @@ async fn retry_all(
 ) -> Result<(), CliError> {
     let standings = vec![MailStanding::Waiting.into(), MailStanding::Failed.into()];
     let filter = MailFilter { standings, ..MailFilter::default() };
-    let (mails, _) = all(broker, &filter).await?;
+    let (mails, _) = list_all(broker, &filter).await?;
     if mails.is_empty() {
-        look.note("no mail waits or was given up: there is none to retry");
+        look.note("no mails are waiting or failed: nothing to retry");
     }
     let numbers: Vec<u64> = mails.iter().map(|mail| mail.number).collect();
     apply(broker, &numbers, MailAction::RetryAll, look, out).await
 }
 
-/// What is to become of mails.
+/// An action on queued mails.
 #[derive(Clone, Copy)]
 enum MailAction {
     Retry,
-    /// Those that were listed: one that went meanwhile is none to tell of.
+    /// Of all listed mails: one that has left the queue meanwhile is no error.
     RetryAll,
     Drop,
 }
 
-/// What became of a mail by order.
+/// The result of an action on a mail.
 #[derive(Default)]
-struct ActionResult {
+struct MailActionResult {
     number: u64,
     record_number: u64,
-    words: String,
+    text: String,
 }
 
 async fn apply(
@@ -154,40 +154,40 @@ async fn apply(
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let form = |ordered: &ActionResult| FieldObject {
-        entity: "mail",
+    let form = |ordered: &MailActionResult| OutputObject {
+        kind: "mail",
         name: ordered.number.to_string(),
         fields: vec![
             ("number", ordered.number.into()),
             ("record_number", ordered.record_number.into()),
         ],
     };
-    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
-    let mut told = String::new();
+    let shape = ItemView { columns: &[], cells: |_, _| Vec::new(), to_object: form };
+    let mut text = String::new();
     let mut done = Vec::new();
     let mut failed = None;
     for number in numbers {
         match apply_one(broker, *number, wish).await {
             Ok(ordered) => {
-                told.push_str(&format!("{} (record {})\n", ordered.words, ordered.record_number));
+                text.push_str(&format!("{} (record {})\n", ordered.text, ordered.record_number));
                 done.push(ordered);
             }
-            Err(failure) if is_of_all(wish) && failure.exit_code() == ExitCode::NotFound => {}
+            Err(failure) if is_for_all(wish) && failure.exit_code() == ExitCode::NotFound => {}
             Err(failure) => {
                 failed = Some(failure);
                 break;
             }
         }
     }
-    // What was done is told even if the next one was refused.
-    if look.quiet {
+    // Completed actions are printed even if the next one failed.
+    if look.is_quiet {
         return failed.map_or(Ok(()), Err);
     }
-    if look.format.is_for_people() {
-        out.write_all(told.as_bytes())?;
+    if look.format.is_human_readable() {
+        out.write_all(text.as_bytes())?;
         out.flush()?;
-    } else if let ([one], [_], false) = (done.as_slice(), numbers, is_of_all(wish)) {
-        ListWriter::one(out, look, shape, one)?;
+    } else if let ([one], [_], false) = (done.as_slice(), numbers, is_for_all(wish)) {
+        ListWriter::write_one(out, look, shape, one)?;
     } else if failed.is_none() || !done.is_empty() {
         let mut listing = ListWriter::new(out, look, shape);
         listing.add(&done)?;
@@ -196,7 +196,7 @@ async fn apply(
     failed.map_or(Ok(()), Err)
 }
 
-fn is_of_all(wish: MailAction) -> bool {
+fn is_for_all(wish: MailAction) -> bool {
     matches!(wish, MailAction::RetryAll)
 }
 
@@ -204,23 +204,23 @@ async fn apply_one(
     broker: &Connection,
     number: u64,
     wish: MailAction,
-) -> Result<ActionResult, CliError> {
+) -> Result<MailActionResult, CliError> {
     match wish {
         MailAction::Retry | MailAction::RetryAll => {
             let request = broker.unary(RetryMailRequest { number });
-            let answer = broker.mails().retry_mail(request).await?.into_inner();
-            let words = if answer.configured {
-                format!("mail {number} is tried now")
+            let reply = broker.mails().retry_mail(request).await?.into_inner();
+            let words = if reply.configured {
+                format!("mail {number} is retried now")
             } else {
-                format!("mail {number} is tried once mail is configured; {KEYS} configure it")
+                format!("mail {number} is sent once mail is configured; set {MAIL_KEYS}")
             };
-            Ok(ActionResult { number, record_number: answer.record_number, words })
+            Ok(MailActionResult { number, record_number: reply.record_number, text: words })
         }
         MailAction::Drop => {
             let request = broker.unary(DropMailRequest { number });
-            let answer = broker.mails().drop_mail(request).await?.into_inner();
+            let reply = broker.mails().drop_mail(request).await?.into_inner();
             let words = format!("mail {number} is dropped");
-            Ok(ActionResult { number, record_number: answer.record_number, words })
+            Ok(MailActionResult { number, record_number: reply.record_number, text: words })
         }
     }
 }
@@ -234,25 +234,25 @@ async fn test(
     let request = broker.unary(TestMailRequest { address: address.to_owned() });
     let tested = broker.mails().test_mail(request).await?.into_inner();
     let accepted = tested.accepted;
-    if look.format.is_for_people() {
+    if look.format.is_human_readable() {
         for line in &tested.dialogue {
-            writeln!(out, "{}", TableCell::new(line).shown(false))?;
+            writeln!(out, "{}", TableCell::new(line).render(false))?;
         }
         if accepted {
-            let address = TableCell::new(address).shown(false);
-            writeln!(out, "the mail server took the mail for {address}")?;
+            let address = TableCell::new(address).render(false);
+            writeln!(out, "the mail server accepted the mail for {address}")?;
         }
         out.flush()?;
     } else {
         let form = |tested: &TestMailResponse| {
             let TestMailResponse { accepted, dialogue } = tested;
             let fields = vec![("accepted", (*accepted).into()), ("dialogue", dialogue.into())];
-            FieldObject { entity: "mail_test", name: String::new(), fields }
+            OutputObject { kind: "mail_test", name: String::new(), fields }
         };
-        let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
-        ListWriter::one(out, look, shape, &tested)?;
+        let shape = ItemView { columns: &[], cells: |_, _| Vec::new(), to_object: form };
+        ListWriter::write_one(out, look, shape, &tested)?;
     }
-    if accepted { Ok(()) } else { Err(CliError::MailTest { address: address.to_owned() }) }
+    if accepted { Ok(()) } else { Err(CliError::MailTestRejected { address: address.to_owned() }) }
 }
 
 #[cfg(test)]

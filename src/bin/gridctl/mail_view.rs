@@ -1,6 +1,7 @@
-//! How a mail that is owed is shown: as a row, as lines, and as a form for machines.
+//! Formats a queued mail as a row, as lines, and as an object.
 //!
-//! The form has the contract's keys, always all of them. Does not know how mails are asked for.
+//! Guarantees the contract's keys in the object, always all of them, except where a key is renamed.
+//! Does not know how mails are fetched.
 
 use grid_broker::contract::proto::{
     AlertsOfAppliance, AlertsOfSeverity, Mail, MailBrief, MailNotice, MailStanding, MailSummary,
@@ -10,27 +11,32 @@ use grid_broker::show::labels;
 use grid_broker::show::size::format_count;
 
 use crate::appliance_view::pair_lines;
-use crate::fields::{FieldObject, Fields, ObjectValue};
-use crate::output::{OutputOptions, View};
+use crate::fields::{Fields, ObjectValue, OutputObject};
+use crate::output::{ItemView, OutputOptions};
 use crate::subject;
-use crate::table::{Column, Style, TableCell};
+use crate::table::{CellStyle, Column, TableCell};
 
-/// As much of a reply or a notice stands in a list, in characters.
+/// Maximum length of a reply or notice in a list, in characters.
 const TEXT_CHARS_MAX: usize = 120;
 
-/// How mails are listed.
-pub(crate) fn shape() -> View<Mail> {
-    View { columns: COLUMNS, cells, object: form }
+/// How mails are shown.
+pub(crate) fn view() -> ItemView<Mail> {
+    ItemView { columns: COLUMNS, cells, to_object: object }
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "number", least: 6, to_the_right: true, drop: 0 },
-    Column { title: "recipient", least: 12, to_the_right: false, drop: 0 },
-    Column { title: "standing", least: 9, to_the_right: false, drop: 0 },
-    Column { title: "owed since {zone}", least: 14, to_the_right: false, drop: 3 },
-    Column { title: "due {zone}", least: 14, to_the_right: false, drop: 1 },
-    Column { title: "attempts", least: 8, to_the_right: true, drop: 2 },
-    Column { title: "what", least: 0, to_the_right: false, drop: 0 },
+    Column { title: "number", width_min: 6, is_right_aligned: true, drop_priority: 0 },
+    Column { title: "recipient", width_min: 12, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "state", width_min: 9, is_right_aligned: false, drop_priority: 0 },
+    Column {
+        title: "queued since {zone}",
+        width_min: 14,
+        is_right_aligned: false,
+        drop_priority: 3,
+    },
+    Column { title: "due {zone}", width_min: 14, is_right_aligned: false, drop_priority: 1 },
+    Column { title: "attempts", width_min: 8, is_right_aligned: true, drop_priority: 2 },
+    Column { title: "what", width_min: 0, is_right_aligned: false, drop_priority: 0 },
 ];
 
 fn cells(mail: &Mail, look: &OutputOptions) -> Vec<TableCell> {
@@ -38,21 +44,21 @@ fn cells(mail: &Mail, look: &OutputOptions) -> Vec<TableCell> {
     vec![
         TableCell::new(&mail.number.to_string()),
         TableCell::new(&mail.recipient),
-        TableCell::styled(&standing, style(mail.standing)),
-        TableCell::new(&look.time_in_column(&mail.owed_since)),
+        TableCell::styled(&standing, state_style(mail.standing)),
+        TableCell::new(&look.format_column_time(&mail.owed_since)),
         match MailStanding::try_from(mail.standing) {
-            Ok(MailStanding::Failed) => TableCell::new("given up"),
-            _ => TableCell::new(&look.time_in_column(&mail.due)),
+            Ok(MailStanding::Failed) => TableCell::new("never"),
+            _ => TableCell::new(&look.format_column_time(&mail.due)),
         },
         TableCell::new(&mail.attempts.to_string()),
-        TableCell::new(&what(mail)),
+        TableCell::new(&describe_mail(mail)),
     ]
 }
 
-fn style(standing: i32) -> Style {
+fn state_style(standing: i32) -> CellStyle {
     match MailStanding::try_from(standing) {
-        Ok(MailStanding::Failed) => Style::Red,
-        Ok(MailStanding::UnderWay) => Style::Yellow,
+        Ok(MailStanding::Failed) => CellStyle::Red,
+        Ok(MailStanding::UnderWay) => CellStyle::Yellow,
         Ok(
             MailStanding::Unspecified
             | MailStanding::Waiting
@@ -60,31 +66,31 @@ fn style(standing: i32) -> Style {
             | MailStanding::Joined
             | MailStanding::Removed,
         )
-        | Err(_) => Style::None,
+        | Err(_) => CellStyle::None,
     }
 }
 
-/// What was answered last, then what it tells of: `451 try later: db1 hung, and 2 more`; of a summary
-/// what it counts.
-fn what(mail: &Mail) -> String {
+/// The last reply, then the content: `451 try later: db1 hung, and 2 more`; of a summary its
+/// counts.
+fn describe_mail(mail: &Mail) -> String {
     let reply = match mail.last_reply.as_str() {
         "" => String::new(),
-        reply => format!("{}: ", begun(reply)),
+        reply => format!("{}: ", truncate(reply)),
     };
     if let Some(summary) = &mail.summary {
-        return format!("{reply}summary: {}", summed_up(summary));
+        return format!("{reply}summary: {}", describe_summary(summary));
     }
-    let first = begun(mail.notices.first().map_or("", |notice| &notice.text));
+    let first = truncate(mail.notices.first().map_or("", |notice| &notice.text));
     let others = (mail.notices.len() as u64).saturating_sub(1).saturating_add(mail.more_notices);
     let more = if others > 0 { format!(", and {others} more") } else { String::new() };
     format!("{reply}{first}{more}")
 }
 
-/// The beginning of a text, as wide as a list has room for; `mail show` has it all.
-fn begun(text: &str) -> String {
+/// The beginning of a text, limited to the width in a list; `mail show` has all of it.
+fn truncate(text: &str) -> String {
     let mut width = 0;
     let fits = |c: &char| {
-        // As it is shown: what is hidden is escaped, and takes more.
+        // Counted as shown: control characters are escaped and take more room.
         width += escape(c.encode_utf8(&mut [0; 4])).chars().count();
         width <= TEXT_CHARS_MAX
     };
@@ -93,7 +99,7 @@ fn begun(text: &str) -> String {
 }
 
 /// `57 older alerts of 3 appliances`.
-fn summed_up(summary: &MailSummary) -> String {
+fn describe_summary(summary: &MailSummary) -> String {
     let of = match summary.appliances.as_slice() {
         [one] => one.appliance.clone(),
         several => format_count(several.len() as u64, "appliance"),
@@ -103,46 +109,46 @@ fn summed_up(summary: &MailSummary) -> String {
     format!("{} of {of}{more}", format_count(summary.alerts, "older alert"))
 }
 
-/// One mail as `key: value` lines; what is not known has none.
-pub(crate) fn lines(mail: &Mail, look: &OutputOptions) -> Vec<String> {
+/// A mail as `key: value` lines; unset values have no line.
+pub(crate) fn detail_lines(mail: &Mail, look: &OutputOptions) -> Vec<String> {
     let (name, at) = match MailStanding::try_from(mail.standing) {
-        Ok(MailStanding::Failed) => ("forgotten at", &mail.removed_at),
+        Ok(MailStanding::Failed) => ("deleted at", &mail.removed_at),
         Ok(MailStanding::Sent) => ("sent at", &mail.ended_at),
         Ok(MailStanding::Joined) => ("joined at", &mail.ended_at),
         Ok(MailStanding::Removed) => ("removed at", &mail.ended_at),
         Ok(MailStanding::Unspecified | MailStanding::Waiting | MailStanding::UnderWay) | Err(_) => {
-            ("tried at", &mail.due)
+            ("next attempt", &mail.due)
         }
     };
-    let or_nothing = |number: u64| if number > 0 { number.to_string() } else { String::new() };
+    let unless_zero = |number: u64| if number > 0 { number.to_string() } else { String::new() };
     let mut pairs = vec![
         ("mail", mail.number.to_string()),
         ("to", mail.recipient.clone()),
-        ("standing", labels::mail_state(mail.standing).unwrap_or_default()),
-        ("owed since", look.time(&mail.owed_since)),
-        (name, look.time(at)),
-        ("sent as part of mail", or_nothing(mail.joined)),
-        ("record", or_nothing(mail.record_number)),
+        ("state", labels::mail_state(mail.standing).unwrap_or_default()),
+        ("queued since", look.format_time(&mail.owed_since)),
+        (name, look.format_time(at)),
+        ("sent as part of mail", unless_zero(mail.joined)),
+        ("record", unless_zero(mail.record_number)),
         ("attempts", mail.attempts.to_string()),
         ("last reply", mail.last_reply.clone()),
     ];
     if let Some(summary) = &mail.summary {
-        pairs.push(("summary", summed_up(summary)));
-        pairs.push(("first at", look.time(&summary.first_at)));
-        pairs.push(("last at", look.time(&summary.last_at)));
-        pairs.push(("by severity", counted(&by_severity(summary))));
-        pairs.push(("by appliance", counted(&by_appliance(summary))));
+        pairs.push(("summary", describe_summary(summary)));
+        pairs.push(("first at", look.format_time(&summary.first_at)));
+        pairs.push(("last at", look.format_time(&summary.last_at)));
+        pairs.push(("by severity", join_counts(&counts_by_severity(summary))));
+        pairs.push(("by appliance", join_counts(&counts_by_appliance(summary))));
     }
-    pairs.extend(mail.notices.iter().map(|it| ("tells of", notice(it, look))));
-    pairs.extend(mail.briefs.iter().map(|it| ("and of", brief(it))));
+    pairs.extend(mail.notices.iter().map(|it| ("contains", describe_notice(it, look))));
+    pairs.extend(mail.briefs.iter().map(|it| ("and", describe_brief(it))));
     let listed = mail.briefs.len() as u64;
     if mail.more_notices > listed {
-        pairs.push(("and of", format!("{} more", mail.more_notices - listed)));
+        pairs.push(("and", format!("{} more", mail.more_notices - listed)));
     }
-    pair_lines(&pairs, |key| if key == "to" { Style::Bold } else { Style::None }, look)
+    pair_lines(&pairs, |key| if key == "to" { CellStyle::Bold } else { CellStyle::None }, look)
 }
 
-fn by_severity(summary: &MailSummary) -> Vec<(String, u64)> {
+fn counts_by_severity(summary: &MailSummary) -> Vec<(String, u64)> {
     let severities = summary.severities.iter();
     let counts = severities.map(|AlertsOfSeverity { severity, count }| {
         (labels::severity(*severity).unwrap_or_default(), *count)
@@ -150,7 +156,7 @@ fn by_severity(summary: &MailSummary) -> Vec<(String, u64)> {
     counts.collect()
 }
 
-fn by_appliance(summary: &MailSummary) -> Vec<(String, u64)> {
+fn counts_by_appliance(summary: &MailSummary) -> Vec<(String, u64)> {
     let appliances = summary.appliances.iter();
     let counts =
         appliances.map(|AlertsOfAppliance { appliance, count }| (appliance.clone(), *count));
@@ -158,29 +164,29 @@ fn by_appliance(summary: &MailSummary) -> Vec<(String, u64)> {
 }
 
 /// `db1 57, db2 3`.
-fn counted(counts: &[(String, u64)]) -> String {
+fn join_counts(counts: &[(String, u64)]) -> String {
     counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 /// `2026-11-20 14:02:10 error db1 start_failed: start of db1 failed (record 7)`.
-fn notice(notice: &MailNotice, look: &OutputOptions) -> String {
-    let at = look.time(&notice.at);
+fn describe_notice(notice: &MailNotice, look: &OutputOptions) -> String {
+    let at = look.format_time(&notice.at);
     let severity = labels::severity(notice.severity).unwrap_or_default();
-    let appliance = subject::shown(&notice.appliance);
-    let over = if notice.resolved { ", over" } else { "" };
+    let appliance = subject::format(&notice.appliance);
+    let over = if notice.resolved { ", resolved" } else { "" };
     let again = match notice.again {
         0 => String::new(),
-        again => format!(", said {again} times since the last mail"),
+        again => format!(", repeated {again} times since the last mail"),
     };
     let MailNotice { matter, text, record_number, .. } = notice;
     format!("{at} {severity} {appliance} {matter}: {text} (record {record_number}{again}{over})")
 }
 
 /// `error db1 start_failed`.
-fn brief(brief: &MailBrief) -> String {
+fn describe_brief(brief: &MailBrief) -> String {
     let severity = labels::severity(brief.severity).unwrap_or_default();
     let appliance = if brief.appliance.is_empty() { "-" } else { &brief.appliance };
-    let over = if brief.resolved { " (over)" } else { "" };
+    let over = if brief.resolved { " (resolved)" } else { "" };
     format!("{severity} {appliance} {}{over}", brief.matter)
 }
 
@@ -188,13 +194,13 @@ fn brief_fields(brief: &MailBrief) -> ObjectValue {
     let MailBrief { appliance, matter, severity, resolved } = brief;
     ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
-        ("matter", matter.into()),
+        ("kind", matter.into()),
         ("severity", labels::severity(*severity).into()),
         ("resolved", (*resolved).into()),
     ]))
 }
 
-fn form(mail: &Mail) -> FieldObject {
+fn object(mail: &Mail) -> OutputObject {
     let Mail {
         number,
         recipient,
@@ -215,8 +221,8 @@ fn form(mail: &Mail) -> FieldObject {
     let fields = vec![
         ("number", (*number).into()),
         ("recipient", recipient.into()),
-        ("standing", labels::mail_state(*standing).into()),
-        ("owed_since", owed_since.into()),
+        ("state", labels::mail_state(*standing).into()),
+        ("queued_since", owed_since.into()),
         ("due", due.into()),
         ("attempts", (*attempts).into()),
         ("last_reply", last_reply.into()),
@@ -229,7 +235,7 @@ fn form(mail: &Mail) -> FieldObject {
         ("joined", (*joined).into()),
         ("summary", ObjectValue::Object(summary.as_ref().map(summary_fields))),
     ];
-    FieldObject { entity: "mail", name: number.to_string(), fields }
+    OutputObject { kind: "mail", name: number.to_string(), fields }
 }
 
 fn summary_fields(summary: &MailSummary) -> Fields {
@@ -247,8 +253,8 @@ fn summary_fields(summary: &MailSummary) -> Fields {
         ("alerts", (*alerts).into()),
         ("first_at", first_at.into()),
         ("last_at", last_at.into()),
-        ("appliances", list("appliance", by_appliance(summary))),
-        ("severities", list("severity", by_severity(summary))),
+        ("appliances", list("appliance", counts_by_appliance(summary))),
+        ("severities", list("severity", counts_by_severity(summary))),
     ]
 }
 
@@ -257,13 +263,13 @@ fn notice_fields(notice: &MailNotice) -> ObjectValue {
         notice;
     ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
-        ("matter", matter.into()),
+        ("kind", matter.into()),
         ("severity", labels::severity(*severity).into()),
         ("at", at.into()),
         ("text", text.into()),
         ("record_number", (*record_number).into()),
         ("resolved", (*resolved).into()),
-        ("again", (*again).into()),
+        ("repeats", (*again).into()),
     ]))
 }
 
@@ -272,16 +278,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_has_the_beginning_of_what_a_server_or_an_appliance_said() {
+    fn a_list_shows_the_beginning_of_untrusted_text() {
         let hostile = "\u{1b}[2J".repeat(200);
         let long = || "ä".repeat(1_000);
         let text = format!("{hostile}{}", long());
         let notices = vec![MailNotice { text, ..MailNotice::default() }];
         let mail = Mail { last_reply: long(), notices, more_notices: 2, ..Mail::default() };
-        let shown = escape(&what(&mail)).into_owned();
+        let shown = escape(&describe_mail(&mail)).into_owned();
         assert!(shown.chars().count() <= 2 * TEXT_CHARS_MAX + 30, "{shown}");
         assert!(shown.starts_with("ää") && shown.ends_with("…, and 2 more"), "{shown}");
         let short = Mail { last_reply: "451 later".to_owned(), ..Mail::default() };
-        assert_eq!(what(&short), "451 later: ");
+        assert_eq!(describe_mail(&short), "451 later: ");
     }
 }

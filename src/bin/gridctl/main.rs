@@ -1,13 +1,12 @@
-//! `gridctl`: the administrator's command line.
+//! The program `gridctl`, the administrator's command line.
 //!
-//! Guarantees one of the documented exit codes, answers on stdout, words about failures on stderr.
-//! Knows nothing of the commands beyond where each is done.
+//! Guarantees one of the documented exit codes, results on stdout and errors on stderr. Knows only
+//! which module runs each command.
 
 mod alert;
 mod appliance;
 mod appliance_view;
 mod args;
-mod check;
 mod complete;
 mod connection;
 mod context;
@@ -22,6 +21,7 @@ mod json;
 mod log;
 mod mail;
 mod mail_view;
+mod nagios;
 mod names;
 mod output;
 mod record_view;
@@ -44,53 +44,53 @@ use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
 use crate::args::{
-    ApplianceCommand, GridctlArgs, GridctlCommand, JournalCommand, NameArgs, StatusArgs,
+    ApplianceCommand, ApplianceNames, GridctlArgs, GridctlCommand, JournalCommand, StatusArgs,
 };
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::output::OutputOptions;
 
 fn main() -> std::process::ExitCode {
-    // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
+    // First, since before that SIGUSR2 ends the process. Everything else works without reports.
     if let Err(error) =
         guru_meditation::install(grid_broker::diagnostic_sections::package("gridctl"))
     {
-        print_error(&error.to_string());
+        print_note(&error.to_string());
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|it| it == complete::WORD) {
+    if arguments.get(1).is_some_and(|it| it == complete::COMMAND) {
         complete::run(&arguments[2..], &mut io::stdout());
         return ExitCode::Done.into();
     }
     let is_check = arguments.iter().any(|it| it == "--check");
-    let ended = match args::read(arguments) {
+    let ended = match args::parse(arguments) {
         Ok(args) => run(&args),
-        Err(error) => help_or_misuse(&error, is_check),
+        Err(error) => print_clap_error(&error, is_check),
     };
     match ended {
         Ok(code) => code.into(),
         Err(failure) => {
             if !failure.is_closed_output() {
-                print_error(&failure.to_string());
+                print_note(&failure.to_string());
             }
-            // A plugin of Nagios that can't tell is not critical.
+            // A Nagios plugin that cannot determine the state is not critical.
             let code = failure.exit_code() as u8;
             let code =
-                if is_check && code != 0 { check::CheckVerdict::Unknown as u8 } else { code };
+                if is_check && code != 0 { nagios::NagiosStatus::Unknown as u8 } else { code };
             code.into()
         }
     }
 }
 
-/// Prints what clap has to say: help and versions are answers, the rest is wrong usage.
-fn help_or_misuse(error: &clap::Error, is_check: bool) -> Result<u8, CliError> {
+/// Prints the message of clap: help and version are results, everything else is a usage error.
+fn print_clap_error(error: &clap::Error, is_check: bool) -> Result<u8, CliError> {
     if error.use_stderr() {
         if is_check {
             let mut out = io::stdout();
-            writeln!(out, "{}", check::misused(&error.to_string()))?;
-            return Ok(check::CheckVerdict::Unknown as u8);
+            writeln!(out, "{}", nagios::usage_error_line(&error.to_string()))?;
+            return Ok(nagios::NagiosStatus::Unknown as u8);
         }
-        // Nobody there to read it is no failure of its own.
+        // A closed stderr is no additional failure.
         let _ = error.print();
         return Ok(ExitCode::Usage as u8);
     }
@@ -105,10 +105,10 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(CliError::Start)?;
+        .map_err(CliError::Runtime)?;
     let login = connection::login_name();
     let broker = async || {
-        let address = context::address(&args.global.endpoint)?;
+        let address = context::resolve_address(&args.global.broker_choice)?;
         Ok::<_, CliError>(Connection::connect(&address, login.as_deref()).await?)
     };
     let out = &mut out;
@@ -134,29 +134,30 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
                 report::show(&broker().await?, *json, &look, out).await?
             }
             GridctlCommand::Status(StatusArgs { check: true, .. }) => {
-                let address = context::address(&args.global.endpoint).unwrap_or_default();
-                return Ok(check::run(broker().await, &address, out).await? as u8);
+                let address =
+                    context::resolve_address(&args.global.broker_choice).unwrap_or_default();
+                return Ok(nagios::run(broker().await, &address, out).await? as u8);
             }
             GridctlCommand::Status(StatusArgs { names, .. }) if !names.is_empty() => {
-                let show = ApplianceCommand::Show(NameArgs { names: names.clone() });
+                let show = ApplianceCommand::Show(ApplianceNames { names: names.clone() });
                 appliance::run(&broker().await?, &show, &look, out).await?;
             }
             GridctlCommand::Status(_) => status::show(&broker().await?, &look, out).await?,
             GridctlCommand::Version => version::show(broker().await, &look, out).await?,
             GridctlCommand::Context(command) => {
-                context::run(command, &args.global.endpoint, &look, out)?
+                context::run(command, &args.global.broker_choice, &look, out)?
             }
             GridctlCommand::Generate { folder } => generate::run(folder, &look, out)?,
         }
         Ok(ExitCode::Done as u8)
     });
-    done.map_err(|failure| match context::address(&args.global.endpoint) {
-        Ok(address) => runtime.block_on(failure.with_details(&address)),
+    done.map_err(|failure| match context::resolve_address(&args.global.broker_choice) {
+        Ok(address) => runtime.block_on(failure.diagnose(&address)),
         Err(_) => failure,
     })
 }
 
-/// Says something to the person at the terminal. Nobody there to hear it is no failure.
-fn print_error(words: &str) {
-    let _ = writeln!(io::stderr(), "gridctl: {words}");
+/// Prints a note or an error to stderr. A closed stderr is no failure.
+fn print_note(text: &str) {
+    let _ = writeln!(io::stderr(), "gridctl: {text}");
 }

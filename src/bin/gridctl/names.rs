@@ -1,8 +1,8 @@
-//! Which appliances are meant by what was typed: a whole name, the end of one, or a pattern.
+//! Resolves names of appliances: a full name, the end of one, or a pattern.
 //!
-//! Guarantees that the end of a name stands for one appliance only, never for the first of several,
-//! and that who acts is told the whole names it stood for. A whole name always means itself. Does
-//! not know what is done with them.
+//! Guarantees that the end of a name resolves to exactly one appliance, never to the first of
+//! several, and that a command that changes something prints the full names. A full name always
+//! means itself. Does not know what is done with the appliances.
 
 use tonic::Code;
 
@@ -15,29 +15,29 @@ use crate::connection::Connection;
 use crate::error::CliError;
 use crate::output::OutputOptions;
 
-/// Largest page the broker gives.
-const PAGE: u32 = 1000;
+/// Largest page that the broker returns.
+const PAGE_SIZE: u32 = 1000;
 
-/// Most names that an error or a note lists.
-pub(crate) const NAMED_MAX: usize = 10;
+/// Maximum number of names in an error or a note.
+pub(crate) const NAMES_LISTED_MAX: usize = 10;
 
-/// Whether it stands for what it matches, and not for itself.
+/// Whether the name is a pattern.
 pub(crate) fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?', '[', '{'])
 }
 
-/// The patterns for a whole name or the end of one.
-pub(crate) fn ends_in(name: &str) -> [String; 3] {
+/// The patterns that match a full name or the end of one.
+pub(crate) fn suffix_patterns(name: &str) -> [String; 3] {
     [name.to_owned(), format!("*:{name}"), format!("*.{name}")]
 }
 
-/// Whether `typed` is a whole name or the end of one.
-pub(crate) fn is_end_of(typed: &str, name: &str) -> bool {
+/// Whether `typed` is the full name or the end of it.
+pub(crate) fn is_suffix_of(typed: &str, name: &str) -> bool {
     name.strip_suffix(typed).is_some_and(|before| before.is_empty() || before.ends_with([':', '.']))
 }
 
-/// Splits `db1,db2` where the comma parts names; that in `{a,b}` or `[,]` is a pattern's.
-pub(crate) fn at_commas(names: &[String]) -> Vec<String> {
+/// Splits `db1,db2` at commas, but not within a pattern such as `{a,b}` or `[,]`.
+pub(crate) fn split_at_commas(names: &[String]) -> Vec<String> {
     let mut parts = Vec::new();
     for name in names {
         let (mut depth, mut from) = (0_usize, 0);
@@ -58,8 +58,8 @@ pub(crate) fn at_commas(names: &[String]) -> Vec<String> {
     parts
 }
 
-/// All appliances that the filter takes.
-pub(crate) async fn all(
+/// Lists all appliances that match the filter.
+pub(crate) async fn list_all(
     broker: &Connection,
     filter: ApplianceFilter,
 ) -> Result<Vec<Appliance>, CliError> {
@@ -67,9 +67,9 @@ pub(crate) async fn all(
     let mut page_token = String::new();
     loop {
         let filter = Some(filter.clone());
-        let request = ListAppliancesRequest { filter, page_size: PAGE, page_token };
-        let answer = broker.appliances().list_appliances(broker.unary(request)).await?;
-        let page = answer.into_inner();
+        let request = ListAppliancesRequest { filter, page_size: PAGE_SIZE, page_token };
+        let reply = broker.appliances().list_appliances(broker.unary(request)).await?;
+        let page = reply.into_inner();
         found.extend(page.appliances);
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -78,28 +78,30 @@ pub(crate) async fn all(
     }
 }
 
-/// The names that these patterns match.
-async fn matching(broker: &Connection, names: Vec<String>) -> Result<Vec<String>, CliError> {
+/// Lists the names that match these patterns.
+async fn matching_names(broker: &Connection, names: Vec<String>) -> Result<Vec<String>, CliError> {
     let filter = ApplianceFilter { names, ..ApplianceFilter::default() };
-    Ok(all(broker, filter).await?.into_iter().map(|appliance| appliance.name).collect())
+    Ok(list_all(broker, filter).await?.into_iter().map(|appliance| appliance.name).collect())
 }
 
-/// The whole name of the only appliance that is meant.
+/// Resolves a name to the full name of one appliance.
 ///
 /// # Errors
 ///
-/// With the names that may be meant, if it is none or several.
-pub(crate) async fn whole(broker: &Connection, name: &str) -> Result<String, CliError> {
+/// If none or several match; the error lists similar or matching names.
+pub(crate) async fn resolve(broker: &Connection, name: &str) -> Result<String, CliError> {
     let request = GetApplianceRequest { name: name.to_owned() };
     match broker.appliances().get_appliance(broker.unary(request)).await {
         Ok(_) => Ok(name.to_owned()),
-        Err(status) if status.code() == Code::NotFound => by_its_end(broker, name, status).await,
+        Err(status) if status.code() == Code::NotFound => {
+            resolve_suffix(broker, name, status).await
+        }
         Err(status) => Err(status.into()),
     }
 }
 
-/// The same for a name of which the broker knows nothing as it stands.
-pub(crate) async fn by_its_end(
+/// Resolves a name that is not a full name.
+pub(crate) async fn resolve_suffix(
     broker: &Connection,
     name: &str,
     unknown: tonic::Status,
@@ -107,12 +109,12 @@ pub(crate) async fn by_its_end(
     if is_pattern(name) {
         return Err(unknown.into());
     }
-    // Whatever the broker takes the patterns for: nothing else is ever acted on.
-    let mut found = matching(broker, ends_in(name).to_vec()).await?;
-    found.retain(|it| is_end_of(name, it));
+    // Checked again here, so that nothing else is ever changed, whatever the broker matched.
+    let mut found = matching_names(broker, suffix_patterns(name).to_vec()).await?;
+    found.retain(|it| is_suffix_of(name, it));
     match found.len() {
         0 => {
-            let mut near = matching(broker, vec![format!("*{name}*")]).await?;
+            let mut near = matching_names(broker, vec![format!("*{name}*")]).await?;
             near.retain(|it| it.contains(name));
             if near.is_empty() {
                 return Err(unknown.into());
@@ -124,36 +126,36 @@ pub(crate) async fn by_its_end(
     }
 }
 
-/// The same for lists: patterns stay as they are.
-pub(crate) async fn patterns(
+/// Resolves a list of names; patterns stay unchanged.
+pub(crate) async fn resolve_patterns(
     broker: &Connection,
     names: &[String],
 ) -> Result<Vec<String>, CliError> {
     let mut patterns = Vec::new();
-    for name in at_commas(names) {
-        let meant = if is_pattern(&name) { name } else { whole(broker, &name).await? };
-        patterns.push(meant);
+    for name in split_at_commas(names) {
+        let resolved = if is_pattern(&name) { name } else { resolve(broker, &name).await? };
+        patterns.push(resolved);
     }
     Ok(patterns)
 }
 
-/// The appliances that something is to be done with.
+/// The appliances that a command changes.
 #[derive(Debug)]
-pub(crate) struct Targets {
-    /// Their names, each once. What was no pattern stands as typed: it may be the end of a name.
+pub(crate) struct ActionTargets {
+    /// Their names, each once. Names that are not patterns are as typed: they may be ends of names.
     pub(crate) names: Vec<String>,
-    /// One was named, and no pattern.
-    pub(crate) is_one: bool,
+    /// Exactly one was named, without a pattern.
+    pub(crate) is_single: bool,
 }
 
-/// Finds the targets; what a pattern matches is said.
-pub(crate) async fn targets(
+/// Finds the appliances to change, and prints what each pattern matches.
+pub(crate) async fn resolve_targets(
     broker: &Connection,
     typed: &[String],
     suppressed: bool,
     look: &OutputOptions,
-) -> Result<Targets, CliError> {
-    let typed = at_commas(typed);
+) -> Result<ActionTargets, CliError> {
+    let typed = split_at_commas(typed);
     let is_one = matches!(typed.as_slice(), [one] if !is_pattern(one));
     let mut names = Vec::new();
     for name in typed {
@@ -163,22 +165,21 @@ pub(crate) async fn targets(
         }
         let filter =
             ApplianceFilter { names: vec![name.clone()], suppressed, ..ApplianceFilter::default() };
-        let found = all(broker, filter).await?.into_iter().map(|appliance| appliance.name);
+        let found = list_all(broker, filter).await?.into_iter().map(|appliance| appliance.name);
         let found: Vec<String> = found.collect();
         if found.is_empty() {
             return Err(CliError::NoMatch { pattern: name });
         }
-        look.note(&format!("{name} matches {}", several(&found)));
+        look.note(&format!("{name} matches {}", count_and_names(&found)));
         names.extend(found);
     }
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
-    Ok(Targets { names, is_one })
+    Ok(ActionTargets { names, is_single: is_one })
 }
 
-/// Does something with an appliance; if nothing of that name is known, with the one that it is the
-/// end of, which is said.
-pub(crate) async fn done_with<T>(
+/// Calls `act` with a name; if it is unknown, with the full name that ends in it, which is printed.
+pub(crate) async fn call_with_name<T>(
     broker: &Connection,
     name: &str,
     look: &OutputOptions,
@@ -187,7 +188,7 @@ pub(crate) async fn done_with<T>(
     match act(name.to_owned()).await {
         Ok(done) => Ok((name.to_owned(), done)),
         Err(status) if status.code() == Code::NotFound => {
-            let whole = by_its_end(broker, name, status).await?;
+            let whole = resolve_suffix(broker, name, status).await?;
             let done = act(whole.clone()).await.map_err(ClientError::from)?;
             look.note(&format!("{name} is {whole}"));
             Ok((whole, done))
@@ -197,15 +198,16 @@ pub(crate) async fn done_with<T>(
 }
 
 /// `3 appliances: a, b and c`.
-fn several(names: &[String]) -> String {
+fn count_and_names(names: &[String]) -> String {
     let count = grid_broker::show::size::format_count(names.len() as u64, "appliance");
-    format!("{count}: {}", some(names))
+    format!("{count}: {}", summarize(names))
 }
 
-/// The first of the names, and how many more there are.
-pub(crate) fn some(names: &[String]) -> String {
-    let shown = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED_MAX) {
+/// The first names, and how many more there are.
+pub(crate) fn summarize(names: &[String]) -> String {
+    let shown =
+        names.iter().take(NAMES_LISTED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_LISTED_MAX) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
@@ -216,8 +218,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commas_part_names_but_not_within_a_pattern() {
-        let split = |text: &str| at_commas(&[text.to_owned()]).join(" | ");
+    fn commas_separate_names_but_not_within_a_pattern() {
+        let split = |text: &str| split_at_commas(&[text.to_owned()]).join(" | ");
         for (typed, names) in [
             ("db1", "db1"),
             ("db1,db2", "db1 | db2"),
@@ -231,10 +233,10 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_of_names_are_cut_and_counted() {
+    fn long_lists_of_names_are_truncated_and_counted() {
         let names: Vec<String> = (1..=12).map(|number| format!("db{number}")).collect();
-        assert_eq!(some(&names[..2]), "db1, db2");
-        assert!(some(&names).ends_with("db10 and 2 more"));
-        assert_eq!(several(&names[..1]), "1 appliance: db1");
+        assert_eq!(summarize(&names[..2]), "db1, db2");
+        assert!(summarize(&names).ends_with("db10 and 2 more"));
+        assert_eq!(count_and_names(&names[..1]), "1 appliance: db1");
     }
 }

@@ -1,8 +1,8 @@
-//! Writes a list of things in the format asked for, as it comes.
+//! Writes a list of items in the requested format as they arrive.
 //!
-//! Guarantees that what was written is whole (one JSON array, one header) once `finish` ran, and
-//! that each thing is flushed with its batch. Machine formats are never mixed with words for
-//! people: those go to stderr there. Does not know what the things are: a [`View`] says.
+//! Guarantees that the output is complete (one JSON array, one header) once `finish` ran, that each
+//! batch is flushed, and that machine-readable output contains no notes for people: those go to
+//! stderr. Does not know the items: an [`ItemView`] formats them.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,200 +10,214 @@ use grid_broker::contract::proto::TimeInText;
 use grid_broker::show::escape::escape;
 use jiff::tz::TimeZone;
 
-use crate::args::{Colour, Global, OutputFormat};
-use crate::fields::FieldObject;
-use crate::table::{Column, Table, TableCell};
+use crate::args::{ColourMode, GlobalArgs, OutputFormat};
+use crate::fields::OutputObject;
+use crate::table::{Column, TableCell, TextTable};
 use crate::{csv, json, time_arg, udl};
 
-/// How output is to look.
+/// Options of the output.
 #[derive(Clone, Debug)]
 pub(crate) struct OutputOptions {
     /// The format.
     pub(crate) format: OutputFormat,
     /// Whether to use colour.
-    pub(crate) colour: bool,
+    pub(crate) has_colour: bool,
     /// The terminal's width, if stdout is one.
-    pub(crate) screen: Option<usize>,
-    /// On whose wall times are read.
+    pub(crate) terminal_width: Option<usize>,
+    /// The time zone in which times are shown.
     pub(crate) zone: TimeZone,
-    /// Whether tables and CSV have a line of titles.
-    pub(crate) titles: bool,
-    /// Whether names alone are wanted, and no notes.
-    pub(crate) quiet: bool,
+    /// Whether tables and CSV have a header line.
+    pub(crate) has_titles: bool,
+    /// Whether only names and no notes are printed.
+    pub(crate) is_quiet: bool,
 }
 
 impl OutputOptions {
-    /// As the flags, the environment and the terminal want it.
-    pub(crate) fn new(global: &Global) -> Self {
+    /// The options by flags, environment and terminal.
+    pub(crate) fn new(global: &GlobalArgs) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colour = match global.color {
-            Colour::Always => true,
-            Colour::Never => false,
-            Colour::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb,
+            ColourMode::Always => true,
+            ColourMode::Never => false,
+            ColourMode::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb,
         };
         let zone = if global.utc { TimeZone::UTC } else { TimeZone::system() };
         let format = global.format();
-        let screen = (is_terminal && format == OutputFormat::Table).then(screen_width);
+        let screen = (is_terminal && format == OutputFormat::Table).then(terminal_width);
         let (titles, quiet) = (!global.no_headers, global.quiet);
-        Self { format, colour, screen, zone, titles, quiet }
+        Self {
+            format,
+            has_colour: colour,
+            terminal_width: screen,
+            zone,
+            has_titles: titles,
+            is_quiet: quiet,
+        }
     }
 
-    /// As tests have it: a table in a pipe.
+    /// The options of tests: a table in a pipe.
     #[cfg(test)]
     pub(crate) fn plain() -> Self {
         let (format, zone) = (OutputFormat::Table, TimeZone::UTC);
-        Self { format, colour: false, screen: None, zone, titles: true, quiet: false }
+        Self {
+            format,
+            has_colour: false,
+            terminal_width: None,
+            zone,
+            has_titles: true,
+            is_quiet: false,
+        }
     }
 
-    /// Says what is to be known beside the answer, unless that is not wanted.
-    pub(crate) fn note(&self, words: &str) {
-        if !self.quiet {
-            crate::print_error(words);
+    /// Prints a note to stderr, unless notes are off.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.is_quiet {
+            crate::print_note(text);
         }
     }
 }
 
-/// Below this width of a terminal there is more need of room for sentences than for the year.
-const NARROW: usize = 100;
-const YEAR: &str = "2026-";
+/// Below this width of a terminal, the room for sentences matters more than the year.
+const NARROW_WIDTH: usize = 100;
+const YEAR_PREFIX: &str = "2026-";
 
 impl OutputOptions {
-    /// A time on the reader's wall, with the zone; nothing if there is none.
-    pub(crate) fn time(&self, time: &Option<prost_types::Timestamp>) -> String {
+    /// A time in the reader's zone, with the zone's name; empty if unset.
+    pub(crate) fn format_time(&self, time: &Option<prost_types::Timestamp>) -> String {
         let moment = time.as_ref().and_then(time_arg::from_proto);
-        moment.map_or_else(String::new, |moment| time_arg::with_zone(moment, &self.zone))
+        moment.map_or_else(String::new, |moment| time_arg::format_with_zone(moment, &self.zone))
     }
 
-    /// A sentence of the broker, its times on the reader's wall.
-    pub(crate) fn sentence(&self, text: &str, times: &[TimeInText]) -> String {
-        time_arg::format_sentence(text, times, &self.zone, time_arg::now())
+    /// A sentence of the broker with its times in the reader's zone.
+    pub(crate) fn localize(&self, text: &str, times: &[TimeInText]) -> String {
+        time_arg::localize_text(text, times, &self.zone, time_arg::now())
     }
 
-    /// The same for a column, whose title names the zone: without its year on a narrow terminal.
-    pub(crate) fn time_in_column(&self, time: &Option<prost_types::Timestamp>) -> String {
+    /// A time in a column, whose title names the zone: without its year on a narrow terminal.
+    pub(crate) fn format_column_time(&self, time: &Option<prost_types::Timestamp>) -> String {
         let moment = time.as_ref().and_then(time_arg::from_proto);
         let mut shown =
             moment.map_or_else(String::new, |moment| time_arg::format_local(moment, &self.zone));
-        if self.screen.is_some_and(|screen| screen < NARROW) {
-            shown.replace_range(..shown.len().min(YEAR.len()), "");
+        if self.terminal_width.is_some_and(|screen| screen < NARROW_WIDTH) {
+            shown.replace_range(..shown.len().min(YEAR_PREFIX.len()), "");
         }
         shown
     }
 }
 
-/// The terminal's width; 80 if it does not say.
-fn screen_width() -> usize {
-    let told = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col);
-    if told == 0 { 80 } else { told.into() }
+/// The width of the terminal; 80 if unknown.
+fn terminal_width() -> usize {
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col);
+    if columns == 0 { 80 } else { columns.into() }
 }
 
-/// How things of one kind are shown.
+/// How items of one kind are shown.
 #[derive(Debug)]
-pub(crate) struct View<T> {
-    /// For people.
+pub(crate) struct ItemView<T> {
+    /// The columns of a table.
     pub(crate) columns: &'static [Column],
-    /// For people.
+    /// The cells of an item's row.
     pub(crate) cells: fn(&T, &OutputOptions) -> Vec<TableCell>,
-    /// For machines.
-    pub(crate) object: fn(&T) -> FieldObject,
+    /// The item as an object of machine-readable formats.
+    pub(crate) to_object: fn(&T) -> OutputObject,
 }
 
-/// A list under way.
+/// A list that is being written.
 pub(crate) struct ListWriter<'a, T> {
     out: &'a mut dyn Write,
-    look: &'a OutputOptions,
-    shape: View<T>,
-    table: Table,
+    options: &'a OutputOptions,
+    view: ItemView<T>,
+    table: TextTable,
     written: usize,
-    /// It is of one thing: JSON has no array around it.
-    is_of_one: bool,
+    /// Contains exactly one item: JSON has no array around it.
+    is_single: bool,
 }
 
 impl<'a, T: Default> ListWriter<'a, T> {
     /// An empty list.
-    pub(crate) fn new(out: &'a mut dyn Write, look: &'a OutputOptions, shape: View<T>) -> Self {
+    pub(crate) fn new(out: &'a mut dyn Write, look: &'a OutputOptions, shape: ItemView<T>) -> Self {
         let zone = time_arg::zone_name(&look.zone, time_arg::now());
-        let table = Table::new(shape.columns, &zone, look.screen, look.colour);
-        let table = if look.titles { table } else { table.without_titles() };
-        Self { out, look, shape, table, written: 0, is_of_one: false }
+        let table = TextTable::new(shape.columns, &zone, look.terminal_width, look.has_colour);
+        let table = if look.has_titles { table } else { table.without_titles() };
+        Self { out, options: look, view: shape, table, written: 0, is_single: false }
     }
 
-    /// Shows one thing that was asked for by its name.
-    pub(crate) fn one(
+    /// Writes one item that was requested by name.
+    pub(crate) fn write_one(
         out: &'a mut dyn Write,
         look: &'a OutputOptions,
-        shape: View<T>,
-        thing: &T,
+        shape: ItemView<T>,
+        item: &T,
     ) -> io::Result<()> {
         let mut listing = Self::new(out, look, shape);
-        listing.is_of_one = true;
-        listing.add(std::slice::from_ref(thing))?;
+        listing.is_single = true;
+        listing.add(std::slice::from_ref(item))?;
         listing.finish("")
     }
 
-    /// Adds things that came together.
-    pub(crate) fn add(&mut self, things: &[T]) -> io::Result<()> {
-        match self.look.format {
+    /// Writes a batch of items.
+    pub(crate) fn add(&mut self, items: &[T]) -> io::Result<()> {
+        match self.options.format {
             OutputFormat::Table | OutputFormat::Wide => {
-                let cells = self.shape.cells;
-                let rows: Vec<_> = things.iter().map(|thing| cells(thing, self.look)).collect();
-                self.table.rows(self.out, &rows)?;
+                let cells = self.view.cells;
+                let rows: Vec<_> = items.iter().map(|item| cells(item, self.options)).collect();
+                self.table.write_rows(self.out, &rows)?;
             }
-            OutputFormat::Json if self.is_of_one => {
-                for thing in things {
-                    writeln!(self.out, "{}", json::object(&(self.shape.object)(thing))?)?;
+            OutputFormat::Json if self.is_single => {
+                for item in items {
+                    writeln!(self.out, "{}", json::object(&(self.view.to_object)(item))?)?;
                 }
             }
-            OutputFormat::Json => self.array(things)?,
+            OutputFormat::Json => self.write_array(items)?,
             OutputFormat::Name => {
-                for thing in things {
-                    writeln!(self.out, "{}", escape(&(self.shape.object)(thing).name))?;
+                for item in items {
+                    writeln!(self.out, "{}", escape(&(self.view.to_object)(item).name))?;
                 }
             }
             OutputFormat::Jsonl => {
-                for thing in things {
-                    writeln!(self.out, "{}", json::object(&(self.shape.object)(thing))?)?;
+                for item in items {
+                    writeln!(self.out, "{}", json::object(&(self.view.to_object)(item))?)?;
                 }
             }
             OutputFormat::Csv => {
-                if self.written == 0 && !things.is_empty() {
-                    self.csv_header()?;
+                if self.written == 0 && !items.is_empty() {
+                    self.write_csv_header()?;
                 }
-                for thing in things {
-                    writeln!(self.out, "{}", csv::line(&(self.shape.object)(thing))?)?;
+                for item in items {
+                    writeln!(self.out, "{}", csv::line(&(self.view.to_object)(item))?)?;
                 }
             }
             OutputFormat::Udl => {
-                for thing in things {
-                    self.out.write_all(udl::entity(&(self.shape.object)(thing)).as_bytes())?;
+                for item in items {
+                    self.out.write_all(udl::entity(&(self.view.to_object)(item)).as_bytes())?;
                 }
             }
         }
-        self.written += things.len();
+        self.written += items.len();
         self.out.flush()
     }
 
-    /// Says something about the list, at this place of it.
-    pub(crate) fn note(&mut self, words: &str) -> io::Result<()> {
-        if self.look.format.is_for_people() {
-            writeln!(self.out, "{words}")?;
+    /// Writes a note about the list at the current position.
+    pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
+        if self.options.format.is_human_readable() {
+            writeln!(self.out, "{text}")?;
         } else {
-            self.look.note(words);
+            self.options.note(text);
         }
         self.out.flush()
     }
 
-    /// Ends the list; `nothing` is said on stderr if it is empty and for people.
-    pub(crate) fn finish(mut self, nothing: &str) -> io::Result<()> {
-        match (self.look.format, self.written) {
-            (OutputFormat::Json, _) if self.is_of_one => {}
+    /// Ends the list; prints `if_empty` to stderr if it is an empty list for people.
+    pub(crate) fn finish(mut self, if_empty: &str) -> io::Result<()> {
+        match (self.options.format, self.written) {
+            (OutputFormat::Json, _) if self.is_single => {}
             (OutputFormat::Json, 0) => writeln!(self.out, "[]")?,
             (OutputFormat::Json, _) => writeln!(self.out, "\n]")?,
-            (OutputFormat::Csv, 0) => self.csv_header()?,
-            (OutputFormat::Table | OutputFormat::Wide, 0) if !nothing.is_empty() => {
-                self.look.note(nothing)
+            (OutputFormat::Csv, 0) => self.write_csv_header()?,
+            (OutputFormat::Table | OutputFormat::Wide, 0) if !if_empty.is_empty() => {
+                self.options.note(if_empty)
             }
             (
                 OutputFormat::Table
@@ -218,18 +232,18 @@ impl<'a, T: Default> ListWriter<'a, T> {
         self.out.flush()
     }
 
-    fn array(&mut self, things: &[T]) -> io::Result<()> {
-        for (place, thing) in things.iter().enumerate() {
-            let before = if self.written + place == 0 { "[\n" } else { ",\n" };
-            write!(self.out, "{before}{}", json::object(&(self.shape.object)(thing))?)?;
+    fn write_array(&mut self, items: &[T]) -> io::Result<()> {
+        for (index, item) in items.iter().enumerate() {
+            let before = if self.written + index == 0 { "[\n" } else { ",\n" };
+            write!(self.out, "{before}{}", json::object(&(self.view.to_object)(item))?)?;
         }
         Ok(())
     }
 
-    fn csv_header(&mut self) -> io::Result<()> {
-        if !self.look.titles {
+    fn write_csv_header(&mut self) -> io::Result<()> {
+        if !self.options.has_titles {
             return Ok(());
         }
-        writeln!(self.out, "{}", csv::header(&(self.shape.object)(&T::default())))
+        writeln!(self.out, "{}", csv::header(&(self.view.to_object)(&T::default())))
     }
 }

@@ -1,9 +1,9 @@
-//! How a record of the grid log is shown: as a line for people, as a form for machines.
+//! Formats a record of the grid log as a row, as lines, and as an object.
 //!
-//! The form has the contract's keys, always all of them. `event` is null or an object: its `kind`
-//! as a word, then `progress` if it is a maintenance or `counter` (null, or name and value) if it
-//! is an alert, then the event's other keys. `settings` is null or an object too. Does not know how
-//! records are asked for.
+//! Guarantees the contract's keys in the object, always all of them. `event` is null or an object:
+//! its `kind`, then `progress` if it is a maintenance or `counter` (null, or name and value) if it
+//! is an alert, then the other keys of the event. `settings` is null or an object too. Does not
+//! know how records are fetched.
 
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{
@@ -12,65 +12,65 @@ use grid_broker::contract::proto::{
 use grid_broker::show::labels;
 
 use crate::appliance_view::pair_lines;
-use crate::fields::{FieldObject, Fields, ObjectValue};
-use crate::output::{OutputOptions, View};
+use crate::fields::{Fields, ObjectValue, OutputObject};
+use crate::output::{ItemView, OutputOptions};
 use crate::subject;
-use crate::table::{Column, Style, TableCell};
+use crate::table::{CellStyle, Column, TableCell};
 
 /// How records are shown.
-pub(crate) fn shape() -> View<Record> {
-    View { columns: COLUMNS, cells, object: form }
+pub(crate) fn view() -> ItemView<Record> {
+    ItemView { columns: COLUMNS, cells, to_object: object }
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "number", least: 6, to_the_right: true, drop: 0 },
-    Column { title: "received {zone}", least: 14, to_the_right: false, drop: 0 },
-    Column { title: "appliance", least: 9, to_the_right: false, drop: 0 },
-    Column { title: "kind", least: 11, to_the_right: false, drop: 2 },
-    Column { title: "severity", least: 8, to_the_right: false, drop: 1 },
-    Column { title: "what", least: 0, to_the_right: false, drop: 0 },
+    Column { title: "number", width_min: 6, is_right_aligned: true, drop_priority: 0 },
+    Column { title: "received {zone}", width_min: 14, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "appliance", width_min: 9, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "kind", width_min: 11, is_right_aligned: false, drop_priority: 2 },
+    Column { title: "severity", width_min: 8, is_right_aligned: false, drop_priority: 1 },
+    Column { title: "what", width_min: 0, is_right_aligned: false, drop_priority: 0 },
 ];
 
 fn cells(record: &Record, look: &OutputOptions) -> Vec<TableCell> {
     let severity = labels::severity(record.severity).unwrap_or_default();
     vec![
         TableCell::new(&record.number.to_string()),
-        TableCell::new(&look.time_in_column(&record.received_at)),
-        TableCell::new(subject::shown(&record.appliance)),
+        TableCell::new(&look.format_column_time(&record.received_at)),
+        TableCell::new(subject::format(&record.appliance)),
         TableCell::new(&labels::record_kind(record.kind).unwrap_or_default()),
-        TableCell::styled(&severity, light(record.severity)),
-        TableCell::new(&what(&on_the_wall(record, look))),
+        TableCell::styled(&severity, severity_style(record.severity)),
+        TableCell::new(&describe_record(&with_local_times(record, look))),
     ]
 }
 
-/// How a severity is lit.
-pub(crate) fn light(severity: i32) -> Style {
+/// The style of a severity.
+pub(crate) fn severity_style(severity: i32) -> CellStyle {
     match Severity::try_from(severity) {
-        Ok(Severity::Debug) => Style::Dim,
-        Ok(Severity::Warn) => Style::Yellow,
-        Ok(Severity::Error) => Style::Red,
-        Ok(Severity::Fatal) => Style::BoldRed,
-        Ok(Severity::Unspecified | Severity::Info) | Err(_) => Style::None,
+        Ok(Severity::Debug) => CellStyle::Dim,
+        Ok(Severity::Warn) => CellStyle::Yellow,
+        Ok(Severity::Error) => CellStyle::Red,
+        Ok(Severity::Fatal) => CellStyle::BoldRed,
+        Ok(Severity::Unspecified | Severity::Info) | Err(_) => CellStyle::None,
     }
 }
 
-/// The record with the times in its sentences as the reader reads them.
-fn on_the_wall(record: &Record, look: &OutputOptions) -> Record {
+/// The record with the times in its sentences in the reader's zone.
+fn with_local_times(record: &Record, look: &OutputOptions) -> Record {
     let mut shown = record.clone();
-    shown.text = look.sentence(&record.text, &record.text_times);
-    shown.explanation = look.sentence(&record.explanation, &record.explanation_times);
+    shown.text = look.localize(&record.text, &record.text_times);
+    shown.explanation = look.localize(&record.explanation, &record.explanation_times);
     shown
 }
 
-/// What happened, in one line: what was said, the state it led to, why it was not simply kept, on
-/// whose behalf, and what the broker noted.
-fn what(record: &Record) -> String {
+/// A record in one line: its text, the new state, the outcome with its reason, the administrator,
+/// and the flags.
+fn describe_record(record: &Record) -> String {
     let mut parts = Vec::new();
     match record.event.as_ref().and_then(|event| event.kind.as_ref()) {
         Some(Kind::Maintenance(maintenance)) => {
             parts.extend(maintenance.progress.map(|progress| format!("{progress} %")));
         }
-        // Without a text of its own the counter is the record's text already.
+        // An event without a text has its counter as the record's text.
         Some(Kind::Alert(alert)) if record.event.as_ref().is_some_and(|it| !it.text.is_empty()) => {
             parts.extend(alert.counter.as_ref().map(|it| format!("{} = {}", it.name, it.value)));
         }
@@ -78,7 +78,7 @@ fn what(record: &Record) -> String {
     }
     parts.push(record.text.clone());
     parts.extend(labels::state(record.state).map(|state| format!("-> {state}")));
-    parts.push(became(record));
+    parts.push(describe_outcome(record));
     if !record.administrator.is_empty() {
         parts.push(format!("by {}", record.administrator));
     }
@@ -89,8 +89,8 @@ fn what(record: &Record) -> String {
     parts.join(" ")
 }
 
-/// `(refused: the boot is over)`, or the explanation alone if nothing stood in the way.
-fn became(record: &Record) -> String {
+/// `(refused: the boot is over)`, or only the explanation if the event was stored.
+fn describe_outcome(record: &Record) -> String {
     let why = [&record.explanation, &record.reason].into_iter().find(|why| !why.is_empty());
     let why = why.filter(|why| **why != record.text);
     let is_kept = [Outcome::Unspecified as i32, Outcome::Kept as i32].contains(&record.outcome);
@@ -103,27 +103,27 @@ fn became(record: &Record) -> String {
     }
 }
 
-/// One record as `key: value` lines; what is not known has none.
-pub(crate) fn lines(record: &Record, look: &OutputOptions) -> Vec<String> {
-    let word = |word: Option<String>| word.unwrap_or_default();
-    let record = &on_the_wall(record, look);
+/// A record as `key: value` lines; unset values have no line.
+pub(crate) fn detail_lines(record: &Record, look: &OutputOptions) -> Vec<String> {
+    let text_of = |label: Option<String>| label.unwrap_or_default();
+    let record = &with_local_times(record, look);
     let mut pairs = vec![
         ("record", record.number.to_string()),
-        ("received", look.time(&record.received_at)),
-        ("kind", word(labels::record_kind(record.kind))),
-        ("severity", word(labels::severity(record.severity))),
-        ("appliance", subject::shown(&record.appliance).to_owned()),
+        ("received", look.format_time(&record.received_at)),
+        ("kind", text_of(labels::record_kind(record.kind))),
+        ("severity", text_of(labels::severity(record.severity))),
+        ("appliance", subject::format(&record.appliance).to_owned()),
         ("text", record.text.clone()),
-        ("state", word(labels::state(record.state))),
-        ("outcome", word(labels::outcome(record.outcome))),
+        ("state", text_of(labels::state(record.state))),
+        ("outcome", text_of(labels::outcome(record.outcome))),
         ("reason", record.reason.clone()),
         ("explanation", record.explanation.clone()),
         ("administrator", record.administrator.clone()),
-        ("marks", record.marks.join(", ")),
+        ("flags", record.marks.join(", ")),
         ("boot", record.boot_id.clone()),
     ];
     if let Some(event) = &record.event {
-        pairs.extend(event_pairs(event, look));
+        pairs.extend(event_lines(event, look));
     }
     if let Some(settings) = &record.settings {
         let shown = |it: &SettingIs| {
@@ -134,20 +134,20 @@ pub(crate) fn lines(record: &Record, look: &OutputOptions) -> Vec<String> {
         pairs.extend(settings.waiting.iter().map(|it| ("after a restart", shown(it))));
         pairs.extend(settings.warnings.iter().map(|it| ("warning", it.clone())));
     }
-    let light = light(record.severity);
-    pair_lines(&pairs, |key| if key == "text" { light } else { Style::None }, look)
+    let light = severity_style(record.severity);
+    pair_lines(&pairs, |key| if key == "text" { light } else { CellStyle::None }, look)
 }
 
-fn event_pairs(event: &Event, look: &OutputOptions) -> Vec<(&'static str, String)> {
+fn event_lines(event: &Event, look: &OutputOptions) -> Vec<(&'static str, String)> {
     let some = |number: u64, unit: &str| match number {
         0 => String::new(),
         number => format!("{number}{unit}"),
     };
     let mut pairs = vec![
         ("sequence", some(event.sequence, "")),
-        ("happened", look.time(&event.event_time)),
+        ("happened", look.format_time(&event.event_time)),
         ("uptime", some(event.uptime_ms / 1000, " s")),
-        ("spooled", look.time(&event.spooled_at)),
+        ("spooled", look.format_time(&event.spooled_at)),
         ("next report within", some(u64::from(event.next_report_within_ms) / 1000, " s")),
     ];
     match &event.kind {
@@ -164,12 +164,12 @@ fn event_pairs(event: &Event, look: &OutputOptions) -> Vec<(&'static str, String
     pairs.extend(event.lost_before.iter().map(|it| {
         let kind = labels::event_kind(it.kind).unwrap_or_default();
         let why = labels::lost_reason(it.reason).unwrap_or_default();
-        ("lost before it", format!("{} {kind} ({why})", it.count))
+        ("lost before", format!("{} {kind} ({why})", it.count))
     }));
     pairs
 }
 
-fn form(record: &Record) -> FieldObject {
+fn object(record: &Record) -> OutputObject {
     let Record {
         number,
         received_at,
@@ -186,7 +186,7 @@ fn form(record: &Record) -> FieldObject {
         administrator,
         marks,
         settings,
-        // In the texts as RFC 3339.
+        // The texts contain these as RFC 3339.
         text_times: _,
         explanation_times: _,
     } = record;
@@ -204,15 +204,15 @@ fn form(record: &Record) -> FieldObject {
         ("explanation", explanation.into()),
         ("event", ObjectValue::Object(event.as_ref().map(event_fields))),
         ("administrator", administrator.into()),
-        ("marks", marks.into()),
+        ("flags", marks.into()),
         ("settings", ObjectValue::Object(settings.as_ref().map(settings_fields))),
     ];
-    FieldObject { entity: "record", name: number.to_string(), fields }
+    OutputObject { kind: "record", name: number.to_string(), fields }
 }
 
 fn settings_fields(it: &SettingsInForce) -> Fields {
     let SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
-    let list = |of: &[SettingIs]| ObjectValue::List(of.iter().map(setting).collect());
+    let list = |of: &[SettingIs]| ObjectValue::List(of.iter().map(setting_value).collect());
     vec![
         ("at_start", (*at_start).into()),
         ("settings", list(settings)),
@@ -222,7 +222,7 @@ fn settings_fields(it: &SettingsInForce) -> Fields {
     ]
 }
 
-fn setting(it: &SettingIs) -> ObjectValue {
+fn setting_value(it: &SettingIs) -> ObjectValue {
     let SettingIs { key, value, origin, before } = it;
     let text = |text: &Option<String>| text.as_ref().map_or(ObjectValue::Null, ObjectValue::from);
     ObjectValue::Object(Some(vec![
@@ -275,13 +275,13 @@ fn event_fields(event: &Event) -> Fields {
         ("spooled_at", spooled_at.into()),
         ("repeated", (*repeated).into()),
         ("next_report_within_ms", (*next_report_within_ms).into()),
-        ("lost_before", ObjectValue::List(lost_before.iter().map(lost).collect())),
+        ("lost_before", ObjectValue::List(lost_before.iter().map(lost_events_value).collect())),
         ("alert_key", alert_key.into()),
     ]);
     fields
 }
 
-fn lost(lost: &LostEvents) -> ObjectValue {
+fn lost_events_value(lost: &LostEvents) -> ObjectValue {
     let LostEvents { kind, count, first_at, last_at, reason } = lost;
     ObjectValue::Object(Some(vec![
         ("kind", labels::event_kind(*kind).into()),
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
     use crate::json;
 
-    fn refused() -> Record {
+    fn rejected_record() -> Record {
         Record {
             number: 17,
             received_at: Some(prost_types::Timestamp {
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn the_json_of_a_record_is_exactly_this() {
         assert_eq!(
-            json::object(&form(&refused())).unwrap(),
+            json::object(&object(&rejected_record())).unwrap(),
             concat!(
                 r#"{"number":17,"received_at":"2026-11-20T14:02:10.5Z","kind":"maintenance","#,
                 r#""severity":"info","appliance":"shop:main.db1","boot_id":"b","text":"checking","#,
@@ -339,7 +339,7 @@ mod tests {
                 r#""sequence":18446744073709551615,"event_time":null,"uptime_ms":0,"#,
                 r#""spooled_at":null,"repeated":false,"next_report_within_ms":0,"#,
                 r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null,"reason":"spool_full"}],"alert_key":""},"#,
-                r#""administrator":"","marks":["replayed"],"settings":null}"#
+                r#""administrator":"","flags":["replayed"],"settings":null}"#
             )
         );
     }
@@ -347,25 +347,28 @@ mod tests {
     #[test]
     fn an_empty_record_has_all_keys() {
         assert_eq!(
-            json::object(&form(&Record::default())).unwrap(),
+            json::object(&object(&Record::default())).unwrap(),
             concat!(
                 r#"{"number":0,"received_at":null,"kind":null,"severity":null,"appliance":"","#,
                 r#""boot_id":"","text":"","state":null,"outcome":null,"reason":"","#,
-                r#""explanation":"","event":null,"administrator":"","marks":[],"settings":null}"#
+                r#""explanation":"","event":null,"administrator":"","flags":[],"settings":null}"#
             )
         );
     }
 
     #[test]
-    fn a_line_says_what_became_of_it() {
-        assert_eq!(what(&refused()), "34 % checking (refused: it is running already) [replayed]");
+    fn a_line_shows_the_outcome() {
+        assert_eq!(
+            describe_record(&rejected_record()),
+            "34 % checking (refused: it is running already) [replayed]"
+        );
         let verdict = Record {
             text: "boot timeout".to_owned(),
-            explanation: "nothing heard for 300 s".to_owned(),
+            explanation: "no report for 300 s".to_owned(),
             state: ApplianceState::Failed as i32,
             ..Record::default()
         };
-        assert_eq!(what(&verdict), "boot timeout -> failed (nothing heard for 300 s)");
+        assert_eq!(describe_record(&verdict), "boot timeout -> failed (no report for 300 s)");
         let counter = Counter { name: "disk".to_owned(), value: 93.5 };
         let alert = |own: &str, text: &str| Record {
             outcome: Outcome::Kept as i32,
@@ -378,7 +381,10 @@ mod tests {
             }),
             ..Record::default()
         };
-        assert_eq!(what(&alert("", "disk = 93.5")), "disk = 93.5 by ann");
-        assert_eq!(what(&alert("nearly full", "nearly full")), "disk = 93.5 nearly full by ann");
+        assert_eq!(describe_record(&alert("", "disk = 93.5")), "disk = 93.5 by ann");
+        assert_eq!(
+            describe_record(&alert("nearly full", "nearly full")),
+            "disk = 93.5 nearly full by ann"
+        );
     }
 }

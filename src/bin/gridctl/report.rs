@@ -1,7 +1,7 @@
-//! `gridctl report`: a Guru Meditation Report of the running broker.
+//! `gridctl report`: prints a Guru Meditation Report of the running broker.
 //!
-//! Prints what the broker wrote, as it came: the broker has escaped what is not its own. Judges
-//! nothing.
+//! Guarantees that the report is printed unchanged: the broker has escaped untrusted text. Does not
+//! evaluate it.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::error::CliError;
 use crate::output::OutputOptions;
 
-/// Shows the report; as one JSON object if that is asked for in either way.
+/// Shows the report; as one JSON object if either flag requests it.
 pub(crate) async fn show(
     broker: &Connection,
     json: bool,
@@ -22,8 +22,8 @@ pub(crate) async fn show(
 ) -> Result<(), CliError> {
     let json = json || matches!(look.format, OutputFormat::Json | OutputFormat::Jsonl);
     let format = if json { ReportFormat::Json } else { ReportFormat::Text };
-    let question = broker.unary(GetReportRequest { format: format.into() });
-    let report = broker.broker_service().get_report(question).await?.into_inner().report;
+    let request = broker.unary(GetReportRequest { format: format.into() });
+    let report = broker.broker_service().get_report(request).await?.into_inner().report;
     if json {
         writeln!(out, "{}", escape_json(&report))?;
     } else {

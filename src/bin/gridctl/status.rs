@@ -1,7 +1,7 @@
-//! `gridctl status`: how the broker is.
+//! `gridctl status`: shows the state of the broker.
 //!
-//! For people `key: value` lines, the open matters last; for machines a form with the contract's
-//! keys, always all of them. Judges nothing.
+//! Prints `key: value` lines with the open alerts last. Guarantees the contract's keys in the
+//! object of machine-readable formats, always all of them. Does not evaluate the state.
 
 use std::io::Write;
 
@@ -12,66 +12,66 @@ use grid_broker::show::size::format_bytes;
 use crate::appliance_view::pair_lines;
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::fields::{FieldObject, ObjectValue};
-use crate::output::{ListWriter, OutputOptions, View};
-use crate::table::Style;
+use crate::fields::{ObjectValue, OutputObject};
+use crate::output::{ItemView, ListWriter, OutputOptions};
+use crate::table::CellStyle;
 
-/// Shows how the broker is.
+/// Shows the state of the broker.
 pub(crate) async fn show(
     broker: &Connection,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let status = asked(broker).await?;
-    if look.format.is_for_people() {
+    let status = get_status(broker).await?;
+    if look.format.is_human_readable() {
         for line in lines(&status, &broker.address, look) {
             writeln!(out, "{line}")?;
         }
         return Ok(out.flush()?);
     }
-    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
-    Ok(ListWriter::one(out, look, shape, &status)?)
+    let shape = ItemView { columns: &[], cells: |_, _| Vec::new(), to_object: object };
+    Ok(ListWriter::write_one(out, look, shape, &status)?)
 }
 
-/// The broker's own words of how it is.
-pub(crate) async fn asked(broker: &Connection) -> Result<GetStatusResponse, CliError> {
-    let answer = broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
-    Ok(answer.into_inner())
+/// Fetches the state of the broker.
+pub(crate) async fn get_status(broker: &Connection) -> Result<GetStatusResponse, CliError> {
+    let reply = broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
+    Ok(reply.into_inner())
 }
 
-/// Shows which records there are, and what room they take.
+/// Shows the range of records, and the disk space they use.
 pub(crate) async fn show_journal(
     broker: &Connection,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let status = asked(broker).await?;
-    if look.format.is_for_people() {
+    let status = get_status(broker).await?;
+    if look.format.is_human_readable() {
         let pairs = [
             ("journal", status.journal_id.clone()),
-            ("records", records(&status)),
+            ("records", describe_records(&status)),
             ("size", format_bytes(status.journal_bytes)),
             ("disk free", format_bytes(status.disk_free_bytes)),
-            ("growth", growth(&status)),
-            ("disk lasts", disk_lasts(&status)),
+            ("growth", describe_growth(&status)),
+            ("disk lasts", describe_disk_lasts(&status)),
             ("starts", status.term.to_string()),
         ];
-        for line in pair_lines(&pairs, |_| Style::None, look) {
+        for line in pair_lines(&pairs, |_| CellStyle::None, look) {
             writeln!(out, "{line}")?;
         }
         return Ok(out.flush()?);
     }
-    let form = |status: &GetStatusResponse| {
-        let of_journal = |(key, _): &(&str, ObjectValue)| JOURNAL.contains(key);
-        let fields = form(status).fields.into_iter().filter(of_journal).collect();
-        FieldObject { entity: "journal", name: status.journal_id.clone(), fields }
+    let to_object = |status: &GetStatusResponse| {
+        let of_journal = |(key, _): &(&str, ObjectValue)| JOURNAL_KEYS.contains(key);
+        let fields = object(status).fields.into_iter().filter(of_journal).collect();
+        OutputObject { kind: "journal", name: status.journal_id.clone(), fields }
     };
-    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
-    Ok(ListWriter::one(out, look, shape, &status)?)
+    let shape = ItemView { columns: &[], cells: |_, _| Vec::new(), to_object };
+    Ok(ListWriter::write_one(out, look, shape, &status)?)
 }
 
-/// What of the status is of the journal.
-const JOURNAL: [&str; 12] = [
+/// The keys of the status that concern the journal.
+const JOURNAL_KEYS: [&str; 12] = [
     "journal_id",
     "term",
     "first_record",
@@ -86,7 +86,7 @@ const JOURNAL: [&str; 12] = [
     "disk_lasts_s",
 ];
 
-fn records(status: &GetStatusResponse) -> String {
+fn describe_records(status: &GetStatusResponse) -> String {
     match (status.first_record, status.last_record) {
         (_, 0) => "none".to_owned(),
         (first, last) => format!("{first} to {last}, archived to {}", status.archived_through),
@@ -103,79 +103,83 @@ fn lines(status: &GetStatusResponse, address: &str, look: &OutputOptions) -> Vec
         ("trusts", status.trust.clone()),
         (
             "started",
-            format!("{} (start {} on this journal)", look.time(&status.started_at), status.term),
+            format!(
+                "{} (start {} on this journal)",
+                look.format_time(&status.started_at),
+                status.term
+            ),
         ),
-        ("its clock", look.time(&status.server_time)),
+        ("clock", look.format_time(&status.server_time)),
         ("appliances", if appliances.is_empty() { "none".to_owned() } else { appliances }),
         ("sessions", status.sessions.to_string()),
-        ("mail", mail(status, look)),
-        ("records", records(status)),
+        ("mail", describe_mail(status, look)),
+        ("records", describe_records(status)),
         ("journal", format!("{} of {}", format_bytes(status.journal_bytes), status.journal_id)),
         ("disk free", format_bytes(status.disk_free_bytes)),
-        ("growth", growth(status)),
-        ("disk lasts", disk_lasts(status)),
+        ("growth", describe_growth(status)),
+        ("disk lasts", describe_disk_lasts(status)),
         ("broker id", status.broker_id.clone()),
     ];
     if status.open_alerts.is_empty() {
         pairs.push(("open alerts", "none".to_owned()));
     }
     pairs.extend(status.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
-    let light = |key: &str| if key == "open alert" { Style::Red } else { Style::None };
+    let light = |key: &str| if key == "open alert" { CellStyle::Red } else { CellStyle::None };
     pair_lines(&pairs, light, look)
 }
 
-/// How fast the journal grows: `1.2 GiB a day, measured over 24h`.
-fn growth(status: &GetStatusResponse) -> String {
+/// How fast the journal grows: `1.2 GiB a day, measured over 24 h`.
+fn describe_growth(status: &GetStatusResponse) -> String {
     let Some(bytes_per_day) = status.growth_bytes_per_day else {
-        return "not known yet; ten minutes are measured first".to_owned();
+        return "not known yet; it is measured over ten minutes first".to_owned();
     };
-    let measured = roughly(status.growth_measured_s);
+    let measured = approximate_duration(status.growth_measured_s);
     format!("{} a day, measured over {measured}", format_bytes(bytes_per_day))
 }
 
 /// How long the disk lasts at that rate.
-fn disk_lasts(status: &GetStatusResponse) -> String {
+fn describe_disk_lasts(status: &GetStatusResponse) -> String {
     match (status.growth_bytes_per_day, status.disk_lasts_s) {
         (None, _) => "not known yet".to_owned(),
-        (Some(0), None) => "for good: nothing grows".to_owned(),
+        (Some(0), None) => "indefinitely: the journal does not grow".to_owned(),
         (Some(_), None) => {
             format!(
-                "for good: retention keeps the journal below {}",
+                "indefinitely: retention keeps the journal below {}",
                 format_bytes(status.retention_bytes)
             )
         }
         (Some(_), Some(seconds)) => {
-            let lasts = roughly(seconds);
-            let mark = format_bytes(status.low_water_bytes);
-            format!("{lasts} at that rate; with less than {mark} free no events are taken")
+            let lasts = approximate_duration(seconds);
+            let low_water = format_bytes(status.low_water_bytes);
+            format!("{lasts} at that rate; below {low_water} free, events are rejected")
         }
     }
 }
 
-/// A time of so many seconds in its largest unit of which there are two or more.
-fn roughly(seconds: u64) -> String {
+/// A duration in the largest unit of which there are at least two.
+fn approximate_duration(seconds: u64) -> String {
     let unit = [(86_400, "d"), (3_600, "h")].into_iter().find(|(unit, _)| seconds >= 2 * unit);
-    let (unit, word) = unit.unwrap_or((60, "min"));
-    format!("{} {word}", seconds / unit)
+    let (unit, name) = unit.unwrap_or((60, "min"));
+    format!("{} {name}", seconds / unit)
 }
 
-/// How mail stands: `3 owed since 14:02:10, 1 given up`.
-fn mail(status: &GetStatusResponse, look: &OutputOptions) -> String {
+/// The state of mail: `3 queued, the oldest since 14:02:10, 1 failed`.
+fn describe_mail(status: &GetStatusResponse, look: &OutputOptions) -> String {
     let mut parts = Vec::new();
     if status.mail_recipients == 0 {
         parts.push("not configured".to_owned());
     }
     if status.mails_owed > 0 {
-        let since = look.time(&status.mails_owed_since);
-        parts.push(format!("{} owed, the oldest since {since}", status.mails_owed));
+        let since = look.format_time(&status.mails_owed_since);
+        parts.push(format!("{} queued, the oldest since {since}", status.mails_owed));
     }
     if status.mails_failed > 0 {
-        parts.push(format!("{} given up", status.mails_failed));
+        parts.push(format!("{} failed", status.mails_failed));
     }
-    if parts.is_empty() { "none owed".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "none queued".to_owned() } else { parts.join(", ") }
 }
 
-fn form(status: &GetStatusResponse) -> FieldObject {
+fn object(status: &GetStatusResponse) -> OutputObject {
     let GetStatusResponse {
         version,
         broker_id,
@@ -226,8 +230,8 @@ fn form(status: &GetStatusResponse) -> FieldObject {
         ("open_alerts", open_alerts.into()),
         ("trust", trust.into()),
         ("mail_recipients", (*mail_recipients).into()),
-        ("mails_owed", (*mails_owed).into()),
-        ("mails_owed_since", mails_owed_since.into()),
+        ("mails_queued", (*mails_owed).into()),
+        ("mails_queued_since", mails_owed_since.into()),
         ("mails_failed", (*mails_failed).into()),
         ("growth_bytes_per_day", growth_bytes_per_day.map_or(ObjectValue::Null, ObjectValue::from)),
         ("growth_measured_s", (*growth_measured_s).into()),
@@ -235,7 +239,7 @@ fn form(status: &GetStatusResponse) -> FieldObject {
         ("low_water_bytes", (*low_water_bytes).into()),
         ("disk_lasts_s", disk_lasts_s.map_or(ObjectValue::Null, ObjectValue::from)),
     ];
-    FieldObject { entity: "broker", name: broker_id.clone(), fields }
+    OutputObject { kind: "broker", name: broker_id.clone(), fields }
 }
 
 #[cfg(test)]
@@ -289,25 +293,25 @@ mod tests {
     }
 
     #[test]
-    fn mail_is_told_only_as_far_as_there_is_something_to_tell() {
+    fn mail_shows_only_what_applies() {
         let look = OutputOptions::plain();
         let since = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 0 };
         let configured = GetStatusResponse { mail_recipients: 2, ..status() };
-        assert_eq!(mail(&configured, &look), "none owed");
-        let owing = GetStatusResponse {
+        assert_eq!(describe_mail(&configured, &look), "none queued");
+        let queued = GetStatusResponse {
             mails_owed: 3,
             mails_owed_since: Some(since),
             mails_failed: 1,
             ..configured
         };
-        let told = "3 owed, the oldest since 2026-11-20 14:02:10Z, 1 given up";
-        assert_eq!(mail(&owing, &look), told);
-        let no_more = GetStatusResponse { mail_recipients: 0, ..owing };
-        assert_eq!(mail(&no_more, &look), format!("not configured, {told}"));
+        let expected = "3 queued, the oldest since 2026-11-20 14:02:10Z, 1 failed";
+        assert_eq!(describe_mail(&queued, &look), expected);
+        let no_more = GetStatusResponse { mail_recipients: 0, ..queued };
+        assert_eq!(describe_mail(&no_more, &look), format!("not configured, {expected}"));
     }
 
     #[test]
-    fn growth_is_told_with_how_long_the_disk_lasts_or_why_it_does() {
+    fn growth_comes_with_how_long_the_disk_lasts() {
         let measured = GetStatusResponse {
             growth_bytes_per_day: Some(3 << 30),
             growth_measured_s: 86_400,
@@ -316,20 +320,27 @@ mod tests {
             disk_lasts_s: Some(5 * 86_400 + 7_200),
             ..status()
         };
-        assert_eq!(growth(&measured), "3.0 GiB a day, measured over 24 h");
-        let told = "5 d at that rate; with less than 256.0 MiB free no events are taken";
-        assert_eq!(disk_lasts(&measured), told);
+        assert_eq!(describe_growth(&measured), "3.0 GiB a day, measured over 24 h");
+        let expected = "5 d at that rate; below 256.0 MiB free, events are rejected";
+        assert_eq!(describe_disk_lasts(&measured), expected);
         let soon = GetStatusResponse { disk_lasts_s: Some(1_900), ..measured.clone() };
-        assert!(disk_lasts(&soon).starts_with("31 min at that rate"), "{}", disk_lasts(&soon));
-        let kept = GetStatusResponse { disk_lasts_s: None, ..measured };
-        assert_eq!(disk_lasts(&kept), "for good: retention keeps the journal below 10.0 GiB");
-        let quiet = GetStatusResponse { growth_bytes_per_day: Some(0), ..kept };
-        assert_eq!(disk_lasts(&quiet), "for good: nothing grows");
+        assert!(
+            describe_disk_lasts(&soon).starts_with("31 min at that rate"),
+            "{}",
+            describe_disk_lasts(&soon)
+        );
+        let retained = GetStatusResponse { disk_lasts_s: None, ..measured };
+        assert_eq!(
+            describe_disk_lasts(&retained),
+            "indefinitely: retention keeps the journal below 10.0 GiB"
+        );
+        let quiet = GetStatusResponse { growth_bytes_per_day: Some(0), ..retained };
+        assert_eq!(describe_disk_lasts(&quiet), "indefinitely: the journal does not grow");
     }
 
     #[test]
     fn machines_read_the_contracts_keys() {
-        let form = form(&status());
+        let form = object(&status());
         assert_eq!(
             json::object(&form).unwrap(),
             concat!(
@@ -339,7 +350,7 @@ mod tests {
                 r#""disk_free_bytes":1023,"sessions":0,"appliances":["#,
                 r#"{"state":"running","count":2},{"state":"failed","count":0}],"#,
                 r#""open_alerts":["db1 hung"],"trust":"everyone on loopback","mail_recipients":0,"#,
-                r#""mails_owed":0,"mails_owed_since":null,"mails_failed":0,"#,
+                r#""mails_queued":0,"mails_queued_since":null,"mails_failed":0,"#,
                 r#""growth_bytes_per_day":null,"growth_measured_s":0,"retention_bytes":0,"#,
                 r#""low_water_bytes":0,"disk_lasts_s":null}"#
             )

@@ -1,29 +1,28 @@
-//! Shows who a record or an alert is about, and reads the same where people type it.
+//! Formats and parses the subject of a record or an alert: an appliance, or the broker as `-`.
 //!
-//! An appliance by its name, the broker itself by `-`. Guarantees that nothing else is shown as `-`: an
-//! older broker took that for a name, and such an appliance has it in quotes, to be typed so. Knows
-//! nothing of what is said about them.
+//! Guarantees that nothing but the broker is shown as `-`: an older broker accepted that as a name,
+//! so such an appliance is shown, and typed, with quotes. Does not know records or alerts.
 
 /// The broker itself.
-pub(crate) const BROKER: &str = "-";
+pub(crate) const BROKER_DASH: &str = "-";
 
-/// An appliance of that very name.
-pub(crate) const APPLIANCE_NAMED_SO: &str = "\"-\"";
+/// An appliance that is named `-`.
+pub(crate) const QUOTED_DASH: &str = "\"-\"";
 
-/// The contract's name, which is empty for the broker, as it is shown.
-pub(crate) fn shown(name: &str) -> &str {
+/// Formats the contract's name, which is empty for the broker.
+pub(crate) fn format(name: &str) -> &str {
     match name {
-        "" => BROKER,
-        BROKER => APPLIANCE_NAMED_SO,
+        "" => BROKER_DASH,
+        BROKER_DASH => QUOTED_DASH,
         name => name,
     }
 }
 
-/// What was typed, as the contract has it.
-pub(crate) fn named(typed: &str) -> &str {
+/// Parses a typed name into the contract's.
+pub(crate) fn parse(typed: &str) -> &str {
     match typed {
-        BROKER => "",
-        APPLIANCE_NAMED_SO => BROKER,
+        BROKER_DASH => "",
+        QUOTED_DASH => BROKER_DASH,
         name => name,
     }
 }
@@ -35,8 +34,8 @@ mod tests {
     #[test]
     fn nobody_but_the_broker_is_shown_as_a_dash_and_what_is_shown_can_be_typed() {
         for (name, expected) in [("", "-"), ("-", "\"-\""), ("db1", "db1"), ("--", "--")] {
-            assert_eq!(shown(name), expected);
-            assert_eq!(named(shown(name)), name);
+            assert_eq!(format(name), expected);
+            assert_eq!(parse(format(name)), name);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Suggests what was probably meant by a word that is none.
+//! Suggests commands, flags and values for unknown words.
 //!
-//! Guarantees that a suggestion is near what was typed and no more harmful: every command and flag
-//! either only reads or acts, and what acts is suggested for a slip of the finger in its own name
-//! alone, never for another word. So no question leads to an act. Replaces clap's measure, which
-//! knows neither. Which commands act is told by [`READING`]: what is not in it acts.
+//! Guarantees that a suggestion is similar to the typed word and no more harmful: a command or flag
+//! that changes something is suggested only for a typo of its own name, never for another word. So
+//! a query never leads to a change. Replaces clap's suggestions, which know neither. All commands
+//! that are not in [`READ_ONLY_COMMANDS`] change something.
 
 use std::ffi::OsString;
 
@@ -12,10 +12,10 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use grid_broker::show::escape::excerpt;
 use grid_broker::show::suggest::suggest;
 
-use crate::word_order::places_of_words;
+use crate::word_order::positional_indexes;
 
-/// Commands that change nothing, neither at the broker nor in a file; groups alone list.
-const READING: &[&[&str]] = &[
+/// Commands that change nothing, neither in the broker nor in a file; a group without a verb lists.
+const READ_ONLY_COMMANDS: &[&[&str]] = &[
     &["log"],
     &["log", "list"],
     &["log", "show"],
@@ -42,14 +42,18 @@ const READING: &[&[&str]] = &[
 /// Flags that make a command do more.
 const ACTING_FLAGS: [&str; 2] = ["force", "all"];
 
-/// The error, with suggestions that help more and do no harm.
-pub(crate) fn better(command: &mut Command, arguments: &[OsString], mut error: Error) -> Error {
+/// The error with better and harmless suggestions.
+pub(crate) fn with_suggestions(
+    command: &mut Command,
+    arguments: &[OsString],
+    mut error: Error,
+) -> Error {
     let kind = error.kind();
     if kind == ErrorKind::InvalidSubcommand {
         return no_such_command(command, arguments, error);
     }
     if kind == ErrorKind::InvalidValue {
-        let typed = text_of(&error, ContextKind::InvalidValue);
+        let typed = context_text(&error, ContextKind::InvalidValue);
         let valid = match error.get(ContextKind::ValidValue) {
             Some(ContextValue::Strings(valid)) => valid.clone(),
             _ => Vec::new(),
@@ -59,11 +63,11 @@ pub(crate) fn better(command: &mut Command, arguments: &[OsString], mut error: E
         suggest_correction(&mut error, ContextKind::SuggestedValue, near);
     }
     if kind == ErrorKind::UnknownArgument {
-        let typed = text_of(&error, ContextKind::InvalidArg).unwrap_or_default();
-        let asked = innermost(command, arguments).0;
-        let flag = near_flag(asked, &typed).map(|flag| format!("--{flag}"));
-        // clap's usage has the flag that it would have suggested.
-        let usage = ContextValue::StyledStr(asked.clone().render_usage());
+        let typed = context_text(&error, ContextKind::InvalidArg).unwrap_or_default();
+        let innermost_command = innermost_command(command, arguments).0;
+        let flag = similar_flag(innermost_command, &typed).map(|flag| format!("--{flag}"));
+        // clap's usage contains the flag that it would have suggested.
+        let usage = ContextValue::StyledStr(innermost_command.clone().render_usage());
         error.insert(ContextKind::Usage, usage);
         suggest_correction(&mut error, ContextKind::SuggestedArg, flag.as_deref());
         error.remove(ContextKind::SuggestedSubcommand);
@@ -71,7 +75,7 @@ pub(crate) fn better(command: &mut Command, arguments: &[OsString], mut error: E
     error
 }
 
-fn text_of(error: &Error, kind: ContextKind) -> Option<String> {
+fn context_text(error: &Error, kind: ContextKind) -> Option<String> {
     match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
@@ -85,26 +89,30 @@ fn suggest_correction(error: &mut Error, kind: ContextKind, meant: Option<&str>)
     }
 }
 
-fn near_flag(command: &Command, typed: &str) -> Option<String> {
+fn similar_flag(command: &Command, typed: &str) -> Option<String> {
     let typed = typed.trim_start_matches('-').split('=').next().unwrap_or_default();
     let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
     let flags: Vec<&str> = flags.filter_map(clap::Arg::get_long).collect();
-    near(typed, &flags, |flag| ACTING_FLAGS.contains(&flag)).map(ToOwned::to_owned)
+    similar_safe(typed, &flags, |flag| ACTING_FLAGS.contains(&flag)).map(ToOwned::to_owned)
 }
 
-/// The nearest of the words that only read, or that which acts and was mistyped.
-fn near<'a>(typed: &str, words: &[&'a str], acts: impl Fn(&str) -> bool) -> Option<&'a str> {
-    if let Some(slip) = words.iter().find(|word| is_slip(typed, word)) {
-        return Some(slip);
+/// The most similar word that only reads, or a word that changes something and was mistyped.
+fn similar_safe<'a>(
+    typed: &str,
+    words: &[&'a str],
+    acts: impl Fn(&str) -> bool,
+) -> Option<&'a str> {
+    if let Some(typo) = words.iter().find(|word| is_typo(typed, word)) {
+        return Some(typo);
     }
     let reading: Vec<&str> = words.iter().copied().filter(|word| !acts(word)).collect();
     suggest(typed, &reading)
 }
 
-/// Whether `typed` is `known` with two neighbouring letters changed over, one left out or one
-/// doubled, but for the first: slips of the finger. Another letter in the place of one makes another
-/// word (`text` is not `test`, `shop` not `stop`), and short words are all near each other.
-fn is_slip(typed: &str, known: &str) -> bool {
+/// Whether `typed` is a typo of `known`: two adjacent letters swapped, one left out or one doubled,
+/// except for the first. A different letter makes another word (`text` is not `test`, `shop` not
+/// `stop`), and short words are all similar to each other.
+fn is_typo(typed: &str, known: &str) -> bool {
     let typed: Vec<char> = typed.to_lowercase().replace('_', "-").chars().collect();
     let known: Vec<char> = known.chars().collect();
     if known.len() < 4 || typed.len() < 3 || typed[0] != known[0] {
@@ -124,10 +132,13 @@ fn is_slip(typed: &str, known: &str) -> bool {
         && ((1..known.len()).any(|at| without(&known, at) == typed) || doubled() || swapped())
 }
 
-/// The command that the words lead to, and its path.
-fn innermost<'a>(command: &'a Command, arguments: &[OsString]) -> (&'a Command, Vec<&'a str>) {
+/// The innermost command that the words name, and its path.
+fn innermost_command<'a>(
+    command: &'a Command,
+    arguments: &[OsString],
+) -> (&'a Command, Vec<&'a str>) {
     let (mut found, mut path) = (command, Vec::new());
-    for at in places_of_words(command, arguments) {
+    for at in positional_indexes(command, arguments) {
         let Some(next) = arguments[at].to_str().and_then(|word| found.find_subcommand(word)) else {
             break;
         };
@@ -137,32 +148,33 @@ fn innermost<'a>(command: &'a Command, arguments: &[OsString]) -> (&'a Command, 
     (found, path)
 }
 
-fn acts(path: &[&str]) -> bool {
-    !READING.contains(&path)
+fn changes_something(path: &[&str]) -> bool {
+    !READ_ONLY_COMMANDS.contains(&path)
 }
 
 fn no_such_command(command: &mut Command, arguments: &[OsString], error: Error) -> Error {
-    let Some(typed) = text_of(&error, ContextKind::InvalidSubcommand) else { return error };
-    let (within, path) = innermost(command, arguments);
-    let nouns = with_verb(command, &typed);
+    let Some(typed) = context_text(&error, ContextKind::InvalidSubcommand) else { return error };
+    let (within, path) = innermost_command(command, arguments);
+    let nouns = commands_with_verb(command, &typed);
     if path.is_empty() && !nouns.is_empty() {
-        let words = format!("{} what? {}", excerpt(&typed), one_of(&nouns));
-        return command.error(ErrorKind::InvalidSubcommand, words);
+        let message = format!("{} what? {}", excerpt(&typed), join_alternatives(&nouns));
+        return command.error(ErrorKind::InvalidSubcommand, message);
     }
-    let asked = [&path[..], &[&typed]].concat().join(" ");
-    let meant = meant(within, &path, &typed);
-    let hint = meant.map_or_else(|| all(within, &path), |it| format!("did you mean {it}?"));
-    let words = format!("there is no command `{}`; {hint}", excerpt(&asked));
-    within.clone().error(ErrorKind::InvalidSubcommand, words)
+    let unknown = [&path[..], &[&typed]].concat().join(" ");
+    let meant = suggested_command(within, &path, &typed);
+    let hint =
+        meant.map_or_else(|| list_commands(within, &path), |it| format!("did you mean {it}?"));
+    let message = format!("there is no command `{}`; {hint}", excerpt(&unknown));
+    within.clone().error(ErrorKind::InvalidSubcommand, message)
 }
 
-fn commands(command: &Command) -> Vec<&str> {
+fn visible_commands(command: &Command) -> Vec<&str> {
     let shown = command.get_subcommands().filter(|it| !it.is_hide_set());
     shown.map(Command::get_name).filter(|name| *name != "help").collect()
 }
 
-/// The commands of that verb, each with its noun.
-fn with_verb(command: &Command, verb: &str) -> Vec<String> {
+/// The commands with this verb, each with its noun.
+fn commands_with_verb(command: &Command, verb: &str) -> Vec<String> {
     command
         .get_subcommands()
         .filter(|noun| noun.get_name() != "help")
@@ -172,10 +184,10 @@ fn with_verb(command: &Command, verb: &str) -> Vec<String> {
         .collect()
 }
 
-/// The command that was meant, or those of a verb that was.
-fn meant(within: &Command, path: &[&str], typed: &str) -> Option<String> {
-    let command_acts = |name: &str| acts(&[path, &[name]].concat());
-    if let Some(name) = near(typed, &commands(within), command_acts) {
+/// The most similar command, or those of the most similar verb.
+fn suggested_command(within: &Command, path: &[&str], typed: &str) -> Option<String> {
+    let command_acts = |name: &str| changes_something(&[path, &[name]].concat());
+    if let Some(name) = similar_safe(typed, &visible_commands(within), command_acts) {
         let whole = [&["gridctl"], path, &[name]].concat().join(" ");
         return Some(format!("`{whole}`"));
     }
@@ -183,19 +195,21 @@ fn meant(within: &Command, path: &[&str], typed: &str) -> Option<String> {
         return None;
     }
     let groups = within.get_subcommands();
-    let pairs = groups.flat_map(|noun| commands(noun).into_iter().map(|it| (noun.get_name(), it)));
+    let pairs =
+        groups.flat_map(|noun| visible_commands(noun).into_iter().map(|it| (noun.get_name(), it)));
     let pairs: Vec<(&str, &str)> = pairs.collect();
     let verbs: Vec<&str> = pairs.iter().map(|(_, verb)| *verb).collect();
-    // A verb that acts with any noun acts.
-    let verb_acts = |verb: &str| pairs.iter().any(|(noun, it)| *it == verb && acts(&[noun, it]));
-    let verb = near(typed, &verbs, verb_acts)?;
-    Some(one_of(&with_verb(within, verb)))
+    // A verb that changes something with any noun counts as changing.
+    let verb_acts =
+        |verb: &str| pairs.iter().any(|(noun, it)| *it == verb && changes_something(&[noun, it]));
+    let verb = similar_safe(typed, &verbs, verb_acts)?;
+    Some(join_alternatives(&commands_with_verb(within, verb)))
 }
 
-/// Which commands there are.
-fn all(within: &Command, path: &[&str]) -> String {
+/// Lists the available commands.
+fn list_commands(within: &Command, path: &[&str]) -> String {
     let owner = [&["gridctl"], path].concat().join(" ");
-    let names: Vec<String> = commands(within).into_iter().map(ToOwned::to_owned).collect();
+    let names: Vec<String> = visible_commands(within).into_iter().map(ToOwned::to_owned).collect();
     let names = names.split_last().map_or_else(String::new, |(last, others)| match others {
         [] => last.clone(),
         others => format!("{} and {last}", others.join(", ")),
@@ -204,7 +218,7 @@ fn all(within: &Command, path: &[&str]) -> String {
 }
 
 /// `a`, `a or b`, `a, b or c`.
-fn one_of(commands: &[String]) -> String {
+fn join_alternatives(commands: &[String]) -> String {
     match commands {
         [] => String::new(),
         [one] => one.clone(),

@@ -1,10 +1,10 @@
-//! Points in time as an administrator types and reads them.
+//! Parses points in time as administrators type them.
 //!
-//! Guarantees that what is typed is either understood in one of the documented forms or answered
-//! with all of them. Does not know what the time is for, but for [`mod@range`]: from when to when.
+//! Guarantees that a text is either in one of the documented forms or rejected with a list of them.
+//! Does not know what the time is used for, except for ranges ([`mod@range`]).
 
+mod format;
 mod range;
-mod shown;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::friendly::SpanParser;
@@ -13,66 +13,65 @@ use jiff::{SignedDuration, Span, Timestamp};
 
 use crate::duration;
 
-pub(crate) use range::{EmptyRange, range};
-pub(crate) use shown::{
-    format_local, format_sentence, from_proto, rfc3339, to_proto, with_zone, zone_name,
+pub(crate) use crate::time_arg::format::{
+    format_local, format_with_zone, from_proto, localize_text, rfc3339, to_proto, zone_name,
 };
+pub(crate) use range::{EmptyTimeRange, resolve_range};
 
-/// A point in time as typed, before it is known what time it is.
+/// A point in time as typed, before it is resolved against the clock.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeArg {
-    what: TimeForm,
-    /// On whose wall, if that was typed.
+    spec: TimeSpec,
+    /// The time zone, if it was typed.
     zone: Option<TimeZone>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum TimeForm {
-    /// So long before now.
+enum TimeSpec {
+    /// This long before now.
     Ago(SignedDuration),
-    /// So long from now, by the calendar; before now if it is negative.
+    /// This long from now, by the calendar; before now if negative.
     FromNow(Span),
-    /// This very moment.
+    /// An absolute time.
     At(Timestamp),
-    /// A date and a time on the wall.
+    /// A local date and time.
     Local(DateTime),
-    /// A time on the wall, so many days from today.
-    OfDay(i64, Time),
-    /// A time on the wall; which day's depends on what it is for.
+    /// A local time, this many days from today.
+    DayTime(i64, Time),
+    /// A local time; its day depends on the use.
     LocalTime(Time),
 }
 
-/// Not a point in time.
+/// The text is not a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a time; write an age (90s, 2h, 1w, '2 hours ago'), a local time (14:02, '2026-11-20 14:02', \
-     2026-11-20, yesterday, today, now), RFC 3339 (2026-11-20T14:02:10Z) or seconds since 1970 \
-     (@1795183330)"
+     2026-11-20, yesterday, today, now), RFC 3339 (2026-11-20T14:02:10Z) or Unix time (@1795183330)"
 )]
-pub(crate) struct NotATime;
+pub(crate) struct InvalidTime;
 
-/// Reads a point in time.
-pub(crate) fn parse(text: &str) -> Result<TimeArg, NotATime> {
+/// Parses a point in time.
+pub(crate) fn parse(text: &str) -> Result<TimeArg, InvalidTime> {
     let text = text.trim();
-    let at = |what| Ok(TimeArg { what, zone: None });
+    let at = |what| Ok(TimeArg { spec: what, zone: None });
     if let Some(seconds) = text.strip_prefix('@') {
-        return at(TimeForm::At(since_1970(seconds).ok_or(NotATime)?));
+        return at(TimeSpec::At(parse_unix_time(seconds).ok_or(InvalidTime)?));
     }
     if let Ok(age) = duration::parse(text) {
-        return at(TimeForm::Ago(SignedDuration::try_from(age).map_err(|_| NotATime)?));
+        return at(TimeSpec::Ago(SignedDuration::try_from(age).map_err(|_| InvalidTime)?));
     }
     if let Ok(moment) = text.parse::<Timestamp>() {
-        return at(TimeForm::At(moment));
+        return at(TimeSpec::At(moment));
     }
-    let (local, zone) = without_zone(text);
-    if let Some(what) = local_time(local) {
-        return Ok(TimeArg { what, zone });
+    let (local, zone) = split_zone(text);
+    if let Some(what) = parse_local(local) {
+        return Ok(TimeArg { spec: what, zone });
     }
-    at(TimeForm::FromNow(from_now(text).ok_or(NotATime)?))
+    at(TimeSpec::FromNow(parse_relative(text).ok_or(InvalidTime)?))
 }
 
-/// `1795183330`, with or without a part of a second.
-fn since_1970(text: &str) -> Option<Timestamp> {
+/// Parses `1795183330`, with or without a fraction of a second.
+fn parse_unix_time(text: &str) -> Option<Timestamp> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     if whole.is_empty() || !format!("{whole}{part}").bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -82,13 +81,13 @@ fn since_1970(text: &str) -> Option<Timestamp> {
     Timestamp::new(seconds, nanos).ok()
 }
 
-/// What is typed without the zone behind it: `Z`, `UTC`, `+01:00`, `Europe/Berlin`.
-fn without_zone(text: &str) -> (&str, Option<TimeZone>) {
+/// Splits off a trailing zone: `Z`, `UTC`, `+01:00`, `Europe/Berlin`.
+fn split_zone(text: &str) -> (&str, Option<TimeZone>) {
     if let Some((local, name)) = text.rsplit_once(' ') {
         let zone = match name {
             "UTC" | "GMT" | "utc" | "Z" => Some(TimeZone::UTC),
             name if name.contains('/') => TimeZone::get(name).ok(),
-            name if is_here(name) => Some(TimeZone::system()),
+            name if is_local_zone(name) => Some(TimeZone::system()),
             _ => None,
         };
         if zone.is_some() {
@@ -98,14 +97,15 @@ fn without_zone(text: &str) -> (&str, Option<TimeZone>) {
     if let Some(local) = text.strip_suffix(['Z', 'z']) {
         return (local, Some(TimeZone::UTC));
     }
-    // The `-` of a date is no sign: one of a zone stands behind a time or a gap.
+    // The `-` of a date is no sign: the sign of a zone follows a time or a space.
     let sign = text.rfind(['+', '-']).filter(|at| text[..*at].contains([':', ' ']));
-    let zone = sign.and_then(|at| Some((text[..at].trim_end(), offset(&text[at..])?)));
+    let zone = sign.and_then(|at| Some((text[..at].trim_end(), parse_offset(&text[at..])?)));
     zone.map_or((text, None), |(local, zone)| (local, Some(zone)))
 }
 
-/// Whether this machine's zone is called so, in summer or in winter: as gridctl shows times.
-fn is_here(name: &str) -> bool {
+/// Whether this is the abbreviation of this machine's zone, in summer or in winter, which gridctl
+/// prints.
+fn is_local_zone(name: &str) -> bool {
     let here = TimeZone::system();
     let half_a_year = SignedDuration::from_hours(24 * 182);
     [now(), now().saturating_add(half_a_year).unwrap_or_else(|_| now())]
@@ -113,8 +113,8 @@ fn is_here(name: &str) -> bool {
         .any(|moment| zone_name(&here, moment) == name)
 }
 
-/// `+01:00`, `+0100` or `+01`.
-fn offset(text: &str) -> Option<TimeZone> {
+/// Parses `+01:00`, `+0100` or `+01`.
+fn parse_offset(text: &str) -> Option<TimeZone> {
     let digits = text[1..].replace(':', "");
     if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -126,39 +126,39 @@ fn offset(text: &str) -> Option<TimeZone> {
     Offset::from_seconds(seconds).ok().map(TimeZone::fixed)
 }
 
-/// A date, a time, or both.
-fn local_time(text: &str) -> Option<TimeForm> {
+/// Parses a date, a time, or both.
+fn parse_local(text: &str) -> Option<TimeSpec> {
     let (day, time) = match text.split_once(|c: char| c == 'T' || c.is_whitespace()) {
-        Some((day, time)) => (day, Some(of_day(time.trim_start())?)),
+        Some((day, time)) => (day, Some(parse_time_of_day(time.trim_start())?)),
         None => (text, None),
     };
     let days = match day.to_ascii_lowercase().as_str() {
-        "now" if time.is_none() => return Some(TimeForm::Ago(SignedDuration::ZERO)),
+        "now" if time.is_none() => return Some(TimeSpec::Ago(SignedDuration::ZERO)),
         "today" => Some(0),
         "yesterday" => Some(-1),
         "tomorrow" => Some(1),
         _ => None,
     };
     if let Some(days) = days {
-        return Some(TimeForm::OfDay(days, time.unwrap_or(Time::midnight())));
+        return Some(TimeSpec::DayTime(days, time.unwrap_or(Time::midnight())));
     }
     if time.is_none() && day.contains(':') {
-        return of_day(day).map(TimeForm::LocalTime);
+        return parse_time_of_day(day).map(TimeSpec::LocalTime);
     }
-    // jiff also reads ISO 8601's basic forms (`20261120`): too easily a mistyped age.
+    // jiff also accepts ISO 8601's basic format (`20261120`), which is too easily a mistyped age.
     let date: Date = Some(day).filter(|day| day.matches('-').count() == 2)?.parse().ok()?;
-    Some(TimeForm::Local(date.to_datetime(time.unwrap_or(Time::midnight()))))
+    Some(TimeSpec::Local(date.to_datetime(time.unwrap_or(Time::midnight()))))
 }
 
-/// `14:02`, `3:12` or `14:02:10.5`.
-fn of_day(text: &str) -> Option<Time> {
+/// Parses `14:02`, `3:12` or `14:02:10.5`.
+fn parse_time_of_day(text: &str) -> Option<Time> {
     let hour = text.split(':').next().filter(|hour| text.len() > hour.len())?;
     let padded = if hour.len() == 1 { format!("0{text}") } else { text.to_owned() };
     padded.parse().ok()
 }
 
-/// `2 hours ago`, `-2h`, `1 week`: an age. `+2h`, `in 2 hours`: still to come.
-fn from_now(text: &str) -> Option<Span> {
+/// Parses `2 hours ago`, `-2h`, `1 week` as an age, and `+2h`, `in 2 hours` as a future time.
+fn parse_relative(text: &str) -> Option<Span> {
     let span = |text: &str| SpanParser::new().parse_span(text).ok();
     if let Some(later) = text.strip_prefix('+').or_else(|| text.strip_prefix("in ")) {
         return span(later).filter(|it| !it.is_negative());
@@ -168,46 +168,46 @@ fn from_now(text: &str) -> Option<Span> {
 }
 
 impl TimeArg {
-    /// The moment meant, at `now` in `zone`. Beyond the calendar's ends are its ends; a time of day
-    /// is the last one.
+    /// Resolves to a timestamp, at `now` in `zone`. Times beyond the calendar become its ends; a
+    /// time of day is the latest one.
     pub(crate) fn resolve(&self, zone: &TimeZone, now: Timestamp) -> Timestamp {
         let zone = self.zone.as_ref().unwrap_or(zone);
-        match self.what {
-            TimeForm::Ago(age) => now.checked_sub(age).unwrap_or(Timestamp::MIN),
-            TimeForm::FromNow(span) => {
+        match self.spec {
+            TimeSpec::Ago(age) => now.checked_sub(age).unwrap_or(Timestamp::MIN),
+            TimeSpec::FromNow(span) => {
                 let end = if span.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
-                let there = now.to_zoned(zone.clone()).checked_add(span);
-                there.map_or(end, |there| there.timestamp())
+                let then = now.to_zoned(zone.clone()).checked_add(span);
+                then.map_or(end, |then| then.timestamp())
             }
-            TimeForm::At(moment) => moment,
-            TimeForm::Local(at) => on(zone, at),
-            TimeForm::OfDay(days, time) => {
+            TimeSpec::At(moment) => moment,
+            TimeSpec::Local(at) => to_timestamp(zone, at),
+            TimeSpec::DayTime(days, time) => {
                 let today = zone.to_datetime(now).date();
                 let day = today.checked_add(Span::new().days(days)).unwrap_or(today);
-                on(zone, day.to_datetime(time))
+                to_timestamp(zone, day.to_datetime(time))
             }
-            TimeForm::LocalTime(time) => last(zone, time, now),
+            TimeSpec::LocalTime(time) => latest_occurrence(zone, time, now),
         }
     }
 }
 
-/// A moment on the wall of a zone.
-fn on(zone: &TimeZone, at: DateTime) -> Timestamp {
+/// The timestamp of a local time in a zone.
+fn to_timestamp(zone: &TimeZone, at: DateTime) -> Timestamp {
     let end = if at.year() < 1970 { Timestamp::MIN } else { Timestamp::MAX };
     zone.to_timestamp(at).unwrap_or(end)
 }
 
-/// The last time it was so late, at `now`.
-fn last(zone: &TimeZone, time: Time, now: Timestamp) -> Timestamp {
+/// The latest time before `now` at which it was this time of day.
+fn latest_occurrence(zone: &TimeZone, time: Time, now: Timestamp) -> Timestamp {
     let today = zone.to_datetime(now).date();
-    let moment = on(zone, today.to_datetime(time));
+    let moment = to_timestamp(zone, today.to_datetime(time));
     match today.yesterday() {
-        Ok(yesterday) if moment > now => on(zone, yesterday.to_datetime(time)),
+        Ok(yesterday) if moment > now => to_timestamp(zone, yesterday.to_datetime(time)),
         _ => moment,
     }
 }
 
-/// What time it is on this machine: ages and times of day are meant by its clock.
+/// The current time of this machine, to which ages and times of day refer.
 pub(crate) fn now() -> Timestamp {
     #[expect(
         clippy::disallowed_methods,
@@ -225,7 +225,7 @@ mod tests {
 
     const NOW: &str = "2026-11-20T14:30:00Z";
 
-    fn meant(text: &str) -> Result<String, NotATime> {
+    fn resolved(text: &str) -> Result<String, InvalidTime> {
         let zone = TimeZone::fixed(tz::offset(1));
         parse(text).map(|when| when.resolve(&zone, NOW.parse().unwrap()).to_string())
     }
@@ -275,23 +275,23 @@ mod tests {
             ("@1795183330", "2026-11-20T14:02:10Z"),
             ("@1795183330.5", "2026-11-20T14:02:10.5Z"),
         ] {
-            assert_eq!(meant(text).as_deref(), Ok(moment), "{text}");
+            assert_eq!(resolved(text).as_deref(), Ok(moment), "{text}");
         }
     }
 
     #[test]
     fn a_time_of_day_still_to_come_is_yesterdays() {
-        assert_eq!(meant("23:00").as_deref(), Ok("2026-11-19T22:00:00Z"));
+        assert_eq!(resolved("23:00").as_deref(), Ok("2026-11-19T22:00:00Z"));
     }
 
     #[test]
-    fn what_lies_beyond_the_calendar_is_its_end() {
-        assert_eq!(meant("99999999d"), Ok(Timestamp::MIN.to_string()));
-        assert_eq!(meant("9999-12-31"), Ok(Timestamp::MAX.to_string()));
+    fn times_beyond_the_calendar_are_its_ends() {
+        assert_eq!(resolved("99999999d"), Ok(Timestamp::MIN.to_string()));
+        assert_eq!(resolved("9999-12-31"), Ok(Timestamp::MAX.to_string()));
     }
 
     #[test]
-    fn what_is_no_time_is_told_what_is() {
+    fn invalid_times_are_answered_with_the_valid_forms() {
         for text in [
             "",
             "90",
@@ -313,8 +313,8 @@ mod tests {
             ":",
             "3:",
         ] {
-            assert_eq!(meant(text), Err(NotATime), "{text}");
+            assert_eq!(resolved(text), Err(InvalidTime), "{text}");
         }
-        assert!(NotATime.to_string().contains("2026-11-20T14:02:10Z"));
+        assert!(InvalidTime.to_string().contains("2026-11-20T14:02:10Z"));
     }
 }

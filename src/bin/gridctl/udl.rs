@@ -1,18 +1,18 @@
-//! Forms as the vendor's Uniform Description Language, which `--batch` prints.
+//! Formats objects in the vendor's Uniform Description Language, which `--batch` prints.
 //!
-//! An entity is `record "17" {`, one `attribute = value` a line, `}`. Booleans are 0 and 1, a null
-//! is left out, what lies within a list or message is named by its path (`event.progress`,
-//! `marks.1`). Guarantees that text outside `[^,"'>=#\s]+`, and any with a brace or an escape, is
-//! quoted, and that within quotes `\"` is a quote and all else is as in `show::escape`. Does not
-//! know which entities there are.
+//! An entity is `record "17" {`, one `attribute = value` per line, `}`. Booleans are 0 and 1, a
+//! null is left out, nested values are named by their path (`event.progress`, `flags.1`).
+//! Guarantees that text outside `[^,"'>=#\s]+`, and any with a brace or an escape, is quoted, and
+//! that within quotes `\"` is a quote and all else is as in `show::escape`. Does not know which
+//! entities exist.
 
 use grid_broker::show::escape::escape;
 
-use crate::fields::{FieldObject, ObjectValue};
+use crate::fields::{ObjectValue, OutputObject};
 
-/// One form as an entity, with a line break at its end.
-pub(crate) fn entity(form: &FieldObject) -> String {
-    let mut udl = format!("{} {} {{\n", form.entity, quoted(&form.name));
+/// An object as an entity, with a line break at its end.
+pub(crate) fn entity(form: &OutputObject) -> String {
+    let mut udl = format!("{} {} {{\n", form.kind, quote(&form.name));
     for (key, value) in &form.fields {
         attribute(&mut udl, key, value);
     }
@@ -25,11 +25,11 @@ fn attribute(udl: &mut String, path: &str, value: &ObjectValue) {
         ObjectValue::Null | ObjectValue::Object(None) => return,
         ObjectValue::Bool(value) => u8::from(*value).to_string(),
         ObjectValue::Number(value) => value.to_string(),
-        ObjectValue::Real(value) => value.to_string(),
-        ObjectValue::Text(text) => string(text),
+        ObjectValue::Float(value) => value.to_string(),
+        ObjectValue::Text(text) => format_string(text),
         ObjectValue::List(values) => {
-            for (place, value) in values.iter().enumerate() {
-                attribute(udl, &format!("{path}.{}", place + 1), value);
+            for (index, value) in values.iter().enumerate() {
+                attribute(udl, &format!("{path}.{}", index + 1), value);
             }
             return;
         }
@@ -43,16 +43,16 @@ fn attribute(udl: &mut String, path: &str, value: &ObjectValue) {
     udl.push_str(&format!("  {path} = {shown}\n"));
 }
 
-fn string(text: &str) -> String {
+fn format_string(text: &str) -> String {
     let odd = |c: char| c.is_whitespace() || ",\"'>=#{}\\".contains(c);
     if text.is_empty() || text.contains(odd) || escape(text) != text {
-        quoted(text)
+        quote(text)
     } else {
         text.to_owned()
     }
 }
 
-fn quoted(text: &str) -> String {
+fn quote(text: &str) -> String {
     format!("\"{}\"", escape(text).replace('"', "\\\""))
 }
 
@@ -79,12 +79,12 @@ mod tests {
             ("\x1b[2J\n", r#""\x1b[2J\n""#),
             ("a\u{a0}b", "\"a\u{a0}b\""),
         ] {
-            assert_eq!(string(text), shown);
+            assert_eq!(format_string(text), shown);
         }
     }
 
     #[test]
-    fn an_entity_names_what_lies_deeper_by_its_path() {
+    fn nested_values_are_named_by_their_path() {
         let fields = vec![
             ("managed", ObjectValue::Bool(true)),
             ("deadline", ObjectValue::Null),
@@ -92,7 +92,7 @@ mod tests {
             ("event", ObjectValue::Object(Some(vec![("progress", ObjectValue::Number(34))]))),
             ("marks", ObjectValue::List(vec!["late".into(), "text_cut".into()])),
         ];
-        let form = FieldObject { entity: "record", name: "17".to_owned(), fields };
+        let form = OutputObject { kind: "record", name: "17".to_owned(), fields };
         assert_eq!(
             entity(&form),
             "record \"17\" {\n  managed = 1\n  text = \"checking \\\"db\\\"\"\n  \

@@ -1,7 +1,7 @@
-//! `gridctl journal verify`: says whether a backup is whole, without restoring it.
+//! `gridctl journal verify`: verifies that a backup is intact, without restoring it.
 //!
-//! Guarantees that it writes nothing, and that what is wrong is on stdout before the exit code says so.
-//! Asks no broker. Does not know what a record says.
+//! Guarantees that it writes nothing, and that defects are printed before it fails. Needs no
+//! broker. Does not know the content of records.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,31 +11,35 @@ use grid_broker::journal::rescue::{self, Verified};
 use grid_broker::show::size;
 
 use crate::error::CliError;
-use crate::fields::{FieldObject, ObjectValue};
-use crate::output::{ListWriter, OutputOptions, View};
+use crate::fields::{ObjectValue, OutputObject};
+use crate::output::{ItemView, ListWriter, OutputOptions};
 
-/// Missing ranges and defects that are named; the rest is counted.
-const NAMED_MAX: usize = 20;
+/// Maximum number of missing ranges and of defects that are listed; the rest is counted.
+const LISTED_MAX: usize = 20;
 
-/// Verifies the backup in `file`, and says what is in it.
+/// Verifies the backup in `file`, and prints its content.
 pub(crate) fn run(file: &Path, look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
     let verified = rescue::verify(file, |_| {});
     let verified = verified.map_err(|source| CliError::Verify { path: file.to_owned(), source })?;
     let backup = VerifiedBackup { file: file.display().to_string(), verified: Some(verified) };
-    if look.format.is_for_people() {
-        let lines = if look.quiet { Vec::new() } else { backup.lines() };
+    if look.format.is_human_readable() {
+        let lines = if look.is_quiet { Vec::new() } else { backup.lines() };
         for line in lines {
             writeln!(out, "{line}")?;
         }
         out.flush()?;
     } else {
-        let shape = View { columns: &[], cells: |_, _| Vec::new(), object: VerifiedBackup::form };
-        ListWriter::one(out, look, shape, &backup)?;
+        let shape = ItemView {
+            columns: &[],
+            cells: |_, _| Vec::new(),
+            to_object: VerifiedBackup::to_object,
+        };
+        ListWriter::write_one(out, look, shape, &backup)?;
     }
     if backup.is_whole() { Ok(()) } else { Err(CliError::DamagedBackup { path: file.to_owned() }) }
 }
 
-/// A backup that was read.
+/// A backup after verification.
 #[derive(Debug, Default)]
 struct VerifiedBackup {
     file: String,
@@ -64,28 +68,28 @@ impl VerifiedBackup {
             first.push_str(&format!("; journal {}", head.identity.journal));
         }
         let mut lines = vec![first];
-        let missing = summary.missing.iter().take(NAMED_MAX);
+        let missing = summary.missing.iter().take(LISTED_MAX);
         lines.extend(
             missing.map(|lost| {
                 format!("not in the backup: records {} to {}", lost.start(), lost.end())
             }),
         );
-        if summary.missing.len() > NAMED_MAX {
-            let more = summary.missing.len() - NAMED_MAX;
+        if summary.missing.len() > LISTED_MAX {
+            let more = summary.missing.len() - LISTED_MAX;
             lines.push(format!("not in the backup: {more} more ranges"));
         }
-        let named = defects.retained().iter().take(NAMED_MAX);
-        let unnamed = defects.retained().len() - named.len();
-        lines.extend(named.map(|defect| format!("wrong: {defect}")));
-        let more = defects.omitted() + unnamed as u64;
+        let listed = defects.retained().iter().take(LISTED_MAX);
+        let unlisted = defects.retained().len() - listed.len();
+        lines.extend(listed.map(|defect| format!("defect: {defect}")));
+        let more = defects.omitted() + unlisted as u64;
         if more > 0 {
-            lines.push(format!("wrong: {more} more"));
+            lines.push(format!("defect: {more} more"));
         }
-        lines.push(if self.is_whole() { "whole" } else { "damaged" }.to_owned());
+        lines.push(if self.is_whole() { "intact" } else { "damaged" }.to_owned());
         lines
     }
 
-    fn form(&self) -> FieldObject {
+    fn to_object(&self) -> OutputObject {
         let verified = self.verified.as_ref();
         let summary = verified.map(|it| it.summary.clone()).unwrap_or_default();
         let head = verified.and_then(|it| it.head);
@@ -115,6 +119,6 @@ impl VerifiedBackup {
             ("missing", ObjectValue::List(missing.collect())),
             ("defects", (&defects).into()),
         ];
-        FieldObject { entity: "backup", name: self.file.clone(), fields }
+        OutputObject { kind: "backup", name: self.file.clone(), fields }
     }
 }

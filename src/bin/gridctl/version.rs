@@ -1,17 +1,18 @@
-//! `gridctl version`: which gridctl this is, and which gridd answers.
+//! `gridctl version`: prints the versions of gridctl and of the broker.
 //!
-//! Guarantees that gridctl's own version is told even if no broker answers.
+//! Guarantees that gridctl's own version is printed even if no broker replies. Does not compare
+//! them.
 
 use std::io::Write;
 
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::fields::{FieldObject, ObjectValue};
-use crate::output::{ListWriter, OutputOptions, View};
+use crate::fields::{ObjectValue, OutputObject};
+use crate::output::{ItemView, ListWriter, OutputOptions};
 use crate::status;
 use crate::table::TableCell;
 
-/// The versions; the broker's if it told.
+/// The versions; that of the broker if it replied.
 #[derive(Debug, Default)]
 struct Versions {
     gridd: Option<(String, String)>,
@@ -19,25 +20,25 @@ struct Versions {
 
 const GRIDCTL: &str = env!("CARGO_PKG_VERSION");
 
-/// Shows them.
+/// Shows the versions.
 pub(crate) async fn show(
     broker: Result<Connection, CliError>,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let asked = async {
+    let fetched = async {
         let broker = broker?;
-        let version = status::asked(&broker).await?.version;
+        let version = status::get_status(&broker).await?.version;
         Ok::<_, CliError>((version, broker.address))
     };
-    let (gridd, failure) = match asked.await {
+    let (gridd, failure) = match fetched.await {
         Ok(gridd) => (Some(gridd), None),
         Err(failure) => (None, Some(failure)),
     };
-    if look.format.is_for_people() {
+    if look.format.is_human_readable() {
         writeln!(out, "gridctl {GRIDCTL}")?;
         if let Some((version, address)) = &gridd {
-            writeln!(out, "gridd   {} at {address}", TableCell::new(version).shown(false))?;
+            writeln!(out, "gridd   {} at {address}", TableCell::new(version).render(false))?;
         }
         out.flush()?;
     } else {
@@ -47,10 +48,10 @@ pub(crate) async fn show(
                 None => (ObjectValue::Null, ObjectValue::Null),
             };
             let fields = vec![("gridctl", GRIDCTL.into()), ("gridd", version), ("broker", address)];
-            FieldObject { entity: "version", name: GRIDCTL.to_owned(), fields }
+            OutputObject { kind: "version", name: GRIDCTL.to_owned(), fields }
         };
-        let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
-        ListWriter::one(out, look, shape, &Versions { gridd })?;
+        let shape = ItemView { columns: &[], cells: |_, _| Vec::new(), to_object: form };
+        ListWriter::write_one(out, look, shape, &Versions { gridd })?;
     }
     failure.map_or(Ok(()), Err)
 }

@@ -1,15 +1,15 @@
-//! Lets noun and verb be typed in either order: `list log` is `log list`, as the vendor has it.
+//! Accepts noun and verb in either order: `list log` is `log list`, as in the vendor's tool.
 //!
-//! Guarantees that only pairs that exist are turned round, and nothing else is touched; global
-//! flags may stand before and between. Knows nouns, verbs and flags from the commands themselves.
+//! Guarantees that only existing pairs are swapped, and that nothing else changes; global flags may
+//! come before and between. Takes nouns, verbs and flags from the clap commands.
 
 use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
 
-/// The arguments, noun first.
+/// Puts the noun first.
 pub(crate) fn noun_first(command: &Command, mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let mut words = places_of_words(command, &arguments).into_iter();
+    let mut words = positional_indexes(command, &arguments).into_iter();
     let Some(mut first) = words.next() else { return arguments };
     if arguments[first] == "help" {
         let Some(next) = words.next() else { return arguments };
@@ -26,26 +26,26 @@ pub(crate) fn noun_first(command: &Command, mut arguments: Vec<OsString>) -> Vec
     arguments
 }
 
-/// Where the first words stand that are neither flags nor their values; three are enough. Stops at
-/// what is no global flag.
-pub(crate) fn places_of_words(command: &Command, arguments: &[OsString]) -> Vec<usize> {
-    let mut places = Vec::new();
-    let mut place = 1;
-    while place < arguments.len() && places.len() < 3 {
-        let Some(text) = arguments[place].to_str() else { break };
+/// Indexes of the first three words that are neither flags nor their values. Stops at a flag that
+/// is not global.
+pub(crate) fn positional_indexes(command: &Command, arguments: &[OsString]) -> Vec<usize> {
+    let mut indexes = Vec::new();
+    let mut index = 1;
+    while index < arguments.len() && indexes.len() < 3 {
+        let Some(text) = arguments[index].to_str() else { break };
         if !text.starts_with('-') {
-            places.push(place);
-            place += 1;
+            indexes.push(index);
+            index += 1;
             continue;
         }
-        let Some(takes_next) = takes_next(command, text) else { break };
-        place += if takes_next { 2 } else { 1 };
+        let Some(takes_next) = takes_next_argument(command, text) else { break };
+        index += if takes_next { 2 } else { 1 };
     }
-    places
+    indexes
 }
 
-/// Whether a global flag has its value in the next argument; `None` if it is no global flag.
-fn takes_next(command: &Command, text: &str) -> Option<bool> {
+/// Whether the value of a global flag is the next argument; `None` if the flag is not global.
+fn takes_next_argument(command: &Command, text: &str) -> Option<bool> {
     let has_value = |it: &&Arg| matches!(it.get_action(), ArgAction::Set | ArgAction::Append);
     if let Some(flag) = text.strip_prefix("--").filter(|flag| !flag.is_empty()) {
         let name = flag.split('=').next().unwrap_or(flag);
@@ -56,7 +56,7 @@ fn takes_next(command: &Command, text: &str) -> Option<bool> {
         let known = command.get_arguments().find(is_named)?;
         return Some(has_value(&known) && !flag.contains('='));
     }
-    // `-qo json`: of flags in a row the first one with a value takes all that follows.
+    // `-qo json`: in combined flags, the first one with a value takes the rest.
     let mut letters = text.strip_prefix('-')?.chars();
     let mut known = None;
     while let Some(letter) = letters.next() {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::args::GridctlArgs;
 
-    fn turned(line: &str) -> String {
+    fn normalized(line: &str) -> String {
         let arguments = line.split(' ').map(OsString::from).collect();
         let turned = noun_first(&GridctlArgs::command(), arguments);
         turned.iter().map(|it| it.to_str().unwrap()).collect::<Vec<_>>().join(" ")
@@ -95,7 +95,7 @@ mod tests {
             ("gridctl list --color never log", "gridctl log --color never list"),
             ("gridctl help list log", "gridctl help log list"),
         ] {
-            assert_eq!(turned(typed), meant);
+            assert_eq!(normalized(typed), meant);
         }
     }
 
@@ -112,7 +112,7 @@ mod tests {
             "gridctl -- list log",
             "gridctl appliance show log",
         ] {
-            assert_eq!(turned(typed), typed);
+            assert_eq!(normalized(typed), typed);
         }
     }
 }

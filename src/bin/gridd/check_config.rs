@@ -1,7 +1,7 @@
-//! Runs `gridd check-config`: checks the configuration and shows the settings that would apply.
+//! `gridd check-config`: checks the configuration, and prints the effective settings.
 //!
-//! Guarantees that it goes by flags, environment and file as a start would, that all mistakes are
-//! told, and that nothing but the file and the files of secrets is opened. Knows no key.
+//! Guarantees that it reads flags, environment and file as a start does, that all errors are
+//! reported, and that only the settings file and the files of secrets are opened. Knows no key.
 
 use std::process::ExitCode as ProcessExit;
 
@@ -12,38 +12,36 @@ use grid_broker::show::escape;
 use grid_broker::{stderr, stdout};
 use serde_json::{Value, json};
 
-use crate::arguments::{CheckConfig, ReportOutput};
+use crate::arguments::{CheckConfigArgs, CheckConfigFormat};
 
-/// Does it.
-pub(crate) fn run(arguments: &CheckConfig, given: &SettingsSources) -> ProcessExit {
-    let (mistakes, warnings, settings) = match Settings::new(given) {
+/// Runs the command.
+pub(crate) fn run(arguments: &CheckConfigArgs, given: &SettingsSources) -> ProcessExit {
+    let (errors, warnings, settings) = match Settings::new(given) {
         Ok(settings) => (Vec::new(), settings.warnings(), settings.effective()),
-        Err(mistakes) => (mistakes.0, Vec::new(), Vec::new()),
+        Err(errors) => (errors.0, Vec::new(), Vec::new()),
     };
     let text = match arguments.output {
-        ReportOutput::Table => {
-            print_errors(&mistakes, &warnings);
-            table(&settings)
+        CheckConfigFormat::Table => {
+            print_errors(&errors, &warnings);
+            format_table(&settings)
         }
-        ReportOutput::Json => as_json(&mistakes, &warnings, &settings),
+        CheckConfigFormat::Json => to_json(&errors, &warnings, &settings),
     };
-    let code = if mistakes.is_empty() { ExitCode::Done } else { ExitCode::Usage };
+    let code = if errors.is_empty() { ExitCode::Done } else { ExitCode::Usage };
     stdout::finish("gridd", stdout::write(&text), code).into()
 }
 
-fn print_errors(mistakes: &[ConfigError], warnings: &[ConfigError]) {
-    mistakes.iter().for_each(|mistake| stderr::write_line(&mistake.to_string()));
+fn print_errors(errors: &[ConfigError], warnings: &[ConfigError]) {
+    errors.iter().for_each(|error| stderr::write_line(&error.to_string()));
     warnings.iter().for_each(|warning| stderr::write_line(&format!("warning: {warning}")));
-    match mistakes.len() {
+    match errors.len() {
         0 => {}
-        1 => stderr::write_line("gridd: 1 mistake, with which gridd does not start"),
-        many => {
-            stderr::write_line(&format!("gridd: {many} mistakes, with which gridd does not start"))
-        }
+        1 => stderr::write_line("gridd: 1 error; gridd will not start"),
+        many => stderr::write_line(&format!("gridd: {many} errors; gridd will not start")),
     }
 }
 
-fn table(settings: &[EffectiveSetting]) -> String {
+fn format_table(settings: &[EffectiveSetting]) -> String {
     let shown: Vec<[String; 3]> = settings.iter().map(setting_row).collect();
     let width = |column: usize| {
         shown.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
@@ -60,16 +58,16 @@ fn setting_row(setting: &EffectiveSetting) -> [String; 3] {
     [key, value, &origin.to_string()].map(|text| escape::escape(text).into_owned())
 }
 
-fn as_json(
-    mistakes: &[ConfigError],
+fn to_json(
+    errors: &[ConfigError],
     warnings: &[ConfigError],
     settings: &[EffectiveSetting],
 ) -> String {
-    let place = |it: &ConfigError| json!({ "origin": it.origin.to_string(), "key": it.key, "text": it.text });
+    let entry = |it: &ConfigError| json!({ "origin": it.origin.to_string(), "key": it.key, "text": it.text });
     let setting = |it: &EffectiveSetting| json!({ "key": it.key, "value": it.value, "origin": it.origin.to_string() });
     let whole = json!({
-        "mistakes": mistakes.iter().map(place).collect::<Vec<Value>>(),
-        "warnings": warnings.iter().map(place).collect::<Vec<Value>>(),
+        "errors": errors.iter().map(entry).collect::<Vec<Value>>(),
+        "warnings": warnings.iter().map(entry).collect::<Vec<Value>>(),
         "settings": settings.iter().map(setting).collect::<Vec<Value>>(),
     });
     format!("{}\n", escape::escape_json(&whole.to_string()))

@@ -1,8 +1,8 @@
-//! `gridd journal check|salvage|restore`: what can be done for data that no broker is at work on.
+//! `gridd journal check|salvage|restore`: checks and recovers the data of a stopped broker.
 //!
-//! Guarantees that findings go to standard output, progress and failures to standard error, and an
-//! exit code that says whether all is well, and if not whether the journal is damaged, in use, not there
-//! or out of reach. Knows neither blocks nor files of the journal.
+//! Guarantees that findings go to standard output, progress and errors to standard error, and that
+//! the exit code tells success from a journal that is damaged, in use, absent or unreadable. Knows
+//! neither blocks nor files of the journal.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -19,48 +19,48 @@ use grid_broker::journal::stream::{AtomicFile, FileError};
 use grid_broker::show::size;
 use grid_broker::stdout;
 
-use crate::arguments::OfflineJournalCommand;
+use crate::arguments::GriddJournalCommand;
 
-/// Ranges of missing records that are named; the rest is counted.
-const RANGES_SHOWN: usize = 20;
+/// Maximum number of ranges of missing records that are listed; the rest is counted.
+const RANGES_LISTED_MAX: usize = 20;
 
-/// Does it.
-pub(crate) fn run(command: &OfflineJournalCommand, data: &Path) -> ProcessExit {
+/// Runs the command.
+pub(crate) fn run(command: &GriddJournalCommand, data: &Path) -> ProcessExit {
     let done = match command {
-        OfflineJournalCommand::Check => check(data),
-        OfflineJournalCommand::Salvage { file, force } => salvage(data, file, *force),
-        OfflineJournalCommand::Restore { file } => restore(file, data),
+        GriddJournalCommand::Check => check(data),
+        GriddJournalCommand::Salvage { file, force } => salvage(data, file, *force),
+        GriddJournalCommand::Restore { file } => restore(file, data),
     };
     match done {
-        Ok((words, is_whole)) => {
+        Ok((text, is_whole)) => {
             let code = if is_whole { ExitCode::Done } else { ExitCode::Damaged };
-            stdout::finish("gridd", stdout::write(&format!("{words}\n")), code).into()
+            stdout::finish("gridd", stdout::write(&format!("{text}\n")), code).into()
         }
-        Err((words, code)) => super::fail(&words, code),
+        Err((text, code)) => super::fail(&text, code),
     }
 }
 
-/// What to print and whether all is well, or why nothing was done.
+/// The text to print and whether the journal is intact, or an error with its exit code.
 type CommandOutcome = Result<(String, bool), (String, ExitCode)>;
 
-fn failed(error: &dyn std::error::Error, code: ExitCode) -> (String, ExitCode) {
-    let mut words = error.to_string();
+fn with_causes(error: &dyn std::error::Error, code: ExitCode) -> (String, ExitCode) {
+    let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
         let text = next.to_string();
-        if !words.contains(&text) {
-            words.push_str(&format!(": {text}"));
+        if !message.contains(&text) {
+            message.push_str(&format!(": {text}"));
         }
         cause = next.source();
     }
-    (words, code)
+    (message, code)
 }
 
 fn check(data: &Path) -> CommandOutcome {
-    let mut progress = RestoreProgress::new();
-    let report = rescue::check(data, |path| progress.show(&path.display()));
+    let mut progress = RescueProgressLine::new();
+    let report = rescue::check(data, |path| progress.update(&path.display()));
     progress.clear();
-    let report = report.map_err(|error| failed(&error, code_of(&error)))?;
+    let report = report.map_err(|error| with_causes(&error, exit_code_of(&error)))?;
     Ok((report_text(data, &report), report.is_sound()))
 }
 
@@ -75,9 +75,9 @@ fn report_text(data: &Path, report: &CheckReport) -> String {
     });
     let checkpoints: Vec<_> = report.checkpoints.iter().map(ToString::to_string).collect();
     lines.push(format!(
-        "whole: {} of the commit log, {}, {}{}",
+        "intact: {} of the commit log, {}, {}{}",
         size::format_count(report.commit_blocks, "block"),
-        size::format_count(report.sealed_segments, "sealed span"),
+        size::format_count(report.sealed_segments, "sealed segment"),
         size::format_count(checkpoints.len() as u64, "checkpoint"),
         if checkpoints.is_empty() {
             String::new()
@@ -86,39 +86,39 @@ fn report_text(data: &Path, report: &CheckReport) -> String {
         }
     ));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
-    lines.extend(report.findings.retained().iter().map(|finding| format!("wrong: {finding}")));
+    lines.extend(report.findings.retained().iter().map(|finding| format!("defect: {finding}")));
     if report.findings.omitted() > 0 {
-        lines.push(format!("wrong: {} more of the kind", report.findings.omitted()));
+        lines.push(format!("defect: {} more", report.findings.omitted()));
     }
-    lines.push(if report.is_sound() { "sound".to_owned() } else { "damaged".to_owned() });
+    lines.push(if report.is_sound() { "intact".to_owned() } else { "damaged".to_owned() });
     lines.join("\n")
 }
 
 fn salvage(data: &Path, path: &Path, force: bool) -> CommandOutcome {
-    let mut progress = RestoreProgress::new();
+    let mut progress = RescueProgressLine::new();
     let partial = path.with_added_extension("partial");
     let except: Vec<PathBuf> = [path, &partial].map(Path::to_owned).into();
     let file = AtomicFile::create(path, force).map_err(|error| match &error {
-        FileError::Exists { .. } => failed(&error, ExitCode::Usage),
-        FileError::Io { .. } => failed(&error, ExitCode::Failed),
+        FileError::Exists { .. } => with_causes(&error, ExitCode::Usage),
+        FileError::Io { .. } => with_causes(&error, ExitCode::Failed),
     })?;
     let out = BufWriter::new(file);
-    let saved = rescue::salvage(data, &except, |path| progress.show(&path.display()), out);
+    let saved = rescue::salvage(data, &except, |path| progress.update(&path.display()), out);
     progress.clear();
     let (out, salvaged) = saved.map_err(|error| {
         let code = match &error {
-            SalvageError::Journal(error) => code_of(error),
+            SalvageError::Journal(error) => exit_code_of(error),
             SalvageError::Write(_) | SalvageError::Newer { .. } => ExitCode::Failed,
         };
-        failed(&error, code)
+        with_causes(&error, code)
     })?;
-    let file = out.into_inner().map_err(|error| failed(error.error(), ExitCode::Failed))?;
-    file.finish().map_err(|error| failed(&error, ExitCode::Failed))?;
-    Ok((describe_saved(path, &salvaged), salvaged.is_whole()))
+    let file = out.into_inner().map_err(|error| with_causes(error.error(), ExitCode::Failed))?;
+    file.finish().map_err(|error| with_causes(&error, ExitCode::Failed))?;
+    Ok((describe_salvage(path, &salvaged), salvaged.is_whole()))
 }
 
-/// The exit code for a folder that can't be looked at.
-fn code_of(error: &JournalError) -> ExitCode {
+/// The exit code for a folder that cannot be checked.
+fn exit_code_of(error: &JournalError) -> ExitCode {
     match error {
         JournalError::NoJournal { .. } => ExitCode::NotFound,
         JournalError::BrokerRunning { .. } | JournalError::InUse { .. } => ExitCode::Unavailable,
@@ -138,7 +138,7 @@ fn code_of(error: &JournalError) -> ExitCode {
     }
 }
 
-fn describe_saved(path: &Path, salvaged: &Salvaged) -> String {
+fn describe_salvage(path: &Path, salvaged: &Salvaged) -> String {
     let Salvaged { head, written, missing, unreadable, foreign, identity_lost } = salvaged;
     let mut lines = vec![format!(
         "{}: {} of journal {}, {}",
@@ -147,13 +147,15 @@ fn describe_saved(path: &Path, salvaged: &Salvaged) -> String {
         head.identity.journal,
         size::format_bytes(written.bytes)
     )];
-    lines.push(describe_state(head.checkpoint));
+    lines.push(describe_checkpoint(head.checkpoint));
     if *identity_lost {
-        lines.push("the folder does not say whose it is: the broker gets a new id".to_owned());
+        lines.push("the folder has no readable identity: the broker gets a new id".to_owned());
     }
     if *unreadable > 0 {
-        lines
-            .push(format!("{} of records make no sense", size::format_count(*unreadable, "block")));
+        lines.push(format!(
+            "{} of records cannot be decoded",
+            size::format_count(*unreadable, "block")
+        ));
     }
     if *foreign > 0 {
         lines.push(format!("{} of other journals left out", size::format_count(*foreign, "block")));
@@ -162,43 +164,43 @@ fn describe_saved(path: &Path, salvaged: &Salvaged) -> String {
     lines.join("\n")
 }
 
-fn describe_state(checkpoint: Option<u64>) -> String {
+fn describe_checkpoint(checkpoint: Option<u64>) -> String {
     match checkpoint {
         Some(through) => format!("with the state after record {through}"),
-        None => "without a checkpoint: the state is that of the records alone".to_owned(),
+        None => "without a checkpoint: the state is rebuilt from the records".to_owned(),
     }
 }
 
 fn describe_missing(missing: &[RangeInclusive<u64>]) -> Vec<String> {
-    let told = missing.iter().take(RANGES_SHOWN);
-    let mut lines: Vec<_> = told
+    let listed = missing.iter().take(RANGES_LISTED_MAX);
+    let mut lines: Vec<_> = listed
         .map(|range| match range.end() - range.start() {
             0 => format!("missing: record {}", range.start()),
             _ => format!("missing: records {} to {}", range.start(), range.end()),
         })
         .collect();
-    if missing.len() > RANGES_SHOWN {
-        lines.push(format!("missing: {} more ranges", missing.len() - RANGES_SHOWN));
+    if missing.len() > RANGES_LISTED_MAX {
+        lines.push(format!("missing: {} more ranges", missing.len() - RANGES_LISTED_MAX));
     }
     lines
 }
 
 fn restore(path: &Path, data: &Path) -> CommandOutcome {
-    let mut progress = RestoreProgress::new();
+    let mut progress = RescueProgressLine::new();
     let restored =
-        rescue::restore(path, data, |last| progress.show(&format_args!("record {last}")));
+        rescue::restore(path, data, |last| progress.update(&format_args!("record {last}")));
     progress.clear();
     let restored = restored.map_err(|error| {
         let code = match &error {
             RestoreError::NotEmpty { .. } | RestoreError::Stream { .. } => ExitCode::Usage,
-            RestoreError::Journal(error) => code_of(error),
+            RestoreError::Journal(error) => exit_code_of(error),
         };
-        failed(&error, code)
+        with_causes(&error, code)
     })?;
-    Ok((describe_restored(path, data, &restored), restored.is_whole()))
+    Ok((describe_restore(path, data, &restored), restored.is_whole()))
 }
 
-fn describe_restored(path: &Path, data: &Path, restored: &Restored) -> String {
+fn describe_restore(path: &Path, data: &Path, restored: &Restored) -> String {
     let Restored {
         identity,
         has_new_broker_id: is_broker_new,
@@ -214,42 +216,41 @@ fn describe_restored(path: &Path, data: &Path, restored: &Restored) -> String {
         identity.journal
     )];
     lines.push(match checkpoint_lost {
-        Some(reason) => format!("{}; the one in the stream: {reason}", describe_state(None)),
-        None => describe_state(*checkpoint),
+        Some(reason) => format!("{}; that of the file: {reason}", describe_checkpoint(None)),
+        None => describe_checkpoint(*checkpoint),
     });
     if *is_broker_new {
-        lines.push(
-            "the stream does not say any more which broker it is: it got a new id".to_owned(),
-        );
+        lines.push("the file has no identity of the broker: it got a new id".to_owned());
     }
-    let wrong = faults.retained().iter().map(|fault| format!("wrong: {}: {fault}", path.display()));
-    lines.extend(wrong);
+    let defects =
+        faults.retained().iter().map(|fault| format!("defect: {}: {fault}", path.display()));
+    lines.extend(defects);
     if faults.omitted() > 0 {
-        lines.push(format!("wrong: {} more of the kind", faults.omitted()));
+        lines.push(format!("defect: {} more", faults.omitted()));
     }
     lines.extend(describe_missing(&summary.missing));
     lines.push(format!("next: gridd --data {}", data.display()));
     lines.join("\n")
 }
 
-/// A line that says where it is, if somebody watches.
-struct RestoreProgress {
-    is_watched: bool,
+/// The progress line, if stderr is a terminal.
+struct RescueProgressLine {
+    is_terminal: bool,
 }
 
-impl RestoreProgress {
+impl RescueProgressLine {
     fn new() -> Self {
-        Self { is_watched: io::stderr().is_terminal() }
+        Self { is_terminal: io::stderr().is_terminal() }
     }
 
-    fn show(&mut self, what: &dyn Display) {
-        if self.is_watched {
+    fn update(&mut self, what: &dyn Display) {
+        if self.is_terminal {
             let _ = write!(io::stderr(), "\r\x1b[K{what}");
         }
     }
 
     fn clear(&self) {
-        if self.is_watched {
+        if self.is_terminal {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

@@ -1,4 +1,7 @@
-//! `gridd`: the broker.
+//! The program `gridd`, the broker.
+//!
+//! Guarantees one of the documented exit codes, and errors on stderr. Knows only how to start the
+//! daemon and which module runs each command.
 
 mod arguments;
 mod check_config;
@@ -22,59 +25,65 @@ use rustix::fs::Mode;
 
 use arguments::{GriddArguments, GriddCommand};
 
-/// The greeting is waited for so long: what follows is seen behind it.
-const BANNER_WITHIN: Duration = Duration::from_millis(200);
+/// How long to wait for the greeting, so that later output follows it.
+const GREETING_TIMEOUT: Duration = Duration::from_millis(200);
 
 fn main() -> ProcessExit {
     let _last_lines = stderr::init();
-    // First of all: until then SIGUSR2 ends a process.
+    // First, since before that SIGUSR2 ends the process.
     let reporter = match guru_meditation::install(diagnostic_sections::package("gridd")) {
         Ok(reporter) => reporter,
-        Err(error) => return fail(&format!("no reports are possible: {error}"), ExitCode::Failed),
+        Err(error) => {
+            return fail(&format!("cannot install diagnostic reports: {error}"), ExitCode::Failed);
+        }
     };
-    // What it makes is its own: the data folder, and all in it.
+    // Files that gridd creates are private: the data folder, and everything in it.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let arguments = match GriddArguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(shown) => return stdout::finish_with("gridd", &shown).into(),
+        Err(error) => return stdout::finish_with("gridd", &error).into(),
     };
-    let mut given = given(&arguments);
+    let mut given = settings_sources(&arguments);
     if let Some(GriddCommand::CheckConfig(command)) = arguments.command {
         given.config = command.file.clone().or(given.config);
         return check_config::run(&command, &given);
     }
     if arguments.command.is_none() {
-        reporter.announce(&diagnostic_sections::SECTIONS);
+        reporter.announce_sections(&diagnostic_sections::SECTIONS);
     }
     let settings = match Settings::new(&given) {
         Ok(settings) => settings,
-        Err(mistakes) => return fail(&mistakes.to_string(), ExitCode::Usage),
+        Err(errors) => return fail(&errors.to_string(), ExitCode::Usage),
     };
     if let Some(GriddCommand::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
     }
     let warnings = Warnings::default();
-    let told = tracing_lines::init(&settings.tracing, settings.tracing_format, warnings.clone());
-    let told = match told {
-        Ok(told) => told,
+    let filter_handle =
+        tracing_lines::init(&settings.tracing, settings.tracing_format, warnings.clone());
+    let filter_handle = match filter_handle {
+        Ok(handle) => handle,
         Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
     };
-    let reload = Reload { sources: given, log_filter: told };
+    let reload = Reload { sources: given, log_filter: filter_handle };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            return fail(&format!("no threads to be had: {}", Explained(&error)), ExitCode::Failed);
+            return fail(
+                &format!("cannot start the async runtime: {}", Explained(&error)),
+                ExitCode::Failed,
+            );
         }
     };
     let ready_file = arguments.ready_file;
     let telling = Diagnostics { reporter, warnings };
-    let whole = guru_meditation::root("gridd", async move {
-        daemon::run(settings, telling, reload, ready_file.as_deref(), print_banner).await
+    let whole = guru_meditation::trace_root("gridd", async move {
+        daemon::run(settings, telling, reload, ready_file.as_deref(), print_greeting).await
     });
     let ended = runtime.block_on(whole);
-    // A thread that hangs on a disk must not hold up the end; nothing it does is promised yet.
+    // A thread that hangs on a disk must not delay the exit; nothing it does is acknowledged yet.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::Done.into(),
@@ -94,8 +103,8 @@ fn main() -> ProcessExit {
     }
 }
 
-/// What flags and environment say; each flag is a key of the same name.
-fn given(arguments: &GriddArguments) -> SettingsSources {
+/// The settings from flags and environment; each flag is a key of the same name.
+fn settings_sources(arguments: &GriddArguments) -> SettingsSources {
     let GriddArguments { config, data, grpc, http, tracing, tracing_format, .. } = arguments;
     let flags = [
         ("data", data),
@@ -109,11 +118,11 @@ fn given(arguments: &GriddArguments) -> SettingsSources {
     SettingsSources {
         config: config.clone(),
         flags: flags.collect(),
-        environment: variables.map(|(name, value)| (lossy(&name), value)).collect(),
+        environment: variables.map(|(name, value)| (to_lossy_string(&name), value)).collect(),
     }
 }
 
-fn lossy(name: &OsStr) -> String {
+fn to_lossy_string(name: &OsStr) -> String {
     name.to_string_lossy().into_owned()
 }
 
@@ -124,9 +133,9 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
     code.into()
 }
 
-/// Three lines: where it listens, where its data lies, what to type next. Nobody reading them is no
-/// reason not to serve.
-fn print_banner(place: &Endpoints) {
+/// Prints three lines: the addresses, the data folder, and what to type next. An unread pipe does
+/// not keep gridd from serving.
+fn print_greeting(place: &Endpoints) {
     let Endpoints { grpc, http, data_dir: data, term, last_record } = place;
     let version = env!("CARGO_PKG_VERSION");
     let broker = if *grpc == config::DEFAULT_GRPC_ADDRESS {
@@ -139,24 +148,24 @@ fn print_banner(place: &Endpoints) {
          data in {}, start {term}, {last_record} records; trusts everyone on loopback\n\
          next: {}{broker} id=started_ok   and   {}{broker} log list\n",
         data.display(),
-        command("vme"),
-        command("gridctl"),
+        command_for("vme"),
+        command_for("gridctl"),
     );
-    // By a thread of its own: a pipe that nobody reads would hold the broker up.
-    let (tell, told) = sync_channel(1);
+    // In its own thread: a pipe that nobody reads would block the broker.
+    let (sender, receiver) = sync_channel(1);
     let greeting = move || {
         if let Err(error) = stdout::write(&lines) {
             tracing::warn!("{error}");
         }
-        let _ = tell.send(());
+        let _ = sender.send(());
     };
     if tasks::spawn_thread("greeting", greeting).is_ok() {
-        let _ = told.recv_timeout(BANNER_WITHIN);
+        let _ = receiver.recv_timeout(GREETING_TIMEOUT);
     }
 }
 
-/// How the user can start a program of ours: from the path, beside this one, or by cargo.
-fn command(name: &str) -> String {
+/// How the user can start another program: from PATH, from the folder of this one, or with cargo.
+fn command_for(name: &str) -> String {
     let is_there = |folder: &Path| folder.join(name).is_file();
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|folder| is_there(&folder)) {

@@ -20,7 +20,7 @@ use crate::start_script;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpawnError {
     /// There is no such program.
-    #[error("{0}: not found")]
+    #[error("{0} is not found")]
     NotFound(String),
     /// It exists, but the interpreter named by its first line does not.
     #[error("{0}")]
@@ -178,13 +178,13 @@ impl RunningChild {
         group: ProcessGroup,
         signals: &mut SignalListener,
     ) -> (ChildStatus, Option<Signal>) {
-        let mut asked = None;
+        let mut stop_signal = None;
         loop {
             tokio::select! {
-                end = self.wait() => return (end, asked),
+                end = self.wait() => return (end, stop_signal),
                 signal = signals.next() => {
                     group.signal_group(signal);
-                    asked = asked.or(Some(signal).filter(|signal| is_stop_request(*signal)));
+                    stop_signal = stop_signal.or(Some(signal).filter(|signal| is_stop_request(*signal)));
                 }
             }
         }
@@ -299,7 +299,7 @@ mod tests {
     fn a_spawn_error_has_a_cause_and_an_exit_code() {
         let error =
             |number| SpawnError::new(OsStr::new("a\n"), io::Error::from_raw_os_error(number));
-        assert_eq!(error(libc::ENOENT).to_string(), r"a\n: not found");
+        assert_eq!(error(libc::ENOENT).to_string(), r"a\n is not found");
         assert_eq!(error(libc::ENOENT).exit_code(), 127);
         let denied = error(libc::EACCES);
         assert!(denied.to_string().starts_with(r"a\n is not executable: Permission denied"));

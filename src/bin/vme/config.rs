@@ -138,8 +138,8 @@ impl ClientConfig {
     /// When the folder cannot be created, read or written.
     pub(crate) fn spool(&self) -> Result<Spool, SpoolError> {
         let (appliance, boot) = (self.target.appliance.clone(), self.boot.any_id());
-        let teller = SenderId { appliance, boot };
-        Spool::open_with_timeout(self.target.timeout, &self.state_folder, self.spool_limits, teller)
+        let sender = SenderId { appliance, boot };
+        Spool::open_with_timeout(self.target.timeout, &self.state_folder, self.spool_limits, sender)
     }
 }
 
@@ -264,8 +264,8 @@ mod tests {
     use super::*;
     use crate::arguments::VmeArguments;
 
-    fn config(words: &[&str], variables: &[(&str, &str)]) -> Result<ClientConfig, Vec<String>> {
-        let arguments = VmeArguments::parse_from(std::iter::once(&"vme").chain(words));
+    fn config(line: &[&str], variables: &[(&str, &str)]) -> Result<ClientConfig, Vec<String>> {
+        let arguments = VmeArguments::parse_from(std::iter::once(&"vme").chain(line));
         let environment = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
@@ -281,8 +281,8 @@ mod tests {
         assert_eq!(by_variable.target.broker, "b2:2");
         assert_eq!(by_variable.target.timeout, DEFAULT_TIMEOUT);
 
-        let words = ["--appliance=db1", "--broker=b1:1", "--timeout=1m", "id=started_ok"];
-        let by_option = config(&words, &variables).unwrap();
+        let line = ["--appliance=db1", "--broker=b1:1", "--timeout=1m", "id=started_ok"];
+        let by_option = config(&line, &variables).unwrap();
         assert_eq!(by_option.target.appliance, "db1");
         assert_eq!(by_option.target.broker, "b1:1");
         assert_eq!(by_option.target.timeout, Duration::from_secs(60));
@@ -296,8 +296,8 @@ mod tests {
 
     #[test]
     fn errors_of_options_and_environment_are_reported_together() {
-        let words = ["--appliance=", "--timeout=10", "--broker=nowhere", "--state="];
-        let errors = config(&words, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
+        let line = ["--appliance=", "--timeout=10", "--broker=nowhere", "--state="];
+        let errors = config(&line, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
         assert_eq!(
             errors,
             [

@@ -19,15 +19,15 @@ use crate::sender::{SendQueue, SpoolSender, StopWhen};
 pub(crate) const OWNER_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Spawns a drainer, unless a drainer or an agent runs.
-pub(crate) fn spawn_drainer(speaker: &ClientConfig, spool: &Spool) -> Result<(), SpoolError> {
+pub(crate) fn spawn_drainer(config: &ClientConfig, spool: &Spool) -> Result<(), SpoolError> {
     let Some(mut lock) = spool.try_lock_drainer()? else { return Ok(()) };
     // The note is of a process that has ended; a starting agent must not believe it.
     let _ = lock.set_note("");
     drop(lock);
     let Ok(program) = std::env::current_exe() else { return Ok(()) };
-    let way = &speaker.target;
+    let target = &config.target;
     let mut command = Command::new(program);
-    command.arg("drain").args(["--broker", &way.broker, "--appliance", &way.appliance]);
+    command.arg("drain").args(["--broker", &target.broker, "--appliance", &target.appliance]);
     command.arg("--state").arg(spool.folder()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // The drainer may live for days, so it inherits no open descriptors of our caller.
@@ -41,10 +41,10 @@ pub(crate) fn spawn_drainer(speaker: &ClientConfig, spool: &Spool) -> Result<(),
 }
 
 /// Sends the waiting events, and ends.
-pub(crate) async fn run(speaker: &ClientConfig) -> ExitCode {
+pub(crate) async fn run(config: &ClientConfig) -> ExitCode {
     // Leaves the terminal and the session of the caller; a group leader has left them already.
     let _ = setsid();
-    match drain(speaker).await {
+    match drain(config).await {
         Ok(()) => ExitCode::Done,
         Err(error) => {
             crate::print_line(&error.to_string());
@@ -53,13 +53,13 @@ pub(crate) async fn run(speaker: &ClientConfig) -> ExitCode {
     }
 }
 
-async fn drain(speaker: &ClientConfig) -> Result<(), SpoolError> {
-    let spool = speaker.spool()?;
+async fn drain(config: &ClientConfig) -> Result<(), SpoolError> {
+    let spool = config.spool()?;
     let Some(mut drainer) = spool.try_lock_drainer()? else { return Ok(()) };
     // A starting agent reads the note to ask for the lock.
     let _ = drainer.set_note(&format!("drainer {}", getpid()));
-    let desk = SendQueue::new(spool, None);
+    let queue = SendQueue::new(spool, None);
     let mut sender =
-        SpoolSender::new(speaker, desk, StopWhen::Empty(Some(drainer)), long_backoff());
+        SpoolSender::new(config, queue, StopWhen::Empty(Some(drainer)), long_backoff());
     sender.run().await
 }

@@ -27,8 +27,8 @@ use crate::stop_deadline::StopDeadline;
 use crate::unary;
 
 /// The first and the longest delay between attempts of a call that waits.
-const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// The result of sending one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub(crate) struct EventSender {
 }
 
 impl EventSender {
-    pub(crate) fn new(speaker: ClientConfig) -> Self {
-        Self { config: speaker, stop_deadline: StopDeadline::default() }
+    pub(crate) fn new(config: ClientConfig) -> Self {
+        Self { config, stop_deadline: StopDeadline::default() }
     }
 
     /// The configuration.
@@ -67,9 +67,9 @@ impl EventSender {
     }
 
     /// Sends one event, and waits for its outcome until the deadline.
-    pub(crate) async fn send(&self, spoken: &EventCommand) -> SendResult {
-        let subject = format!("{} of {}", spoken.name, self.config.target.appliance);
-        let (event, doubt) = match self.build_event(spoken) {
+    pub(crate) async fn send(&self, command: &EventCommand) -> SendResult {
+        let subject = format!("{} of {}", command.name, self.config.target.appliance);
+        let (event, doubt) = match self.build_event(command) {
             Ok(event) => event,
             Err(error) => {
                 return SendResult { line: error.to_string(), exit_code: ExitCode::Failed };
@@ -79,8 +79,8 @@ impl EventSender {
             crate::print_line(&doubt.to_string());
         }
         match self.send_event(event).await {
-            SendOutcome::Replied(OutcomeText { text: words, exit_code }) => {
-                SendResult { line: format!("{subject} {words}"), exit_code }
+            SendOutcome::Replied(OutcomeText { text, exit_code }) => {
+                SendResult { line: format!("{subject} {text}"), exit_code }
             }
             SendOutcome::Spooled(why) => {
                 let line = format!(
@@ -101,11 +101,11 @@ impl EventSender {
         // If an agent spools it without a reply, the call's id prevents a second copy.
         let call = Uuid::new_v4().as_u64_pair().1;
         let asking = client::send_via_agent(&self.config, &event, call, deadline);
-        let asked = self.stop_deadline.run_until(deadline, asking).await.unwrap_or_else(|| {
+        let reply = self.stop_deadline.run_until(deadline, asking).await.unwrap_or_else(|| {
             let why = "no reply in time".to_owned();
             AgentReply::NotAccepted(Some(AgentRejection::ConnectionFailed(why)))
         });
-        match asked {
+        match reply {
             AgentReply::Acknowledged(exception) => SendOutcome::Replied(text_of_ack(exception)),
             AgentReply::Quarantined(why) => {
                 SendOutcome::Failed { why, exit_code: ExitCode::Failed }
@@ -128,14 +128,14 @@ impl EventSender {
             },
             // It may have spooled the event: only the spool shows it.
             AgentReply::NotAccepted(Some(AgentRejection::ConnectionFailed(why))) => {
-                let behind = match self.config.spool() {
+                let appended = match self.config.spool() {
                     Ok(spool) => {
-                        let fate = self.append_and_wait(&spool, &event, call, deadline).await;
-                        fate.map(|fate| self.ensure_drainer(&spool, fate))
+                        let outcome = self.append_and_wait(&spool, &event, call, deadline).await;
+                        outcome.map(|outcome| self.ensure_drainer(&spool, outcome))
                     }
                     Err(error) => Err(error),
                 };
-                behind.unwrap_or_else(|error| {
+                appended.unwrap_or_else(|error| {
                     let why = format!("the agent does not reply ({why}); not spooled: {error}");
                     SendOutcome::Failed { why, exit_code: ExitCode::Unavailable }
                 })
@@ -153,7 +153,7 @@ impl EventSender {
     ) -> SendOutcome {
         let tried = self.send_in_order(spool, &event, call, deadline).await;
         match tried {
-            Ok(fate) => self.ensure_drainer(spool, fate),
+            Ok(outcome) => self.ensure_drainer(spool, outcome),
             Err(error @ SpoolError::Full { .. }) => {
                 SendOutcome::Failed { why: error.to_string(), exit_code: ExitCode::Unavailable }
             }
@@ -162,13 +162,13 @@ impl EventSender {
     }
 
     /// Makes sure that a process sends a spooled event.
-    fn ensure_drainer(&self, spool: &Spool, fate: SendOutcome) -> SendOutcome {
-        if matches!(fate, SendOutcome::Spooled(_))
+    fn ensure_drainer(&self, spool: &Spool, outcome: SendOutcome) -> SendOutcome {
+        if matches!(outcome, SendOutcome::Spooled(_))
             && let Err(error) = drain::spawn_drainer(&self.config, spool)
         {
             crate::print_line(&format!("no process sends it later: {error}"));
         }
-        fate
+        outcome
     }
 
     /// Sends the event at once if nothing waits, else after the spool. An error means that it is
@@ -181,13 +181,13 @@ impl EventSender {
         deadline: Instant,
     ) -> Result<SendOutcome, SpoolError> {
         // No process sends, and nothing waits: the spool is not needed.
-        if let Some(role) = spool.try_lock_sender()?
+        if let Some(lock) = spool.try_lock_sender()?
             && let Some(key) = spool.reserve_if_empty()?
         {
-            let fate = self.send_directly(spool, event, key, deadline).await?;
-            drop(role);
-            if let Some(fate) = fate {
-                return Ok(fate);
+            let outcome = self.send_directly(spool, event, key, deadline).await?;
+            drop(lock);
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
             }
         }
         self.append_and_wait(spool, event, call, deadline).await
@@ -256,7 +256,7 @@ impl EventSender {
             return Ok(SendOutcome::Spooled("it was not numbered".to_owned()));
         };
         match self.wait_for_reply(spool, key, deadline).await {
-            Ok(fate) => Ok(fate),
+            Ok(outcome) => Ok(outcome),
             // It is already in the spool, whatever prevents the reply.
             Err(error) if spool.exists() => Ok(SendOutcome::Spooled(error.to_string())),
             Err(error) => {
@@ -272,28 +272,28 @@ impl EventSender {
         mut key: EventKey,
         deadline: Instant,
     ) -> Result<SendOutcome, SpoolError> {
-        let role = loop {
-            if let Some(fate) = outcome_of(spool, &mut key)? {
-                return Ok(fate);
+        let lock = loop {
+            if let Some(outcome) = outcome_of(spool, &mut key)? {
+                return Ok(outcome);
             }
-            if let Some(role) = spool.try_lock_sender()? {
-                break role;
+            if let Some(lock) = spool.try_lock_sender()? {
+                break lock;
             }
             if self.stop_deadline.is_past(deadline) {
                 return Ok(SendOutcome::Spooled("other events wait before it".to_owned()));
             }
             sleep(drain::OWNER_POLL_INTERVAL).await;
         };
-        let desk = SendQueue::new(spool.clone(), None);
-        let pauses = Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF);
-        let mut sender = SpoolSender::new(&self.config, desk, StopWhen::Acked(key), pauses);
+        let queue = SendQueue::new(spool.clone(), None);
+        let pauses = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
+        let mut sender = SpoolSender::new(&self.config, queue, StopWhen::Acked(key), pauses);
         let ended = self.stop_deadline.run_until(deadline, sender.run()).await;
-        drop(role);
+        drop(lock);
         if let Some(exception) = sender.take_reply() {
             return Ok(SendOutcome::Replied(text_of_ack(exception)));
         }
-        if let Some(fate) = outcome_of(spool, &mut key)? {
-            return Ok(fate);
+        if let Some(outcome) = outcome_of(spool, &mut key)? {
+            return Ok(outcome);
         }
         Ok(SendOutcome::Spooled(match ended {
             Some(Err(error)) => error.to_string(),
@@ -323,22 +323,22 @@ impl EventSender {
     }
 
     /// The event with its boot and times.
-    fn build_event(&self, spoken: &EventCommand) -> Result<(Event, Option<WeakBootId>), NoBootId> {
+    fn build_event(&self, command: &EventCommand) -> Result<(Event, Option<WeakBootId>), NoBootId> {
         let boot = &self.config.boot;
-        let (boot_id, doubt) = boot.id(spoken.is_lifecycle())?;
+        let (boot_id, doubt) = boot.id(command.is_lifecycle())?;
         let event = Event {
             boot_id: boot_id.map_or_else(String::new, |id| id.to_string()),
             uptime_ms: boot.uptime_ms(),
             event_time: Some(encode_timestamp(wall_now())),
-            ..spoken.event.clone()
+            ..command.event.clone()
         };
         Ok((event, doubt))
     }
 }
 
 /// Joins the lines of an error that names several fields.
-fn join_lines(words: &str) -> String {
-    words.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+fn join_lines(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -353,21 +353,21 @@ mod tests {
     #[test]
     fn the_event_has_times_and_the_named_boot() {
         let boot = Uuid::from_u128(7);
-        let way = BrokerTarget {
+        let target = BrokerTarget {
             broker: "127.0.0.1:1".to_owned(),
             appliance: "db1".to_owned(),
             timeout: Duration::from_secs(1),
         };
-        let voice = EventSender::new(ClientConfig {
-            target: way,
+        let event_sender = EventSender::new(ClientConfig {
+            target,
             boot: BootIdentity::Named(boot),
             state_folder: "state".into(),
             spool_limits: SpoolLimits::default(),
             is_broker_given: true,
             is_appliance_given: true,
         });
-        let spoken = event_args::parse(["id=log", "msg=x"]).unwrap();
-        let (event, doubt) = voice.build_event(&spoken).unwrap();
+        let command = event_args::parse(["id=log", "msg=x"]).unwrap();
+        let (event, doubt) = event_sender.build_event(&command).unwrap();
         assert_eq!(doubt, None);
         assert_eq!((event.boot_id, event.sequence, event.uptime_ms), (boot.to_string(), 0, 0));
         assert!(event.event_time.is_some());

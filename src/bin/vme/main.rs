@@ -43,18 +43,20 @@ fn main() -> std::process::ExitCode {
     if let Err(error) = guru_meditation::install(grid_broker::diagnostic_sections::package("vme")) {
         print_line(&error.to_string());
     }
-    let VmeArguments { options, words, command } = match VmeArguments::try_parse() {
+    let VmeArguments { options, words: event_arguments, command } = match VmeArguments::try_parse()
+    {
         Ok(arguments) => arguments,
         Err(shown) => return stdout::finish_with("vme", &shown).into(),
     };
-    let speaker = ClientConfig::new(&options, &|name| std::env::var_os(name));
+    let config = ClientConfig::new(&options, &|name| std::env::var_os(name));
     match command {
-        None => {
-            send_one_event(speaker.map_err(|errors| errors.iter().map(to_line).collect()), &words)
-                .into()
-        }
-        Some(command) => match speaker {
-            Ok(speaker) => run_command(command, EventSender::new(speaker)),
+        None => send_one_event(
+            config.map_err(|errors| errors.iter().map(to_line).collect()),
+            &event_arguments,
+        )
+        .into(),
+        Some(command) => match config {
+            Ok(config) => run_command(command, EventSender::new(config)),
             Err(errors) => report_usage_errors(
                 &errors.iter().map(to_line).collect::<Vec<_>>(),
                 "nothing was done",

@@ -29,27 +29,27 @@ use crate::report_task::{ErrorReporter, ReportTask, wait_until};
 
 /// The report deadline of each report: three times the repeat interval, so that a report that is
 /// lost, or waits for the broker as long as vme tries by default, does not make the start hung.
-const NEXT_REPORT_WITHIN: Duration = Duration::from_secs(30);
+const REPORT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs the command. The exit code is the command's own, or with `--then-report` that of `vme run`.
-pub(crate) async fn maintain(arguments: MaintainArguments, voice: &EventSender) -> ExitCode {
+pub(crate) async fn maintain(arguments: MaintainArguments, sender: &EventSender) -> ExitCode {
     let mut signals = SignalListener::listen();
-    let at_work = MonitoredCommand::start(&arguments, voice);
+    let at_work = MonitoredCommand::start(&arguments, sender);
     let ended = match at_work {
         Ok(at_work) => {
-            Ok(at_work.report_until_exit(voice, &mut signals, arguments.then_report).await)
+            Ok(at_work.report_until_exit(sender, &mut signals, arguments.then_report).await)
         }
         Err(error) => Err(error),
     };
     if arguments.then_report {
         let outcome = match ended {
             Ok(MaintainResult { status: end, stop_signal: None, .. }) if end.is_success() => Ok(()),
-            Ok(MaintainResult { status: end, stop_signal: asked, stderr: last }) => {
-                Err(failure_reason::command_failure(&last, end, asked, None))
+            Ok(MaintainResult { status: end, stop_signal, stderr: last }) => {
+                Err(failure_reason::command_failure(&last, end, stop_signal, None))
             }
             Err(error) => Err(failure_reason::spawn_failure(&error)),
         };
-        return report_task::send_outcome(voice, outcome, &mut signals).await.into();
+        return report_task::send_outcome(sender, outcome, &mut signals).await.into();
     }
     match ended {
         Ok(MaintainResult { status: end, .. }) => end.exit_code().into(),
@@ -86,42 +86,45 @@ enum MaintainEvent {
 }
 
 impl MonitoredCommand {
-    fn start(arguments: &MaintainArguments, voice: &EventSender) -> Result<Self, SpawnError> {
-        let mut command = child::child_command(&arguments.command, voice.config());
+    fn start(arguments: &MaintainArguments, sender: &EventSender) -> Result<Self, SpawnError> {
+        let mut command = child::child_command(&arguments.command, sender.config());
         command.stdin(child::child_stdin());
         let name = std::path::Path::new(&arguments.command[0]).file_name();
         // Without its arguments: they may contain passwords.
         let name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let (hear, heard) = watch::channel(JobProgress { percent: None, text: name });
+        let (publish, changes) = watch::channel(JobProgress { percent: None, text: name });
         let last = Arc::new(Mutex::new(OutputSummarizer::default()));
 
         let system = |error| SpawnError::System("the command's output".to_owned(), error);
-        let stdout =
-            TeeStream::attach(&mut command, OutputStream::Stdout, progress_callback(hear.clone()));
-        let (mut read, remember) = (progress_callback(hear), Arc::clone(&last));
-        let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |piece| {
-            if let Some(piece) = piece {
-                remember.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        let stdout = TeeStream::attach(
+            &mut command,
+            OutputStream::Stdout,
+            progress_callback(publish.clone()),
+        );
+        let (mut read, summarizer) = (progress_callback(publish), Arc::clone(&last));
+        let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |chunk| {
+            if let Some(chunk) = chunk {
+                summarizer.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
             }
-            read(piece);
+            read(chunk);
         });
         let passing = [stdout.map_err(system)?, stderr.map_err(system)?];
         let (running, group) = RunningChild::start(command)?;
-        Ok(Self { child: running, group, tees: passing, progress: heard, stderr: last })
+        Ok(Self { child: running, group, tees: passing, progress: changes, stderr: last })
     }
 
     /// Reports until the command has ended. The newest progress is still sent, unless an outcome
     /// follows.
     async fn report_until_exit(
         mut self,
-        voice: &EventSender,
+        sender: &EventSender,
         signals: &mut SignalListener,
         an_outcome_follows: bool,
     ) -> MaintainResult {
         let started = monotonic_now();
-        let mut reports = ProgressReporter::new(ReportTask::new(voice));
+        let mut reports = ProgressReporter::new(ReportTask::new(sender));
         reports.pacing.set_progress(self.progress.borrow_and_update().clone());
-        let mut asked = None;
+        let mut stop_signal = None;
         let end = loop {
             match self.next_event(&mut reports, signals, started).await {
                 MaintainEvent::Exited(end) => break end,
@@ -130,28 +133,29 @@ impl MonitoredCommand {
                         .pacing
                         .set_progress_from_line(self.progress.borrow_and_update().clone());
                 }
-                MaintainEvent::Sent(said) => reports.on_sent(&said, started),
+                MaintainEvent::Sent(result) => reports.on_sent(&result, started),
                 MaintainEvent::Signal(signal) => {
                     self.group.signal_group(signal);
-                    asked = asked.or(Some(signal).filter(|signal| is_stop_request(*signal)));
+                    stop_signal =
+                        stop_signal.or(Some(signal).filter(|signal| is_stop_request(*signal)));
                 }
                 MaintainEvent::TimerExpired => {}
             }
         };
-        for passing in self.tees {
-            passing.finish().await;
+        for tee in self.tees {
+            tee.finish().await;
         }
         // Both output threads have delivered their progress, or were given up.
         let newest = self.progress.borrow_and_update().clone();
         if newest != *reports.pacing.progress() {
             reports.pacing.set_progress_from_line(newest);
         }
-        if asked.is_some() {
-            voice.shorten_deadline();
+        if stop_signal.is_some() {
+            sender.shorten_deadline();
         }
-        reports.finish(voice, signals, started, an_outcome_follows).await;
+        reports.finish(sender, signals, started, an_outcome_follows).await;
         let last = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).summary();
-        MaintainResult { status: end, stop_signal: asked, stderr: last }
+        MaintainResult { status: end, stop_signal, stderr: last }
     }
 
     async fn next_event(
@@ -162,15 +166,15 @@ impl MonitoredCommand {
     ) -> MaintainEvent {
         let due = reports.start_due_report(started);
         // After both output threads have ended there is no more progress.
-        let heard = async {
+        let changes = async {
             if self.progress.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
             end = self.child.wait() => MaintainEvent::Exited(end),
-            () = heard => MaintainEvent::ProgressChanged,
-            said = reports.task.finished() => MaintainEvent::Sent(said),
+            () = changes => MaintainEvent::ProgressChanged,
+            result = reports.task.finished() => MaintainEvent::Sent(result),
             signal = signals.next() => MaintainEvent::Signal(signal),
             () = wait_until(due) => MaintainEvent::TimerExpired,
         }
@@ -179,23 +183,23 @@ impl MonitoredCommand {
 
 /// Parses the lines of one output and publishes only the newest progress of a chunk. An unfinished
 /// line counts after a short silence: many programs begin a state with a carriage return.
-fn progress_callback(hear: watch::Sender<JobProgress>) -> impl FnMut(Option<&[u8]>) + Send {
+fn progress_callback(publish: watch::Sender<JobProgress>) -> impl FnMut(Option<&[u8]>) + Send {
     let (mut lines, mut reader) =
         (LineSplitter::default(), progress_line::ProgressParser::default());
-    move |piece| {
+    move |chunk| {
         let (mut percent, mut text) = (None, None);
         let mut read = |line: &[u8]| {
-            if let Some(told) = reader.parse(line) {
-                percent = told.progress.or(percent);
-                text = told.text.or(text.take());
+            if let Some(parsed) = reader.parse(line) {
+                percent = parsed.progress.or(percent);
+                text = parsed.text.or(text.take());
             }
         };
-        match piece {
-            Some(piece) => lines.push(piece, read),
+        match chunk {
+            Some(chunk) => lines.push(chunk, read),
             None => read(lines.partial_line()),
         }
         if percent.is_some() || text.is_some() {
-            hear.send_modify(|progress| {
+            publish.send_modify(|progress| {
                 progress.percent = percent.or(progress.percent);
                 if let Some(text) = text {
                     progress.text = text;
@@ -213,12 +217,8 @@ struct ProgressReporter<'v> {
 }
 
 impl<'v> ProgressReporter<'v> {
-    fn new(telling: ReportTask<'v>) -> Self {
-        Self {
-            task: telling,
-            pacing: Pacing::new(RepeatPolicy::Always),
-            errors: ErrorReporter::default(),
-        }
+    fn new(task: ReportTask<'v>) -> Self {
+        Self { task, pacing: Pacing::new(RepeatPolicy::Always), errors: ErrorReporter::default() }
     }
 
     /// Starts the due report, unless one is in progress. Returns when to call it again.
@@ -230,27 +230,22 @@ impl<'v> ProgressReporter<'v> {
         }
         if let Some(DueReport { progress, repeated }) = self.pacing.poll(started.elapsed()) {
             let JobProgress { percent, text } = progress;
-            self.task.start(EventCommand::maintenance(
-                percent,
-                &text,
-                NEXT_REPORT_WITHIN,
-                repeated,
-            ));
+            self.task.start(EventCommand::maintenance(percent, &text, REPORT_DEADLINE, repeated));
             return None;
         }
         self.pacing.due_at().map(|due| started + due)
     }
 
-    fn on_sent(&mut self, said: &SendResult, started: Instant) {
+    fn on_sent(&mut self, result: &SendResult, started: Instant) {
         self.pacing.completed(started.elapsed());
-        self.errors.report(said);
+        self.errors.report(result);
     }
 
     /// Finishes the report in progress. Then sends newer progress, unless an outcome follows or a
     /// stop was requested.
     async fn finish(
         &mut self,
-        voice: &EventSender,
+        sender: &EventSender,
         signals: &mut SignalListener,
         started: Instant,
         mut is_enough: bool,
@@ -262,9 +257,9 @@ impl<'v> ProgressReporter<'v> {
             }
             let due = if wanted { self.start_due_report(started) } else { None };
             tokio::select! {
-                said = self.task.finished() => self.on_sent(&said, started),
+                result = self.task.finished() => self.on_sent(&result, started),
                 signal = signals.next() => if is_stop_request(signal) {
-                    voice.shorten_deadline();
+                    sender.shorten_deadline();
                     is_enough = true;
                 },
                 () = wait_until(due) => {}

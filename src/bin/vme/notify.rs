@@ -33,9 +33,9 @@ use crate::report_task::{ErrorReporter, ReportTask, wait_until};
 const FINAL_DATAGRAMS_MAX: usize = 1_000;
 
 /// Runs the service; the exit code is the service's own.
-pub(crate) async fn notify(arguments: NotifyArguments, voice: &EventSender) -> ExitCode {
+pub(crate) async fn notify(arguments: NotifyArguments, sender: &EventSender) -> ExitCode {
     let mut signals = SignalListener::listen();
-    let mut start = MonitoredService::new(voice);
+    let mut start = MonitoredService::new(sender);
     let code = match start.run(&arguments, &mut signals).await {
         Ok(end) => end.exit_code(),
         Err(ServiceNotStarted { reason: why, exit_code: code }) => {
@@ -103,10 +103,10 @@ struct MonitoredService<'v> {
 }
 
 impl<'v> MonitoredService<'v> {
-    fn new(voice: &'v EventSender) -> Self {
+    fn new(sender: &'v EventSender) -> Self {
         Self {
-            sender: voice,
-            task: ReportTask::new(voice),
+            sender,
+            task: ReportTask::new(sender),
             errors: ErrorReporter::default(),
             service: ServiceStart::new(),
             started_at: monotonic_now(),
@@ -134,10 +134,10 @@ impl<'v> MonitoredService<'v> {
             command.env("WATCHDOG_USEC", time);
         }
         let last = Arc::new(Mutex::new(OutputSummarizer::default()));
-        let hearing = Arc::clone(&last);
-        let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |piece| {
-            if let Some(piece) = piece {
-                hearing.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        let shared = Arc::clone(&last);
+        let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |chunk| {
+            if let Some(chunk) = chunk {
+                shared.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
             }
         });
         let stderr = stderr.map_err(ServiceNotStarted::new)?;
@@ -146,19 +146,24 @@ impl<'v> MonitoredService<'v> {
             ServiceNotStarted { exit_code: error.exit_code(), ..ServiceNotStarted::new(&error) }
         })?;
 
-        let mut asked = None;
+        let mut stop_signal = None;
         let end = loop {
             match self.next_event(&mut inbox, &mut manager, &mut running, signals).await {
-                NotifyEvent::Notified(said) => {
-                    self.service.on_notification(&said, &last_line(), self.started_at.elapsed());
-                    manager.forward(&said.forwarded);
+                NotifyEvent::Notified(notification) => {
+                    self.service.on_notification(
+                        &notification,
+                        &last_line(),
+                        self.started_at.elapsed(),
+                    );
+                    manager.forward(&notification.forwarded);
                 }
                 NotifyEvent::ManagerWritable => {}
                 NotifyEvent::Exited(end) => break end,
-                NotifyEvent::Sent(said) => self.on_sent(&said),
+                NotifyEvent::Sent(result) => self.on_sent(&result),
                 NotifyEvent::Signal(signal) => {
                     group.signal_leader(signal);
-                    asked = asked.or(Some(signal).filter(|signal| is_stop_request(*signal)));
+                    stop_signal =
+                        stop_signal.or(Some(signal).filter(|signal| is_stop_request(*signal)));
                 }
                 NotifyEvent::TimerExpired => {}
             }
@@ -166,11 +171,11 @@ impl<'v> MonitoredService<'v> {
         stderr.finish().await;
         for _ in 0..FINAL_DATAGRAMS_MAX {
             let waiting = inbox.as_mut().and_then(NotifySocket::try_recv);
-            let Some(said) = waiting.map(notification::parse) else { break };
-            self.service.on_notification(&said, &last_line(), self.started_at.elapsed());
-            manager.forward(&said.forwarded);
+            let Some(notification) = waiting.map(notification::parse) else { break };
+            self.service.on_notification(&notification, &last_line(), self.started_at.elapsed());
+            manager.forward(&notification.forwarded);
         }
-        let how = match asked {
+        let how = match stop_signal {
             Some(signal) => {
                 self.sender.shorten_deadline();
                 format!("stopped by {}", signal_name(signal.as_raw()))
@@ -192,17 +197,17 @@ impl<'v> MonitoredService<'v> {
         signals: &mut SignalListener,
     ) -> NotifyEvent {
         let due = self.start_due_send();
-        let heard = async {
+        let notified = async {
             match inbox {
                 Some(inbox) => inbox.recv().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            datagram = heard => NotifyEvent::Notified(notification::parse(datagram)),
+            datagram = notified => NotifyEvent::Notified(notification::parse(datagram)),
             () = manager.wait_writable() => NotifyEvent::ManagerWritable,
             end = running.wait() => NotifyEvent::Exited(end),
-            said = self.task.finished() => NotifyEvent::Sent(said),
+            result = self.task.finished() => NotifyEvent::Sent(result),
             signal = signals.next() => NotifyEvent::Signal(signal),
             () = wait_until(due) => NotifyEvent::TimerExpired,
         }
@@ -214,16 +219,16 @@ impl<'v> MonitoredService<'v> {
             return None;
         }
         match self.service.poll(self.started_at.elapsed()) {
-            Some(Outgoing::Outcome(spoken)) => {
+            Some(Outgoing::Outcome(event)) => {
                 self.is_sending_outcome = true;
-                self.task.start(spoken);
+                self.task.start(event);
                 None
             }
             // The broker replied that the start is over.
             Some(Outgoing::Report(_)) if self.errors.is_rejected() => self.next_due(),
-            Some(Outgoing::Report(spoken)) => {
+            Some(Outgoing::Report(event)) => {
                 self.is_sending_outcome = false;
-                self.task.start(spoken);
+                self.task.start(event);
                 None
             }
             None => self.next_due(),
@@ -234,12 +239,12 @@ impl<'v> MonitoredService<'v> {
         self.service.due_at().map(|due| self.started_at + due)
     }
 
-    fn on_sent(&mut self, said: &SendResult) {
+    fn on_sent(&mut self, result: &SendResult) {
         self.service.completed(self.started_at.elapsed());
         if self.is_sending_outcome {
-            crate::print_line(&said.line);
+            crate::print_line(&result.line);
         } else {
-            self.errors.report(said);
+            self.errors.report(result);
         }
     }
 
@@ -251,7 +256,7 @@ impl<'v> MonitoredService<'v> {
                 return;
             }
             tokio::select! {
-                said = self.task.finished() => self.on_sent(&said),
+                result = self.task.finished() => self.on_sent(&result),
                 signal = signals.next() => if is_stop_request(signal) {
                     self.sender.shorten_deadline();
                 },

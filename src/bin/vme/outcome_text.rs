@@ -106,7 +106,7 @@ fn describe_flags(flags: &[String]) -> String {
             "text_cut" => "text truncated to 4096 bytes".to_owned(),
             "time_off" => "this clock differs much from the broker's".to_owned(),
             "promise_cut" => "report deadline reduced to what its class allows".to_owned(),
-            "not_witnessed" => "the broker did not see the start".to_owned(),
+            "not_witnessed" => "start not witnessed".to_owned(),
             "late" => "started late".to_owned(),
             // The contract's flags are words: `progress_fell`.
             other => escape::escape(other).replace('_', " "),

@@ -91,10 +91,10 @@ fn single_percentage(line: &str) -> Option<ParsedProgress> {
         return None;
     }
     let (head, tail) = without_brackets(head, tail);
-    let (before, behind) = (clean_text(head), clean_text(tail));
-    let text = match (before.is_empty(), behind.is_empty()) {
+    let (before, after) = (clean_text(head), clean_text(tail));
+    let text = match (before.is_empty(), after.is_empty()) {
         (_, true) => before,
-        (true, false) => behind,
+        (true, false) => after,
         (false, false) => clean_text(line),
     };
     Some(ParsedProgress::new(percent, &text))
@@ -233,10 +233,10 @@ fn is_other_percentage(head: &str, tail: &str) -> bool {
         text.split(between).filter(is_word).map(str::to_lowercase).collect()
     };
     let before = parts(head.rsplit(clause).next().unwrap_or_default()).pop();
-    let behind = parts(tail.split(clause).next().unwrap_or_default());
+    let after = parts(tail.split(clause).next().unwrap_or_default());
     let is_other = |word: &String| OTHER_WORDS.contains(&word.as_str());
     before.is_some_and(|word| is_other(&word) || OTHER_WORDS_BEFORE.contains(&word.as_str()))
-        || behind.first().is_some_and(is_other)
+        || after.first().is_some_and(is_other)
         || tools::is_compression_ratio(tail)
         || tools::is_df_line(head, tail)
 }
@@ -289,7 +289,7 @@ fn without_bars(text: &str) -> String {
         });
         let run = rest.len() - rest.trim_start_matches(first).len();
         rest = match framed {
-            Some(behind) => behind,
+            Some(after) => after,
             None if is_bar_char(first) && run >= BAR_LENGTH_MIN * first.len_utf8() => {
                 rest.trim_start_matches(is_bar_char)
             }

@@ -19,8 +19,8 @@ pub(crate) struct ReportTask<'v> {
 }
 
 impl<'v> ReportTask<'v> {
-    pub(crate) fn new(voice: &'v EventSender) -> Self {
-        Self { sender: voice, in_progress: None }
+    pub(crate) fn new(sender: &'v EventSender) -> Self {
+        Self { sender, in_progress: None }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -28,9 +28,9 @@ impl<'v> ReportTask<'v> {
     }
 
     /// Starts to send an event. One that is still in progress is dropped.
-    pub(crate) fn start(&mut self, spoken: EventCommand) {
-        let voice = self.sender;
-        self.in_progress = Some(Box::pin(async move { voice.send(&spoken).await }));
+    pub(crate) fn start(&mut self, event: EventCommand) {
+        let sender = self.sender;
+        self.in_progress = Some(Box::pin(async move { sender.send(&event).await }));
     }
 
     /// Waits for the result; waits for ever if no event is in progress. May be dropped and called
@@ -39,9 +39,9 @@ impl<'v> ReportTask<'v> {
         match &mut self.in_progress {
             None => std::future::pending().await,
             Some(under_way) => {
-                let said = under_way.await;
+                let result = under_way.await;
                 self.in_progress = None;
-                said
+                result
             }
         }
     }
@@ -54,12 +54,12 @@ pub(crate) struct ErrorReporter(Option<ExitCode>);
 
 impl ErrorReporter {
     /// Prints the result, if the error changed.
-    pub(crate) fn report(&mut self, said: &SendResult) {
-        let trouble = (said.exit_code != ExitCode::Done).then_some(said.exit_code);
-        if trouble != self.0 {
-            crate::print_line(&said.line);
+    pub(crate) fn report(&mut self, result: &SendResult) {
+        let error = (result.exit_code != ExitCode::Done).then_some(result.exit_code);
+        if error != self.0 {
+            crate::print_line(&result.line);
         }
-        self.0 = trouble;
+        self.0 = error;
     }
 
     /// The broker's rules refuse this report and, since the start is over, all that follow.
@@ -80,25 +80,25 @@ pub(crate) async fn wait_until(at: Option<Instant>) {
 /// of reporting it, that of a failed start is 1. A stop request shortens the wait: the event then
 /// waits in the spool.
 pub(crate) async fn send_outcome(
-    voice: &EventSender,
+    sender: &EventSender,
     outcome: Result<(), String>,
     signals: &mut SignalListener,
 ) -> ExitCode {
     let is_good = outcome.is_ok();
-    let spoken = match &outcome {
+    let event = match &outcome {
         Ok(()) => EventCommand::started_ok(""),
         Err(reason) => EventCommand::start_failed(reason),
     };
-    let mut telling = ReportTask::new(voice);
-    telling.start(spoken);
+    let mut task = ReportTask::new(sender);
+    task.start(event);
     let code = loop {
         tokio::select! {
-            said = telling.finished() => {
-                crate::print_line(&said.line);
-                break said.exit_code;
+            result = task.finished() => {
+                crate::print_line(&result.line);
+                break result.exit_code;
             }
             signal = signals.next() => if is_stop_request(signal) {
-                voice.shorten_deadline();
+                sender.shorten_deadline();
             }
         }
     };

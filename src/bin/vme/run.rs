@@ -38,14 +38,14 @@ enum StartTask {
 }
 
 /// Runs the command and reports the outcome of the start.
-pub(crate) async fn run(arguments: RunArguments, voice: &EventSender) -> ExitCode {
+pub(crate) async fn run(arguments: RunArguments, sender: &EventSender) -> ExitCode {
     let mut signals = SignalListener::listen();
     let outcome = match choose_task(arguments, Path::new(DEFAULT_SCRIPT)) {
         StartTask::Nothing => Ok(()),
-        StartTask::Command(words) => run_start(&words, voice, &mut signals).await,
+        StartTask::Command(command_line) => run_start(&command_line, sender, &mut signals).await,
         StartTask::Unrunnable(why) => Err(failure_reason::spawn_failure(&why)),
     };
-    report_task::send_outcome(voice, outcome, &mut signals).await
+    report_task::send_outcome(sender, outcome, &mut signals).await
 }
 
 fn choose_task(arguments: RunArguments, usual_script: &Path) -> StartTask {
@@ -55,12 +55,12 @@ fn choose_task(arguments: RunArguments, usual_script: &Path) -> StartTask {
     let is_named = arguments.script.is_some();
     let script = arguments.script.unwrap_or_else(|| usual_script.to_owned());
     // The path itself, not a link's target: a dangling link is a missing script.
-    let there = std::fs::symlink_metadata(&script);
-    if !is_named && there.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+    let found = std::fs::symlink_metadata(&script);
+    if !is_named && found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return StartTask::Nothing;
     }
     match start_script::command_line(script) {
-        Ok(words) => StartTask::Command(words),
+        Ok(command_line) => StartTask::Command(command_line),
         Err(why) => StartTask::Unrunnable(why.to_string()),
     }
 }
@@ -73,24 +73,25 @@ struct StderrTail {
 
 /// Runs the command line to its end; the error is the reason.
 async fn run_start(
-    words: &[OsString],
-    voice: &EventSender,
+    command_line: &[OsString],
+    sender: &EventSender,
     signals: &mut SignalListener,
 ) -> Result<(), String> {
-    let speaker = voice.config();
-    let boot = speaker.boot.id(true).ok().and_then(|(boot, _)| boot);
-    let file = StderrFile::new(&speaker.state_folder, boot);
-    let heard = Arc::new(Mutex::new(StderrTail { summarizer: OutputSummarizer::default(), file }));
+    let config = sender.config();
+    let boot = config.boot.id(true).ok().and_then(|(boot, _)| boot);
+    let file = StderrFile::new(&config.state_folder, boot);
+    let captured =
+        Arc::new(Mutex::new(StderrTail { summarizer: OutputSummarizer::default(), file }));
 
-    let mut command = child::child_command(words, speaker);
+    let mut command = child::child_command(command_line, config);
     command.stdin(Stdio::null());
-    let hearing = Arc::clone(&heard);
-    let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |piece| {
-        let Some(piece) = piece else { return };
+    let shared = Arc::clone(&captured);
+    let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |chunk| {
+        let Some(chunk) = chunk else { return };
         let StderrTail { summarizer: last, file } =
-            &mut *hearing.lock().unwrap_or_else(PoisonError::into_inner);
-        last.push(piece);
-        if let Err(error) = file.append(piece) {
+            &mut *shared.lock().unwrap_or_else(PoisonError::into_inner);
+        last.push(chunk);
+        if let Err(error) = file.append(chunk) {
             crate::print_line(&format!(
                 "cannot write {}: {}",
                 file.path().display(),
@@ -101,19 +102,19 @@ async fn run_start(
     let stderr = stderr.map_err(|error| failure_reason::spawn_failure(&error))?;
     let (mut running, group) =
         RunningChild::start(command).map_err(|error| failure_reason::spawn_failure(&error))?;
-    let (end, asked) = running.wait_forwarding_signals(group, signals).await;
-    if asked.is_some() {
-        voice.shorten_deadline();
+    let (end, stop_signal) = running.wait_forwarding_signals(group, signals).await;
+    if stop_signal.is_some() {
+        sender.shorten_deadline();
     }
     stderr.finish().await;
 
     let StderrTail { summarizer: last, file } =
-        &mut *heard.lock().unwrap_or_else(PoisonError::into_inner);
+        &mut *captured.lock().unwrap_or_else(PoisonError::into_inner);
     let file = file.sync();
-    if end.is_success() && asked.is_none() {
+    if end.is_success() && stop_signal.is_none() {
         return Ok(());
     }
-    Err(failure_reason::command_failure(&last.summary(), end, asked, file))
+    Err(failure_reason::command_failure(&last.summary(), end, stop_signal, file))
 }
 
 #[cfg(test)]
@@ -129,26 +130,26 @@ mod tests {
     #[test]
     fn the_task_depends_on_options_and_files() {
         let folder = tempfile::tempdir().unwrap();
-        let (there, missing) = (folder.path().join("script"), folder.path().join("missing"));
-        std::fs::write(&there, "exit 0").unwrap();
+        let (found, missing) = (folder.path().join("script"), folder.path().join("missing"));
+        std::fs::write(&found, "exit 0").unwrap();
         let sourced =
             |path: &Path| StartTask::Command(start_script::command_line(path.to_owned()).unwrap());
         assert_eq!(task_for(None, &[], &missing), StartTask::Nothing);
-        assert_eq!(task_for(None, &[], &there), sourced(&there));
-        assert_eq!(task_for(Some(&there), &[], &missing), sourced(&there));
-        assert_eq!(task_for(None, &["true"], &there), StartTask::Command(vec!["true".into()]));
+        assert_eq!(task_for(None, &[], &found), sourced(&found));
+        assert_eq!(task_for(Some(&found), &[], &missing), sourced(&found));
+        assert_eq!(task_for(None, &["true"], &found), StartTask::Command(vec!["true".into()]));
         for (script, why) in [(&missing, "does not exist"), (&folder.path().into(), "is a folder")]
         {
-            let StartTask::Unrunnable(told) = task_for(Some(script), &[], &there) else {
+            let StartTask::Unrunnable(text) = task_for(Some(script), &[], &found) else {
                 panic!("{script:?} is not a script");
             };
-            assert!(told.ends_with(why), "{told}");
+            assert!(text.ends_with(why), "{text}");
         }
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&missing, &link).unwrap();
-        let StartTask::Unrunnable(told) = task_for(None, &[], &link) else {
+        let StartTask::Unrunnable(text) = task_for(None, &[], &link) else {
             panic!("a dangling link does not mean a start without a script");
         };
-        assert!(told.ends_with("does not exist"), "{told}");
+        assert!(text.ends_with("does not exist"), "{text}");
     }
 }

@@ -34,8 +34,8 @@ struct SpoolStatus {
 }
 
 /// Prints the status.
-pub(crate) fn run(speaker: &ClientConfig, as_json: bool) -> ExitCode {
-    let status = match speaker.spool().and_then(|spool| read_status(&spool)) {
+pub(crate) fn run(config: &ClientConfig, as_json: bool) -> ExitCode {
+    let status = match config.spool().and_then(|spool| read_status(&spool)) {
         Ok(status) => status,
         Err(error) => {
             crate::print_line(&error.to_string());
@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn waiting_events_and_the_sender_are_shown() {
         let folder = tempfile::tempdir().unwrap();
-        let teller = SenderId { appliance: "db1".to_owned(), boot: None };
-        let spool = Spool::open(folder.path(), SpoolLimits::default(), teller).unwrap();
+        let sender = SenderId { appliance: "db1".to_owned(), boot: None };
+        let spool = Spool::open(folder.path(), SpoolLimits::default(), sender).unwrap();
         let empty = read_status(&spool).unwrap().to_text();
         assert!(empty.starts_with("nothing waits in /"), "{empty}");
         assert!(
@@ -145,15 +145,15 @@ mod tests {
         let event = |kind| Event { kind: Some(kind), ..Event::default() };
         let events = vec![event(Kind::StartedOk(StartedOk {})), event(Kind::Log(Log {}))];
         let keys = spool.append(events, EntryState::Waiting).unwrap();
-        let mut held = spool.try_lock_drainer().unwrap().unwrap();
-        held.set_note("agent 4711").unwrap();
+        let mut lock = spool.try_lock_drainer().unwrap().unwrap();
+        lock.set_note("agent 4711").unwrap();
         let status = read_status(&spool).unwrap();
         let text = status.to_text();
         assert!(text.starts_with("2 events wait in /"), "{text}");
         assert!(text.contains("Z: 1 log, 1 started_ok\nagent 4711 sends as soon"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&status.to_json()).unwrap();
         assert_eq!((&json["waiting"], &json["kinds"]["log"]), (&json!(2), &json!(1)));
-        drop(held);
+        drop(lock);
         spool.quarantine(keys[1], "it ended two sessions").unwrap();
         let text = read_status(&spool).unwrap().to_text();
         assert!(text.contains("no process sends them; the next call of vme does"), "{text}");

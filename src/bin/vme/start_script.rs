@@ -76,8 +76,12 @@ pub(crate) fn command_line(path: PathBuf) -> Result<Vec<OsString>, ScriptError> 
     let path = if has_folder { path } else { Path::new(".").join(path) };
     let (head, is_executable) = read_head(&path, &script)?;
     if head.starts_with(b"\x7fELF") {
-        let words = vec![path.into_os_string()];
-        return if is_executable { Ok(words) } else { Err(ScriptError::NotExecutable(script)) };
+        let command_line = vec![path.into_os_string()];
+        return if is_executable {
+            Ok(command_line)
+        } else {
+            Err(ScriptError::NotExecutable(script))
+        };
     }
     if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
         return Err(ScriptError::Utf16(script));
@@ -96,15 +100,15 @@ pub(crate) fn command_line(path: PathBuf) -> Result<Vec<OsString>, ScriptError> 
         let interpreter = escape::excerpt(&interpreter.to_string_lossy());
         return Err(ScriptError::Interpreter { script, interpreter, why });
     }
-    let mut words = vec![interpreter.to_owned()];
+    let mut command_line = vec![interpreter.to_owned()];
     if is_shell(interpreter, argument) {
         // `-` and `--` end the options, and `-c` is still to come.
-        words.extend(argument.filter(|it| *it != "-" && *it != "--").map(OsStr::to_owned));
-        return Ok(source_command(&words, path));
+        command_line.extend(argument.filter(|it| *it != "-" && *it != "--").map(OsStr::to_owned));
+        return Ok(source_command(&command_line, path));
     }
-    words.extend(argument.map(OsStr::to_owned));
-    words.push(path.into_os_string());
-    Ok(words)
+    command_line.extend(argument.map(OsStr::to_owned));
+    command_line.push(path.into_os_string());
+    Ok(command_line)
 }
 
 /// Why a command that could not be started has no interpreter: its `#!` line may be the cause.
@@ -135,11 +139,11 @@ fn read_head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> 
         }
     };
     // Before opening it: opening a pipe without a writer would block.
-    let there = match std::fs::metadata(path) {
-        Ok(there) => there,
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
         Err(error) => return Err(unreadable(error, script)),
     };
-    let kind = there.file_type();
+    let kind = metadata.file_type();
     if kind.is_dir() {
         return Err(ScriptError::Folder(script));
     }
@@ -150,7 +154,7 @@ fn read_head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> 
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
     match read {
-        Ok(_) => Ok((head, there.permissions().mode() & 0o111 != 0)),
+        Ok(_) => Ok((head, metadata.permissions().mode() & 0o111 != 0)),
         Err(error) => Err(unreadable(error, script)),
     }
 }
@@ -181,8 +185,10 @@ fn check_interpreter(interpreter: &Path) -> Result<(), String> {
     match std::fs::metadata(interpreter) {
         Err(error) if error.kind() == ErrorKind::NotFound => Err("does not exist".to_owned()),
         Err(error) => Err(format!("cannot be examined: {error}")),
-        Ok(there) if there.is_dir() => Err("is a folder".to_owned()),
-        Ok(there) if there.permissions().mode() & 0o111 == 0 => Err("is not executable".to_owned()),
+        Ok(metadata) if metadata.is_dir() => Err("is a folder".to_owned()),
+        Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => {
+            Err("is not executable".to_owned())
+        }
         Ok(_) => Ok(()),
     }
 }
@@ -195,13 +201,13 @@ fn is_shell(interpreter: &OsStr, argument: Option<&OsStr>) -> bool {
     };
     let mut name = base(interpreter.as_bytes());
     if name.as_deref() == Some("env") {
-        let words = argument.map(OsStr::as_bytes).unwrap_or_default();
-        let mut words = words.split(|byte| byte.is_ascii_whitespace()).map(|word| {
+        let command_line = argument.map(OsStr::as_bytes).unwrap_or_default();
+        let mut command_line = command_line.split(|byte| byte.is_ascii_whitespace()).map(|word| {
             // `-Sbash` is `-S bash`.
             word.strip_prefix(b"-S").unwrap_or(word)
         });
-        let program =
-            words.find(|word| !word.is_empty() && !word.starts_with(b"-") && !word.contains(&b'='));
+        let program = command_line
+            .find(|word| !word.is_empty() && !word.starts_with(b"-") && !word.contains(&b'='));
         name = program.and_then(base);
     }
     name.is_some_and(|name| SHELLS.contains(&name.as_str()))
@@ -222,7 +228,7 @@ mod tests {
         };
         let path_shown = path.display().to_string();
         command_line(path.clone())
-            .map(|words| words.iter().map(shown).collect())
+            .map(|command_line| command_line.iter().map(shown).collect())
             .map_err(|error| error.to_string().replace(&path_shown, "PATH"))
     }
 
@@ -278,8 +284,8 @@ mod tests {
             (b"\xff\xfe#\0!\0", "is text in UTF-16"),
             (b"\x7fELF...", "is a compiled program and not executable"),
         ] {
-            let told = command_line_of(content, 0o644).unwrap_err();
-            assert!(told.contains(why), "{told}");
+            let text = command_line_of(content, 0o644).unwrap_err();
+            assert!(text.contains(why), "{text}");
         }
         for (path, why) in [
             ("/nowhere/script", "the start script /nowhere/script does not exist"),
@@ -289,21 +295,21 @@ mod tests {
                 "cannot read the start script /etc/passwd/x: Not a directory (os error 20)",
             ),
         ] {
-            let told = command_line(path.into()).unwrap_err().to_string();
-            assert!(told.ends_with(why), "{told}");
+            let text = command_line(path.into()).unwrap_err().to_string();
+            assert!(text.ends_with(why), "{text}");
         }
     }
 
     #[test]
     fn a_link_to_nothing_is_an_empty_script() {
-        let words = command_line("/dev/null".into()).unwrap();
-        assert_eq!(words, ["/bin/sh", "-c", SOURCE, "/dev/null"]);
+        let command_line = command_line("/dev/null".into()).unwrap();
+        assert_eq!(command_line, ["/bin/sh", "-c", SOURCE, "/dev/null"]);
     }
 
     #[test]
     fn a_script_without_a_folder_is_not_searched_in_path() {
-        let told = command_line("-no-such-script".into()).unwrap_err().to_string();
-        assert_eq!(told, "the start script -no-such-script does not exist");
+        let text = command_line("-no-such-script".into()).unwrap_err().to_string();
+        assert_eq!(text, "the start script -no-such-script does not exist");
         let folder = std::env::current_dir().unwrap();
         assert!(folder.join("Cargo.toml").exists());
         assert_eq!(command_line("Cargo.toml".into()).unwrap().last().unwrap(), "./Cargo.toml");

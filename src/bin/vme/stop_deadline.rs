@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 /// How much longer a reply is awaited after a stop request. Service managers kill after 10 s
 /// (containers) or more, and network and disk are still available in the first seconds of a
 /// shutdown.
-const STOP_GRACE: Duration = Duration::from_secs(2);
+const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// The common limit of all waits of one process.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl StopDeadline {
     pub(crate) fn start(&self) {
         self.latest.send_if_modified(|latest| {
             let is_first = latest.is_none();
-            latest.get_or_insert_with(|| monotonic_now() + STOP_GRACE);
+            latest.get_or_insert_with(|| monotonic_now() + STOP_WITHIN);
             is_first
         });
     }
@@ -90,7 +90,7 @@ mod tests {
         };
         let far = begun + Duration::from_secs(60);
         assert_eq!(limit.run_until(far, repeated_requests).await, None::<()>);
-        assert!(begun.elapsed() >= STOP_GRACE);
+        assert!(begun.elapsed() >= STOP_WITHIN);
         assert!(limit.is_expired() && limit.is_past(far));
     }
 }

@@ -19,8 +19,8 @@ use crate::stop_deadline::StopDeadline;
 
 /// The delay after the first failure. It doubles with each, up to the longest. The longest leaves a
 /// few attempts for a broker that takes most of the ten seconds to come back.
-const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
@@ -96,19 +96,19 @@ pub(crate) struct CallReply {
 
 /// Sends one event, and retries until `deadline`, or until the stop deadline if that is earlier.
 pub(crate) async fn send_unary(
-    way: &BrokerTarget,
+    target: &BrokerTarget,
     request: ReportRequest,
     deadline: Instant,
-    patience: &StopDeadline,
+    stop_deadline: &StopDeadline,
 ) -> Result<CallReply, CallError> {
-    let mut pause = INITIAL_BACKOFF;
+    let mut pause = BACKOFF_MIN;
     let mut was_sent = false;
     loop {
         let is_first_attempt = !was_sent;
-        let attempt = attempt(way, request.clone(), &mut was_sent);
-        let Some(answer) = patience.run_until(deadline, attempt).await else {
-            let (broker, timeout) = (way.broker.clone(), way.timeout);
-            let failure = if patience.is_expired() {
+        let attempt = attempt(target, request.clone(), &mut was_sent);
+        let Some(answer) = stop_deadline.run_until(deadline, attempt).await else {
+            let (broker, timeout) = (target.broker.clone(), target.timeout);
+            let failure = if stop_deadline.is_expired() {
                 UnaryError::Stopped { broker }
             } else {
                 UnaryError::NoReply { broker, timeout }
@@ -123,30 +123,31 @@ pub(crate) async fn send_unary(
             return Err(CallError { failure: error.into(), was_sent });
         }
         let next = Instant::now() + pause.max(requested_delay(&error));
-        if next >= deadline || patience.run_until(deadline, sleep_until(next)).await.is_none() {
-            let error = if patience.is_expired() { error } else { error.diagnose().await };
+        if next >= deadline || stop_deadline.run_until(deadline, sleep_until(next)).await.is_none()
+        {
+            let error = if stop_deadline.is_expired() { error } else { error.diagnose().await };
             return Err(CallError { failure: error.into(), was_sent });
         }
-        pause = MAX_BACKOFF.min(2 * pause);
+        pause = BACKOFF_MAX.min(2 * pause);
     }
 }
 
 /// One attempt. Sets `was_sent` before the broker may receive the request.
 async fn attempt(
-    way: &BrokerTarget,
+    target: &BrokerTarget,
     request: ReportRequest,
     was_sent: &mut bool,
 ) -> Result<ReportResponse, ClientError> {
-    let mut client = EventServiceClient::new(client::connect(&way.broker).await?);
+    let mut client = EventServiceClient::new(client::connect(&target.broker).await?);
     let mut request = tonic::Request::new(request);
-    let appliance = AsciiMetadataValue::try_from(&way.appliance)
+    let appliance = AsciiMetadataValue::try_from(&target.appliance)
         .expect("the name of an appliance is validated and printable ASCII");
     request.metadata_mut().insert(APPLIANCE_METADATA, appliance);
     *was_sent = true;
     let answer = client.report(request).await;
     answer
         .map(tonic::Response::into_inner)
-        .map_err(|status| ClientError::from_status(&way.broker, status))
+        .map_err(|status| ClientError::from_status(&target.broker, status))
 }
 
 /// How long the broker asks to wait before another attempt.

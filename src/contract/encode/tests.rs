@@ -74,7 +74,7 @@ fn lost_events_are_explained_and_are_at_least_a_warning() {
     let (first, last) = ("2026-11-20T14:20:00Z", "2026-11-20T14:29:00Z");
     let text = format!(
         "lost 17 log events of db1, {first} to {last}, spool full; lost 1 event of db1; \
-         lost 2 alert events of db1, since {last}, set aside since they ended two sessions"
+         lost 2 alert events of db1, since {last}, quarantined since they ended two sessions"
     );
     assert_eq!(encoded.explanation, text);
     event_of(&mut record).severity = Severity::Fatal;
@@ -87,7 +87,7 @@ fn an_old_event_is_shown_with_both_times() {
     event_of(&mut record).event_time = Some(ago(60));
     assert_eq!(encoded(&record).explanation, "");
     record.flags = RecordFlags::REPLAYED;
-    assert_eq!(encoded(&record).explanation, "said at 2026-11-20T14:29:00Z");
+    assert_eq!(encoded(&record).explanation, "occurred at 2026-11-20T14:29:00Z");
     for years in [-20_i64, 20] {
         let wrong = ago(0).as_micros() + years * 365 * 86_400_000_000;
         let wrong = Timestamp::from_micros(wrong);

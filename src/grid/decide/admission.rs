@@ -1,7 +1,7 @@
-//! May this event come in? Severity, repeats and budgets, before its start is looked at.
+//! Admits events by severity, repeats and rate limits, before boot and start are considered.
 //!
-//! Guarantees that whatever is turned away here changes neither boot nor start, and that an event
-//! either spends all the budgets it needs or none. Collects effects; applies none.
+//! Guarantees that a rejected event changes neither boot nor start, and that an event consumes
+//! either all rate limits it needs or none. Collects effects; applies none.
 
 use std::time::Duration;
 
@@ -20,32 +20,32 @@ use crate::grid::values::event::{Counter, Event, EventBody, Severity};
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 
-/// Reports in maintenance that come faster fold into the newest.
+/// Progress reports within this time are coalesced into the newest.
 const COALESCE_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the door says.
+/// The result of admission.
 pub(in crate::grid) enum AdmissionVerdict {
-    /// It comes in, and costs so much.
+    /// The event is admitted, with the effects on its rate limits.
     Admit(Vec<Effect>),
-    /// It is the same alert again.
+    /// The same alert again.
     Repeat(AlertGroup),
-    /// A log below the severity that is kept.
+    /// A log below the class's lowest severity.
     BelowThreshold,
-    /// This budget has nothing left for it.
+    /// This rate limit is exhausted.
     RateLimited(RateLimitKind),
 }
 
-/// Who wants in, when, and under which rules.
+/// The appliance, its rules and the time of an admission check.
 pub(in crate::grid) struct Admission<'a> {
     pub(in crate::grid) appliance: &'a Appliance,
     pub(in crate::grid) rules: &'a ClassSettings,
     pub(in crate::grid) now: Timestamp,
-    /// The number of the record it would have.
+    /// The number that the event's record would get.
     pub(in crate::grid) record: RecordNumber,
 }
 
 impl Admission<'_> {
-    /// Judges an event of a boot that stands so to the present one.
+    /// Checks an event whose boot has that relation to the current boot.
     pub(in crate::grid) fn check(
         &self,
         heard: &ReceivedEvent,
@@ -61,10 +61,10 @@ impl Admission<'_> {
         let boots = matches!(relation, BootRelation::Begins(_)).then_some(RateLimitKind::Boots);
         if event.spooled_at.is_some() {
             let verdict = self.admit(boots, RateLimitKind::Replay);
-            // Words about the start still pass where a spool brings more than it may: without them
-            // the start would stand otherwise than its appliance says.
+            // Lifecycle events pass even if the replay limit is exhausted: without them the state
+            // of the start would be wrong.
             let is_over = matches!(verdict, AdmissionVerdict::RateLimited(_));
-            // And so does what is fatal.
+            // So do fatal alerts.
             let is_fatal =
                 matches!(event.body, EventBody::Alert { .. }) && event.severity == Severity::Fatal;
             return match is_over {
@@ -89,7 +89,7 @@ impl Admission<'_> {
         self.admit(boots, of_kind)
     }
 
-    /// Whether this is a report right behind another one that was kept.
+    /// Whether this is a progress report right after another one that was stored.
     pub(in crate::grid) fn coalesces(&self, heard: &ReceivedEvent) -> bool {
         let admission = &self.appliance.usage;
         matches!(heard.event.body, EventBody::Maintenance { .. })
@@ -106,7 +106,7 @@ impl Admission<'_> {
         }
     }
 
-    /// Spends all these budgets; the error is the first that has nothing left.
+    /// Acquires from all these rate limits; the error is the first exhausted one.
     pub(in crate::grid) fn acquire(
         &self,
         budgets: impl IntoIterator<Item = RateLimitKind>,
@@ -129,7 +129,7 @@ impl Admission<'_> {
         Ok(effects)
     }
 
-    /// What follows from being over budget: the suppression as it stands then.
+    /// The suppression that follows from an exhausted rate limit.
     pub(in crate::grid) fn suppress(
         &self,
         heard: &ReceivedEvent,
@@ -140,7 +140,7 @@ impl Admission<'_> {
             Some(suppression) => {
                 let (kind, text) = (heard.event.body.kind(), heard.event.text.as_str());
                 let mut held = (**suppression).clone().count_one(kind, text, self.now);
-                // What it lost before is not stored either.
+                // The events it dropped before are not stored either.
                 for lost in &heard.event.dropped_before {
                     held.count_dropped(lost.kind.unwrap_or(kind), lost.count);
                 }
@@ -160,7 +160,7 @@ impl Admission<'_> {
         let (id, label) = group_key_of(event, counter, event.severity);
         let said = alert_group::hash_content(event.severity, text);
         let known = self.appliance.usage.alert_group(id);
-        // In another boot it is news; what appliances lost before it has to be told, too.
+        // In another boot an alert is new. A report of dropped events must be recorded, too.
         let may_repeat = is_current && event.dropped_before.is_empty();
         let repeated = known.filter(|key| may_repeat && key.is_repeat(said, self.now));
         if let Some(key) = repeated {
@@ -194,7 +194,8 @@ impl Admission<'_> {
         AdmissionVerdict::Admit(effects)
     }
 
-    /// Pays for an alert out of the budgets of all days: when its key's is full again, and the rest.
+    /// Acquires from the regular alert limits: the new refill time of the alert group, and the
+    /// other effects.
     fn acquire_alert(
         &self,
         spent: Timestamp,
@@ -207,8 +208,8 @@ impl Admission<'_> {
         Ok((full_at, self.acquire(boots.into_iter().chain([RateLimitKind::Alert]))?))
     }
 
-    /// The reserve out of which an alert is paid though there is too much noise: a fatal one that is
-    /// news, or one that is graver than all before under its key.
+    /// The reserve for an alert over its limits: a new fatal alert, or one more severe than all
+    /// earlier ones of its group.
     fn reserve_for(
         &self,
         event: &Event,
@@ -229,7 +230,7 @@ impl Admission<'_> {
         is_graver.then_some(RateLimitKind::Escalated)
     }
 
-    /// Which keys make room for another one: those that are idle, else the one said longest ago.
+    /// The alert groups to remove for a new one: all idle ones, else the one seen longest ago.
     fn evicted_groups(&self) -> impl Iterator<Item = Uuid> {
         let keys = &self.appliance.usage.alert_groups;
         let idle: Vec<_> =
@@ -240,7 +241,8 @@ impl Admission<'_> {
     }
 }
 
-/// The run of repeats that this event ends: of its own key, or of the one that makes room for it.
+/// The run of repeats that this event ends: of its own group, or of the group that is removed for
+/// it.
 pub(in crate::grid) fn finished_run(
     appliance: &Appliance,
     heard: &ReceivedEvent,
@@ -266,7 +268,7 @@ pub(in crate::grid) fn finished_run(
     over.filter(|key| key.repeats > 0).map(|key| key.id)
 }
 
-/// The key of an alert, as if it were of that severity.
+/// The group key that the alert would have with that severity.
 pub(in crate::grid) fn group_key_of(
     event: &Event,
     counter: Option<&Counter>,

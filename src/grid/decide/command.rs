@@ -1,7 +1,7 @@
 //! Decides on the commands of administrators and orchestrators.
 //!
-//! Guarantees that a refused order changes nothing, and that a change of limits moves the deadline
-//! that is pending. Knows nothing of who asks.
+//! Guarantees that a rejected command changes nothing, and that changed limits move the pending
+//! deadline. Does not know the sender.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(in crate::grid) fn decide(
         }
         AdminCommand::Set { name, class, overrides, reset } => {
             let appliance = find_appliance(state, name)?;
-            // A class that is no longer there may stay: only what is asked for must be known.
+            // A class that no longer exists may stay: only a requested class must be known.
             class.as_ref().map_or(Ok(()), |class| require_class(settings, class))?;
             let class = class.clone().unwrap_or_else(|| appliance.class.clone());
             let overrides = merged_overrides(&appliance.overrides, overrides, *reset);
@@ -133,7 +133,7 @@ fn set_appliance(
     let rules = settings.rules(&class, &overrides);
     let mut changed = Transition::new(state, appliance, &rules, now);
     match &appliance.lifecycle {
-        // Nothing that an unmanaged appliance says would end these.
+        // No event of an unmanaged appliance would end these states.
         Lifecycle::Starting { .. } | Lifecycle::Maintenance(_) | Lifecycle::Failed(_)
             if !rules.managed =>
         {
@@ -142,7 +142,7 @@ fn set_appliance(
         Lifecycle::Starting { deadline } if rules.boot_timeout != before.boot_timeout => {
             let began_at = appliance.boot.map_or(appliance.since, |boot| boot.began_at);
             let due = |timeout| began_at.after(timeout);
-            // The deadline may have been moved for the broker's absence: that credit stays.
+            // The deadline may have been moved by a downtime of the broker: that extension stays.
             let credit = match (*deadline, before.boot_timeout) {
                 (Some(deadline), Some(timeout)) => deadline.since(due(timeout)),
                 (None, _) | (_, None) => Duration::ZERO,
@@ -150,7 +150,8 @@ fn set_appliance(
             let deadline = rules.boot_timeout.map(|timeout| due(timeout).after(credit));
             changed.set_lifecycle(Lifecycle::Starting { deadline });
         }
-        // More time counts at once, less with the next report: what was promised was promised.
+        // A longer limit applies at once, a shorter one from the next report on: a deadline given
+        // stays.
         Lifecycle::Maintenance(known) if rules.report_deadline > before.report_deadline => {
             let more = rules.report_deadline.saturating_sub(before.report_deadline);
             let promise = known.report_deadline.after(more);

@@ -1,7 +1,8 @@
 //! Decides on an event.
 //!
-//! Guarantees that what is known already, below what is kept, repeated or over budget changes
-//! neither boot nor start, and that an event of another boot is history. Applies nothing itself.
+//! Guarantees that an event that is a duplicate, a repeat, below the lowest severity or over a rate
+//! limit changes neither boot nor start, and that an event of another boot is history. Applies
+//! nothing.
 
 use std::time::Duration;
 
@@ -23,15 +24,15 @@ use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
-/// How far ahead of the broker an event's own time is believed.
+/// How far an event's own time may be ahead of the broker.
 const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// How far behind the broker an event's own time is believed.
+/// How far an event's own time may be behind the broker.
 const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 impl Decider<'_> {
     pub(in crate::grid) fn event(&self, heard: &ReceivedEvent) -> (Outcome, Option<DecisionDraft>) {
-        // Whose row is gone leaves nothing: it could say so for ever.
+        // Events of a removed appliance leave no record: there could be any number of them.
         let Some(appliance) = self.state.appliance(heard.appliance) else {
             return (Outcome::Rejected(EventRejection::Removed), None);
         };
@@ -48,13 +49,13 @@ impl Decider<'_> {
         let marks = self.flags(heard);
         change.flags = marks;
         let is_live = heard.event.spooled_at.is_none();
-        // A session begins its own boot alone: what it brings of others is of before.
+        // A session can begin only its own boot: its events of other boots are older.
         let may_begin = is_live && !self.context.is_outside_sessions;
         let relation = change.boot_relation(heard.boot, may_begin, heard.event.uptime);
         let record = self.state.last() + 1;
         let door = Admission { appliance, rules: &rules, now: self.now, record };
         let number = appliance.number;
-        // Whoever is found again has a record, whatever becomes of what it says.
+        // An event that restores contact always has a record.
         let is_lost = self.state.alert(Some(number), AlertKind::NoContact).is_some();
         let finds = is_live && is_lost && relation != BootRelation::Stale;
         let absorbed = |outcome, effects: Vec<Effect>| {
@@ -78,7 +79,7 @@ impl Decider<'_> {
                 let (phase, suppression) = door.suppress(heard, budget);
                 let mut effects = vec![Effect::Suppression { number, phase, suppression }];
                 effects.extend(self.count_unmailed(appliance, &heard.event));
-                // The event with which it begins shows what it is about.
+                // The first event of a suppression is stored, as an example.
                 return match phase {
                     SuppressionPhase::Begins => {
                         DecisionDraft::new(Outcome::Suppressed, marks, effects)
@@ -114,8 +115,8 @@ impl Decider<'_> {
         DecisionDraft::new(outcome, marks, effects)
     }
 
-    /// Whether something out of a spool tells less of the start than is known already. Whoever speaks
-    /// live is believed: a machine's own words come in order.
+    /// Whether a replayed event is older than what is known of the start. Live events are accepted:
+    /// those of one machine arrive in order.
     fn is_stale(&self, appliance: &Appliance, heard: &ReceivedEvent) -> bool {
         let event = &heard.event;
         if event.spooled_at.is_none() || !event.body.is_lifecycle() {
@@ -126,9 +127,9 @@ impl Decider<'_> {
         if boot.newest_event.is_some_and(|newest| word.precedes(&newest)) {
             return true;
         }
-        // That a start is complete or failed is so whenever it was said, and makes a verdict good or
-        // better. A report tells of a moment: from before the verdict it is no sign of life behind it.
-        // And no word from before a crash dump is one of the boot after it.
+        // A completed or failed start is a fact at any time, and corrects a verdict of the broker.
+        // A progress report is about one moment: sent before the verdict it is no sign of life
+        // after it. And no event from before a crash dump belongs to the boot after it.
         let Lifecycle::Failed(failed) = &appliance.lifecycle else { return false };
         let tells_of_a_moment = matches!(event.body, EventBody::Maintenance { .. })
             || failed.failure == FailureCause::DumpTimeout;
@@ -136,15 +137,15 @@ impl Decider<'_> {
         judged_at.is_some_and(|at| word.precedes_time(at, boot.began_at))
     }
 
-    /// An event of another boot than the present one: kept, but the state is not its business.
+    /// An event of another boot than the current one: stored, without a change of state.
     fn older_boot(
         &self,
         mut change: Transition<'_>,
         heard: &ReceivedEvent,
         appliance: &Appliance,
     ) -> DecisionDraft {
-        // Out of its spool a machine speaks of its own boots before, perhaps while the session of
-        // one of them is not yet found dead.
+        // From its spool a machine sends events of its earlier boots, perhaps while a dead session
+        // of such a boot is not detected yet.
         let is_live = heard.session.is_some() && heard.event.spooled_at.is_none();
         if is_live && self.context.conflict != SessionConflict::Absent {
             let text = explain::duplicate_name(appliance.name.as_str());
@@ -154,7 +155,7 @@ impl Decider<'_> {
         DecisionDraft::new(Outcome::OlderBoot, marks, effects)
     }
 
-    /// A suppressed alert is in no mail: it is counted until one tells of it.
+    /// A suppressed alert is in no mail: it is counted until a mail reports it.
     fn count_unmailed(&self, appliance: &Appliance, event: &Event) -> Option<Effect> {
         let EventBody::Alert { counter } = &event.body else { return None };
         let is_mailed = self.settings.mail().is_some_and(|mail| mail.triggers.contains("alert"));
@@ -182,7 +183,7 @@ impl Decider<'_> {
         let is_off_by = |now: Timestamp, time: Timestamp| {
             time > now.after(CLOCK_AHEAD_MAX) || time < now.before(CLOCK_BEHIND_MAX)
         };
-        // While it is not sure which clock is right, nobody is told that it is not theirs.
+        // While it is uncertain which clock is right, no event time is flagged as off by it.
         let other = self.context.other_clock_offset.map(|by| self.now.shifted_by(by));
         let is_off = |time: Timestamp| {
             is_off_by(self.now, time) && other.is_none_or(|now| is_off_by(now, time))
@@ -203,7 +204,7 @@ impl Decider<'_> {
     }
 }
 
-/// Only a report that brings nothing but itself, and when it was said, folds.
+/// Only a report that changes nothing but itself and its time is coalesced.
 fn is_progress_only(effects: &[Effect]) -> bool {
     matches!(effects, [Effect::Lifecycle { .. }] | [Effect::Lifecycle { .. }, Effect::Boot { .. }])
 }

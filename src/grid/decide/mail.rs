@@ -1,8 +1,8 @@
-//! Decides which mails are queued, when they are tried, and what follows a delivery result.
+//! Queues, schedules and retries mails, and applies delivery results.
 //!
-//! Guarantees that a mail is owed by the very record that gives cause for it, that alerts within
-//! 30 s to one recipient are one mail, apart from those out of spools, and that a mail once owed goes only when it was sent, was
-//! dropped by hand, or stood failed for a month. Sends nothing.
+//! Guarantees that a mail is queued by the same record that causes it, that alerts within 30 s to
+//! one recipient are one mail, apart from those from spools, and that a queued mail is removed only
+//! when it was sent, was dropped by hand, or had failed for a month. Sends nothing.
 
 mod retry;
 
@@ -24,54 +24,55 @@ use crate::grid::values::id::RecordNumber;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
-/// The longest pause between two attempts; they begin with a minute and double.
+/// The longest pause between two attempts; pauses begin with a minute and double.
 const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
 
-/// After so long a mail is given up (SMTP practice).
+/// After this time a mail fails (SMTP practice).
 const RETRY_PERIOD: Duration = Duration::from_secs(3 * 86_400);
 
-/// A mail that failed is kept so long, to be looked at or tried by hand.
+/// How long a failed mail is kept, for a look or a retry by hand.
 const FAILED_RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
-/// From the second failed attempt of a mail on it is a matter for the dashboard.
+/// From this failed attempt of a mail on an alert is open.
 const ATTEMPTS_BEFORE_ALERT: u32 = 2;
 
-/// A summary is tried so long after its first notice at the latest, however many more come.
+/// A digest is tried this long after its first notice at the latest, however many more arrive.
 const DIGEST_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// What one recipient gets of grave news, of errors and of what is fatal each: 16 mails, then one each
-/// 5 min, so that no flood of them is a flood of mails.
+/// The limit of new alerts per recipient, for errors and for fatal ones each: 16 mails, then one
+/// per 5 min, so that a flood of alerts is no flood of mails.
 const URGENT_LIMIT: RateLimit =
     RateLimit { burst: NonZeroU32::new(16).unwrap(), interval: Duration::from_secs(5 * 60) };
 
-/// The same for what is mild, of each severity, and for what goes on; the rest folds into the next.
+/// The same for each lower severity, and for continuing alerts; the rest is joined into the next
+/// mail.
 const ROUTINE_LIMIT: RateLimit =
     RateLimit { burst: NonZeroU32::new(16).unwrap(), interval: Duration::from_secs(15 * 60) };
 
-/// Most bytes of a notice's text that are kept of a mail which is owed no more.
+/// The most bytes of a notice's text that are kept of a finished mail.
 const FINISHED_TEXT_BYTES_MAX: usize = 1_000;
 
 use crate::grid::decide::mail::retry::retry_waiting;
 
-/// Why an order about a mail is refused.
+/// Why a command about a mail is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailRejection {
-    /// No mail of that number is owed.
-    #[error("no mail {} is owed; `gridctl mail list` shows those that are", .number.0)]
+    /// No mail of that number is queued.
+    #[error("no mail {} is queued; `gridctl mail list` shows those that are", .number.0)]
     NotQueued {
-        /// The number asked for.
+        /// The requested number.
         number: MessageNumber,
     },
-    /// It is on its way already.
-    #[error("mail {} is on its way at this moment; wait for what comes of it", .number.0)]
+    /// It is being sent already.
+    #[error("mail {} is being sent at this moment; wait for the result", .number.0)]
     InFlight {
-        /// The number asked for.
+        /// The requested number.
         number: MessageNumber,
     },
 }
 
-/// Adds to a record the mails for which it gives cause. What comes out of a spool is history and
-/// alarms nobody: it goes to a summary.
+/// Adds the mails to a record that it causes. An event from a spool is history and must not alarm
+/// anybody: it goes to a digest.
 pub(in crate::grid) fn enqueue(state: &State, settings: &GridSettings, record: &mut Record) {
     let Some(mail) = settings.mail() else { return };
     let notices = notify::notifications(state, mail, record);
@@ -125,8 +126,8 @@ fn new_message(
     }
 }
 
-/// One more notice for that message. More urgent than what waits there, it does not wait longer than
-/// for what comes with it.
+/// Adds a notice to a mail. If the notice is more urgent than the others, it shortens the wait to
+/// its own.
 fn add_notice(
     mut message: MailMessage,
     notice: &Notice,
@@ -147,7 +148,7 @@ fn add_notice(
     message
 }
 
-/// One more notice for that summary, which gathers anew until then: a spool is brought bit by bit.
+/// Adds a notice to a digest and extends its wait, since a spool is sent bit by bit.
 fn add_to_digest(
     mut message: MailMessage,
     notice: &Notice,
@@ -155,7 +156,7 @@ fn add_to_digest(
     effects: &mut Vec<Effect>,
 ) -> MailMessage {
     let latest = message.queued_at.after(DIGEST_WAIT_MAX);
-    // One that its recipient's budget has put off stays so.
+    // A digest that its recipient's rate limit has deferred stays so.
     message.due_at = until.min(latest).max(message.due_at);
     let (number, about) = (message.number, notice.subject.clone());
     let count = message.digest.as_mut().and_then(|late| late.add(notice));
@@ -168,8 +169,8 @@ fn add_to_digest(
     message
 }
 
-/// Puts a notice in. If there is no room it takes the place of the mildest one, if it is graver; the
-/// other one is kept as a line.
+/// Inserts a notice. If there is no room it replaces the one with the lowest priority, if that is
+/// lower; the other one is kept as a line.
 fn insert_notice(message: &mut MailMessage, notice: &Notice, effects: &mut Vec<Effect>) {
     let number = message.number;
     if message.notices.len() < NOTICES_MAX {
@@ -178,7 +179,7 @@ fn insert_notice(message: &mut MailMessage, notice: &Notice, effects: &mut Vec<E
         effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
         return;
     }
-    // Of several that are as mild, the last one.
+    // Of several with the same priority, the last one.
     let listed = message.notices.iter_mut().enumerate();
     let mildest = listed.min_by_key(|(at, it)| (it.priority(), std::cmp::Reverse(*at)));
     let mut left = notice.clone();
@@ -196,12 +197,12 @@ fn insert_notice(message: &mut MailMessage, notice: &Notice, effects: &mut Vec<E
     }
 }
 
-/// How it stands, without its notices.
+/// The effect with the state of a mail, without its notices.
 fn header(message: &MailMessage) -> Effect {
     Effect::Mail(message.header())
 }
 
-/// It is owed no more. What it said stays in that record.
+/// Removes a mail from the queue. That record keeps its content.
 fn removed(message: &MailMessage, record: RecordNumber) -> Vec<Effect> {
     let (number, recipient) = (message.number, message.recipient.clone());
     let notices = message.notices.iter().enumerate().map(|(at, notice)| {
@@ -210,23 +211,23 @@ fn removed(message: &MailMessage, record: RecordNumber) -> Vec<Effect> {
         MailEffect::Notice { number, at, notice }
     });
     let gone = MailEffect::Removed { number, recipient, record: Some(record) };
-    // Under way it would be handed over.
+    // In flight it would be sent.
     let head = MailMessage { state: DeliveryState::Waiting, ..message.clone() }.header();
     [head].into_iter().chain(notices).chain([gone]).map(Effect::Mail).collect()
 }
 
 fn failing_text(recipient: &str, reply: &str) -> String {
-    format!("mail to {recipient} is not delivered and waits: {reply}")
+    format!("mail to {recipient} is not delivered and stays queued: {reply}")
 }
 
 fn failed_text(number: MessageNumber, recipient: &str, reply: &str) -> String {
     format!(
-        "mail {} to {recipient} is given up: {reply}; `gridctl mail retry` tries it again",
+        "mail {} to {recipient} failed permanently: {reply}; `gridctl mail retry` tries it again",
         number.0
     )
 }
 
-/// A mail is due.
+/// Handles a mail that is due.
 pub(in crate::grid) fn start_attempt(
     state: &State,
     number: MessageNumber,
@@ -275,7 +276,7 @@ fn dispatch(state: &State, message: &MailMessage, now: Timestamp) -> Vec<Effect>
     }
 }
 
-/// The courier answered.
+/// Applies a delivery result.
 pub(in crate::grid) fn delivery_result(
     state: &State,
     number: MessageNumber,
@@ -284,14 +285,14 @@ pub(in crate::grid) fn delivery_result(
     now: Timestamp,
 ) -> Option<DecisionDraft> {
     let message = state.outbox().message(number)?;
-    // An answer to an attempt before the last stop or retry tells nothing of this one.
+    // A result of an attempt before the last stop or retry says nothing about this one.
     if message.state != DeliveryState::InFlight || message.attempts != attempt {
         return None;
     }
     let last_reply: Box<str> = delivery.reply().into();
     let mut effects = Vec::new();
     let alert = |text: String| {
-        // Other words on it do not begin it anew.
+        // Another text keeps the start of the alert.
         let since = state.alert(None, AlertKind::MailFails).map_or(now, |open| open.since);
         let alert = Alert { severity: Severity::Error, since, text: text.into() };
         Effect::AlertRaised { number: None, kind: AlertKind::MailFails, alert }
@@ -332,7 +333,7 @@ pub(in crate::grid) fn delivery_result(
     Some(DecisionDraft::recorded(effects))
 }
 
-/// Mail is no matter any more once none but `number` stands failed.
+/// Resolves the mail alert once no other mail than `number` has failed.
 fn cleared_if_last(state: &State, number: MessageNumber) -> Option<Effect> {
     let mut others = state.outbox().messages.values().filter(|it| it.number != number);
     let has_failed = others.any(|it| it.state == DeliveryState::Failed);
@@ -352,7 +353,7 @@ fn backoff(attempt: u32) -> Duration {
     minutes.map_or(BACKOFF_MAX, |it| Duration::from_secs(60).saturating_mul(it)).min(BACKOFF_MAX)
 }
 
-/// An administrator says what is to become of a mail.
+/// Applies an administrator's command to a mail.
 pub(in crate::grid) fn command(
     state: &State,
     number: MessageNumber,
@@ -366,12 +367,12 @@ pub(in crate::grid) fn command(
             recipient: message.recipient.clone(),
             record: None,
         })],
-        // The courier has it: another attempt now could double it.
+        // The mail sender has it: another attempt now could duplicate it.
         OutboxCommand::Retry if message.state == DeliveryState::InFlight => {
             return Err(MailRejection::InFlight { number });
         }
         OutboxCommand::Retry => {
-            // It is tried for three days more; what it says, and since when, stays.
+            // It is tried for three days more; its content, and when it was queued, stay.
             let (state, due_at, retried_at) = (DeliveryState::Waiting, now, Some(now));
             let downtime = Duration::ZERO;
             vec![header(&MailMessage { state, due_at, retried_at, downtime, ..message.clone() })]
@@ -384,7 +385,7 @@ pub(in crate::grid) fn command(
     Ok(DecisionDraft::recorded(effects))
 }
 
-/// What was under way when the broker ended is tried again: whether it arrived nobody knows.
+/// Requeues mails that were in flight when the broker ended: whether they arrived is unknown.
 pub(in crate::grid) fn requeue_in_flight(state: &State, now: Timestamp) -> Vec<Effect> {
     let messages = state.outbox().messages.values();
     let under_way = messages.filter(|it| it.state == DeliveryState::InFlight);

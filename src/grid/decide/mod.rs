@@ -1,8 +1,7 @@
 //! Decides on an input: the entry point of all decisions.
 //!
-//! Guarantees that a decision depends on state, settings, circumstances and told time alone, that
-//! whatever changes state comes with a record, and that what is refused changes nothing. Applies
-//! nothing itself.
+//! Guarantees that a decision depends only on state, settings, context and broker time, that each
+//! change of state has a record, and that a rejected input changes nothing. Applies nothing.
 
 pub(in crate::grid) mod admission;
 pub(in crate::grid) mod command;
@@ -34,41 +33,41 @@ use crate::grid::log::wall_clock_change;
 use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, GridSettings, Overrides};
 use crate::grid::values::time::{Offset, Timestamp};
 
-/// What is so at this moment without being state.
+/// What is known at this moment beside the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// The appliance's sessions ended too long ago.
     pub is_contact_lost: bool,
-    /// Whether one machine speaks under its name, or two.
+    /// Whether two machines use the appliance's name.
     pub conflict: SessionConflict,
-    /// The event came by a session, and is of another boot than any session that is open.
+    /// The event came by a session, and belongs to another boot than every open session.
     pub is_outside_sessions: bool,
-    /// How far from told time another clock lies that may as well be right.
+    /// The offset of a second clock that may be right as well, from broker time.
     pub other_clock_offset: Option<Offset>,
 }
 
-/// How many machines speak under one name, by the boots of its open sessions.
+/// Whether two machines use one name, by the boots of its open sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SessionConflict {
-    /// One at most.
+    /// At most one machine.
     #[default]
     Absent,
-    /// Sessions of two boots, one of which may be dead and not yet found so.
+    /// Sessions of two boots. One of them may be dead and not yet detected.
     Possible,
     /// Sessions of two boots, for too long.
     Confirmed,
 }
 
-/// What becomes of an input, and the record that says so.
+/// The decision on an input, with its record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// The answer to whoever asked.
+    /// The reply to the sender.
     pub reply: Reply,
-    /// The record; `None`: nothing changes, and nothing is worth keeping.
+    /// The record; `None`: nothing changes and nothing needs a record.
     pub record: Option<Record>,
-    /// What changes without a record of its own: the next tally says so.
+    /// A change without a record of its own: the next tally contains it.
     pub counted: Option<CountedEvent>,
-    /// Records that go before it: a tally, the end of a run of repeats.
+    /// Records that precede it: a tally, the end of a run of repeats.
     pub preceding: Vec<Record>,
     /// When the answer may leave.
     pub release: Release,
@@ -103,54 +102,54 @@ pub enum Release {
     WithTally,
 }
 
-/// An event that is counted, and what it changes besides.
+/// An event that is only counted, and its other changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedEvent {
     /// The event.
     pub received: ReceivedEvent,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What it changes.
+    /// Its effects.
     pub effects: Vec<Effect>,
 }
 
-/// The answer to an input.
+/// The reply to an input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// To an event.
     Event(Outcome, RecordFlags),
-    /// To an order: the appliance it was about.
+    /// To a command: the appliance it was about.
     Command(Result<ApplianceIndex, CommandRejection>),
-    /// To an order about a mail.
+    /// To a command about a mail.
     Mail(Result<(), MailRejection>),
-    /// Nobody asked.
+    /// Nobody waits for a reply.
     Nothing,
 }
 
-/// Why an order is refused.
+/// Why a command is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandRejection {
-    /// No such appliance.
-    #[error("there is no appliance {name}; `gridctl appliance list` shows those there are")]
+    /// The appliance does not exist.
+    #[error("there is no appliance {name}; `gridctl appliance list` shows all of them")]
     NotFound {
-        /// The name asked for.
+        /// The requested name.
         name: ApplianceName,
     },
-    /// There is one of that name.
-    #[error("there is an appliance {name} already; `gridctl appliance set` changes it")]
+    /// An appliance of that name exists.
+    #[error("appliance {name} already exists; `gridctl appliance set` changes it")]
     AlreadyExists {
-        /// The name asked for.
+        /// The requested name.
         name: ApplianceName,
     },
-    /// No such class.
-    #[error("there is no class `{class}`; there are: {known}")]
+    /// The class does not exist.
+    #[error("there is no class `{class}`; known classes: {known}")]
     UnknownClass {
-        /// The class asked for.
+        /// The requested class.
         class: Box<str>,
-        /// Those there are.
+        /// The known classes.
         known: Box<str>,
     },
-    /// No dump in this state.
+    /// A crash dump is not possible in this state.
     #[error("{name} is {state}; a crash dump is taken of a running or failed appliance")]
     CannotDump {
         /// The appliance.
@@ -158,9 +157,9 @@ pub enum CommandRejection {
         /// Its state.
         state: &'static str,
     },
-    /// Nothing to lift.
+    /// The appliance is not suppressed.
     #[error(
-        "nothing that {name} says is held back; `gridctl appliance list --suppressed` shows of whom something is"
+        "{name} is not suppressed; `gridctl appliance list --suppressed` lists the appliances that are"
     )]
     NotSuppressed {
         /// The appliance.
@@ -168,7 +167,7 @@ pub enum CommandRejection {
     },
 }
 
-/// What is to be recorded, or absorbed.
+/// A decision in progress: recorded, or only counted.
 pub(in crate::grid) struct DecisionDraft {
     pub(in crate::grid) outcome: Outcome,
     pub(in crate::grid) flags: RecordFlags,
@@ -195,7 +194,7 @@ impl DecisionDraft {
     }
 }
 
-/// Decides on `input` at `now`, which must not lie before the last record.
+/// Decides on `input` at `now`, which must not be before the last record.
 pub fn decide(
     state: &State,
     settings: &GridSettings,
@@ -239,12 +238,12 @@ pub fn decide(
                 Err(none) => (Reply::Mail(Err(none)), None),
             }
         }
-        // Made by `tally`, of what is pending.
+        // Tallies are made by `Grid::next_tally`, from the pending counts.
         Input::Tally => (Reply::Nothing, None),
         Input::BrokerPaused { lasted, cause } => (Reply::Nothing, {
             let not_before = match cause {
                 BrokerPause::ProcessPaused | BrokerPause::ClockJumpedAhead => Timestamp::MIN,
-                // Whoever was turned away comes back by and by, as after an absence.
+                // Rejected clients return one by one, as after a downtime.
                 BrokerPause::DiskLow => now.after(GRACE_AFTER_DOWNTIME),
             };
             let moved = Effect::DeadlinesMoved { by: *lasted, not_before };
@@ -260,7 +259,7 @@ pub fn decide(
             (input, _) => {
                 let number = state.last() + 1;
                 let mut made = Record { number, at: now, input, outcome, flags: marks, effects };
-                // Mails join others as they stand by the time that holds from here on.
+                // Mails are batched by the times that apply from here on.
                 let shift = made.effects.iter().find_map(|effect| {
                     if let Effect::TimeShifted(shift) = effect { Some(*shift) } else { None }
                 });
@@ -276,7 +275,7 @@ pub fn decide(
     Decision { reply: answer, record, counted: absorbed, preceding: first, release }
 }
 
-/// What a decision looks at.
+/// The inputs of a decision.
 pub(in crate::grid) struct Decider<'a> {
     pub(in crate::grid) state: &'a State,
     pub(in crate::grid) settings: &'a GridSettings,
@@ -285,7 +284,7 @@ pub(in crate::grid) struct Decider<'a> {
 }
 
 impl Decider<'_> {
-    /// `None` for a name that is known by then: of two sessions that bring one name, one is first.
+    /// `None` if the name is known by now: of two sessions with one new name, one registers it.
     fn registered(&self, name: &ApplianceName, uuid: Uuid) -> Option<DecisionDraft> {
         if self.state.find(name).is_some() {
             return None;
@@ -314,7 +313,7 @@ impl Decider<'_> {
                 let door = Admission { appliance, rules: &rules, now: self.now, record };
                 match door.acquire([RateLimitKind::Boots]) {
                     Ok(effects) => change.push_effects(effects),
-                    // The boot begins with an event for which there is room again.
+                    // The boot begins with the first event that the limit allows.
                     Err(budget) => return self.suppress_boot(appliance, budget),
                 }
                 change.begin_boot(Some(id), hello.uptime);
@@ -329,7 +328,7 @@ impl Decider<'_> {
         (!effects.is_empty()).then_some(DecisionDraft::new(Outcome::Stored, marks, effects))
     }
 
-    /// Too many boots began lately.
+    /// Suppresses an appliance with too many new boots.
     fn suppress_boot(&self, appliance: &Appliance, budget: RateLimitKind) -> Option<DecisionDraft> {
         if appliance.usage.suppression.is_some() {
             return None;
@@ -339,7 +338,7 @@ impl Decider<'_> {
         Some(DecisionDraft::recorded(vec![Effect::Suppression { number, phase, suppression }]))
     }
 
-    /// That the appliance has acknowledgements for events which are not known here.
+    /// Reports acknowledged events that are not known here.
     fn lost_events(&self, appliance: &Appliance, hello: &SessionHello) -> Option<Effect> {
         let known = appliance.windows.highest(hello.boot, hello.spool?)?;
         (known < hello.acked_through).then_some(())?;

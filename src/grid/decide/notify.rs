@@ -1,8 +1,8 @@
-//! What does a record give cause to tell by mail? Alerts of appliances, and what the broker finds.
+//! Selects the notices that a record sends by mail: alerts of appliances and of the broker.
 //!
-//! Guarantees that each notice has a word by which the settings name it, that what is new or graver is
-//! told at once, that what goes on is told by a schedule, and that alerts which were suppressed are
-//! told as counts. Knows no recipients.
+//! Guarantees that each notice has an identifier of the settings, that a new or more severe alert
+//! is mailed at once, that a continuing one is mailed by a schedule, and that suppressed alerts are
+//! mailed as counts. Does not know recipients.
 
 use crate::grid::decide::admission::group_key_of;
 use crate::grid::log::effect::{Alert, AlertKind, Effect};
@@ -20,7 +20,7 @@ use crate::grid::values::id::{ApplianceIndex, RecordNumber};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
-/// What a record gives cause to tell under these settings. Adds to its effects what was told.
+/// The notices of a record under these settings. Adds to its effects what was mailed.
 pub(in crate::grid) fn notifications(
     state: &State,
     mail: &MailPolicy,
@@ -42,7 +42,7 @@ struct NoticeCollector<'a> {
 }
 
 impl NoticeCollector<'_> {
-    /// The alert that the record is about.
+    /// The alert event of the record.
     fn alert(&mut self, record: &mut Record) {
         let at = record.at;
         if let Input::Event(heard) = &record.input
@@ -58,7 +58,7 @@ impl NoticeCollector<'_> {
             let key = record.effects.iter_mut().find_map(|effect| {
                 if let Effect::AlertGroup { group: key, .. } = effect { Some(key) } else { None }
             });
-            // What a spool brings has no key: it is summed up.
+            // An alert from a spool has no group: it goes to a digest.
             let again = match key {
                 Some(key) => {
                     let before =
@@ -82,7 +82,7 @@ impl NoticeCollector<'_> {
         }
     }
 
-    /// What was mailed of graver alerts with that key, if they go on.
+    /// What was mailed of more severe alerts of that key, if they continue.
     fn more_severe(
         &self,
         appliance: &Appliance,
@@ -98,14 +98,14 @@ impl NoticeCollector<'_> {
         mailed.find(|mailed| !mailed.is_over(self.now))
     }
 
-    /// What the broker found.
+    /// The alerts that the broker opened.
     fn broker_alerts(&mut self, record: &mut Record) {
         let mut keys = Vec::new();
         for effect in &record.effects {
             let Effect::AlertRaised { number, kind: matter, alert } = effect else { continue };
             let word = match matter {
                 AlertKind::StartFailed => failure_trigger(record),
-                // Told when it opened; a later start renews its words.
+                // Mailed when it opened; a later start only updates its text.
                 AlertKind::DiskLow if alert.since < record.at => continue,
                 AlertKind::Stuck
                 | AlertKind::NoContact
@@ -114,9 +114,9 @@ impl NoticeCollector<'_> {
                 | AlertKind::RecordsMissing
                 | AlertKind::DiskLow
                 | AlertKind::ClockDiffers => matter.as_str(),
-                // Nobody would get it.
+                // Such a mail could not be delivered.
                 AlertKind::MailFails => continue,
-                // Whoever can connect could cause it, a mail each time.
+                // Any client could cause it, and a mail each time.
                 AlertKind::ResourcesShort => continue,
             };
             if !self.mail.triggers.contains(word) {
@@ -147,7 +147,8 @@ impl NoticeCollector<'_> {
         record.effects.extend(keys);
     }
 
-    /// Start after start of an appliance that flaps is told by the schedule: that it flaps was news.
+    /// The failed starts of a flapping appliance are mailed by the schedule: that it flaps was
+    /// mailed as new.
     fn start_failed(
         &self,
         number: ApplianceIndex,
@@ -172,7 +173,7 @@ impl NoticeCollector<'_> {
         (Some(key), again)
     }
 
-    /// What goes on is told when its time has come.
+    /// Continuing alerts are mailed when they are due.
     fn continuing_alerts(&mut self, record: &Record) {
         if !matches!(record.input, Input::Deadline { .. }) {
             return;
@@ -199,7 +200,7 @@ impl NoticeCollector<'_> {
         }
     }
 
-    /// What was suppressed is told by the next mail on its appliance, or when its time has come.
+    /// Suppressed alerts are reported by the next mail on their appliance, or when they are due.
     fn suppressed_alerts(&mut self, record: &mut Record) {
         let is_told = |effect: &Effect| matches!(effect, Effect::SuppressedAlerts { .. });
         if !self.mail.triggers.contains("alert") || record.flags.contains(RecordFlags::REPLAYED) {
@@ -211,7 +212,7 @@ impl NoticeCollector<'_> {
         };
         let Some(unmailed) = &appliance.usage.unmailed else { return };
         let is_counted = record.effects.iter().any(is_told);
-        // An event that is suppressed itself only counts.
+        // A suppressed event itself is only counted.
         let is_due = is_counted && matches!(record.input, Input::Deadline { .. });
         let rides_along = !is_counted && !self.notices.is_empty();
         if unmailed.count() == 0 || !is_due && !rides_along {
@@ -234,8 +235,8 @@ impl NoticeCollector<'_> {
     }
 }
 
-/// Whether a mail tells of an alert under `key` that is said now, and how often it was said since the
-/// last one: news at once (0), what goes on when its time has come.
+/// Whether a mail reports an alert of the group of `key` now, with its occurrences since the last
+/// mail: new ones at once (0), continuing ones when they are due.
 fn schedule(
     key: &mut AlertGroup,
     before: Option<&NotificationSchedule>,
@@ -245,7 +246,7 @@ fn schedule(
 ) -> Option<u64> {
     let goes_on = match (before.filter(|before| !before.is_over(now)), graver) {
         (Some(_), None) => key.notified.clone(),
-        // It was graver and is milder now: no news, and no change that is told soon.
+        // It was more severe before: not new, and no change to mail soon.
         (Some(_), Some(_)) => key
             .notified
             .clone()
@@ -268,13 +269,13 @@ fn schedule(
     again
 }
 
-/// When it happened. A clock that is far off tells nothing: then it is the time of receipt.
+/// When it happened. A clock that is far off is ignored in favour of the time of receipt.
 fn occurred_at(heard: &ReceivedEvent, record: &Record) -> Timestamp {
     let is_off = record.flags.contains(RecordFlags::TIME_OFF);
     heard.event.event_time.filter(|at| !is_off && *at <= record.at).unwrap_or(record.at)
 }
 
-/// How the start failed that a record tells of.
+/// How the start of the record failed.
 fn failure_trigger(record: &Record) -> &'static str {
     let failed = record.effects.iter().rev().find_map(|effect| {
         if let Effect::Lifecycle { lifecycle: Lifecycle::Failed(failed), .. } = effect {

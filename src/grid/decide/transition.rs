@@ -1,7 +1,7 @@
-//! Collects what follows for one appliance when its boot or its start changes.
+//! Builds the transition of one appliance when its boot or its start changes.
 //!
-//! Guarantees that a change of lifecycle brings its consequences along: failed starts are counted,
-//! matters opened and closed. Collects effects; applies none.
+//! Guarantees that a change of state has all its consequences: failed starts are counted, alerts
+//! are opened and resolved. Collects effects; applies none.
 
 use std::time::Duration;
 
@@ -20,20 +20,20 @@ use crate::grid::values::id::BootId;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
-/// How the boot an appliance speaks in stands to the one that is known.
+/// The relation of an event's boot to the current boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::grid) enum BootRelation {
-    /// The present boot.
+    /// The current boot.
     Current,
     /// The boot that an orchestrator announced.
     Adopts(BootId),
-    /// A boot that begins by this.
+    /// A boot that begins now.
     Begins(BootId),
-    /// Another boot than the present one, and not a newer one.
+    /// Another boot than the current one, and not a newer one.
     Stale,
 }
 
-/// One appliance in change.
+/// A transition of one appliance.
 pub(in crate::grid) struct Transition<'a> {
     state: &'a State,
     appliance: &'a Appliance,
@@ -43,9 +43,9 @@ pub(in crate::grid) struct Transition<'a> {
     lifecycle: Lifecycle,
     since: Timestamp,
     failed_starts: Vec<Timestamp>,
-    /// Whether a start fails by this change.
+    /// Whether a start fails by this transition.
     has_failed: bool,
-    /// What was noted on the way.
+    /// The flags of the record.
     pub(in crate::grid) flags: RecordFlags,
     effects: Vec<Effect>,
 }
@@ -72,8 +72,8 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// How `boot` stands to the present one. Only what is said live can begin a boot: a replay of a
-    /// boot that is not the present one is history.
+    /// The relation of `boot` to the current boot. Only a live event can begin a boot: a replay of
+    /// another boot is history.
     pub(in crate::grid) fn boot_relation(
         &self,
         boot: Option<BootId>,
@@ -81,7 +81,7 @@ impl<'a> Transition<'a> {
         uptime: Option<Duration>,
     ) -> BootRelation {
         let Some(id) = boot else { return BootRelation::Current };
-        // A stopped boot is over, and so is one of which a dump is taken: nobody takes it over.
+        // A stopped boot is over, and so is one with a crash dump: an event never adopts it.
         let is_over =
             matches!(self.appliance.lifecycle, Lifecycle::Idle | Lifecycle::Dumping { .. });
         match self.appliance.boot {
@@ -101,25 +101,25 @@ impl<'a> Transition<'a> {
         uptime.is_some_and(|uptime| self.now.before(uptime) < present)
     }
 
-    /// The appliance speaks in the boot that an orchestrator announced.
+    /// The appliance reports in the boot that an orchestrator announced.
     pub(in crate::grid) fn adopt_boot(&mut self, id: BootId) {
         let announced = self.boot.map_or(self.now, |boot| boot.began_at);
         self.set_boot(new_boot(Some(id), announced));
     }
 
-    /// A boot begins: by the appliance's word (`id`), or by an orchestrator's. An appliance first
-    /// seen long after power-on is assumed to run, until it says otherwise.
+    /// Begins a boot, by an event (`id`) or by an orchestrator. An appliance first seen long after
+    /// power-on is assumed to be running until it reports otherwise.
     pub(in crate::grid) fn begin_boot(&mut self, id: Option<BootId>, uptime: Option<Duration>) {
         let is_first_seen = self.appliance.boot.is_none() && self.appliance.past_boots.is_empty();
         let began_at = self.now.before(uptime.unwrap_or_default());
         self.set_boot(new_boot(id, began_at));
-        // That contact with the boot before was lost does not matter any more.
+        // A lost contact of the boot before no longer matters.
         self.clear(AlertKind::NoContact);
         if self.rules.ignore_reboots && self.lifecycle == Lifecycle::Running && id.is_some() {
             self.flags |= RecordFlags::REBOOT_IGNORED;
             return;
         }
-        // Another start of the same state is a change all the same, and makes no failure good.
+        // A new start of the same state is still a change, and does not undo a failure.
         self.lifecycle = Lifecycle::Idle;
         let timeout = self.rules.boot_timeout;
         let is_long_past = is_first_seen
@@ -132,7 +132,8 @@ impl<'a> Transition<'a> {
             self.set_boot(Boot { is_assumed_running: true, ..new_boot(id, began_at) });
             return self.set_lifecycle(Lifecycle::Running);
         }
-        // A boot the broker did not see begin gets the same grace as after its own absence.
+        // A boot whose begin the broker did not see gets the same grace as after the broker's own
+        // downtime.
         let deadline = timeout.map(|timeout| {
             let due = began_at.after(timeout);
             if due <= self.now { self.now.after(GRACE_AFTER_DOWNTIME) } else { due }
@@ -140,7 +141,7 @@ impl<'a> Transition<'a> {
         self.set_lifecycle(Lifecycle::Starting { deadline });
     }
 
-    /// A session of the present boot is seen.
+    /// Records that the current boot has a session.
     pub(in crate::grid) fn session_seen(&mut self) {
         if let Some(boot) = self.boot
             && !boot.has_agent
@@ -149,16 +150,16 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// Contact: a loss that was told is over.
+    /// Resolves a lost contact.
     pub(in crate::grid) fn contact_restored(&mut self) {
         self.clear(AlertKind::NoContact);
     }
 
-    /// The appliance, or time, says something about the start.
+    /// Applies an event or a deadline to the start.
     ///
     /// # Errors
     ///
-    /// The refusal, if the rules say no.
+    /// The reason, if the rules reject it.
     pub(in crate::grid) fn apply(
         &mut self,
         stimulus: &LifecycleInput<'_>,
@@ -176,11 +177,11 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// The same for what the appliance said at some moment.
+    /// Applies an event that was sent at a known time.
     ///
     /// # Errors
     ///
-    /// The refusal, if the rules say no.
+    /// The reason, if the rules reject it.
     pub(in crate::grid) fn apply_report(
         &mut self,
         stimulus: &LifecycleInput<'_>,
@@ -190,13 +191,13 @@ impl<'a> Transition<'a> {
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
         let judged_at = self.appliance.verdict_at();
         self.apply(stimulus)?;
-        // It was not late: it was only heard late.
+        // The start was not late: only its report arrived late.
         let was_in_time = judged_at.is_some_and(|at| word.precedes_time(at, began_at));
         if self.flags.contains(RecordFlags::LATE) && was_in_time {
             self.flags = self.flags.without(RecordFlags::LATE);
             self.flags |= RecordFlags::RECOVERED;
         }
-        // In a boot without a name there is nothing a replay could be compared with.
+        // A boot without an id has no replays to compare with.
         if let Some(boot) = self.boot.filter(|boot| boot.id.is_some())
             && boot.newest_event.is_none_or(|newest| !word.precedes(&newest))
         {
@@ -205,7 +206,7 @@ impl<'a> Transition<'a> {
         Ok(())
     }
 
-    /// What the appliance itself says of its start goes before what was assumed of it.
+    /// A report of the appliance replaces what was assumed of its start.
     fn drop_assumption(&mut self, stimulus: &LifecycleInput<'_>) {
         let Some(boot) = self.boot.filter(|boot| boot.is_assumed_running) else { return };
         match stimulus {
@@ -220,7 +221,7 @@ impl<'a> Transition<'a> {
         self.set_boot(Boot { is_assumed_running: false, ..boot });
     }
 
-    /// The start stands so from now on.
+    /// Sets the state of the start.
     pub(in crate::grid) fn set_lifecycle(&mut self, next: Lifecycle) {
         self.count_failures(&next);
         if self.lifecycle.as_str() != next.as_str() {
@@ -234,19 +235,19 @@ impl<'a> Transition<'a> {
         self.lifecycle = next;
     }
 
-    /// What follows besides.
+    /// Adds effects.
     pub(in crate::grid) fn push_effects(&mut self, effects: Vec<Effect>) {
         self.effects.extend(effects);
     }
 
-    /// A matter is open from now on, unless it is already.
+    /// Opens an alert, unless it is open already.
     pub(in crate::grid) fn raise(&mut self, matter: AlertKind, severity: Severity, text: String) {
         if !self.is_open(matter) {
             self.raise_new(matter, severity, text);
         }
     }
 
-    /// A matter is closed, if it was open.
+    /// Resolves an alert, if it is open.
     pub(in crate::grid) fn clear(&mut self, matter: AlertKind) {
         if self.is_open(matter) {
             let number = Some(self.appliance.number);
@@ -254,7 +255,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// The effects, with the matters that the new state opens and closes.
+    /// The effects, with the alerts that the new state opens and resolves.
     pub(in crate::grid) fn into_effects(mut self) -> (Vec<Effect>, RecordFlags) {
         if self.failed_starts != self.appliance.failed_starts {
             let (number, at) = (self.appliance.number, self.failed_starts.clone());
@@ -280,7 +281,7 @@ impl<'a> Transition<'a> {
             let surplus = self.failed_starts.len().saturating_sub(FLAPPING_FAILURES);
             self.failed_starts.drain(..surplus);
         }
-        // The same boot made good: that start did not fail after all.
+        // The same boot recovered: that start did not fail after all.
         if was_failed && matches!(next, Lifecycle::Running | Lifecycle::Maintenance(_)) {
             self.failed_starts.pop();
         }
@@ -294,7 +295,7 @@ impl<'a> Transition<'a> {
         let open = self.state.alert(Some(self.appliance.number), AlertKind::StartFailed);
         match open.filter(|_| !self.has_failed) {
             Some(open) if *open.text == *text => {}
-            // Other words on the same failure: it is open since it began.
+            // Another text of the same failure: the alert keeps its start.
             Some(open) => {
                 let since = open.since;
                 self.raise_since(AlertKind::StartFailed, Severity::Error, text, since);
@@ -331,7 +332,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// Whether the matter was open before this change and is not closed by it.
+    /// Whether the alert was open before this transition and is not resolved by it.
     fn is_open(&self, matter: AlertKind) -> bool {
         let number = Some(self.appliance.number);
         self.state.alert(number, matter).is_some()

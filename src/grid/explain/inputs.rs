@@ -43,7 +43,7 @@ pub(super) fn describe_command(order: &AdminCommand) -> String {
         AdminCommand::StartBoot { .. } => "boot begins".to_owned(),
         AdminCommand::Stop { .. } => "appliance stopped".to_owned(),
         AdminCommand::CrashDump { .. } => "crash dump triggered".to_owned(),
-        AdminCommand::Unsuppress { .. } => "suppression lifted, budgets filled".to_owned(),
+        AdminCommand::Unsuppress { .. } => "suppression lifted, rate limits reset".to_owned(),
     }
 }
 
@@ -51,16 +51,16 @@ pub(super) fn describe_start(started: &BrokerStarted) -> String {
     let mut text = format!("gridd {} started, term {}", started.version, started.term);
     match started.downtime {
         Some(away) => text.push_str(&format!(
-            ", broker was away {}; deadlines moved by it, no verdict before 60 s",
+            ", broker was down for {}; deadlines moved by it, none fires within 60 s",
             describe_duration(away)
         )),
         None => text.push_str(", a new journal"),
     }
     match started.last_run {
         LastRun::Unknown => {}
-        LastRun::Stopped => text.push_str("; the run before was stopped in good order"),
+        LastRun::Stopped => text.push_str("; the run before stopped cleanly"),
         LastRun::Interrupted => {
-            text.push_str("; the run before was cut short: killed, or the power failed");
+            text.push_str("; the run before was interrupted: killed, or the power failed");
         }
     }
     if let Some(back) = started.clock_back {
@@ -70,7 +70,7 @@ pub(super) fn describe_start(started: &BrokerStarted) -> String {
         }
     }
     if let Some(first) = started.rebuilt_from {
-        text.push_str(&format!("; records from {first} on go into the archive again"));
+        text.push_str(&format!("; the archive is rebuilt from record {first} on"));
     }
     for found in &started.recovery {
         text.push_str("; ");

@@ -1,4 +1,4 @@
-//! Says what a record about a mail tells.
+//! Describes records about mails.
 //!
 //! Guarantees a sentence for each. Decides nothing.
 
@@ -7,7 +7,7 @@ use crate::grid::log::record::{Input, Record};
 use crate::grid::model::mail_message::{Delivery, DeliveryState, MailEffect, OutboxCommand};
 use crate::grid::values::sentence::Sentence;
 
-/// What a record about a mail says.
+/// The text of a record about a mail.
 pub(in crate::grid) fn describe_mail(record: &Record) -> Sentence {
     let mut changes = record
         .effects
@@ -39,7 +39,7 @@ pub(in crate::grid) fn describe_mail(record: &Record) -> Sentence {
                     format!("{mail} failed, attempt {attempt}: {reply}").into()
                 }
                 DeliveryState::Waiting | DeliveryState::InFlight => {
-                    let put_off = format!("{mail} put off, attempt {attempt}: {reply}");
+                    let put_off = format!("{mail} deferred, attempt {attempt}: {reply}");
                     Sentence::from(put_off).text("; tried again at ").time(head.due_at)
                 }
             }
@@ -51,11 +51,11 @@ pub(in crate::grid) fn describe_mail(record: &Record) -> Sentence {
             format!("{mail} to be tried now").into()
         }
         (_, Some(head)) if head.state == DeliveryState::InFlight => {
-            format!("{mail} handed over, attempt {}", head.attempts).into()
+            format!("{mail} handed to the mail sender, attempt {}", head.attempts).into()
         }
         (_, Some(head)) => Sentence::from(format!("{mail} waits until "))
             .time(head.due_at)
-            .text(&format!(": {recipient} had its share for now")),
+            .text(&format!(": rate limit of {recipient}")),
         (_, None) => format!("{mail} forgotten: it had failed a month ago").into(),
     }
 }

@@ -1,7 +1,7 @@
-//! How does one say it? A start, a failure, an open matter as sentences for administrators.
+//! Describes states, failures, alerts and records as sentences for administrators.
 //!
-//! Guarantees the same words on the command line, on pages and in mails. Text of appliances goes in
-//! as it came: whoever shows a sentence escapes it, and words the moments in it.
+//! Guarantees the same text on the command line, on pages and in mails. Text of appliances is
+//! inserted unchanged: the caller escapes a sentence and formats the times in it.
 
 mod inputs;
 pub(in crate::grid) mod mail;
@@ -23,7 +23,7 @@ use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::{Timestamp, describe_duration};
 
-/// How the start of an appliance stands: `starting, 40 s of 300 s`.
+/// The state of an appliance's start: `starting, 40 s of 300 s`.
 pub fn describe_state(appliance: &Appliance, now: Timestamp) -> Sentence {
     let began_at = appliance.boot.map_or(appliance.since, |boot| boot.began_at);
     match &appliance.lifecycle {
@@ -47,17 +47,17 @@ pub fn describe_state(appliance: &Appliance, now: Timestamp) -> Sentence {
             let text = format!("failed: {}", short_failure(failed));
             let last = failed.last_report.as_ref();
             let said = last.map_or(text.clone(), |it| {
-                format!("{text}, last word {}", describe_last_report(it))
+                format!("{text}, last report {}", describe_last_report(it))
             });
             Sentence::from(said).text(" at ").time(last.map_or(appliance.since, |word| word.at))
         }
         Lifecycle::Dumping { deadline } => {
-            format!("dumping, given up in {}", describe_duration(deadline.since(now))).into()
+            format!("dumping, deadline in {}", describe_duration(deadline.since(now))).into()
         }
     }
 }
 
-/// What goes on is not told in milliseconds.
+/// Running times are shown without milliseconds.
 fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs())
 }
@@ -90,7 +90,7 @@ fn short_failure(failed: &FailedStart) -> String {
         FailureCause::Reported if failed.reason.is_empty() => "no reason given".to_owned(),
         FailureCause::Reported => failed.reason.to_string(),
         FailureCause::BootTimeout { limit } => {
-            format!("boot timeout, nothing heard within {}", describe_duration(limit))
+            format!("boot timeout, no report within {}", describe_duration(limit))
         }
         FailureCause::Hung { .. } => "hung".to_owned(),
         FailureCause::NoProgress { unchanged_for: still_for } => {
@@ -100,7 +100,7 @@ fn short_failure(failed: &FailedStart) -> String {
     }
 }
 
-/// What a failed start is, with the appliance's name and last words.
+/// The failure of a start, with the appliance's name and last report.
 pub fn describe_failure(name: &str, failed: &FailedStart) -> String {
     let mut text = match failed.failure {
         FailureCause::Reported => format!("start of {name} failed: {}", short_failure(failed)),
@@ -116,7 +116,7 @@ pub fn describe_failure(name: &str, failed: &FailedStart) -> String {
         FailureCause::DumpTimeout => format!("{name} did not boot again after the crash dump"),
     };
     if let Some(word) = &failed.last_report {
-        text.push_str(&format!(", last word {}", describe_last_report(word)));
+        text.push_str(&format!(", last report {}", describe_last_report(word)));
     }
     text
 }
@@ -132,19 +132,19 @@ fn quoted(text: &str, percent: Option<u8>) -> String {
     }
 }
 
-/// That progress does not move.
+/// The text of an alert on unchanged progress.
 pub fn no_progress(name: &str, known: &Maintenance, now: Timestamp) -> String {
     let word = quoted(&known.text, known.progress.map(|progress| progress.percent()));
     let still_for = describe_duration(now.since(known.progressed_at));
-    format!("{name} reports in maintenance, but nothing moves: {word} for {still_for}")
+    format!("{name} sends reports, but its progress does not change: {word} for {still_for}")
 }
 
-/// That starts fail again and again.
+/// The text of an alert on repeated failures.
 pub fn flapping(name: &str) -> String {
     format!("{name} is flapping: 3 starts failed within 24 h")
 }
 
-/// That contact is lost.
+/// The text of an alert on lost contact.
 pub fn no_contact(name: &str, lost_for: Duration) -> String {
     format!(
         "no contact with {name} for {}: its session ended and did not come back",
@@ -152,12 +152,12 @@ pub fn no_contact(name: &str, lost_for: Duration) -> String {
     )
 }
 
-/// That one name is borne by two.
+/// The text of an alert on a duplicate name.
 pub fn duplicate_name(name: &str) -> String {
-    format!("two machines speak as {name}: sessions of different boots are open at once")
+    format!("two machines report as {name}: sessions of different boots are open at once")
 }
 
-/// What a record of something else than an event says.
+/// The text of a record that is not of an event.
 pub fn describe_record(record: &Record) -> Sentence {
     let raised = record.effects.iter().filter_map(|effect| match effect {
         Effect::AlertRaised { alert, .. } => Some(Sentence::from(&*alert.text)),
@@ -191,31 +191,30 @@ pub fn describe_record(record: &Record) -> Sentence {
             let of =
                 record.effects.iter().filter(|it| matches!(it, Effect::Counters { .. })).count();
             let appliances = if of == 1 { "appliance" } else { "appliances" };
-            format!("counted what was heard of {of} {appliances} without records of their own")
-                .into()
+            format!("counts of {of} {appliances}, of events without records of their own").into()
         }
         Input::Hello(_) => describe_hello(record).into(),
-        Input::SessionEnded { .. } => "one machine speaks again".into(),
-        Input::Registered { .. } => "appliance appeared and is taken in".into(),
+        Input::SessionEnded { .. } => "only one machine uses the name again".into(),
+        Input::Registered { .. } => "new appliance registered".into(),
         Input::Command { command: order, .. } => describe_command(order).into(),
         Input::Deadline { .. } if record.flags.contains(RecordFlags::OUTCOME_UNKNOWN) => {
             "no new boot after the crash dump; unmanaged, so it counts as running".into()
         }
         Input::Deadline { .. } => Sentence::default(),
         Input::BrokerStarted(started) => describe_start(started).into(),
-        Input::BrokerStopped => "gridd stopped in good order".into(),
-        Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused } => format!(
-            "gridd could not work for {}; deadlines moved by it",
-            describe_duration(*lasted)
-        )
-        .into(),
+        Input::BrokerStopped => "gridd stopped cleanly".into(),
+        Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused } => {
+            format!("gridd was paused for {}; deadlines moved by it", describe_duration(*lasted))
+                .into()
+        }
         Input::BrokerPaused { lasted, cause: BrokerPause::ClockJumpedAhead } => {
             format!("clock went ahead {}; deadlines moved by it", describe_duration(*lasted)).into()
         }
-        Input::BrokerPaused { lasted, cause: BrokerPause::DiskLow } => {
-            format!("gridd took nothing for {}; deadlines moved by it", describe_duration(*lasted))
-                .into()
-        }
+        Input::BrokerPaused { lasted, cause: BrokerPause::DiskLow } => format!(
+            "gridd accepted nothing for {}; deadlines moved by it",
+            describe_duration(*lasted)
+        )
+        .into(),
         Input::Journal(storage) => storage.describe().into(),
         Input::Settings(settings) => settings.describe().into(),
         Input::WallClock(found) => found.describe().into(),
@@ -239,7 +238,7 @@ fn times(count: u64) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// What falls into one second is one moment to people.
+/// Times within one second are shown as one.
 fn describe_period(first: Timestamp, last: Timestamp) -> Sentence {
     let second = |at: Timestamp| at.as_micros().div_euclid(1_000_000);
     if second(first) == second(last) {
@@ -254,24 +253,24 @@ fn describe_suppression(phase: SuppressionPhase, suppression: &Suppression) -> O
     let standing = match phase {
         SuppressionPhase::Counts => return None,
         SuppressionPhase::Begins => return Some(rate_limited(suppression.limit).into()),
-        SuppressionPhase::Summarised => Sentence::from("held back since ").time(suppression.since),
-        SuppressionPhase::Ends => "held back no more".into(),
+        SuppressionPhase::Summarised => Sentence::from("suppressed since ").time(suppression.since),
+        SuppressionPhase::Ends => "suppression ended".into(),
     };
     let Some(held) = &suppression.events else { return Some(standing) };
     Some(standing.text(": ").sentence(&not_stored(held)))
 }
 
-/// When something was said that was not said just before it was received, by the appliance's clock:
-/// `said at 14:02:10`. A clock that is far off is shown, not believed.
+/// When an event happened, by the appliance's clock, if it was not sent at once: `occurred at
+/// 14:02:10`. A time that is far off is shown, but not used.
 pub fn occurred_at(event: &Event, marks: RecordFlags) -> Option<Sentence> {
     let at = event.event_time?;
     if marks.contains(RecordFlags::TIME_OFF) {
         return Some(Sentence::from("its own clock says ").time(at));
     }
-    marks.contains(RecordFlags::REPLAYED).then(|| Sentence::from("said at ").time(at))
+    marks.contains(RecordFlags::REPLAYED).then(|| Sentence::from("occurred at ").time(at))
 }
 
-/// What an appliance could not keep: `lost 17 log events of db1, 14:02 to 14:19, spool full`.
+/// Events that an appliance dropped: `lost 17 log events of db1, 14:02 to 14:19, spool full`.
 pub fn dropped(name: &str, lost: &DroppedEvents) -> Sentence {
     let DroppedEvents { kind, count, first_at, last_at, reason } = lost;
     let kind = kind.map_or(String::new(), |kind| format!("{} ", kind.as_str()));
@@ -287,7 +286,7 @@ pub fn dropped(name: &str, lost: &DroppedEvents) -> Sentence {
     Sentence::join([what, within, reason], ", ")
 }
 
-/// What was not stored.
+/// Events that were not stored.
 pub fn not_stored(held: &SuppressedEvents) -> Sentence {
     let kinds = EventKind::ALL.into_iter().zip(held.counts).filter(|(_, count)| *count > 0);
     let counts: Vec<_> = kinds.map(|(kind, count)| format!("{count} {}", kind.as_str())).collect();
@@ -305,12 +304,12 @@ pub fn not_stored(held: &SuppressedEvents) -> Sentence {
     }
 }
 
-/// That a budget is spent.
+/// An exhausted rate limit.
 pub fn rate_limited(budget: RateLimitKind) -> String {
-    format!("{} come faster than the budget `{}` allows", budget.description(), budget.as_str())
+    format!("{} exceed the rate limit `{}`", budget.description(), budget.as_str())
 }
 
-/// Why an event was not simply kept: a fixed word and a sentence; empty when it was.
+/// Why an event was not simply stored: an identifier and a sentence, both empty if it was.
 pub fn describe_outcome(outcome: Outcome) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Stored => ("", ""),
@@ -319,17 +318,17 @@ pub fn describe_outcome(outcome: Outcome) -> (&'static str, &'static str) {
             ("FOLDED", "within a second of the report before: its progress counts, no record")
         }
         Outcome::Suppressed => {
-            ("OVER_BUDGET", "more than its class allows: counted, held back for now")
+            ("OVER_BUDGET", "over the rate limit of its class: counted, not stored")
         }
         Outcome::BelowThreshold => {
-            ("BELOW_SEVERITY", "below the severity that its class keeps: counted")
+            ("BELOW_SEVERITY", "below the lowest severity of its class: counted")
         }
-        Outcome::Duplicate => ("DUPLICATE", "known already by boot, spool and sequence"),
+        Outcome::Duplicate => ("DUPLICATE", "received before, by boot, spool and sequence"),
         Outcome::OlderBoot => {
-            ("OLDER_BOOT", "of another boot than the present one: recorded, no change of state")
+            ("OLDER_BOOT", "of another boot than the current one: recorded, no change of state")
         }
         Outcome::StaleEvent => {
-            ("STALE", "said before what is known of this start: recorded, no change of state")
+            ("STALE", "older than what is known of this start: recorded, no change of state")
         }
         Outcome::Rejected(refusal) => (EventRejection::as_str(refusal), refusal.describe()),
     }

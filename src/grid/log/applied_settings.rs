@@ -1,26 +1,26 @@
-//! Which settings came to hold? What the grid log keeps of them, at a start and at a change.
+//! Defines the applied settings, as recorded at a start and at a change.
 //!
-//! Guarantees a bounded record whatever the settings are, and says what was left out. Knows neither
-//! keys nor where they are written; no secret comes here.
+//! Guarantees a bounded record for any settings, and counts what is omitted. Does not know keys or
+//! where they are written; contains no secret.
 
-/// Most bytes of keys, values and warnings in one record.
+/// The most bytes of keys, values and warnings in one record.
 const BYTES_MAX: usize = 32 << 10;
 
-/// Most settings named in one sentence.
+/// The most settings listed in one sentence.
 const LISTED_MAX: usize = 8;
 
-/// Settings as they came to hold.
+/// Applied settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppliedSettings {
-    /// At a start, and these are those that are not as by default. Otherwise these changed.
+    /// Recorded at a start: these are all that are not default. Otherwise these changed.
     pub is_startup: bool,
-    /// What holds.
+    /// The settings that apply now.
     pub settings: Vec<AppliedSetting>,
-    /// What does not hold before a restart.
+    /// The settings that apply after a restart.
     pub pending_restart: Vec<AppliedSetting>,
-    /// What is allowed and should be known, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<Box<str>>,
-    /// How many of all these found no place here; gridd's own tracing names them.
+    /// How many of these were omitted. gridd's tracing lists them.
     pub omitted: u32,
 }
 
@@ -29,11 +29,11 @@ pub struct AppliedSettings {
 pub struct AppliedSetting {
     /// Its key.
     pub key: Box<str>,
-    /// Its value, `***` for a secret; `None`: it is there no more.
+    /// Its value, `***` for a secret; `None`: it was removed.
     pub value: Option<Box<str>>,
-    /// Where the value is from: a flag, a variable, a line of the file, or `default`.
+    /// The origin of the value: a flag, a variable, a line of the file, or `default`.
     pub origin: Box<str>,
-    /// Its value before; `None`: it was not there, or this is a start.
+    /// Its value before; `None`: it had none, or this is a start.
     pub previous: Option<Box<str>>,
 }
 
@@ -48,13 +48,13 @@ impl AppliedSetting {
         let was = before.as_ref().map_or_else(String::new, |before| format!(", was {before}"));
         match value {
             Some(value) => format!("{key} = {value}{was} ({origin})"),
-            None => format!("{key} is gone{was}"),
+            None => format!("{key} was removed{was}"),
         }
     }
 }
 
 impl AppliedSettings {
-    /// The same within the bounds of a record.
+    /// Reduces it to the bounds of a record.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         let mut room = BYTES_MAX;
@@ -72,7 +72,7 @@ impl AppliedSettings {
         self
     }
 
-    /// The sentence of its record.
+    /// The text of its record.
     pub(in crate::grid) fn describe(&self) -> String {
         let Self {
             is_startup: at_start,
@@ -83,7 +83,7 @@ impl AppliedSettings {
         } = self;
         let mut parts = Vec::new();
         match (at_start, settings.is_empty()) {
-            (true, true) => parts.push("settings are all as by default".to_owned()),
+            (true, true) => parts.push("all settings have their defaults".to_owned()),
             (true, false) => parts.push(format!("settings: {}", list_settings(settings))),
             (false, true) => {}
             (false, false) => parts.push(format!("settings changed: {}", list_settings(settings))),
@@ -97,7 +97,7 @@ impl AppliedSettings {
             [..] => parts.push(format!("{} warnings", warnings.len())),
         }
         if *left_out > 0 {
-            parts.push(format!("{left_out} more have no place in a record"));
+            parts.push(format!("{left_out} more are omitted"));
         }
         parts.join("; ")
     }
@@ -125,7 +125,7 @@ mod tests {
     fn a_start_lists_changed_defaults_and_a_change_the_previous_values() {
         let age = setting("retention.age", Some("30d"), None);
         let at_start = AppliedSettings { is_startup: true, ..AppliedSettings::default() };
-        assert_eq!(at_start.describe(), "settings are all as by default");
+        assert_eq!(at_start.describe(), "all settings have their defaults");
         let warnings = vec!["class.a.boot_timeout: infinite".into()];
         let at_start = AppliedSettings { settings: vec![age], warnings, ..at_start };
         assert_eq!(
@@ -143,7 +143,7 @@ mod tests {
         };
         assert_eq!(
             change.describe(),
-            "settings changed: retention.age = 40d, was 30d (gridd.toml:3), class.web is gone, was \
+            "settings changed: retention.age = 40d, was 30d (gridd.toml:3), class.web was removed, was \
              a class; settings that need a restart: grpc = 127.0.0.1:1, was 127.0.0.1:2 \
              (gridd.toml:3)"
         );
@@ -157,7 +157,7 @@ mod tests {
         let bounded = whole.bounded();
         assert_eq!((bounded.settings.len(), bounded.omitted), (32, 68));
         let said = bounded.describe();
-        assert!(said.ends_with("and 24 more; 68 more have no place in a record"), "{said}");
+        assert!(said.ends_with("and 24 more; 68 more are omitted"), "{said}");
         assert!(said.len() < 16 << 10);
     }
 }

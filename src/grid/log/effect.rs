@@ -1,7 +1,7 @@
-//! What can a record change? One entity each, as an absolute value.
+//! Defines the effects of a record: changes of one entity each, as absolute values.
 //!
-//! Guarantees that an effect needs nothing but itself to be applied: neither settings nor a clock,
-//! nor what was there before. Decides nothing.
+//! Guarantees that an effect can be applied without settings, a clock or the value before. Decides
+//! nothing.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use crate::grid::values::time::Timestamp;
 /// A change of one entity, as an absolute value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// There is such an appliance.
+    /// The appliance exists.
     Appliance {
-        /// Its row.
+        /// Its number.
         number: ApplianceIndex,
         /// Its name.
         name: ApplianceName,
@@ -33,214 +33,214 @@ pub enum Effect {
         uuid: Uuid,
         /// Its class.
         class: Box<str>,
-        /// What is its own.
+        /// Its own settings.
         overrides: Overrides,
     },
-    /// The appliance is gone, and all that was open about it.
+    /// The appliance is removed, with all its open alerts.
     Removed {
-        /// Its row.
+        /// Its number.
         number: ApplianceIndex,
     },
-    /// The appliance's boot is this one.
+    /// The current boot of an appliance.
     Boot {
-        /// Its row.
+        /// Its number.
         number: ApplianceIndex,
         /// The boot.
         boot: Boot,
     },
-    /// The start stands so.
+    /// The state of an appliance's start.
     Lifecycle {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// How it stands.
+        /// The state.
         lifecycle: Lifecycle,
         /// Since when it is in that state.
         since: Timestamp,
     },
-    /// These starts failed lately, oldest first.
+    /// Recent failed starts, oldest first.
     FailedStarts {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
         /// When, at most [`crate::grid::model::settings::FLAPPING_FAILURES`].
         at: Vec<Timestamp>,
     },
-    /// A matter is open.
+    /// An alert is opened.
     AlertRaised {
         /// The appliance it is about; `None`: the broker.
         number: Option<ApplianceIndex>,
-        /// Which matter.
+        /// The alert kind.
         kind: AlertKind,
         /// The alert.
         alert: Alert,
     },
-    /// A matter is no longer open.
+    /// An alert is resolved.
     AlertCleared {
         /// The appliance it is about; `None`: the broker.
         number: Option<ApplianceIndex>,
-        /// Which matter.
+        /// The alert kind.
         kind: AlertKind,
     },
-    /// Every deadline lies later by this, and none before that.
+    /// All deadlines are moved.
     DeadlinesMoved {
         /// By how much.
         by: Duration,
-        /// No deadline lies before this.
+        /// No deadline is earlier than this.
         not_before: Timestamp,
     },
-    /// Told time is moved, and with it whatever is pending.
+    /// Broker time is shifted, with all pending times.
     TimeShifted(TimeShift),
-    /// Checkpoints only: for how long brokers were at work on this journal.
+    /// Checkpoints only: for how long brokers ran on this journal.
     LivedTime {
-        /// For so long.
+        /// How long.
         lived: Duration,
     },
-    /// A budget of an appliance is full again at that moment.
+    /// A rate limit of an appliance was used.
     RateLimitState {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// Which budget.
+        /// Which rate limit.
         limit: RateLimitKind,
-        /// When.
+        /// When it is refilled.
         refilled_at: Timestamp,
     },
-    /// All budgets of an appliance are full.
+    /// All rate limits of an appliance are reset.
     RateLimitsReset {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
     },
-    /// An alert key of an appliance stands so.
+    /// An alert group of an appliance changed.
     AlertGroup {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// The key.
+        /// The group.
         group: AlertGroup,
     },
-    /// An alert key is forgotten.
+    /// An alert group is removed.
     AlertGroupForgotten {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// Its fingerprint.
+        /// The hash of its key.
         id: Uuid,
     },
-    /// A run of repeats is told of.
+    /// A run of repeats is recorded.
     RepeatsReported {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// The key, as it stood before.
+        /// The group, as it was before.
         group: AlertGroup,
     },
-    /// A suppression stands so.
+    /// A suppression changed.
     Suppression {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// What is told of it.
+        /// Its phase.
         phase: SuppressionPhase,
-        /// How it stands.
+        /// Its new value.
         suppression: Suppression,
     },
-    /// Tallies only: what was heard of an appliance stands so.
+    /// Tallies only: the sequence windows and counts of an appliance.
     Counters {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// Sequences heard, most recently used first.
+        /// The sequences received, most recently used first.
         windows: Vec<SequenceWindow>,
-        /// When it was last heard.
+        /// When its last event arrived.
         last_event_at: Timestamp,
         /// How many events had which outcome.
         counts: OutcomeCounts,
     },
-    /// The alerts of an appliance that were suppressed and are in no mail.
+    /// The suppressed alerts of an appliance that no mail contains yet.
     SuppressedAlerts {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// They.
+        /// The alerts.
         unmailed: UnmailedAlerts,
     },
-    /// The outbox changes.
+    /// The outbox changed.
     Mail(MailEffect),
-    /// Checkpoints only: what the appliance said before, which records give by their inputs.
+    /// Checkpoints only: the history that records contain in their inputs.
     History {
-        /// The appliance's row.
+        /// The appliance's number.
         number: ApplianceIndex,
-        /// The memory.
+        /// The history.
         history: ApplianceHistory,
     },
-    /// Checkpoints only: the name of a row whose appliance is gone.
+    /// Checkpoints only: the name of a removed appliance.
     Tombstone {
-        /// The row.
+        /// Its number.
         number: ApplianceIndex,
-        /// The name it had.
+        /// Its name.
         name: ApplianceName,
     },
 }
 
-/// What is told of a suppression.
+/// The phase of a suppression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuppressionPhase {
     /// It begins.
     Begins,
-    /// It counts on; nothing is told.
+    /// It counts; no text is recorded.
     Counts,
-    /// It is summed up, and goes on.
+    /// A summary is recorded, and it continues.
     Summarised,
     /// It ends.
     Ends,
 }
 
-/// One start.
+/// One boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boot {
-    /// Its id; `None`: an orchestrator said that it begins, and the appliance has not spoken.
+    /// Its id; `None`: an orchestrator announced it, and the appliance has not reported yet.
     pub id: Option<BootId>,
-    /// When it began: at power-on, if the appliance told its uptime.
+    /// When it began: at power-on, if the appliance sent its uptime.
     pub began_at: Timestamp,
-    /// It did not begin before that, whichever of the clock's moves since then were pauses.
+    /// It did not begin before that, whichever shifts of the clock since then were pauses.
     pub earliest_began_at: Timestamp,
-    /// Whether a session of it was seen that is meant to last, so that lost contact means something.
+    /// Whether it had a lasting session, so that lost contact means something.
     pub has_agent: bool,
-    /// Its start was not witnessed and is only assumed to be over: the appliance may say otherwise.
+    /// Its start was not observed and is assumed to be over, until the appliance reports otherwise.
     pub is_assumed_running: bool,
-    /// The newest word about this start that was taken: what was said before it changes nothing.
+    /// The newest lifecycle event that was applied: an older one changes nothing.
     pub newest_event: Option<EventOrder>,
 }
 
-/// What an appliance said before.
+/// The history of an appliance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplianceHistory {
-    /// Its boots before the present one, newest first.
+    /// Its earlier boots, newest first.
     pub past_boots: Vec<BootId>,
-    /// The sequences heard, most recently used spool first.
+    /// The sequences received, most recently used spool first.
     pub windows: Vec<SequenceWindow>,
-    /// When it last left a record.
+    /// When its last event arrived.
     pub last_event_at: Option<Timestamp>,
     /// The last record about it.
     pub last_record: RecordNumber,
-    /// How much it says.
+    /// Its usage of rate limits, and its counts.
     pub usage: Usage,
 }
 
-/// What can be open about an appliance, or about the broker itself.
+/// The kinds of alerts, of appliances and of the broker itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AlertKind {
     /// Its start failed.
     StartFailed,
-    /// Its progress does not move.
+    /// Its progress does not change.
     Stuck,
-    /// Its session is gone.
+    /// It has lost contact.
     NoContact,
-    /// Two machines speak under its name.
+    /// Two machines use its name.
     NameConflict,
-    /// It failed to start again and again.
+    /// It failed to start several times in a row.
     Flapping,
-    /// The broker's own: acknowledged records can't be read any more.
+    /// Of the broker: acknowledged records can't be read.
     RecordsMissing,
-    /// The broker's own: its disk is nearly full.
+    /// Of the broker: its disk is nearly full.
     DiskLow,
-    /// The broker's own: mail is not delivered.
+    /// Of the broker: mail is not delivered.
     MailFails,
-    /// The broker's own: the wall clock and told time differ.
+    /// Of the broker: the wall clock and broker time differ.
     ClockDiffers,
-    /// The broker's own: the system grants no more descriptors, threads or memory.
+    /// Of the broker: the system is out of descriptors, threads or memory.
     ResourcesShort,
 }
 
@@ -248,7 +248,7 @@ impl AlertKind {
     /// The first one, in their order.
     pub const FIRST: Self = Self::StartFailed;
 
-    /// Its word, as users read it.
+    /// Its identifier, as users read it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::StartFailed => "start_failed",
@@ -265,13 +265,13 @@ impl AlertKind {
     }
 }
 
-/// An open matter.
+/// An open alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// How grave.
+    /// Its severity.
     pub severity: Severity,
-    /// Since when.
+    /// When it was opened.
     pub since: Timestamp,
-    /// What it is, as a sentence; may hold hostile text.
+    /// Its text, a sentence; may contain hostile text.
     pub text: Box<str>,
 }

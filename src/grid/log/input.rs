@@ -7,7 +7,7 @@ use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::values::id::{ApplianceIndex, BootId};
 
 impl Input {
-    /// The row of the appliance it is about, where it is given by number.
+    /// The number of the appliance it is about, if the input has one.
     pub fn appliance(&self) -> Option<ApplianceIndex> {
         match self {
             Self::Event(heard) => Some(heard.appliance),
@@ -31,7 +31,7 @@ impl Input {
         }
     }
 
-    /// The boot it names.
+    /// The boot it contains.
     pub fn boot(&self) -> Option<BootId> {
         match self {
             Self::Event(heard) => heard.boot,
@@ -55,12 +55,12 @@ impl Input {
         }
     }
 
-    /// Whether told time is moved by it, perhaps back.
+    /// Whether it may move broker time, perhaps back.
     pub fn moves_time(&self) -> bool {
         matches!(self, Self::BrokerStarted(_) | Self::WallClock(WallClockChange::Followed { .. }))
     }
 
-    /// Who speaks, if this is an event said live and outside a session.
+    /// The sender, if this is a live event outside a session.
     pub fn live_reporter(&self) -> Option<ApplianceIndex> {
         match self {
             Self::Event(heard) if heard.session.is_none() => {

@@ -1,8 +1,7 @@
-//! What happens to the journal that administrators must know: trims, gaps, a disk that fills up, and
-//! descriptors or memory that the system does not grant.
+//! Decides on incidents of the journal: trims, gaps, a full disk, exhausted descriptors or memory.
 //!
-//! Guarantees that each is a record with absolute effects, like anything else that is decided.
-//! Knows numbers of records and of bytes, and no files.
+//! Guarantees that each has a record with absolute effects, like any other decision. Knows numbers
+//! of records and bytes, but no files.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -15,62 +14,62 @@ use crate::grid::values::event::Severity;
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::{Timestamp, describe_duration};
 
-/// Most ranges named in one sentence.
+/// The most ranges listed in one sentence.
 const RANGES_LISTED_MAX: usize = 8;
 
-/// Most bytes that an alert grows to by further ranges.
+/// The most bytes that an alert grows to by further ranges.
 const ALERT_TEXT_BYTES_MAX: usize = 1_000;
 
-/// What happens to the journal.
+/// An incident of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalIncident {
-    /// The oldest records are forgotten.
+    /// Retention deleted the oldest records.
     Trimmed(Trimmed),
-    /// Records that were acknowledged can't be read any more.
+    /// Acknowledged records can't be read.
     Missing {
         /// Which, ascending.
         ranges: Vec<RangeInclusive<RecordNumber>>,
     },
-    /// The disk is nearly full: events and orders are refused.
+    /// The disk is nearly full: events and commands are rejected.
     DiskLow {
-        /// What is free, in bytes.
+        /// Free space, in bytes.
         free: u64,
-        /// Below how much that is, in bytes.
+        /// The low-water mark, in bytes.
         threshold: u64,
     },
     /// The disk has room again.
     DiskRecovered {
-        /// What is free, in bytes.
+        /// Free space, in bytes.
         free: u64,
     },
-    /// The system grants no more of something; what failed for it is tried again.
+    /// The system is out of some resource; what failed is tried again.
     ResourcesShort {
-        /// What, as a sentence.
+        /// Which, as a sentence.
         message: Box<str>,
     },
-    /// Nothing was short for a while.
+    /// No resource was short for a while.
     ResourcesRecovered,
 }
 
-/// Records that are forgotten by retention.
+/// Records deleted by retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trimmed {
     /// The first of them.
     pub first: RecordNumber,
     /// The last of them.
     pub last: RecordNumber,
-    /// What they take on the disk, in bytes.
+    /// Their size on disk, in bytes.
     pub bytes: u64,
     /// Why.
     pub reason: TrimReason,
 }
 
-/// Which limit of retention was reached.
+/// The limit of retention that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimReason {
     /// All of them are older than this.
     Age(Duration),
-    /// The archive takes more than this, in bytes.
+    /// The archive is larger than this, in bytes.
     Bytes(u64),
 }
 
@@ -92,7 +91,7 @@ impl JournalIncident {
         })
     }
 
-    /// The sentence of its record; empty where the alert says it.
+    /// The text of its record; empty if the alert contains it.
     pub(in crate::grid) fn describe(&self) -> String {
         match self {
             Self::Trimmed(Trimmed { first, last, bytes, reason }) => {
@@ -110,7 +109,7 @@ impl JournalIncident {
             Self::Missing { .. } | Self::DiskLow { .. } | Self::ResourcesShort { .. } => {
                 String::new()
             }
-            Self::ResourcesRecovered => "the system grants what is needed again".to_owned(),
+            Self::ResourcesRecovered => "the system has enough resources again".to_owned(),
             Self::DiskRecovered { free } => {
                 format!("the disk has room again: {} free", describe_bytes(*free))
             }
@@ -118,7 +117,7 @@ impl JournalIncident {
     }
 }
 
-/// What a start that finds these gaps says; none closes the matter.
+/// The alert on gaps found at a start; without gaps it is resolved.
 pub(in crate::grid) fn gaps_at_start(
     state: &State,
     missing: &[RangeInclusive<RecordNumber>],
@@ -130,26 +129,26 @@ pub(in crate::grid) fn gaps_at_start(
     Some(raised_or_updated(state, AlertKind::RecordsMissing, now, describe_ranges(missing)))
 }
 
-/// With the words of today; one that is open already stays open since it opened.
+/// Raises an alert with the current text; an open one keeps its start.
 fn raised_or_updated(state: &State, matter: AlertKind, now: Timestamp, text: String) -> Effect {
     let since = state.alert(None, matter).map_or(now, |open| open.since);
     raised(matter, since, text)
 }
 
-/// Gaps found while running come to those that are known.
+/// Adds gaps found while running to the known ones.
 fn missing_alert(state: &State, ranges: &[RangeInclusive<RecordNumber>], now: Timestamp) -> Effect {
     let new = describe_ranges(ranges);
     let text = match state.alert(None, AlertKind::RecordsMissing) {
         Some(open) if open.text.len() + new.len() <= ALERT_TEXT_BYTES_MAX => {
             format!("{}; {new}", open.text)
         }
-        Some(_) => format!("{new}; earlier records of the grid log name others"),
+        Some(_) => format!("{new}; earlier records of the grid log contain others"),
         None => new,
     };
     raised(AlertKind::RecordsMissing, now, text)
 }
 
-/// What a client's acknowledgements say of gaps that the journal itself does not know; once.
+/// The alert on acknowledged events that the journal does not contain; once.
 pub(in crate::grid) fn client_ahead_of_journal(
     state: &State,
     name: &str,
@@ -160,12 +159,12 @@ pub(in crate::grid) fn client_ahead_of_journal(
     let of_it = format!(" of {name} were acknowledged and are missing");
     let new = format!("events {first} to {last}{of_it}");
     let text = match state.alert(None, AlertKind::RecordsMissing) {
-        // Once of each appliance: it could say another number for ever.
+        // Once per appliance: it could send other numbers without end.
         Some(open) if open.text.contains(&of_it) => return None,
         Some(open) if open.text.len() + new.len() <= ALERT_TEXT_BYTES_MAX => {
             format!("{}; {new}", open.text)
         }
-        // What is open says more than an appliance's word.
+        // An open alert is worth more than the claim of an appliance.
         Some(_) => return None,
         None => new,
     };
@@ -196,7 +195,7 @@ fn cleared(state: &State, matter: AlertKind) -> Option<Effect> {
 fn disk_low_text(free: u64, mark: u64) -> String {
     format!(
         "the disk is nearly full: {} free, {} needed (disk_low_water and a reserve); events and \
-         orders are refused until there is room",
+         commands are rejected until there is room",
         describe_bytes(free),
         describe_bytes(mark)
     )
@@ -228,7 +227,7 @@ fn format_thousands(number: u64) -> String {
     out
 }
 
-/// An amount of memory or disk, as people say it: `256 MiB`, `1.5 GiB`.
+/// An amount of memory or disk for people: `256 MiB`, `1.5 GiB`.
 pub fn describe_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1_024 {

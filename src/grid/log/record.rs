@@ -1,7 +1,7 @@
-//! What does the grid log consist of? A record: the input as received, and its effects.
+//! Defines the record of the grid log: the input as received, and its effects.
 //!
-//! Guarantees that effects hold absolute values on one entity each, so that applying the records
-//! from nothing gives the same state whatever the settings say by then. Knows no encoding.
+//! Guarantees that effects are absolute values of one entity each, so that applying all records to
+//! an empty state gives the same state under any settings. Does not know the encoding.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -29,105 +29,105 @@ use crate::grid::values::time::Timestamp;
 pub struct Record {
     /// Its number.
     pub number: RecordNumber,
-    /// When its input was received. Not before the record before it, unless told time is moved.
+    /// When its input was received. Never before the record before it, unless broker time is moved.
     pub at: Timestamp,
-    /// What was received.
+    /// The input.
     pub input: Input,
-    /// What became of it, if it is an event.
+    /// The outcome, if it is an event.
     pub outcome: Outcome,
-    /// What was noted.
+    /// Its flags.
     pub flags: RecordFlags,
     /// What changed.
     pub effects: Vec<Effect>,
 }
 
-/// Whatever may change state.
+/// Everything that may change the state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// An event was heard.
+    /// An event was received.
     Event(ReceivedEvent),
     /// A session began.
     Hello(SessionHello),
     /// A session ended.
     SessionEnded {
-        /// Whose.
+        /// Of which appliance.
         appliance: ApplianceIndex,
         /// Of which boot.
         boot: BootId,
     },
-    /// A name that was not known spoke, and is taken in.
+    /// An unknown name connected, and is registered.
     Registered {
         /// The name.
         name: ApplianceName,
-        /// The UUID drawn for it.
+        /// Its random UUID.
         uuid: Uuid,
     },
-    /// An administrator or orchestrator asks for something.
+    /// A command of an administrator or orchestrator.
     Command {
-        /// Who.
+        /// Who sent it.
         by: Box<str>,
-        /// What.
+        /// The command.
         command: AdminCommand,
     },
     /// A deadline of that appliance passed.
     Deadline {
-        /// Whose.
+        /// Of which appliance.
         appliance: ApplianceIndex,
         /// What it was set for.
         timer: Timer,
     },
     /// The broker started.
     BrokerStarted(BrokerStarted),
-    /// The broker stops in good order.
+    /// The broker stopped cleanly.
     BrokerStopped,
-    /// The broker could not hear anybody for so long.
+    /// The broker was paused and received nothing.
     BrokerPaused {
         /// For how long.
         lasted: Duration,
-        /// Why it is thought so.
+        /// The assumed cause.
         cause: BrokerPause,
     },
-    /// The wall clock and told time were compared, and something follows.
+    /// A comparison of the wall clock with broker time has consequences.
     WallClock(WallClockChange),
-    /// Of releases before: the wall clock was set back, and told time went on.
+    /// Of earlier releases: the wall clock was set back, and broker time continued.
     ClockSetBack {
-        /// How far it lies behind told time.
+        /// How far it is behind broker time.
         by: Duration,
     },
-    /// Something happens to the journal.
+    /// An incident of the journal.
     Journal(JournalIncident),
-    /// Settings came to hold.
+    /// Settings were applied.
     Settings(AppliedSettings),
-    /// Another alert of the same key comes: the run of repeats of the one before is over.
+    /// Another alert of the same group arrives: the run of repeats before it ends.
     RepeatsEnded {
-        /// Whose.
+        /// Of which appliance.
         appliance: ApplianceIndex,
-        /// The key's fingerprint.
+        /// The hash of the group key.
         group: Uuid,
     },
-    /// What was heard without a record of its own, within a second or more.
+    /// The counts of events without a record of their own, of a second or more.
     Tally,
     /// A mail is due.
     MailDue {
-        /// Which.
+        /// Which mail.
         message: MessageNumber,
     },
-    /// The courier tried to deliver a mail.
+    /// The mail sender tried to deliver a mail.
     MailDelivery {
-        /// Which.
+        /// Which mail.
         message: MessageNumber,
-        /// To which attempt that is the answer.
+        /// Which attempt.
         attempt: u32,
-        /// What came of it.
+        /// The result.
         delivery: Delivery,
     },
-    /// An administrator says what is to become of a mail.
+    /// A command of an administrator about a mail.
     MailCommand {
-        /// Who.
+        /// Who sent it.
         by: Box<str>,
-        /// Which.
+        /// Which mail.
         message: MessageNumber,
-        /// What.
+        /// The command.
         command: OutboxCommand,
     },
 }
@@ -135,66 +135,66 @@ pub enum Input {
 /// An event with its envelope.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReceivedEvent {
-    /// Who spoke, from the credential.
+    /// The sender, from its credential.
     pub appliance: ApplianceIndex,
     /// The boot it belongs to.
     pub boot: Option<BootId>,
-    /// Whose number it bears.
+    /// The spool that numbered it.
     pub spool: Option<SpoolId>,
-    /// Its number.
+    /// Its sequence.
     pub sequence: Option<Sequence>,
-    /// The session it came by; `None`: a `Report`.
+    /// Its session; `None`: a `Report`.
     pub session: Option<SessionId>,
     /// The event.
     pub event: Event,
 }
 
-/// Names a session within one run of the broker.
+/// Identifies a session within one run of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
-/// The beginning of a session.
+/// The start of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionHello {
-    /// Who spoke.
+    /// The sender.
     pub appliance: ApplianceIndex,
     /// Its boot.
     pub boot: BootId,
-    /// How long that has been up.
+    /// The uptime of the boot.
     pub uptime: Option<Duration>,
-    /// Whose numbers its events bear.
+    /// The spool that numbers its events.
     pub spool: Option<SpoolId>,
-    /// Up to which of them the appliance had acknowledgements; 0: none.
+    /// The last sequence with an acknowledgement; 0: none.
     pub acked_through: u64,
-    /// It comes and goes: that it ends is no loss of contact.
+    /// A short session: its end is no loss of contact.
     pub is_transient: bool,
     /// The session.
     pub session: SessionId,
 }
 
-/// What administrators and orchestrators may ask for.
+/// The commands of administrators and orchestrators.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdminCommand {
     /// Add an appliance.
     Add {
         /// Its name.
         name: ApplianceName,
-        /// The UUID drawn for it.
+        /// Its random UUID.
         uuid: Uuid,
         /// Its class; `None`: the default class.
         class: Option<Box<str>>,
-        /// What is its own.
+        /// Its own settings.
         overrides: Overrides,
     },
     /// Change an appliance.
     Set {
         /// Its name.
         name: ApplianceName,
-        /// Its class; `None`: stays.
+        /// Its class; `None`: unchanged.
         class: Option<Box<str>>,
-        /// What becomes its own; `None` in it: stays.
+        /// Its own settings; `None` in it: unchanged.
         overrides: Overrides,
-        /// What goes back to the class.
+        /// Which settings are reset to the class.
         reset: OverrideReset,
     },
     /// Remove an appliance.
@@ -217,7 +217,7 @@ pub enum AdminCommand {
         /// The appliance's name.
         name: ApplianceName,
     },
-    /// What the appliance says is no longer held back, and its budgets are full.
+    /// The suppression of the appliance ends, and its rate limits are reset.
     Unsuppress {
         /// The appliance's name.
         name: ApplianceName,
@@ -239,7 +239,7 @@ impl AdminCommand {
     }
 }
 
-/// Which overrides go back to the class.
+/// Which overrides are reset to the class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OverrideReset {
     /// See [`Overrides::managed`].
@@ -250,71 +250,71 @@ pub struct OverrideReset {
     pub maintenance_silence: bool,
 }
 
-/// What a start of the broker found.
+/// The start of the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerStarted {
-    /// The start count on this journal.
+    /// The number of starts on this journal.
     pub term: u64,
     /// The broker's version.
     pub version: Box<str>,
-    /// How long nobody was there; `None`: the first start.
+    /// How long no broker was running; `None`: the first start.
     pub downtime: Option<Duration>,
-    /// How told time is moved from where the run before ended; `None`: the first start.
+    /// How broker time is shifted from the end of the run before; `None`: the first start.
     pub shift: Option<TimeShift>,
-    /// How far the wall clock lies behind the last record.
+    /// How far the wall clock is behind the last record.
     pub clock_back: Option<Duration>,
     /// How the run before ended.
     pub last_run: LastRun,
-    /// What the journal's recovery has to say, a sentence each.
+    /// The findings of the journal's recovery, a sentence each.
     pub recovery: Vec<Box<str>>,
-    /// Records that were acknowledged and are nowhere.
+    /// Acknowledged records that do not exist.
     pub missing_records: Vec<RangeInclusive<RecordNumber>>,
-    /// From this record on the archive is built again behind the start, which is ordinary.
+    /// From this record on the archive is rebuilt after the start, which is normal.
     pub rebuilt_from: Option<RecordNumber>,
 }
 
 /// How the run before a start ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastRun {
-    /// Nobody knows, or there was none.
+    /// Unknown, or there was none.
     #[default]
     Unknown,
-    /// It was stopped in good order.
+    /// It was stopped cleanly.
     Stopped,
-    /// It was cut short: killed, or the power failed.
+    /// It was interrupted: killed, or the power failed.
     Interrupted,
 }
 
-/// Why the broker could not hear anybody.
+/// Why the broker received nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokerPause {
-    /// Its turn came late: a paused process, a stalled disk.
+    /// Its loop was late: a paused process, a stalled disk.
     ProcessPaused,
-    /// The wall clock went ahead: a machine that slept, or a clock that was set.
+    /// The wall clock jumped ahead: a suspended machine, or a clock that was set.
     ClockJumpedAhead,
-    /// Its disk was nearly full, so that it took nothing.
+    /// Its disk was nearly full, so that it accepted nothing.
     DiskLow,
 }
 
-/// What became of an input.
+/// The outcome of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Taken.
+    /// Stored.
     Stored,
     /// The same alert again: counted, no record of its own.
     Repeated,
-    /// A report in maintenance right behind another: its progress counts, no record of its own.
+    /// A progress report right after another: its progress counts, no record of its own.
     Coalesced,
-    /// Over budget. The first of many has a record, the others are counted.
+    /// Over a rate limit. The first of many has a record, the others are counted.
     Suppressed,
-    /// A log below the severity its class keeps: counted, no record of its own.
+    /// A log below the lowest severity of its class: counted, no record of its own.
     BelowThreshold,
-    /// Known already; no record.
+    /// A duplicate; no record.
     Duplicate,
     /// Of an older boot: recorded, no change.
     OlderBoot,
-    /// About the present start, but said before what is known of it: recorded, no change.
+    /// About the current start, but older than what is known of it: recorded, no change.
     StaleEvent,
-    /// The rules say no: recorded, no change.
+    /// Rejected by the rules: recorded, no change.
     Rejected(EventRejection),
 }

@@ -1,10 +1,10 @@
-//! Moves all that is known along with told time.
+//! Shifts all stored times with broker time.
 //!
-//! Told time follows the wall clock when that was set, and stands still while nobody was there.
-//! Then all that is pending (deadlines, mails, budgets, runs of repeats) moves by as much, so that
-//! nothing fires and nothing waits because of it; what has happened moves only where it was told by
-//! the clock that was wrong. Guarantees that no time of the state is forgotten: every effect is
-//! taken apart whole. Decides nothing.
+//! Broker time follows the wall clock when that was set, and stands still while no broker is
+//! running. Then all pending times (deadlines, mails, rate limits, runs of repeats) are shifted by
+//! as much, so that nothing fires or waits because of it. Past times are shifted only if the wrong
+//! clock gave them. Guarantees that no time of the state is forgotten: every effect is destructured
+//! completely. Decides nothing.
 
 use super::effect::{Alert, ApplianceHistory, Boot, Effect};
 use crate::grid::model::alert_group::AlertGroup;
@@ -15,17 +15,17 @@ use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression, Usage};
 use crate::grid::values::time::{Offset, Timestamp};
 
-/// A move of told time.
+/// A shift of broker time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeShift {
-    /// By so much.
+    /// By how much.
     pub by: Offset,
-    /// What happened from then on was told by the same clock, and moves too; what was before stays.
+    /// Past times from then on came from the same clock, and are shifted too; earlier ones stay.
     pub from: Timestamp,
 }
 
 impl TimeShift {
-    /// Told time stood still for a while: what has happened stays where it was.
+    /// Broker time stood still for a while: past times stay.
     pub fn pause(by: Offset) -> Self {
         Self { by, from: Timestamp::MAX }
     }
@@ -34,19 +34,19 @@ impl TimeShift {
         self.from == Timestamp::MAX
     }
 
-    /// Something still to come, or by which something to come is reckoned. What was never, and what
-    /// never comes, stays so.
+    /// A future time, or one from which a future time is computed. "Never" in either direction
+    /// stays.
     fn shift_pending(self, at: Timestamp) -> Timestamp {
         let is_moment = at != Timestamp::EPOCH && at < Timestamp::MAX && at > Timestamp::MIN;
         if is_moment { at.shifted_by(self.by) } else { at }
     }
 
-    /// Something that has happened.
+    /// A past time.
     fn shift_past(self, at: Timestamp) -> Timestamp {
         if at >= self.from { self.shift_pending(at) } else { at }
     }
 
-    /// What an effect says, told anew.
+    /// The effect with its times shifted.
     pub(in crate::grid) fn shift_effect(self, effect: Effect) -> Effect {
         match effect {
             Effect::Boot { number, boot } => Effect::Boot { number, boot: self.shift_boot(boot) },
@@ -55,7 +55,8 @@ impl TimeShift {
                 Effect::Lifecycle { number, lifecycle, since }
             }
             Effect::FailedStarts { number, at } => {
-                // Three within 24 h are flapping: that is an age, of which nothing may come.
+                // Three failures within 24 h are flapping: that is an age, which a clock must not
+                // change.
                 let at = at.into_iter().map(|at| self.shift_pending(at)).collect();
                 Effect::FailedStarts { number, at }
             }
@@ -130,9 +131,9 @@ impl TimeShift {
             newest_event: newest_word,
         } = boot;
         let moved = self.shift_past(began_at);
-        // A pause of the machine looks like a clock that was set: then the boot is older than that.
+        // A pause of the machine looks like a set clock: then the boot is older.
         let not_before = not_before.min(moved);
-        // When a word was said is told by the appliance's own clock.
+        // Event times come from the appliance's own clock.
         Boot {
             id,
             began_at: moved,
@@ -190,7 +191,7 @@ impl TimeShift {
             alert_groups: keys.into_iter().map(|key| self.shift_alert_group(key)).collect(),
             suppression: suppression.map(|it| Box::new(self.shift_suppression(*it))),
             counts,
-            // After a pause no report is right behind another.
+            // After a pause no report follows right after another.
             progress_stored_at: if self.is_pause() {
                 progress_at
             } else {
@@ -308,7 +309,7 @@ impl TimeShift {
             retried_at,
         } = message;
         let moved = self.shift_past(owed_since);
-        // Nobody could try it meanwhile, though it is owed since then.
+        // No broker could try it meanwhile, though it was queued before.
         let away = if moved == owed_since { away.saturating_add(self.by.ahead()) } else { away };
         let late = late.map(|late| {
             let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } =

@@ -1,7 +1,7 @@
-//! Decides what follows when the wall clock and told time part.
+//! Decides when the wall clock and broker time differ.
 //!
-//! Guarantees that it is open while they differ, that what is done about it leaves a record, and
-//! that no verdict, no mail and no age comes of it: all that is pending moves along. Reads no clock.
+//! Guarantees that an alert is open while they differ, that each correction has a record, and that
+//! no deadline, mail or age fires because of it: all pending times are shifted. Reads no clock.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use crate::grid::state::State;
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::{Offset, Timestamp, describe_duration};
 
-/// What is found when told time is compared with the wall clock.
+/// The result of a comparison of broker time with the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WallClockChange {
-    /// It lies that far off told time, which goes on by itself.
+    /// The wall clock differs from broker time, which continues by itself.
     Differs {
-        /// How far ahead.
+        /// How far it is ahead.
         by: Offset,
     },
-    /// It is back at told time, and nothing was moved.
+    /// It agrees with broker time again, and nothing was shifted.
     Agrees,
-    /// Told time follows it.
+    /// Broker time follows it.
     Followed {
-        /// How it is moved.
+        /// The shift of broker time.
         shift: TimeShift,
         /// Whether the wall clock is right as far as is known; otherwise it only stayed so.
         is_confirmed: bool,
     },
-    /// The wall clock that told time follows stayed so for long, and is taken for right.
+    /// The wall clock that broker time follows stayed so for long, and is trusted.
     Trusted,
-    /// The machine slept, and told time went on.
+    /// The machine was suspended, and broker time continued.
     Slept {
-        /// For so long.
+        /// For how long.
         lasted: Duration,
     },
 }
@@ -49,7 +49,7 @@ impl WallClockChange {
             Self::Followed { shift, is_confirmed: true } => {
                 [Effect::TimeShifted(*shift)].into_iter().chain(cleared).collect()
             }
-            // Which of the two was wrong nobody knows yet.
+            // It is not known yet which of the two was wrong.
             Self::Followed { shift, is_confirmed: false } => {
                 vec![Effect::TimeShifted(*shift), raised(followed_text(shift.by), now)]
             }
@@ -59,20 +59,18 @@ impl WallClockChange {
         })
     }
 
-    /// The sentence of its record; empty where the alert says it.
+    /// The text of its record; empty if the alert contains it.
     pub(in crate::grid) fn describe(&self) -> String {
         match self {
             Self::Differs { .. } | Self::Followed { is_confirmed: false, .. } => String::new(),
             Self::Followed { shift, is_confirmed: true } => followed_text(shift.by),
-            Self::Trusted => {
-                "the wall clock stayed as it was set, and is taken for right".to_owned()
-            }
-            Self::Agrees => "the wall clock agrees with broker time again, which went on by \
-                             itself; nothing was moved"
+            Self::Trusted => "the wall clock stayed as it was set, and is trusted".to_owned(),
+            Self::Agrees => "the wall clock agrees with broker time again, which continued by \
+                             itself; nothing was shifted"
                 .to_owned(),
             Self::Slept { lasted } => {
                 format!(
-                    "the machine slept for {}; deadlines moved by it",
+                    "the machine was suspended for {}; deadlines moved by it",
                     describe_duration(*lasted)
                 )
             }
@@ -80,7 +78,7 @@ impl WallClockChange {
     }
 }
 
-/// What is open about the wall clock is open no more.
+/// Resolves the alert on the wall clock.
 pub(in crate::grid) fn cleared(state: &State) -> Option<Effect> {
     let matter = AlertKind::ClockDiffers;
     state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, kind: matter })
@@ -93,10 +91,7 @@ fn raised(text: String, now: Timestamp) -> Effect {
 
 fn followed_text(by: Offset) -> String {
     let (far, to) = distance_and_direction(by);
-    format!(
-        "the wall clock was set {to} by {far}; broker time follows, and all that was pending moves \
-         along"
-    )
+    format!("the wall clock was set {to} by {far}; broker time follows, with all pending times")
 }
 
 fn differs_text(by: Offset) -> String {
@@ -105,8 +100,8 @@ fn differs_text(by: Offset) -> String {
         (far, _) => (far, "behind"),
     };
     format!(
-        "the wall clock of this machine is {far} {to} broker time, which goes on by itself and \
-         follows only if that stays so; see whether the clock is right"
+        "the wall clock of this machine is {far} {to} broker time, which continues by itself and \
+         follows only if that stays so; check whether the clock is right"
     )
 }
 

@@ -1,8 +1,8 @@
-//! Is this alert the same again? The key of an alert, the run of repeats under it, and when that is mailed.
+//! Groups alerts that report the same problem, and counts repeats within a group.
 //!
-//! Guarantees that texts which differ only in particulars have one key a severity, that a key which
-//! the appliance gives itself is taken as it is, and that a key's size is bounded whatever the text.
-//! Compares fingerprints of 128 bits, not texts. Knows no settings.
+//! Guarantees that texts which differ only in variable parts have one key per severity, that a key
+//! from the appliance is used as it is, and that the size of a key is bounded for any text.
+//! Compares hashes of 128 bits, not texts. Does not know settings.
 
 mod normal_form;
 
@@ -15,48 +15,48 @@ use crate::grid::values::event::{Counter, Severity};
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 
-/// Most keys remembered of one appliance.
+/// The most groups remembered per appliance.
 pub const ALERT_GROUPS_MAX: usize = 64;
 
-/// After so long without it, the same text is a record again.
+/// After this time without it, the same text is a record again.
 pub const REPEAT_WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// A run that goes on is told of this often.
+/// How often a continuing run of repeats is recorded.
 pub const RUN_SUMMARY_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 
-/// Most bytes of a key that are shown, and of one that an appliance gives.
+/// The most bytes of a key that is shown, and of one that an appliance gives.
 pub const LABEL_BYTES_MAX: usize = 120;
 
-/// Names the space of our fingerprints: drawn once, meaning nothing.
+/// The UUID namespace of our hashes: random, without meaning.
 const HASH_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_3a52_7c0e_4b7e_9d57_20c8_15a3_e0b4);
 
-/// One key of an appliance's alerts, and what was last said under it.
+/// A group of an appliance's alerts, with its last alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertGroup {
-    /// The key's fingerprint.
+    /// The hash of the group key.
     pub id: Uuid,
-    /// The key as shown, cut to 120 bytes.
+    /// The group key as shown, truncated to 120 bytes.
     pub label: Box<str>,
-    /// When the key's budget is full again.
+    /// When the rate limit of the group is refilled.
     pub refilled_at: Timestamp,
-    /// The fingerprint of the text and severity last said.
+    /// The hash of the last text and severity.
     pub content_hash: Uuid,
     /// The record of that text.
     pub record: RecordNumber,
-    /// When its run began, or was last told of.
+    /// When its run began, or was last recorded.
     pub run_began_at: Timestamp,
-    /// When it was last said.
+    /// When it was last received.
     pub last_seen_at: Timestamp,
-    /// How often it was said again and not told of.
+    /// How many repeats are not recorded yet.
     pub repeats: u64,
-    /// When the first of these was said.
+    /// When the first of these was received.
     pub first_repeat_at: Timestamp,
     /// What was mailed of it; `None`: nothing yet.
     pub notified: Option<NotificationSchedule>,
 }
 
 impl AlertGroup {
-    /// One that is said for the first time, and spent nothing.
+    /// Creates the group of a new alert, with a full rate limit.
     pub fn new(
         id: Uuid,
         label: Box<str>,
@@ -80,12 +80,12 @@ impl AlertGroup {
         }
     }
 
-    /// Whether saying `said` at `now` is a repeat.
+    /// Whether an alert with that hash at `now` is a repeat.
     pub fn is_repeat(&self, said: Uuid, now: Timestamp) -> bool {
         self.content_hash == said && now < self.last_seen_at.after(REPEAT_WINDOW)
     }
 
-    /// The same once more.
+    /// Counts one repeat.
     #[must_use]
     pub fn with_repeat(mut self, now: Timestamp) -> Self {
         if self.repeats == 0 {
@@ -101,20 +101,20 @@ impl AlertGroup {
         self
     }
 
-    /// When something is to be told: the run to the log, or that it goes on by mail. `None`: there is
-    /// nothing to tell.
+    /// When the run must be recorded or a mail must report that it continues. `None`: there is
+    /// nothing to report.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let mailed = self.notified.as_ref().and_then(NotificationSchedule::due_at);
         self.run_deadline().into_iter().chain(mailed).min()
     }
 
-    /// When the run is to be told of.
+    /// When the run must be recorded.
     pub fn run_deadline(&self) -> Option<Timestamp> {
         let quiet = self.last_seen_at.after(REPEAT_WINDOW);
         (self.repeats > 0).then(|| quiet.min(self.run_began_at.after(RUN_SUMMARY_INTERVAL)))
     }
 
-    /// The run was told of.
+    /// Resets the run after it was recorded.
     #[must_use]
     pub fn mark_summarised(mut self) -> Self {
         self.repeats = 0;
@@ -122,7 +122,7 @@ impl AlertGroup {
         self
     }
 
-    /// Whether nothing is lost by forgetting it at `now`.
+    /// Whether it can be removed at `now` without loss.
     pub fn is_idle(&self, now: Timestamp) -> bool {
         let is_over = self.notified.as_ref().is_none_or(|mailed| mailed.is_idle(now));
         self.repeats == 0
@@ -138,8 +138,8 @@ pub fn is_valid_group_key(key: &str) -> bool {
     (1..=LABEL_BYTES_MAX).contains(&key.len()) && key.bytes().all(allowed)
 }
 
-/// The key of an alert of that severity: its fingerprint, and the key as shown. By the key that the
-/// appliance gives, else by its counter, else by its text.
+/// The group key of an alert of that severity: its hash, and the key as shown. The key that the
+/// appliance gives comes first, then its counter, then its text.
 pub fn group_key(
     given: Option<&str>,
     counter: Option<&Counter>,
@@ -155,12 +155,12 @@ pub fn group_key(
     (hash(&format!("{space} {severity:?} {key}")), key[..end].into())
 }
 
-/// The key under which failed starts are mailed.
+/// The group key under which failed starts are mailed.
 pub fn failed_starts_key() -> (Uuid, Box<str>) {
     (hash("failed starts"), "start_failed".into())
 }
 
-/// The fingerprint of what is said under a key.
+/// The hash of an alert's severity and text.
 pub fn hash_content(severity: Severity, text: &str) -> Uuid {
     hash(&format!("{severity:?} {text}"))
 }

@@ -1,7 +1,7 @@
-//! Holds the state of an appliance's start, and decides what may follow it.
+//! Implements the lifecycle of an appliance's start as a state machine.
 //!
 //! ```text
-//! state                    | stimulus     | becomes     | because
+//! state                    | input        | becomes     | because
 //! idle                     | started_ok   | refused     | stopped
 //! idle                     | start_failed | refused     | stopped
 //! idle                     | maintenance  | refused     | stopped
@@ -37,11 +37,11 @@
 //!
 //! A row with a variant (`failed, reported`) goes before the row of the state. Besides, from any
 //! state: a new boot gives starting (unmanaged: running), a stop gives idle; from running or failed
-//! a crash dump gives dumping; and whoever becomes unmanaged in a start or after its failure is
-//! running. A test compares this table with what [`step`] does.
+//! a crash dump gives dumping; and an appliance that becomes unmanaged during a start or after its
+//! failure is running. A test compares this table with [`step`].
 //!
-//! Guarantees that no other transition exists and that each deadline in a state is absolute. Knows
-//! no clock, no boot ids, no records.
+//! Guarantees that no other transition exists and that each deadline in a state is absolute. Does
+//! not know clocks, boot ids or records.
 
 use std::time::Duration;
 
@@ -51,17 +51,17 @@ use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::grid::values::wording::is_same_wording;
 
-/// Where an appliance's start stands.
+/// The state of an appliance's start.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lifecycle {
-    /// No boot is under way: never seen, or stopped.
+    /// No boot: never seen, or stopped.
     Idle,
     /// Booting.
     Starting {
-        /// When the start has taken too long; `None`: never.
+        /// The boot deadline; `None`: there is no limit.
         deadline: Option<Timestamp>,
     },
-    /// A long start, so long as it reports.
+    /// A long start that sends progress reports.
     Maintenance(Box<Maintenance>),
     /// Started.
     Running,
@@ -69,69 +69,69 @@ pub enum Lifecycle {
     Failed(Box<FailedStart>),
     /// A crash dump is being taken.
     Dumping {
-        /// When nothing more is expected of it.
+        /// The dump deadline.
         deadline: Timestamp,
     },
 }
 
-/// What is known of a long start.
+/// The data of a long start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Maintenance {
     /// The newest progress.
     pub progress: Option<Progress>,
     /// The highest progress so far.
     pub best_progress: Option<Progress>,
-    /// What it says it is doing.
+    /// What it is doing.
     pub text: Box<str>,
     /// When it last reported.
     pub reported_at: Timestamp,
-    /// Silence beyond this is a hang.
+    /// The report deadline: without a report until then the start is hung.
     pub report_deadline: Timestamp,
-    /// When progress or text last moved.
+    /// When progress or text last changed.
     pub progressed_at: Timestamp,
-    /// When not moving is stuck; `None`: it was found stuck and has not moved since.
+    /// When unchanged progress counts as stuck; `None`: it is stuck and has not changed since.
     pub stuck_at: Option<Timestamp>,
-    /// The boot deadline that maintenance suspends.
+    /// The boot deadline, suspended during maintenance.
     pub boot_deadline: Option<Timestamp>,
 }
 
-/// Why and with which last words a start failed.
+/// Why a start failed, with its last report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailedStart {
     /// Why.
     pub failure: FailureCause,
     /// The appliance's reason, if it gave one.
     pub reason: Box<str>,
-    /// What it last said in maintenance.
+    /// Its last progress report.
     pub last_report: Option<LastReport>,
 }
 
 /// The ways in which a start fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureCause {
-    /// The appliance said so.
+    /// The appliance reported it.
     Reported,
-    /// Nothing was heard in time.
+    /// No report arrived until the boot deadline.
     BootTimeout {
-        /// The time it had.
+        /// The boot timeout.
         limit: Duration,
     },
-    /// Silent in maintenance beyond its promise.
+    /// No report arrived until the report deadline.
     Hung {
-        /// The time it had promised.
+        /// How long it was allowed to be silent.
         allowed_silence: Duration,
     },
-    /// Reports, but neither progress nor text moved.
+    /// Reports arrived, but neither progress nor text changed.
     NoProgress {
         /// For how long.
         unchanged_for: Duration,
     },
-    /// A crash dump did not end in a new boot.
+    /// No new boot followed a crash dump.
     DumpTimeout,
 }
 
 impl FailureCause {
-    /// The failure's word, as users read it.
+    /// The identifier of the failure, as users read it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reported => "reported",
@@ -143,7 +143,7 @@ impl FailureCause {
     }
 }
 
-/// What an appliance last said of its progress.
+/// The last progress report of an appliance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastReport {
     /// Its text.
@@ -154,56 +154,56 @@ pub struct LastReport {
     pub at: Timestamp,
 }
 
-/// What happens to a start.
+/// An input of the lifecycle.
 #[derive(Clone, Debug)]
 pub enum LifecycleInput<'a> {
-    /// The appliance says it started.
+    /// The appliance reported that it started.
     StartedOk,
-    /// The appliance says it failed.
+    /// The appliance reported that it failed.
     StartFailed {
         /// Why.
         reason: &'a str,
     },
-    /// The appliance reports on its long start.
+    /// The appliance reported progress of its long start.
     Maintenance(ProgressReport<'a>),
-    /// Time has come; which deadline passed is found here.
+    /// Time passed; `step` finds out which deadline is due.
     Deadline,
 }
 
-/// A report in maintenance.
+/// A progress report.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgressReport<'a> {
-    /// How ready.
+    /// How much is done.
     pub progress: Option<Progress>,
-    /// Doing what.
+    /// What it is doing.
     pub text: &'a str,
-    /// The promise of the next report.
+    /// Within which time the next report comes.
     pub next_report_within: Option<Duration>,
-    /// Sent again by a tool: contact, not progress.
+    /// Sent again by a tool: it shows contact, but no progress.
     pub is_repeated: bool,
 }
 
-/// What follows from a stimulus.
+/// The result of an input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepResult {
-    /// It is now so (perhaps the same state with other data).
+    /// The new state (perhaps the same state with other data).
     Becomes(Lifecycle, RecordFlags),
-    /// Worth a record, but nothing changes.
+    /// A record is made, but nothing changes.
     Unchanged,
-    /// The rules say no.
+    /// The rules reject it.
     Refused(EventRejection),
-    /// Nothing is due.
+    /// No deadline is due.
     NotDue,
 }
 
-/// Why an event is refused.
+/// Why an event is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventRejection {
     /// The appliance was stopped; only a new boot can start it.
     Stopped,
     /// The start is over.
     AlreadyRunning,
-    /// The appliance itself said that this start failed, or no boot followed its crash dump.
+    /// The appliance reported that this start failed, or no boot followed its crash dump.
     FailedPermanently,
     /// A crash dump is being taken.
     Dumping,
@@ -212,7 +212,7 @@ pub enum EventRejection {
 }
 
 impl EventRejection {
-    /// The refusal's fixed word.
+    /// The identifier of the reason.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "STOPPED",
@@ -223,13 +223,13 @@ impl EventRejection {
         }
     }
 
-    /// The refusal as a sentence.
+    /// The reason as a sentence.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Stopped => "this boot was stopped; a new boot must begin first",
             Self::AlreadyRunning => "the start is over, the appliance counts as running",
             Self::FailedPermanently => {
-                "this start failed for good; only started_ok or a new boot changes that"
+                "this start failed permanently; only started_ok or a new boot changes that"
             }
             Self::Dumping => "a crash dump is being taken",
             Self::Removed => "the appliance was removed",
@@ -238,7 +238,7 @@ impl EventRejection {
 }
 
 impl Lifecycle {
-    /// The state's word, as users read it.
+    /// The identifier of the state, as users read it.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -250,7 +250,7 @@ impl Lifecycle {
         }
     }
 
-    /// When a verdict falls if nothing comes.
+    /// When the state changes without an event.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self {
             Self::Idle | Self::Running | Self::Failed(_) => None,
@@ -263,12 +263,12 @@ impl Lifecycle {
         }
     }
 
-    /// Whether a start is under way.
+    /// Whether a start is in progress.
     pub fn is_start_pending(&self) -> bool {
         matches!(self, Self::Starting { .. } | Self::Maintenance(_))
     }
 
-    /// The state with each of its deadlines given to `moved`.
+    /// The state with `moved` applied to each of its deadlines.
     #[must_use]
     pub fn map_deadlines(mut self, moved: impl Fn(Timestamp) -> Timestamp) -> Self {
         match &mut self {
@@ -285,7 +285,7 @@ impl Lifecycle {
     }
 }
 
-/// What `stimulus` makes of `state` at `now`; `began_at` is when the boot began.
+/// What `stimulus` does to `state` at `now`; `began_at` is when the boot began.
 pub fn step(
     state: &Lifecycle,
     stimulus: &LifecycleInput<'_>,
@@ -411,10 +411,10 @@ fn apply_report(
         marks |= RecordFlags::PROGRESS_FELL;
     }
     let has_other_words = known.is_some_and(|known| !is_same_wording(&text, &known.text));
-    // A job in parts begins at a low percentage again, and says another thing then.
+    // A job in parts starts again at a low percentage, with another text.
     let begins_anew = has_other_words
         && known.is_some_and(|known| report.progress.is_some() && progress < known.progress);
-    // Where a percentage is known only that counts: a text may hold a clock or a spinner.
+    // A known percentage alone counts as progress: a text may contain a clock or a spinner.
     let moved = match known {
         None => true,
         Some(_) if report.is_repeated => false,
@@ -425,7 +425,7 @@ fn apply_report(
         Some(known) if !moved => (known.progressed_at, known.stuck_at),
         Some(_) | None => (now, Some(now.after(rules.stuck_after))),
     };
-    // What a tool repeats is not progress, so that the same said anew still is.
+    // A report repeated by a tool is not progress, so that the same report sent anew still is.
     let best = match known {
         Some(known) if report.is_repeated => known.best_progress,
         Some(_) if begins_anew => progress,

@@ -1,7 +1,7 @@
-//! What is a message? A mail to one recipient about one or more notices, owed by value.
+//! Defines the mail to one recipient about one or more notices, stored by value.
 //!
-//! Guarantees that a message says all a mail is made of, so that nothing has to be looked up when it
-//! is sent, days later perhaps. Knows no SMTP and no time zone.
+//! Guarantees that a mail contains all it is made of, so that nothing is looked up when it is sent,
+//! perhaps days later. Does not know SMTP or time zones.
 
 use std::time::Duration;
 
@@ -10,94 +10,94 @@ use crate::grid::values::event::Severity;
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 
-/// Most notices in one message; more are counted.
+/// The most notices in one mail; more are counted.
 pub const NOTICES_MAX: usize = 32;
 
-/// Most notices beyond those that are kept as one line each; more are only counted.
+/// The most further notices that are kept as one line each; more are only counted.
 pub const BRIEFS_MAX: usize = 256;
 
-/// Most mails of which it is known which record says what became of them; older ones are forgotten.
+/// The most finished mails whose last record is remembered; older ones are forgotten.
 pub const FINISHED_MAX: usize = 8_192;
 
-/// The matter of a notice that counts alerts which were suppressed.
+/// The topic of a notice that counts suppressed alerts.
 pub const SUPPRESSED: &str = "suppressed";
 
-/// Most appliances that a summary counts by name.
+/// The most appliances that a digest counts by name.
 pub const DIGEST_APPLIANCES_MAX: usize = 64;
 
-/// Most bytes of a server's reply, or of why there was none, that are kept.
+/// The most bytes kept of a server's reply, or of a local error.
 pub const REPLY_BYTES_MAX: usize = 500;
 
 pub use crate::grid::model::outbox::{Outbox, OutboxStats, finished_message};
 
-/// Numbers messages, from 1 upwards; never given twice on one journal.
+/// The number of a mail, from 1 upwards; never reused in a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageNumber(pub u64);
 
-/// A mail that is owed to one recipient.
+/// A queued mail to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailMessage {
     /// Its number.
     pub number: MessageNumber,
-    /// To whom: a mail address.
+    /// The recipient's mail address.
     pub recipient: Box<str>,
-    /// Since when it is owed.
+    /// When it was queued.
     pub queued_at: Timestamp,
-    /// What it tells of, oldest first, 1 to [`NOTICES_MAX`]: the gravest, if there are more.
+    /// Its notices, oldest first, 1 to [`NOTICES_MAX`]: the most severe, if there are more.
     pub notices: Vec<Notice>,
     /// How many more there were.
     pub omitted: u64,
-    /// What those tell of, as far as it is kept: at most [`BRIEFS_MAX`].
+    /// The further notices, one line each: at most [`BRIEFS_MAX`].
     pub briefs: Vec<BriefNotice>,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// How it stands.
+    /// Its delivery state.
     pub state: DeliveryState,
     /// Waiting: when it is tried. Failed: when it is forgotten.
     pub due_at: Timestamp,
-    /// When an administrator had it tried anew; `None`: nobody did.
+    /// When an administrator retried it; `None`: never.
     pub retried_at: Option<Timestamp>,
-    /// What came of the last attempt; empty: there was none.
+    /// The result of the last attempt; empty: there was none.
     pub last_reply: Box<str>,
-    /// It is a summary of alerts that appliances had spooled; `None`: it tells of what is live.
+    /// The counts of a digest of spooled alerts; `None`: a mail on live alerts.
     pub digest: Option<Box<BacklogDigest>>,
-    /// For how long nobody was there to try it, since it is owed.
+    /// For how long no broker was running since it was queued.
     pub downtime: Duration,
 }
 
-/// What a summary counts: all its alerts, whether they are among its notices or not.
+/// The counts of a digest: all its alerts, whether they are among its notices or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BacklogDigest {
     /// When the first of them happened.
     pub first_at: Timestamp,
     /// When the last of them happened.
     pub last_at: Timestamp,
-    /// How many are how grave, in the order of [`Severity::ALL`].
+    /// How many alerts per severity, in the order of [`Severity::ALL`].
     pub severity_counts: [u64; Severity::ALL.len()],
-    /// How many are of which appliance, by name, in the order in which they came; at most
+    /// How many alerts per appliance, by name, in the order of arrival; at most
     /// [`DIGEST_APPLIANCES_MAX`].
     pub appliances: Vec<(Box<str>, u64)>,
 }
 
 impl BacklogDigest {
-    /// Of nothing yet, at that moment.
+    /// Empty counts at that time.
     pub(crate) fn new(at: Timestamp) -> Self {
         let severities = [0; Severity::ALL.len()];
         Self { first_at: at, last_at: at, severity_counts: severities, appliances: Vec::new() }
     }
 
-    /// All its alerts.
+    /// The number of all alerts.
     pub fn total(&self) -> u64 {
         self.severity_counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Its alerts of appliances that are not counted by name.
+    /// The number of alerts of appliances that are not counted by name.
     pub fn others(&self) -> u64 {
         let named = self.appliances.iter().fold(0_u64, |sum, it| sum.saturating_add(it.1));
         self.total().saturating_sub(named)
     }
 
-    /// One more; gives its appliance's count, if that is counted by name.
+    /// Adds one; returns the count of its appliance, if that is counted by name.
     pub(crate) fn add(&mut self, notice: &Notice) -> Option<u64> {
         self.first_at = self.first_at.min(notice.at);
         self.last_at = self.last_at.max(notice.at);
@@ -111,7 +111,7 @@ impl BacklogDigest {
         })
     }
 
-    /// So many are of that appliance.
+    /// Sets the count of an appliance.
     pub(in crate::grid) fn set_count(&mut self, about: &str, count: u64) {
         match self.appliances.iter_mut().find(|it| *it.0 == *about) {
             Some(known) => known.1 = count,
@@ -126,13 +126,13 @@ impl MailMessage {
         self.attempts > 0 && self.digest.is_none() && self.state == DeliveryState::Waiting
     }
 
-    /// How urgent it is: as its gravest news.
+    /// Its urgency: that of its most urgent notice.
     pub fn urgency(&self) -> Urgency {
         let news = self.notices.iter().map(Notice::urgency);
         news.max().unwrap_or_default()
     }
 
-    /// The whole message as effects.
+    /// The whole mail as effects.
     pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
         let number = self.number;
         effects.push(Effect::Mail(self.header()));
@@ -151,7 +151,7 @@ impl MailMessage {
         }
     }
 
-    /// That it stands so, without its notices and the appliances of a summary.
+    /// The effect with its state, without its notices and the appliances of a digest.
     pub(in crate::grid) fn header(&self) -> MailEffect {
         let mut head = Self { notices: Vec::new(), briefs: Vec::new(), ..self.clone() };
         if let Some(late) = &mut head.digest {
@@ -161,19 +161,19 @@ impl MailMessage {
     }
 }
 
-/// How a message stands.
+/// The delivery state of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryState {
     /// It is tried when it is due.
     Waiting,
-    /// The courier has it.
+    /// The mail sender has it.
     InFlight,
-    /// It is not tried any more, unless an administrator says so.
+    /// It is not tried again, unless an administrator retries it.
     Failed,
 }
 
 impl DeliveryState {
-    /// Its word, as users read it.
+    /// Its identifier, as users read it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -183,36 +183,36 @@ impl DeliveryState {
     }
 }
 
-/// One thing a message tells of.
+/// One notice of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// What it is about: an appliance's name; empty: the broker itself.
+    /// What it is about: an appliance's name; empty: the broker.
     pub subject: Box<str>,
-    /// The matter, as a word such as `start_failed` or an alert's key: mails on one matter of one
-    /// appliance are one thread.
+    /// Its topic: an identifier such as `start_failed`, or an alert's group key. Mails on one topic
+    /// of one appliance form a thread.
     pub topic: Box<str>,
-    /// How grave.
+    /// Its severity.
     pub severity: Severity,
     /// When it happened.
     pub at: Timestamp,
-    /// What happened, as a sentence; may hold hostile text.
+    /// What happened, as a sentence; may contain hostile text.
     pub text: Box<str>,
-    /// The record that says so.
+    /// The record that contains it.
     pub record: RecordNumber,
-    /// It is over.
+    /// It is resolved.
     pub is_resolved: bool,
-    /// How often it was said since the last mail on it, this one included; 0: it is news.
+    /// How often it occurred since the last mail on it, including this one; 0: it is new.
     pub occurrences: u64,
 }
 
 impl Notice {
-    /// What it goes by if not all can be told in full: the higher, the rather. A count of what was
-    /// suppressed stands for many.
+    /// Its priority if not all notices fit, highest first. A count of suppressed alerts stands for
+    /// many.
     pub(in crate::grid) fn priority(&self) -> (Urgency, Severity, bool) {
         (self.urgency(), self.severity, &*self.topic == SUPPRESSED)
     }
 
-    /// How urgent it is.
+    /// Its urgency.
     pub fn urgency(&self) -> Urgency {
         if self.occurrences == 0 { Urgency::New(self.severity) } else { Urgency::Repeat }
     }
@@ -221,13 +221,13 @@ impl Notice {
 /// A notice as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BriefNotice {
-    /// What it is about: an appliance's name; empty: the broker itself.
+    /// What it is about: an appliance's name; empty: the broker.
     pub subject: Box<str>,
-    /// The matter, as in [`Notice::topic`].
+    /// Its topic, as in [`Notice::topic`].
     pub topic: Box<str>,
-    /// How grave.
+    /// Its severity.
     pub severity: Severity,
-    /// It is over.
+    /// It is resolved.
     pub is_resolved: bool,
 }
 
@@ -239,106 +239,106 @@ impl From<&Notice> for BriefNotice {
     }
 }
 
-/// How urgent a mail is: what it shares a budget with.
+/// The urgency of a mail, which selects its rate limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// All of it was mailed before and goes on.
+    /// All of it was mailed before and continues.
     #[default]
     Repeat,
-    /// Something of that severity is news.
+    /// A notice of that severity is new.
     New(Severity),
 }
 
-/// What came of an attempt to deliver a message.
+/// The result of an attempt to deliver a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The server took it, with these words.
+    /// The server accepted it, with this reply.
     Sent(Box<str>),
-    /// Not for now: to be tried again. Why, by the server's words or ours.
+    /// Deferred: to be tried again. The reason, from the server or our own.
     Deferred(Box<str>),
-    /// Never: the server refuses for good. Why, by its words.
+    /// Refused permanently by the server, with this reply.
     Refused(Box<str>),
 }
 
 impl Delivery {
-    /// What was said, cut to [`REPLY_BYTES_MAX`].
+    /// The reply, truncated to [`REPLY_BYTES_MAX`].
     pub fn reply(&self) -> &str {
         let (Self::Sent(reply) | Self::Deferred(reply) | Self::Refused(reply)) = self;
         &reply[..reply.floor_char_boundary(REPLY_BYTES_MAX)]
     }
 }
 
-/// What an administrator may ask for.
+/// What an administrator can do with a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutboxCommand {
-    /// To be tried now.
+    /// Try it now.
     Retry,
-    /// To be owed no more.
+    /// Remove it from the queue.
     Drop,
 }
 
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MailEffect {
-    /// A mail is owed, and stands so; its notices are told one by one, and so are the appliances of a
-    /// summary.
+    /// A mail was queued or changed. Its notices, and the appliances of a digest, are separate
+    /// effects.
     Header {
-        /// The message, notices and appliances empty.
+        /// The mail, without notices and appliances.
         message: Box<MailMessage>,
     },
-    /// A notice of a mail that is owed.
+    /// A notice of a queued mail.
     Notice {
-        /// The message.
+        /// The mail.
         number: MessageNumber,
-        /// Its place among the notices, from 0.
+        /// Its index among the notices, from 0.
         at: usize,
         /// The notice.
         notice: Notice,
     },
-    /// A notice of a mail that is kept as one line.
+    /// A notice of a queued mail that is kept as one line.
     Brief {
-        /// The message.
+        /// The mail.
         number: MessageNumber,
-        /// Its place among them, from 0.
+        /// Its index among them, from 0.
         at: usize,
         /// The notice.
         brief: BriefNotice,
     },
-    /// A summary tells of so many alerts of an appliance.
+    /// The number of alerts of one appliance in a digest.
     DigestCount {
-        /// The message.
+        /// The mail.
         number: MessageNumber,
         /// The appliance's name.
         subject: Box<str>,
         /// How many.
         count: u64,
     },
-    /// A mail is owed no more.
+    /// A mail left the queue.
     Removed {
-        /// The message.
+        /// The mail.
         number: MessageNumber,
-        /// Whose it was.
+        /// Its recipient.
         recipient: Box<str>,
-        /// The record that holds what it said; `None`: none does.
+        /// The record that contains the mail; `None`: none does.
         record: Option<RecordNumber>,
     },
-    /// Checkpoints only: which record holds what a mail said that is owed no more.
+    /// Checkpoints only: the record that contains a finished mail.
     Finished {
-        /// The message.
+        /// The mail.
         number: MessageNumber,
         /// The record.
         record: RecordNumber,
     },
-    /// A budget of a recipient is full again at that moment.
+    /// A rate limit of a recipient was used.
     RecipientLimit {
         /// The recipient.
         recipient: Box<str>,
-        /// Of mails so urgent.
+        /// For mails of that urgency.
         urgency: Urgency,
-        /// When.
+        /// When it is refilled.
         refilled_at: Timestamp,
     },
-    /// Checkpoints only: the last number of a message.
+    /// Checkpoints only: the last number of a mail.
     LastNumber {
         /// The number.
         number: MessageNumber,

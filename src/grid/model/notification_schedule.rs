@@ -1,7 +1,8 @@
-//! A problem that goes on is mailed by a schedule, not each time it is said.
+//! Schedules the mails on a continuing problem, instead of one per occurrence.
 //!
-//! Guarantees that what was said since the last mail is counted until a mail tells of it, and that a
-//! problem which was quiet for long is news again. Plain values; knows neither mails nor recipients.
+//! Guarantees that occurrences since the last mail are counted until a mail reports them, and that
+//! a problem which was quiet for long is new again. Plain values; knows neither mails nor
+//! recipients.
 
 use std::time::Duration;
 
@@ -10,52 +11,52 @@ use uuid::Uuid;
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
 
-/// After the first mail: if other words came meanwhile, a mail tells of them after so long.
+/// How long after the first mail another one reports a changed text.
 pub const CHANGE_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// A problem that goes on is mailed again after so long, by how often that was done.
+/// The intervals between mails on a continuing problem, by the number of such mails.
 pub const REPEAT_INTERVALS: [Duration; 3] = [
     Duration::from_secs(4 * 3_600),
     Duration::from_secs(24 * 3_600),
     Duration::from_secs(7 * 24 * 3_600),
 ];
 
-/// The shortest quiet after which a problem is news again: alerts once an hour are no news.
+/// The shortest quiet time after which a problem is new again: an alert once an hour is not new.
 pub const QUIET_MIN: Duration = Duration::from_secs(2 * 3_600);
 
-/// The longest quiet after which a problem is news again.
+/// The longest quiet time after which a problem is new again.
 pub const QUIET_MAX: Duration = Duration::from_secs(24 * 3_600);
 
-/// Most bytes that are kept of what was last said.
+/// The most bytes kept of the last text.
 pub const TEXT_BYTES_MAX: usize = 200;
 
-/// What was mailed of a problem that may go on.
+/// What was mailed of a problem that may continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationSchedule {
-    /// The fingerprint of what was mailed.
+    /// The hash of what was mailed.
     pub content_hash: Uuid,
-    /// How grave.
+    /// Its severity.
     pub severity: Severity,
     /// When it was mailed.
     pub notified_at: Timestamp,
-    /// How often the schedule was used since it was news.
+    /// How many mails of the schedule were sent since it was new.
     pub repeat_count: u32,
-    /// Whether the mail of other words was used.
+    /// Whether the mail on a changed text was sent.
     pub has_sent_change: bool,
-    /// How often it was said since.
+    /// How often it occurred since.
     pub occurrences: u64,
-    /// Whether other words came since.
+    /// Whether the text changed since.
     pub is_changed: bool,
-    /// When it was last said.
+    /// When it last occurred.
     pub last_seen_at: Timestamp,
-    /// How long the pause before that was.
+    /// The time between its last two occurrences.
     pub last_gap: Duration,
-    /// What was last said, cut to [`TEXT_BYTES_MAX`] bytes.
+    /// Its last text, truncated to [`TEXT_BYTES_MAX`] bytes.
     pub last_text: Box<str>,
 }
 
 impl NotificationSchedule {
-    /// It is news, and mailed; `before` is what was mailed of it long ago.
+    /// A new problem, mailed now; `before` is what was mailed of it long ago.
     pub fn new(
         said: Uuid,
         severity: Severity,
@@ -77,7 +78,7 @@ impl NotificationSchedule {
         }
     }
 
-    /// It was said again.
+    /// Counts another occurrence.
     #[must_use]
     pub fn with_occurrence(mut self, said: Uuid, text: &str, now: Timestamp) -> Self {
         self.occurrences = self.occurrences.saturating_add(1);
@@ -88,24 +89,24 @@ impl NotificationSchedule {
         self
     }
 
-    /// Whether it is news if it is said at `now`: it was quiet for thrice its own pause.
+    /// Whether an occurrence at `now` is new: it was quiet for three times its own interval.
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.over_at()
     }
 
-    /// Whether nothing is lost by forgetting it at `now`.
+    /// Whether it can be removed at `now` without loss.
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.is_over(now) && self.due_at().is_none()
     }
 
-    /// When a mail tells that it goes on; `None`: there is nothing to tell. The same words are told
-    /// again only while it goes on.
+    /// When a mail reports that it continues; `None`: there is nothing to report. An unchanged text
+    /// is mailed again only while it continues.
     pub fn due_at(&self) -> Option<Timestamp> {
         let due = self.notified_at.after(self.next_interval());
         (self.occurrences > 0 && (self.is_changed || due <= self.over_at())).then_some(due)
     }
 
-    /// A mail tells that it goes on.
+    /// A mail reported that it continues.
     #[must_use]
     pub fn with_notification(self, said: Uuid, now: Timestamp) -> Self {
         let tells_change = self.is_change_due();
@@ -133,7 +134,7 @@ impl NotificationSchedule {
     }
 }
 
-/// How long after the last mail the next one comes, when that was done so often.
+/// The time from the last mail to the next one, after that many mails.
 pub fn repeat_interval(times: u32) -> Duration {
     let times = usize::try_from(times).unwrap_or(usize::MAX);
     REPEAT_INTERVALS[times.min(REPEAT_INTERVALS.len() - 1)]

@@ -1,6 +1,6 @@
-//! The mails that are owed, and where it is kept what a mail said that is owed no more.
+//! Holds the queued mails, and which records contain finished ones.
 //!
-//! Guarantees that it changes by effects alone, and that `Outbox::to_effects` gives it back by value.
+//! Guarantees that only effects change it, and that `Outbox::to_effects` returns it by value.
 //! Decides nothing.
 
 use std::collections::BTreeMap;
@@ -14,21 +14,21 @@ use crate::grid::model::mail_message::{
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 
-/// The mails that are owed.
+/// The queued mails.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outbox {
     /// By number, which is by age.
     pub messages: BTreeMap<MessageNumber, MailMessage>,
-    /// The last number given.
+    /// The last number used.
     pub last_number: MessageNumber,
-    /// When the budgets of each recipient that got mail are full again.
+    /// When the rate limits of each recipient are refilled.
     pub recipient_limits: BTreeMap<(Box<str>, Urgency), Timestamp>,
-    /// Which record holds what a mail said that is owed no more; at most [`FINISHED_MAX`].
+    /// Which record contains a finished mail; at most [`FINISHED_MAX`].
     pub finished: BTreeMap<MessageNumber, RecordNumber>,
 }
 
-/// What a mail said that is owed no more, by the record that says so, and the mail in which it goes on
-/// if it does. `None`: the record says nothing of it.
+/// A finished mail, from the record that contains it, and the mail that continues it, if any.
+/// `None`: the record does not contain it.
 pub fn finished_message(
     number: MessageNumber,
     record: &Record,
@@ -44,26 +44,26 @@ pub fn finished_message(
         }
     }
     let message = outbox.messages.remove(&number).filter(|_| gone.contains(&number))?;
-    // Of those that are not gone only it has notices.
+    // Of the mails that are left only that one has notices.
     let goes_on = outbox.messages.values().find(|it| {
         it.recipient == message.recipient && !gone.contains(&it.number) && !it.notices.is_empty()
     });
     Some((message, goes_on.map(|it| it.number)))
 }
 
-/// How much is owed.
+/// Statistics of the outbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboxStats {
-    /// Mails that wait or are under way.
+    /// Mails that wait or are being sent.
     pub queued: u64,
-    /// Since when the oldest of them is owed.
+    /// When the oldest of them was queued.
     pub oldest_queued_at: Option<Timestamp>,
-    /// Mails that are given up.
+    /// Mails that failed permanently.
     pub failed: u64,
 }
 
 impl Outbox {
-    /// How much is owed.
+    /// The statistics of the outbox.
     pub fn stats(&self) -> OutboxStats {
         let mut sum = OutboxStats::default();
         for message in self.messages.values() {
@@ -79,15 +79,14 @@ impl Outbox {
         sum
     }
 
-    /// A message that is owed.
+    /// A queued mail.
     pub fn message(&self, number: MessageNumber) -> Option<&MailMessage> {
         self.messages.get(&number)
     }
 
-    /// The message to that recipient, a summary or not, which was never tried: further notices join
-    /// it.
+    /// The mail or digest to that recipient that was never tried: further notices join it.
     pub fn open_batch(&self, recipient: &str, is_late: bool) -> Option<&MailMessage> {
-        // It is the newest of that recipient.
+        // It is the newest one of that recipient.
         let is_its =
             |it: &&MailMessage| *it.recipient == *recipient && it.digest.is_some() == is_late;
         let newest = self.messages.values().rev().find(is_its);
@@ -110,7 +109,7 @@ impl Outbox {
         effects.push(Effect::Mail(MailEffect::LastNumber { number: self.last_number }));
     }
 
-    /// Takes a change in.
+    /// Applies an effect.
     pub(in crate::grid) fn apply_effect(&mut self, effect: &MailEffect) {
         match effect {
             MailEffect::Header { message } => self.put_header(message),
@@ -136,7 +135,7 @@ impl Outbox {
         }
     }
 
-    /// Takes in how a message stands; its notices stay, and so do the appliances of a summary.
+    /// Applies the state of a mail; its notices and the appliances of a digest stay.
     fn put_header(&mut self, head: &MailMessage) {
         self.last_number = self.last_number.max(head.number);
         match self.messages.get_mut(&head.number) {
@@ -160,7 +159,7 @@ impl Outbox {
         }
     }
 
-    /// Takes in one notice of a message as a line.
+    /// Applies one brief notice of a mail.
     fn put_brief(&mut self, number: MessageNumber, at: usize, brief: &BriefNotice) {
         let Some(message) = self.messages.get_mut(&number) else { return };
         if let Some(known) = message.briefs.get_mut(at) {
@@ -170,7 +169,7 @@ impl Outbox {
         }
     }
 
-    /// Takes in one notice of a message.
+    /// Applies one notice of a mail.
     fn put_notice(&mut self, number: MessageNumber, at: usize, notice: &Notice) {
         let Some(message) = self.messages.get_mut(&number) else { return };
         if let Some(known) = message.notices.get_mut(at) {

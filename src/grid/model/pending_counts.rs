@@ -1,7 +1,8 @@
-//! Holds what was counted of events without a record of their own, until a tally records it.
+//! Holds counter changes without a record, until a tally contains them.
 //!
-//! Guarantees that a tally holds absolute values, so that it is whole without those before it, and
-//! that it holds all that was absorbed since. Until it is durable nobody may hear of these events.
+//! Guarantees that a tally has absolute values, so that it is complete without earlier ones, and
+//! that it contains all counted events since. Until it is durable nothing may be published of these
+//! events.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +18,16 @@ use crate::grid::values::id::{ApplianceIndex, BootId, SpoolId};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
-/// Most appliances in one tally; more of them get another one.
+/// The most appliances in one tally; more of them need another one.
 const APPLIANCES_PER_TALLY: usize = 64;
 
-/// What changed of whom without a record.
+/// The appliances with counted changes.
 #[derive(Clone, Debug, Default)]
 pub(in crate::grid) struct PendingCounts(BTreeMap<ApplianceIndex, PendingChange>);
 
 #[derive(Clone, Debug, Default)]
 struct PendingChange {
-    /// The first that was numbered.
+    /// The first event with a sequence.
     first_sequence: Option<(BootId, SpoolId, u64)>,
     alert_groups: Vec<Uuid>,
     has_suppression: bool,
@@ -59,9 +60,9 @@ impl PendingCounts {
         }
     }
 
-    /// Whether a record of this event needs the tally of its appliance before it: otherwise what is
-    /// pending could fall out of the windows that the record moves on, and count as known though
-    /// a crash forgot it.
+    /// Whether a record of this event needs the tally of its appliance before it. Otherwise a
+    /// pending sequence could fall out of the windows that the record moves, and count as a
+    /// duplicate though a crash forgot it.
     pub(in crate::grid) fn must_precede(
         &self,
         heard: &ReceivedEvent,
@@ -77,7 +78,7 @@ impl PendingCounts {
         }
     }
 
-    /// The tally of that appliance alone, if anything about it is pending.
+    /// The tally of that appliance alone, if anything is pending.
     pub(in crate::grid) fn tally_for(
         &mut self,
         number: ApplianceIndex,
@@ -100,7 +101,7 @@ impl PendingCounts {
     }
 }
 
-/// Whoever was removed meanwhile has nothing to be told of.
+/// Removed appliances have nothing to record.
 fn tally_record(effects: Vec<Effect>, state: &State, now: Timestamp) -> Option<Record> {
     (!effects.is_empty()).then(|| Record {
         number: state.last() + 1,
@@ -136,7 +137,7 @@ impl PendingChange {
         if let Some(unmailed) = admission.unmailed.as_ref().filter(|_| self.has_unmailed) {
             effects.push(Effect::SuppressedAlerts { number, unmailed: (**unmailed).clone() });
         }
-        // The newest word is the boot's, whatever became of the start since.
+        // The newest event belongs to the boot, whatever the state of the start is by now.
         let boot = appliance.boot.filter(|boot| self.has_lifecycle && boot.newest_event.is_some());
         effects.extend(boot.map(|boot| Effect::Boot { number, boot }));
         if self.has_lifecycle && matches!(appliance.lifecycle, Lifecycle::Maintenance(_)) {

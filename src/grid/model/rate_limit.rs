@@ -1,8 +1,7 @@
-//! How much may still be said? Budgets of the generic cell rate algorithm, by governor, told the
-//! time.
+//! Implements rate limits by the generic cell rate algorithm (GCRA), with the crate governor.
 //!
-//! Guarantees that what is spent is one moment a budget, kept by value wherever the caller likes: it
-//! survives a restart, and means the same under changed settings. Knows no events and no clock.
+//! Guarantees that the state of a limit is one time, stored by value where the caller likes: it
+//! survives a restart and keeps its meaning under changed settings. Does not know events or clocks.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -17,25 +16,25 @@ use governor::{Quota, RateLimiter};
 use super::settings::RateLimit;
 use crate::grid::values::time::Timestamp;
 
-/// The last moment that budgets know, in nanoseconds since the epoch: the year 2500. It leaves room
-/// for the largest budget below what governor can count to.
+/// The last time that limits know, in nanoseconds since the epoch: the year 2500. It leaves room
+/// for the largest limit below what governor can count to.
 const NANOS_MAX: u64 = 16_725_225_600_000_000_000;
 
-/// The longest that an empty budget takes to be full: 10,000 days. A larger burst is cut to it.
+/// The longest time to refill: 10,000 days. A larger burst is reduced to it.
 const REFILL_MAX: Duration = Duration::from_secs(10_000 * 86_400);
 
 impl RateLimit {
-    /// Spends one at `now`, if there is one left. `full_at` is when the budget is full again, as an
-    /// earlier call gave it; [`Timestamp::EPOCH`]: it is. `None`: nothing is left.
+    /// Acquires one at `now`, if the limit allows it. `full_at` is when the limit is refilled, as
+    /// returned by an earlier call; [`Timestamp::EPOCH`]: it is full. `None`: it is exhausted.
     pub fn try_acquire(&self, full_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let most = REFILL_MAX.as_nanos() / self.interval.as_nanos().max(1);
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let burst = self.burst.min(NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN));
         let quota = Quota::with_period(self.interval)?.allow_burst(burst);
-        // More than an empty budget owes is a debt of other settings, and forgiven.
+        // A later refill time comes from other settings, and is reset.
         let most_owed = now.after(self.interval.saturating_mul(burst.get()));
         let full_at = if full_at > most_owed { now } else { full_at };
-        // Made at the epoch, the limiter counts from there: what it stores is a moment.
+        // The limiter is created at the epoch, so what it stores is a time since the epoch.
         let slot = SingleStore(Cell::new(nanos(full_at)));
         let limiter: RateLimiter<_, _, _, NoOpMiddleware<Duration>> =
             RateLimiter::new(quota, slot, FixedClock(Cell::new(Duration::ZERO)));
@@ -45,12 +44,12 @@ impl RateLimit {
         Some(Timestamp::EPOCH.after(full_at))
     }
 
-    /// When there is room for one again; `full_at` as in [`RateLimit::try_acquire`].
+    /// When the next one is allowed; `full_at` as in [`RateLimit::try_acquire`].
     pub fn next_free_at(&self, full_at: Timestamp) -> Timestamp {
         full_at.before(self.interval.saturating_mul(self.burst.get() - 1))
     }
 
-    /// What it allows, in words: `25 at once, then one per 5 s`.
+    /// What it allows, as text: `25 at once, then one per 5 s`.
     pub fn describe(&self) -> String {
         let every = crate::grid::values::time::describe_duration(self.interval);
         format!("{} at once, then one per {every}", self.burst)
@@ -62,7 +61,7 @@ fn nanos(moment: Timestamp) -> u64 {
     u64::try_from(nanos).unwrap_or(NANOS_MAX).min(NANOS_MAX)
 }
 
-/// governor's clock, which says what it is told.
+/// A clock for governor with a fixed time.
 struct FixedClock(Cell<Duration>);
 
 impl Clock for FixedClock {
@@ -73,7 +72,7 @@ impl Clock for FixedClock {
     }
 }
 
-/// governor's store, for one budget.
+/// A store for governor with a single limit.
 struct SingleStore(Cell<u64>);
 
 impl StateStore for SingleStore {
@@ -103,7 +102,7 @@ mod tests {
         Timestamp::EPOCH.after(Duration::from_millis(1_800_000_000_000 + millis))
     }
 
-    /// How many of these moments are let through.
+    /// How many of these times are admitted.
     fn admitted(budget: RateLimit, moments: impl IntoIterator<Item = u64>) -> usize {
         let mut full_at = Timestamp::EPOCH;
         let spends = moments.into_iter().filter(|moment| {
@@ -118,7 +117,7 @@ mod tests {
     fn a_burst_passes_then_one_each_period() {
         let log = limit(25, Duration::from_secs(5));
         assert_eq!(admitted(log, std::iter::repeat_n(0, 1_000)), 25);
-        // An hour of one a millisecond: the burst, and one for each 5 s.
+        // One hour of one event per millisecond: the burst, and one per 5 s.
         assert_eq!(admitted(log, 0..3_600_000), 25 + 719);
         assert_eq!(admitted(log, (0..1_000).map(|n| n * 5_000)), 1_000);
     }
@@ -145,7 +144,7 @@ mod tests {
     }
 
     proptest! {
-        /// Between any two moments no more passes than a burst and one for each whole period.
+        /// In any window at most a burst and one per whole interval are admitted.
         #[test]
         fn no_window_holds_more_than_it_should(
             burst in 1u32..20,

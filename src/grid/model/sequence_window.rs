@@ -1,26 +1,27 @@
-//! Was this event heard before? Sequences seen, by boot and spool.
+//! Detects duplicate events by the sequences seen of each boot and spool.
 //!
-//! Guarantees that a sequence marked once is known for as long as its window is kept, and that
-//! memory is bounded: per appliance [`WINDOWS_MAX`] windows of 128 sequences below the highest.
-//! A sequence further below counts as known: senders send in order, so all below was sent before.
+//! Guarantees that a marked sequence is known for as long as its window is kept, and that memory is
+//! bounded: per appliance [`WINDOWS_MAX`] windows of 128 sequences below the highest. A sequence
+//! further below counts as known: senders send in order, so all below was sent before.
 //!
-//! A sender that has no spool draws an id for each event, and gives it number 1. Such ids must not
-//! push out those of spools, which hold what may be sent again. So a window that heard number 1
-//! alone is a single one. When room is needed, and single ones are more than [`SINGLES_RESERVED`] with
-//! the new window counted, a single one goes: of another boot than the current if there is one, and
-//! of those the one unused longest. Otherwise a window of a spool of another boot goes, or else a
-//! single one of another boot, or else one of a spool of the current. Of the current boot at least
-//! the seven windows of either kind that were used last are kept, whatever else is heard.
+//! A sender without a spool uses a random id per event, with sequence 1. Such ids must not evict
+//! those of spools, whose events may be sent again. So a window that saw sequence 1 alone is a
+//! single one. When room is needed, and there are more than [`SINGLES_RESERVED`] single ones
+//! including the new window, a single one is evicted: of another boot than the current if there is
+//! one, and of those the least recently used. Otherwise a window of a spool of another boot is
+//! evicted, or else a single one of another boot, or else one of a spool of the current boot. Of
+//! the current boot at least the seven most recently used windows of either kind are kept, whatever
+//! else arrives.
 
 use crate::grid::values::id::{BootId, Sequence, SpoolId};
 
-/// Windows kept for one appliance.
+/// The windows kept per appliance.
 pub const WINDOWS_MAX: usize = 16;
 
-/// How many single windows may keep others out; what is free beyond they use too.
+/// How many single windows may keep others out; they use free room beyond that, too.
 pub const SINGLES_RESERVED: usize = 8;
 
-/// How many sequences a window holds, from the highest downwards.
+/// How many sequences a window covers, from the highest downwards.
 pub const WINDOW_WIDTH: u64 = 128;
 
 /// The sequences seen of one spool in one boot.
@@ -37,7 +38,7 @@ pub struct SequenceWindow {
 }
 
 impl SequenceWindow {
-    /// Number 1 alone was heard: an id for one event, or a spool that has just begun.
+    /// Only sequence 1 was seen: an id for one event, or a new spool.
     fn is_single(&self) -> bool {
         self.highest == 1
     }
@@ -73,7 +74,7 @@ impl SequenceWindows {
         self.find(boot, spool).is_some_and(|at| self.0[at].contains(sequence.get()))
     }
 
-    /// Whether anything is known of that spool in that boot.
+    /// Whether that spool is known in that boot.
     pub fn contains_spool(&self, boot: BootId, spool: SpoolId) -> bool {
         self.find(boot, spool).is_some()
     }
@@ -83,7 +84,7 @@ impl SequenceWindows {
         self.find(boot, spool).map(|at| self.0[at].highest)
     }
 
-    /// Marks a sequence as seen; makes room by `current`, the boot to spare.
+    /// Marks a sequence as seen; evicts if needed, and spares the boot `current`.
     pub fn mark(&mut self, boot: BootId, spool: SpoolId, sequence: Sequence, current: BootId) {
         let mut window = match self.find(boot, spool) {
             Some(at) => self.0.remove(at),
@@ -102,7 +103,7 @@ impl SequenceWindows {
         &self.0
     }
 
-    /// Puts a window back, behind those that are there.
+    /// Adds a stored window after the existing ones.
     pub fn push_back(&mut self, window: SequenceWindow) {
         if self.0.len() < WINDOWS_MAX {
             self.0.push(window);
@@ -130,7 +131,7 @@ impl SequenceWindows {
                 .or_else(|| longest_unused(true, false))
                 .or_else(|| longest_unused(false, true))
         };
-        // There is always one: of 17 windows, either kind is more than its half.
+        // There is always one: of 17 windows, either kind is more than half.
         self.0.remove(goes.unwrap_or(self.0.len() - 1));
     }
 }
@@ -239,7 +240,7 @@ mod tests {
 
     type MarkedSequence = (u128, u64, u64, u128);
 
-    /// Boot, spool, number, and the boot that is current then.
+    /// Boot, spool, sequence, and the current boot then.
     fn marked_sequence() -> impl Strategy<Value = MarkedSequence> {
         let ids = prop_oneof![1u64..20, 1u64..200];
         let numbers = prop_oneof![3 => Just(1u64), 2 => 2u64..5];

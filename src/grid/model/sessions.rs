@@ -1,7 +1,7 @@
-//! Who is in a session at this moment? Volatile on purpose: it begins empty at every start.
+//! Holds the open sessions of appliances. Volatile on purpose: empty after every start.
 //!
-//! Guarantees a bounded number of seats per appliance. Not part of the state: only what is decided
-//! from it ("no contact", "two machines") leaves a record.
+//! Guarantees a bounded number of tracked sessions per appliance. Not part of the state: only
+//! decisions from it (lost contact, duplicate names) have records.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::grid::log::record::SessionId;
 use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::time::{Offset, Timestamp};
 
-/// Sessions of one name that are told apart; more are open but not looked at.
+/// The most sessions tracked per name; more are open but only counted.
 const TRACKED_MAX: usize = 8;
 
-/// Open sessions and what they imply for later.
+/// Open sessions and their deadlines.
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
     appliances: HashMap<ApplianceIndex, ApplianceSessions>,
@@ -26,10 +26,10 @@ struct ApplianceSessions {
     tracked: Vec<(SessionId, BootId)>,
     /// Sessions open beyond [`TRACKED_MAX`].
     untracked: u32,
-    /// When silence without a session is a loss of contact.
+    /// When contact without a session is lost.
     contact_deadline: Option<Timestamp>,
-    /// When sessions of different boots, if still open, are two machines; `None` while they are
-    /// open: they are known to be.
+    /// When sessions of different boots, if still open, count as two machines; `None` while they
+    /// are open: that is known already.
     conflict_deadline: Option<Timestamp>,
 }
 
@@ -46,17 +46,17 @@ impl ApplianceSessions {
 }
 
 impl Sessions {
-    /// Sessions open.
+    /// The number of open sessions.
     pub fn open_count(&self) -> u32 {
         self.open_count
     }
 
-    /// Sessions of that appliance that are open.
+    /// The number of tracked sessions of that appliance.
     pub fn session_count(&self, number: ApplianceIndex) -> usize {
         self.appliances.get(&number).map_or(0, |seats| seats.tracked.len())
     }
 
-    /// Whether a session of `boot` may be open: those beyond `SEATS_MAX` are of any boot.
+    /// Whether a session of `boot` may be open: those beyond `TRACKED_MAX` may be of any boot.
     pub fn may_have_boot(&self, number: ApplianceIndex, boot: BootId) -> bool {
         self.appliances.get(&number).is_some_and(|seats| {
             seats.untracked > 0 || seats.tracked.iter().any(|(_, seat)| *seat == boot)
@@ -68,7 +68,7 @@ impl Sessions {
         self.appliances.get(&number).is_some_and(ApplianceSessions::has_conflict)
     }
 
-    /// How many machines speak at `now`.
+    /// Whether two machines use the name at `now`.
     pub fn conflict(&self, number: ApplianceIndex, now: Timestamp) -> SessionConflict {
         match self.appliances.get(&number).filter(|seats| seats.has_conflict()) {
             None => SessionConflict::Absent,
@@ -79,7 +79,7 @@ impl Sessions {
         }
     }
 
-    /// A session opened; should two boots speak, they are judged at `twins_at`.
+    /// Adds a session. If it is of a second boot, the conflict is decided at `twins_at`.
     pub fn opened(
         &mut self,
         number: ApplianceIndex,
@@ -96,13 +96,13 @@ impl Sessions {
         } else {
             seats.untracked += 1;
         }
-        // A third session does not put the verdict on two others off.
+        // A third session does not postpone the decision on two others.
         if seats.has_conflict() && !had_twins {
             seats.conflict_deadline = Some(twins_at);
         }
     }
 
-    /// A session ended; without another one contact is lost at `contact_until`.
+    /// Removes a session. Without another one contact is lost at `contact_until`.
     pub fn closed(
         &mut self,
         number: ApplianceIndex,
@@ -124,7 +124,7 @@ impl Sessions {
         self.remove_if_idle(number);
     }
 
-    /// Contact without a session (a report, or a start of the broker) holds until then.
+    /// Sets when contact without a session ends (after a report, or a start of the broker).
     pub fn set_contact_deadline(
         &mut self,
         number: ApplianceIndex,
@@ -137,7 +137,7 @@ impl Sessions {
         self.remove_if_idle(number);
     }
 
-    /// Moves the end of an appliance's contact, if one is awaited.
+    /// Maps the contact deadline of an appliance, if there is one.
     pub fn map_contact_deadline(
         &mut self,
         number: ApplianceIndex,
@@ -148,12 +148,12 @@ impl Sessions {
         }
     }
 
-    /// Whether one machine or two speak is to be judged then, though nobody is there at this time.
+    /// Sets when a conflict is decided, even without a session now.
     pub fn set_conflict_deadline(&mut self, number: ApplianceIndex, at: Timestamp) {
         self.appliances.entry(number).or_default().conflict_deadline = Some(at);
     }
 
-    /// What waits for that appliance waits so much longer.
+    /// Extends the deadlines of that appliance.
     pub fn extend(&mut self, number: ApplianceIndex, by: Duration) {
         if let Some(seats) = self.appliances.get_mut(&number) {
             seats.contact_deadline = seats.contact_deadline.map(|until| until.after(by));
@@ -161,7 +161,7 @@ impl Sessions {
         }
     }
 
-    /// Told time was moved: what waits moves along.
+    /// Shifts all deadlines with broker time.
     pub fn shift(&mut self, by: Offset) {
         for seats in self.appliances.values_mut() {
             seats.contact_deadline = seats.contact_deadline.map(|until| until.shifted_by(by));
@@ -176,7 +176,7 @@ impl Sessions {
         sessions.map_or((None, None), |it| (it.contact_deadline, it.conflict_deadline))
     }
 
-    /// Whether contact is lost at `now`; said once.
+    /// Whether contact is lost at `now`; returned once.
     pub fn poll_contact_lost(&mut self, number: ApplianceIndex, now: Timestamp) -> bool {
         let Some(seats) = self.appliances.get_mut(&number) else { return false };
         let lost = seats.contact_deadline.is_some_and(|until| until <= now);
@@ -187,7 +187,7 @@ impl Sessions {
         lost
     }
 
-    /// How many machines speak at `now`; judged once, unless asked again.
+    /// Whether two machines use the name at `now`; decided once, unless set again.
     pub fn poll_conflict(&mut self, number: ApplianceIndex, now: Timestamp) -> SessionConflict {
         let voices = self.conflict(number, now);
         if let Some(seats) = self.appliances.get_mut(&number)

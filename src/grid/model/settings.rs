@@ -1,6 +1,6 @@
-//! Which rules hold? Settings of the grid as meant, by class, with overrides per appliance.
+//! Defines the rules of the grid, by class, with overrides per appliance.
 //!
-//! Guarantees that every limit is within its range. Knows neither files nor flags; only `decide`
+//! Guarantees that every limit is within its range. Does not know files or flags; only `decide`
 //! reads it, never `apply`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use crate::grid::values::event::Severity;
 
-/// The class of an appliance that was given none.
+/// The class of an appliance without a class.
 pub const DEFAULT_CLASS: &str = "default";
 
-/// Shortest and longest time limits that can be set (Heat and AWS cap a start at 12 h).
+/// The shortest and longest time limit (Heat and AWS cap a start at 12 h).
 pub const REPORT_DEADLINE_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(12 * 3_600);
 
-/// Grace after the broker's own absence before any verdict falls.
+/// The grace after the broker's own downtime before any deadline fires.
 pub const GRACE_AFTER_DOWNTIME: Duration = Duration::from_secs(60);
 
-/// How many failed starts within [`FLAPPING_WINDOW`] are flapping (CA AppLogic's rule).
+/// How many failed starts within [`FLAPPING_WINDOW`] count as flapping (CA AppLogic's rule).
 pub const FLAPPING_FAILURES: usize = 3;
 
 /// See [`FLAPPING_FAILURES`].
@@ -28,7 +28,7 @@ pub const FLAPPING_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 /// The rules of the whole grid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GridSettings {
-    /// Rules of each class by name; [`DEFAULT_CLASS`] is always there.
+    /// The rules of each class by name; [`DEFAULT_CLASS`] always exists.
     classes: BTreeMap<String, ClassSettings>,
     mail: Option<MailPolicy>,
 }
@@ -36,11 +36,11 @@ pub struct GridSettings {
 /// Who gets mail, and on what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailPolicy {
-    /// Their addresses.
+    /// The recipients' addresses.
     pub recipients: Vec<Box<str>>,
-    /// The words of what mails, of [`MAIL_TRIGGERS`].
+    /// What triggers a mail, of [`MAIL_TRIGGERS`].
     pub triggers: BTreeSet<&'static str>,
-    /// How long a mail gathers what comes. 30 s, as Alertmanager's group_wait.
+    /// How long a mail waits for further notices. 30 s, as Alertmanager's group_wait.
     pub group_wait: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Default for MailPolicy {
     }
 }
 
-/// What may mail: alerts of appliances, and the broker's own verdicts and matters.
+/// What can trigger a mail: alerts of appliances, and alerts of the broker.
 pub const MAIL_TRIGGERS: [&str; 11] = [
     "alert",
     "start_failed",
@@ -67,14 +67,14 @@ pub const MAIL_TRIGGERS: [&str; 11] = [
 ];
 
 impl GridSettings {
-    /// The default class and `classes` besides; a class named [`DEFAULT_CLASS`] replaces it.
+    /// The default class and `classes`; a class named [`DEFAULT_CLASS`] replaces it.
     pub fn new(classes: impl IntoIterator<Item = (String, ClassSettings)>) -> Self {
         let mut all = BTreeMap::from([(DEFAULT_CLASS.to_owned(), ClassSettings::default())]);
         all.extend(classes);
         Self { classes: all, mail: None }
     }
 
-    /// The same with mail.
+    /// Adds mail.
     #[must_use]
     pub fn with_mail(mut self, mail: Option<MailPolicy>) -> Self {
         self.mail = mail.filter(|mail| !mail.recipients.is_empty());
@@ -96,8 +96,8 @@ impl GridSettings {
         self.classes.keys().map(String::as_str)
     }
 
-    /// What holds for an appliance of `class` with `overrides`. A class that is no longer there
-    /// counts as [`DEFAULT_CLASS`].
+    /// The rules of an appliance of `class` with `overrides`. A class that no longer exists counts
+    /// as [`DEFAULT_CLASS`].
     pub fn rules(&self, class: &str, overrides: &Overrides) -> ClassSettings {
         let mut rules = self
             .classes
@@ -128,30 +128,30 @@ impl Default for GridSettings {
 /// The rules of one class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassSettings {
-    /// Whether its appliances are expected to say that they started.
+    /// Whether its appliances must report that they started.
     pub managed: bool,
-    /// How long a start may take; `None`: for ever. 300 s, as Nomad's healthy deadline.
+    /// How long a start may take; `None`: no limit. 300 s, as Nomad's healthy deadline.
     pub boot_timeout: Option<Duration>,
-    /// How long one may be silent in maintenance without a promise. 60 s: upper end of the
-    /// vendor's 2013 guide.
+    /// The longest silence in maintenance if a report gives none. 60 s: upper end of the vendor's
+    /// 2013 guide.
     pub report_deadline: Duration,
-    /// Longest promise of a next report. 60 s, from the same guide.
+    /// The longest interval that a report may give. 60 s, from the same guide.
     pub report_interval_max: Duration,
-    /// Silence is judged only once the boot deadline has passed too (systemd's rule).
+    /// Silence counts only once the boot deadline has passed too (systemd's rule).
     pub hung_waits_for_boot_deadline: bool,
-    /// After how long progress that does not move is stuck. 15 min (Cronping's rule).
+    /// After how long unchanged progress is stuck. 15 min (Cronping's rule).
     pub stuck_after: Duration,
-    /// What follows from being stuck.
+    /// What happens to a stuck start.
     pub on_stuck: OnStuck,
-    /// A new boot after a good start only leaves a record (AppLogic's field code 64).
+    /// A new boot after a good start only has a record (AppLogic's field code 64).
     pub ignore_reboots: bool,
-    /// After how long without a session contact counts as lost. 120 s, as Sensu.
+    /// After how long without a session contact is lost. 120 s, as Sensu.
     pub lost_contact: Duration,
     /// How long a crash dump may take. 15 min: our own choice.
     pub dump_timeout: Duration,
-    /// The least severity of a `log` that is kept. Info: the vendor's guide disagrees with itself.
+    /// The lowest severity of a `log` that is stored. Info: the vendor's guide contradicts itself.
     pub log_severity_min: Severity,
-    /// How much its appliances may say.
+    /// The rate limits of its appliances.
     pub rate_limits: RateLimits,
 }
 
@@ -174,16 +174,16 @@ impl Default for ClassSettings {
     }
 }
 
-/// What follows when progress does not move.
+/// What happens when progress does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStuck {
-    /// An alert.
+    /// An alert is opened.
     Warn,
-    /// The start has failed: hung, no progress.
+    /// The start fails: hung, no progress.
     Fail,
 }
 
-/// What is one appliance's own, in place of its class's.
+/// The settings of one appliance that replace those of its class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// See [`ClassSettings::managed`].
@@ -194,7 +194,7 @@ pub struct Overrides {
     pub report_deadline: Option<Duration>,
 }
 
-/// How much an appliance may say before it is held back: a burst, then one each so long.
+/// A rate limit: a burst, then one event per interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// How many at once after a long silence.
@@ -203,8 +203,8 @@ pub struct RateLimit {
     pub interval: Duration,
 }
 
-/// What the appliances of a class may say; `None`: as much as they like. Defaults are our own
-/// choice: Kubernetes' 25, then one per 5 min, is too strict for a log.
+/// The rate limits of a class; `None`: unlimited. The defaults are our own choice: Kubernetes' 25,
+/// then one per 5 min, is too strict for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimits {
     /// `started_ok`, `start_failed` and `maintenance` together.
@@ -213,18 +213,18 @@ pub struct RateLimits {
     pub boots: Option<RateLimit>,
     /// `log`.
     pub log: Option<RateLimit>,
-    /// `alert` with text, for each key.
+    /// `alert` with text, per group.
     pub alert_group: Option<RateLimit>,
-    /// `alert` with text, over all keys.
+    /// `alert` with text, over all groups.
     pub alert: Option<RateLimit>,
     /// `alert` with a counter and no text.
     pub counter: Option<RateLimit>,
-    /// Events of any kind out of a spool: what was said while nobody could hear it comes at once.
+    /// Events of any kind from a spool: a backlog arrives at once.
     pub replay: Option<RateLimit>,
 }
 
 impl RateLimits {
-    /// No budget at all, for load tests.
+    /// No limits, for load tests.
     pub const UNLIMITED: Self = Self {
         lifecycle: None,
         boots: None,

@@ -1,38 +1,38 @@
-//! Whose time has come? A lazy wheel of deadlines, one a row.
+//! Implements timers, one per appliance, as a lazy timer wheel.
 //!
-//! Guarantees that no row fires before its deadline, that each due row fires once, and that arming
-//! is cheap: a later deadline only overwrites a number, and is found when the old slot comes round.
-//! Knows nothing of what a deadline means, and reads no clock.
+//! Guarantees that no timer fires before its deadline, that each due timer fires once, and that
+//! setting one is cheap: a later deadline only overwrites a number, and is found when the old slot
+//! is reached. Does not know what a deadline means, and reads no clock.
 
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
 
-/// Width of a slot, in microseconds: how late a deadline may fire.
+/// The width of a slot, in microseconds: how late a timer may fire.
 const TICK_US: i64 = 100_000;
 
-/// Slots of the wheel: one round is 409.6 s, beyond which a row is looked at once a round.
+/// The slots of the wheel: one round is 409.6 s. A later timer is checked once per round.
 const SLOTS: usize = 4_096;
 
-/// The same for counting ticks.
+/// The same as a tick count.
 const ROUND: i64 = 4_096;
 
 const NEVER: i64 = i64::MAX;
 
-/// Deadlines of rows.
+/// The timers of appliances.
 #[derive(Clone, Debug)]
 pub struct Timers {
-    /// By row: its deadline, in microseconds.
+    /// By appliance: its deadline, in microseconds.
     deadlines: Vec<i64>,
-    /// By row: the tick of its entry in a slot.
+    /// By appliance: the tick of its entry in a slot.
     queued_ticks: Vec<i64>,
     slots: Vec<Vec<u32>>,
-    /// All ticks up to this one were looked at.
+    /// All ticks up to this one are processed.
     tick: i64,
     active: usize,
 }
 
 impl Timers {
-    /// An empty wheel whose time begins at `now`.
+    /// Creates an empty wheel at `now`.
     pub fn new(now: Timestamp) -> Self {
         Self {
             deadlines: Vec::new(),
@@ -43,7 +43,7 @@ impl Timers {
         }
     }
 
-    /// The row's deadline is this one; `None`: it has none.
+    /// Sets the deadline of an appliance; `None`: it has none.
     pub fn set(&mut self, row: ApplianceIndex, deadline: Option<Timestamp>) {
         let at = row.0 as usize;
         if at >= self.deadlines.len() {
@@ -62,7 +62,7 @@ impl Timers {
         }
     }
 
-    /// When [`Timers::pop_due`] should be asked next; it may then find nothing.
+    /// When [`Timers::pop_due`] should be called next; it may then find nothing.
     pub fn next_wake(&self) -> Option<Timestamp> {
         if self.active == 0 {
             return None;
@@ -73,7 +73,7 @@ impl Timers {
         Some(Timestamp::from_micros((occupied.unwrap_or(round.end) + 1) * TICK_US))
     }
 
-    /// Takes out the rows whose deadline is at or before `now`, in the order of deadline and row.
+    /// Removes the timers that are due at `now`, in the order of deadline and appliance.
     pub fn pop_due(&mut self, now: Timestamp) -> Vec<ApplianceIndex> {
         let last = tick_at(now) - 1;
         let first = (self.tick + 1).max(last - ROUND + 1);
@@ -84,7 +84,7 @@ impl Timers {
             for row in std::mem::take(&mut self.slots[slot(tick)]) {
                 let at = row as usize;
                 let deadline = self.deadlines[at];
-                // An entry that a nearer one has replaced is left over.
+                // This entry was replaced by a nearer one.
                 if slot(self.queued_ticks[at]) != slot(tick) || self.queued_ticks[at] == NEVER {
                     continue;
                 }

@@ -1,7 +1,7 @@
-//! Alerts that a rate limit suppressed before a mail told of them: how many of which kinds.
+//! Counts alerts that a rate limit suppressed, by group, until a mail reports them.
 //!
-//! Guarantees a bounded size, and that a mail tells of them soon at first and by a schedule if more are
-//! suppressed. Plain values; knows neither mails nor recipients.
+//! Guarantees a bounded size, and that a mail reports them soon at first and by a schedule if more
+//! are suppressed. Plain values; knows neither mails nor recipients.
 
 use std::time::Duration;
 
@@ -9,38 +9,38 @@ use crate::grid::model::notification_schedule::{QUIET_MAX, repeat_interval};
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
 
-/// Most kinds that are counted by their keys; the rest is counted together.
+/// The most groups that are counted separately; the others are counted together.
 pub const GROUPS_MAX: usize = 8;
 
-/// After so long the first ones are told of: most are in the mail on what came before them.
+/// How long after the first one a mail is sent: most are in the mail on earlier alerts.
 const FIRST_MAIL_AFTER: Duration = Duration::from_secs(20);
 
-/// Most bytes of the text that is kept as a sample.
+/// The most bytes of a text that are kept as a sample.
 const SAMPLE_BYTES_MAX: usize = 200;
 
 /// Alerts of one appliance that were suppressed since the last mail on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnmailedAlerts {
-    /// How many of which key, and how grave; the first that came first.
+    /// The key, the severity and the count of each group, in the order of arrival.
     pub groups: Vec<(Box<str>, Severity, u64)>,
-    /// How many of other keys.
+    /// The count of other groups.
     pub others: u64,
-    /// How grave the gravest of those is.
+    /// The highest severity of those.
     pub others_severity: Option<Severity>,
-    /// When the first came.
+    /// When the first arrived.
     pub first_at: Timestamp,
-    /// When the last came.
+    /// When the last arrived.
     pub last_at: Timestamp,
-    /// The text of the last, cut.
+    /// The text of the last, truncated.
     pub sample: Box<str>,
-    /// When a mail last told of such; `None`: none did.
+    /// When a mail last reported some; `None`: never.
     pub mailed_at: Option<Timestamp>,
-    /// How often, since they began.
+    /// How many mails did, since they began.
     pub mail_count: u32,
 }
 
 impl UnmailedAlerts {
-    /// One more.
+    /// Adds one.
     pub fn add(&mut self, label: &str, severity: Severity, text: &str, now: Timestamp) {
         if self.count() == 0 {
             self.first_at = now;
@@ -67,25 +67,25 @@ impl UnmailedAlerts {
         self.groups.iter().fold(self.others, |sum, it| sum.saturating_add(it.2))
     }
 
-    /// How grave the gravest is.
+    /// The highest severity.
     pub fn severity(&self) -> Option<Severity> {
         self.groups.iter().map(|it| it.1).chain(self.others_severity).max()
     }
 
-    /// When a mail tells of them; `None`: there are none.
+    /// When a mail reports them; `None`: there are none.
     pub fn due_at(&self) -> Option<Timestamp> {
         let soon = (self.count() > 0).then(|| self.first_at.after(FIRST_MAIL_AFTER))?;
         let pause = self.mail_count.checked_sub(1).map_or(Duration::ZERO, repeat_interval);
         Some(self.mailed_at.map_or(soon, |at| soon.max(at.after(pause))))
     }
 
-    /// A mail tells of them for their own sake.
+    /// A mail of their own reports them.
     #[must_use]
     pub fn with_own_mail(&self, now: Timestamp) -> Self {
         self.reset(now, self.mail_count.saturating_add(1))
     }
 
-    /// A mail on their appliance tells of them, too: that is no step of the schedule.
+    /// A mail on their appliance reports them, too: that does not count for the schedule.
     #[must_use]
     pub fn with_shared_mail(&self, now: Timestamp) -> Self {
         self.reset(now, self.mail_count.max(1))
@@ -97,7 +97,7 @@ impl UnmailedAlerts {
         Self { first_at, last_at, mailed_at, mail_count: times, ..Self::default() }
     }
 
-    /// What a mail says of them: how many, of which kinds, and the last.
+    /// Their text in a mail: how many, of which groups, and the last.
     pub fn describe(&self) -> String {
         let mut kinds = self.groups.iter().collect::<Vec<_>>();
         kinds.sort_by_key(|it| std::cmp::Reverse((it.1, it.2)));

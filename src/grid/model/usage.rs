@@ -1,7 +1,7 @@
-//! What is known of how much an appliance says? What it spent, repeats, is held back for, and how
-//! often what became of what.
+//! Holds how much an appliance sends: rate limits, alert groups, suppression and outcome counts.
 //!
-//! Guarantees plain values of bounded size, one set an appliance. Decides nothing: see `door`.
+//! Guarantees plain values of bounded size, one set per appliance. Decides nothing: see
+//! `decide/admission.rs`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -15,48 +15,48 @@ use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::values::event::EventKind;
 use crate::grid::values::time::Timestamp;
 
-/// A suppression ends after so long without an event over budget.
+/// A suppression ends after this time without an event over the limit.
 pub const SUPPRESSION_QUIET_TIME: Duration = Duration::from_secs(60);
 
-/// When a suppression is summed up, counted from its beginning; then daily.
+/// When a suppression gets a summary, counted from its start; then daily.
 const SUMMARY_AFTER: [Duration; 3] =
     [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)];
 
 /// See [`SUMMARY_AFTER`].
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-/// What is left for grave alerts behind the budgets of a class, whatever the class says: so much
-/// that noise hides none, and so little that nobody floods by it.
+/// The reserve for severe alerts beyond the rate limits of every class: enough that noise hides
+/// none, too little to flood.
 const RESERVE_LIMIT: RateLimit =
     RateLimit { burst: NonZeroU32::new(10).unwrap(), interval: Duration::from_secs(5 * 60) };
 
-/// Most bytes of the text that a suppression keeps as a sample.
+/// The most bytes of a suppressed text that are kept as a sample.
 const SAMPLE_BYTES_MAX: usize = 200;
 
-/// How much one appliance says.
+/// The usage of one appliance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// What it spent.
+    /// The state of its rate limits.
     pub rate_limits: RateLimitState,
-    /// Its alerts, by key; at most [`crate::grid::model::alert_group::ALERT_GROUPS_MAX`].
+    /// Its alert groups; at most [`crate::grid::model::alert_group::ALERT_GROUPS_MAX`].
     pub alert_groups: Vec<AlertGroup>,
-    /// What is held back, if something is.
+    /// The current suppression, if any.
     pub suppression: Option<Box<Suppression>>,
     /// How many events had which outcome.
     pub counts: OutcomeCounts,
-    /// When a report in maintenance was last kept.
+    /// When a progress report was last stored.
     pub progress_stored_at: Timestamp,
-    /// Alerts that were suppressed and are in no mail.
+    /// Suppressed alerts that no mail contains yet.
     pub unmailed: Option<Box<UnmailedAlerts>>,
 }
 
 impl Usage {
-    /// The alert key with that fingerprint.
+    /// The alert group with that hash.
     pub fn alert_group(&self, id: Uuid) -> Option<&AlertGroup> {
         self.alert_groups.iter().find(|key| key.id == id)
     }
 
-    /// That alert key stands so.
+    /// Inserts or replaces an alert group.
     pub(in crate::grid) fn put_alert_group(&mut self, key: AlertGroup) {
         match self.alert_groups.iter_mut().find(|known| known.id == key.id) {
             Some(known) => *known = key,
@@ -71,7 +71,7 @@ impl Usage {
     }
 }
 
-/// The budgets that an appliance has once; each of its alert keys has one more.
+/// The rate limits of an appliance. Each alert group has one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RateLimitKind {
     /// `started_ok`, `start_failed` and `maintenance`.
@@ -80,22 +80,22 @@ pub enum RateLimitKind {
     Boots,
     /// `log`.
     Log,
-    /// `alert` with text, of one key.
+    /// `alert` with text, of one group.
     AlertGroup,
-    /// `alert` with text, over all keys.
+    /// `alert` with text, over all groups.
     Alert,
     /// `alert` with a counter and no text.
     Counter,
-    /// Events out of a spool.
+    /// Events from a spool.
     Replay,
-    /// `alert` that is fatal and news, where the budgets of alerts are spent.
+    /// A new fatal `alert` when the alert limits are exhausted.
     Fatal,
-    /// `alert` that is graver than all before under its key, likewise.
+    /// An `alert` more severe than all earlier ones of its group, likewise.
     Escalated,
 }
 
 impl RateLimitKind {
-    /// All there are.
+    /// All rate limits.
     pub const ALL: [Self; 9] = [
         Self::Lifecycle,
         Self::Boots,
@@ -108,7 +108,7 @@ impl RateLimitKind {
         Self::Escalated,
     ];
 
-    /// Its word, as in the settings.
+    /// Its identifier, as in the settings.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lifecycle => "lifecycle",
@@ -123,7 +123,7 @@ impl RateLimitKind {
         }
     }
 
-    /// What it is spent for, in words.
+    /// What it limits, in words.
     pub fn description(self) -> &'static str {
         match self {
             Self::Lifecycle => "events about its start",
@@ -132,13 +132,13 @@ impl RateLimitKind {
             Self::AlertGroup => "alerts of one kind",
             Self::Alert => "alerts",
             Self::Counter => "counters",
-            Self::Replay => "events out of its spool",
+            Self::Replay => "events from its spool",
             Self::Fatal => "fatal alerts",
-            Self::Escalated => "graver alerts",
+            Self::Escalated => "more severe alerts",
         }
     }
 
-    /// The budget of that name.
+    /// The rate limit of that kind.
     pub fn limit_in(self, budgets: &RateLimits) -> Option<RateLimit> {
         match self {
             Self::Lifecycle => budgets.lifecycle,
@@ -153,43 +153,43 @@ impl RateLimitKind {
     }
 }
 
-/// When each budget is full again; a budget that was never touched is full.
+/// When each rate limit is refilled. A limit that was never used is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimitState([Timestamp; RateLimitKind::ALL.len()]);
 
 impl RateLimitState {
-    /// When that budget is full again.
+    /// When that rate limit is refilled.
     pub fn refilled_at(&self, budget: RateLimitKind) -> Timestamp {
         self.0[budget as usize]
     }
 
-    /// That budget is full again at that moment.
+    /// Sets when that rate limit is refilled.
     pub fn set(&mut self, budget: RateLimitKind, full_at: Timestamp) {
         self.0[budget as usize] = full_at;
     }
 }
 
-/// What became of an event, without why.
+/// The outcome of an event, without the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OutcomeKind {
-    /// A record.
+    /// Stored as a record.
     Stored,
     /// The same alert again.
     Repeated,
-    /// A report right behind another.
+    /// A progress report right after another.
     Coalesced,
-    /// Held back.
+    /// Over a rate limit.
     Suppressed,
-    /// A record that says no.
+    /// Stored, but rejected by the rules.
     Refused,
-    /// A record of another boot, or of what was said before what is known.
+    /// Of another boot, or older than what is known.
     Backfilled,
-    /// Below the severity that is kept.
+    /// Below the class's lowest severity.
     BelowThreshold,
 }
 
 impl OutcomeKind {
-    /// `None` for a duplicate: it was counted when it was first heard.
+    /// `None` for a duplicate: it was counted when it was first received.
     pub fn new(outcome: Outcome) -> Option<Self> {
         Some(match outcome {
             Outcome::Stored => Self::Stored,
@@ -209,12 +209,12 @@ impl OutcomeKind {
 pub struct OutcomeCounts(Vec<(EventKind, OutcomeKind, u64)>);
 
 impl OutcomeCounts {
-    /// One more.
+    /// Adds one.
     pub fn increment(&mut self, kind: EventKind, outcome: OutcomeKind) {
         self.set(kind, outcome, self.get(kind, outcome) + 1);
     }
 
-    /// So many.
+    /// Sets a count.
     pub fn set(&mut self, kind: EventKind, outcome: OutcomeKind, count: u64) {
         match self.0.binary_search_by_key(&(kind, outcome), |(kind, outcome, _)| (*kind, *outcome))
         {
@@ -223,65 +223,65 @@ impl OutcomeCounts {
         }
     }
 
-    /// How many.
+    /// The count.
     pub fn get(&self, kind: EventKind, outcome: OutcomeKind) -> u64 {
         let found = self.iter().find(|it| (it.0, it.1) == (kind, outcome));
         found.map_or(0, |(_, _, count)| count)
     }
 
-    /// All that are not zero, by kind and outcome.
+    /// All counts that are not zero, by kind and outcome.
     pub fn iter(&self) -> impl Iterator<Item = (EventKind, OutcomeKind, u64)> {
         self.0.iter().copied()
     }
 }
 
-/// An appliance is held back.
+/// The suppression of an appliance that is over a rate limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppression {
-    /// Since when.
+    /// When it began.
     pub since: Timestamp,
-    /// The budget that had nothing left.
+    /// The exhausted rate limit.
     pub limit: RateLimitKind,
-    /// When something was last over budget.
+    /// When an event was last over the limit.
     pub last_exceeded_at: Timestamp,
-    /// How often it was summed up.
+    /// How many summaries it had.
     pub summaries: u32,
-    /// What was not stored, behind the event that began it.
+    /// What was not stored, after the event that began it.
     pub events: Option<SuppressedEvents>,
 }
 
-/// What was not stored.
+/// Events that were not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuppressedEvents {
     /// How many, in the order of [`EventKind::ALL`].
     pub counts: [u64; EventKind::ALL.len()],
-    /// When the first was heard.
+    /// When the first was received.
     pub first_at: Timestamp,
-    /// When the last was heard.
+    /// When the last was received.
     pub last_at: Timestamp,
     /// The kind of the last.
     pub last_kind: EventKind,
-    /// The text of the last, cut to 200 bytes.
+    /// The text of the last, truncated to 200 bytes.
     pub sample: Box<str>,
 }
 
 impl Suppression {
-    /// One that begins.
+    /// Begins a suppression.
     pub fn new(budget: RateLimitKind, now: Timestamp) -> Self {
         Self { since: now, limit: budget, last_exceeded_at: now, summaries: 0, events: None }
     }
 
-    /// When it ends, if nothing more is over budget.
+    /// When it ends, if no further event is over the limit.
     pub fn ends_at(&self) -> Timestamp {
         self.last_exceeded_at.after(SUPPRESSION_QUIET_TIME)
     }
 
-    /// When something is to be told: its end, or the next summary.
+    /// When it needs a record: its end, or the next summary.
     pub fn next_deadline(&self) -> Timestamp {
         self.ends_at().min(self.next_summary_at())
     }
 
-    /// When it is summed up next.
+    /// When its next summary is due.
     pub fn next_summary_at(&self) -> Timestamp {
         let told = usize::try_from(self.summaries).unwrap_or(usize::MAX);
         match SUMMARY_AFTER.get(told) {
@@ -293,7 +293,7 @@ impl Suppression {
         }
     }
 
-    /// One more event is not stored.
+    /// Counts one more event that is not stored.
     #[must_use]
     pub fn count_one(mut self, kind: EventKind, text: &str, now: Timestamp) -> Self {
         self.last_exceeded_at = now;
@@ -313,7 +313,7 @@ impl Suppression {
 }
 
 impl Suppression {
-    /// So many more are not stored, which were lost before they came here.
+    /// Counts events that the appliance dropped before they were sent.
     pub fn count_dropped(&mut self, kind: EventKind, count: u64) {
         if let Some(held) = &mut self.events {
             held.counts[kind as usize] = held.counts[kind as usize].saturating_add(count);

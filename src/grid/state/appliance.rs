@@ -1,7 +1,7 @@
-//! What is known of one appliance? Its row of the state.
+//! Holds the state of one appliance.
 //!
-//! Guarantees that it changes by effects and by what it said alone, and that `Appliance::to_effects`
-//! gives it back by value. Knows no other row.
+//! Guarantees that only effects and its own events change it, and that `Appliance::to_effects`
+//! returns it by value. Does not know other appliances.
 
 use uuid::Uuid;
 
@@ -15,39 +15,39 @@ use crate::grid::values::event::EventBody;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, RecordNumber};
 use crate::grid::values::time::Timestamp;
 
-/// Boot ids remembered of one appliance besides the present one.
+/// The most past boot ids remembered per appliance.
 pub const PAST_BOOTS_MAX: usize = 16;
 
 /// One appliance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Appliance {
-    /// Its row.
+    /// Its number.
     pub number: ApplianceIndex,
     /// Its name.
     pub name: ApplianceName,
-    /// Made by the broker at first sight.
+    /// Its UUID, from the broker when the appliance was registered.
     pub uuid: Uuid,
     /// Its class.
     pub class: Box<str>,
-    /// What is its own.
+    /// Its own settings.
     pub overrides: Overrides,
-    /// The present boot; `None`: never booted.
+    /// The current boot; `None`: never booted.
     pub boot: Option<Boot>,
-    /// Boots before, newest first.
+    /// Earlier boots, newest first.
     pub past_boots: Vec<BootId>,
-    /// How its start stands.
+    /// The state of its start.
     pub lifecycle: Lifecycle,
     /// Since when it is in that state.
     pub since: Timestamp,
-    /// Starts that failed lately, oldest first.
+    /// Recent failed starts, oldest first.
     pub failed_starts: Vec<Timestamp>,
-    /// Sequences heard.
+    /// The sequences received.
     pub windows: SequenceWindows,
-    /// When it last left a record.
+    /// When its last event arrived.
     pub last_event_at: Option<Timestamp>,
     /// The last record about it.
     pub last_record: RecordNumber,
-    /// How much it says.
+    /// Its usage of rate limits, and its counts.
     pub usage: Usage,
 }
 
@@ -71,12 +71,12 @@ impl Appliance {
         }
     }
 
-    /// The present boot's id, if the appliance spoke in it.
+    /// The id of the current boot, if the appliance sent one.
     pub fn boot_id(&self) -> Option<BootId> {
         self.boot.and_then(|boot| boot.id)
     }
 
-    /// When the broker judged that the present start failed: nobody said so.
+    /// When the broker decided that the current start failed, without a report of the appliance.
     pub fn verdict_at(&self) -> Option<Timestamp> {
         let Lifecycle::Failed(failed) = &self.lifecycle else { return None };
         match failed.failure {

@@ -20,7 +20,8 @@ use crate::grid::state::appliance::Appliance;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, RecordNumber};
 use crate::grid::values::time::Timestamp;
 
-/// Most rows that missing records can have held in one go: a number beyond is damage, not a row.
+/// The most rows that missing records can have contained in one go: a number beyond is damage, not
+/// a row.
 const MISSING_ROWS_MAX: usize = 1 << 20;
 
 /// The fold of all records.
@@ -35,12 +36,12 @@ pub struct State {
     lived_time: Duration,
 }
 
-/// A row of the slab: rows are never given to another appliance.
+/// A row: never reused for another appliance.
 #[derive(Clone, Debug, PartialEq)]
 enum Row {
     Present(Box<Appliance>),
     Removed(ApplianceName),
-    /// Its appliance lay in records that are missing; should it speak, it appears anew.
+    /// Its appliance was in records that are missing; it is registered anew when it connects.
     Missing,
 }
 
@@ -55,18 +56,18 @@ impl State {
         self.last_at
     }
 
-    /// For how long brokers were at work on this journal, up to the last record: told time less all
-    /// that it was moved by. By this what is old is old.
+    /// For how long brokers ran on this journal, up to the last record: broker time without its
+    /// shifts. Ages that delete data use it.
     pub fn lived_time(&self) -> Duration {
         self.lived_time
     }
 
-    /// The row of that name.
+    /// The number of the appliance of that name.
     pub fn find(&self, name: &ApplianceName) -> Option<ApplianceIndex> {
         self.numbers.get(name).copied()
     }
 
-    /// The appliance in that row, if it is still there.
+    /// The appliance of that number, if it exists.
     pub fn appliance(&self, number: ApplianceIndex) -> Option<&Appliance> {
         match self.rows.get(row_index(number)?)? {
             Row::Present(appliance) => Some(appliance),
@@ -74,7 +75,7 @@ impl State {
         }
     }
 
-    /// The name of a row, its appliance present or gone.
+    /// The name of an appliance, even if it was removed.
     pub fn name(&self, number: ApplianceIndex) -> Option<&ApplianceName> {
         Some(match self.rows.get(row_index(number)?)? {
             Row::Present(appliance) => &appliance.name,
@@ -83,7 +84,7 @@ impl State {
         })
     }
 
-    /// All appliances, in the order in which they were first seen, from `first` on.
+    /// All appliances, in the order of their registration, from `first` on.
     pub fn appliances_from(&self, first: ApplianceIndex) -> impl Iterator<Item = &Appliance> {
         let skipped = row_index(first).unwrap_or(0).min(self.rows.len());
         self.rows[skipped..].iter().filter_map(|row| match row {
@@ -92,27 +93,27 @@ impl State {
         })
     }
 
-    /// All appliances, in the order in which they were first seen.
+    /// All appliances, in the order of their registration.
     pub fn appliances(&self) -> impl Iterator<Item = &Appliance> {
         self.appliances_from(ApplianceIndex(1))
     }
 
-    /// The row that the next new appliance gets.
+    /// The number that the next new appliance gets.
     pub fn next_number(&self) -> ApplianceIndex {
         ApplianceIndex(u32::try_from(self.rows.len() + 1).unwrap_or(u32::MAX))
     }
 
-    /// An open matter.
+    /// An open alert.
     pub fn alert(&self, number: Option<ApplianceIndex>, matter: AlertKind) -> Option<&Alert> {
         self.alerts.get(&(number, matter))
     }
 
-    /// All open matters, those of the broker first, then by row.
+    /// All open alerts, those of the broker first, then by number.
     pub fn alerts(&self) -> impl Iterator<Item = (Option<ApplianceIndex>, AlertKind, &Alert)> {
         self.alerts.iter().map(|((number, matter), alert)| (*number, *matter, alert))
     }
 
-    /// The same from one of them on, be it open or not.
+    /// All open alerts from that key on, whether it is open or not.
     pub fn alerts_from(
         &self,
         number: Option<ApplianceIndex>,
@@ -122,19 +123,19 @@ impl State {
         alerts.map(|((number, matter), alert)| (*number, *matter, alert))
     }
 
-    /// The open matters about one appliance.
+    /// The open alerts of one appliance.
     pub fn alerts_of(&self, number: ApplianceIndex) -> impl Iterator<Item = (AlertKind, &Alert)> {
         self.alerts_from(Some(number), AlertKind::FIRST)
             .take_while(move |(of, _, _)| *of == Some(number))
             .map(|(_, matter, alert)| (matter, alert))
     }
 
-    /// The mails that are owed.
+    /// The queued mails.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// Takes a record in. Gives the rows it touched; `None`: perhaps all.
+    /// Applies a record. Returns the appliances that it affects; `None`: perhaps all.
     pub fn replay(&mut self, record: &Record) -> Option<Vec<ApplianceIndex>> {
         let mut rows: Vec<_> = record.input.appliance().into_iter().collect();
         let mut touches_all = false;
@@ -161,8 +162,8 @@ impl State {
         (!touches_all).then_some(rows)
     }
 
-    /// Takes in what has no record of its own. The next tally says the same, and until that is
-    /// durable nobody may hear of it.
+    /// Applies a counted event without a record. The next tally contains it, and until that is
+    /// durable nothing may be published of it.
     pub fn apply_uncommitted(&mut self, absorbed: &CountedEvent, at: Timestamp) {
         for effect in &absorbed.effects {
             let _touched = self.apply_effect(effect);
@@ -197,7 +198,7 @@ impl State {
         effects
     }
 
-    /// The state that [`State::to_effects`] gave, as of record `last` at `last_at`.
+    /// The state from the effects of [`State::to_effects`], as of record `last` at `last_at`.
     pub fn from_effects(effects: &[Effect], last: RecordNumber, last_at: Timestamp) -> Self {
         let mut state = Self::default();
         for effect in effects {
@@ -208,7 +209,7 @@ impl State {
         state
     }
 
-    /// The same where told time is moved so.
+    /// The state after a shift of broker time.
     #[must_use]
     pub fn shifted(&self, shift: TimeShift) -> Self {
         let effects: Vec<_> =
@@ -216,7 +217,7 @@ impl State {
         Self::from_effects(&effects, self.last, self.last_at)
     }
 
-    /// Goes on behind record `last`, though records up to it are missing.
+    /// Continues after record `last`, though records up to it are missing.
     pub fn skip_to(&mut self, last: RecordNumber) {
         self.last = self.last.max(last);
     }
@@ -309,7 +310,7 @@ impl State {
         }
     }
 
-    /// Puts a row in its place. Rows before it that nobody told of lay in records that are missing.
+    /// Sets a row. Unknown rows before it were in records that are missing.
     fn put_row(&mut self, number: ApplianceIndex, row: Row) {
         let Some(at) = row_index(number).filter(|at| *at <= self.rows.len() + MISSING_ROWS_MAX)
         else {
@@ -337,7 +338,7 @@ enum AffectedAppliances {
     All,
 }
 
-/// How long a broker was at work between a record and the one before it, of `before`.
+/// How long a broker ran between a record and the one before it, at `before`.
 fn lived_since(record: &Record, before: Timestamp) -> Duration {
     let mut shifts = record.effects.iter().filter_map(|effect| {
         if let Effect::TimeShifted(shift) = effect { Some(shift.by) } else { None }
@@ -345,12 +346,12 @@ fn lived_since(record: &Record, before: Timestamp) -> Duration {
     let shift = shifts.next();
     match (&record.input, shift) {
         (_, Some(by)) => record.at.since(before.shifted_by(by)),
-        // Of releases before: nobody was there, or slept.
+        // Of earlier releases: no broker was running, or the machine was suspended.
         (Input::BrokerStarted(_), None) => Duration::ZERO,
         (Input::BrokerPaused { lasted, cause: BrokerPause::ClockJumpedAhead }, None) => {
             record.at.since(before).saturating_sub(*lasted)
         }
-        // The first record of all.
+        // The first record of the journal.
         (_, None) if record.number <= 1 => Duration::ZERO,
         (_, None) => record.at.since(before),
     }

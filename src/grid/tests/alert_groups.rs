@@ -1,9 +1,9 @@
-//! Which alerts are the same again? Lines shaped after what public projects log, pair by pair.
+//! Tests which alerts are the same problem, with lines shaped after those of public projects.
 
 use crate::grid::model::alert_group::group_key;
 use crate::grid::values::event::Severity;
 
-/// Each is one problem in several wordings, as it is said again with other particulars.
+/// Each is one problem in several wordings, with other variable parts.
 const PROBLEMS: &[&[&str]] = &[
     &[
         "md/raid1:md0: Disk failure on sda1, disabling device.",

@@ -1,4 +1,4 @@
-//! Tests what follows when the broker was away, or could not work.
+//! Tests downtimes and pauses of the broker.
 
 use super::super::state::State;
 use super::driver::*;
@@ -10,150 +10,150 @@ use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Offset;
 
 #[test]
-fn the_brokers_absence_moves_each_deadline() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(100).restart_after(seconds(180));
-    assert_eq!(story.deadline(), Some(480));
-    story.at(479);
-    assert_eq!(story.state(), "starting");
-    story.at(481);
-    assert_eq!(story.failure(), "boot_timeout");
+fn a_downtime_moves_each_deadline() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(100).restart_after(seconds(180));
+    assert_eq!(timeline.deadline(), Some(480));
+    timeline.at(479);
+    assert_eq!(timeline.state(), "starting");
+    timeline.at(481);
+    assert_eq!(timeline.failure(), "boot_timeout");
 }
 
 #[test]
-fn one_record_holds_the_absence_and_the_shift_of_all_deadlines() {
-    let mut story = Timeline::new();
-    story.add(crate::grid::values::id::ApplianceIndex(2));
-    story.hello(1);
-    let records = story.records.len();
-    story.at(100).restart_after(seconds(180));
-    assert_eq!(story.records.len(), records + 1);
+fn one_record_has_the_downtime_and_the_shift_of_all_deadlines() {
+    let mut timeline = Timeline::new();
+    timeline.add(crate::grid::values::id::ApplianceIndex(2));
+    timeline.hello(1);
+    let records = timeline.records.len();
+    timeline.at(100).restart_after(seconds(180));
+    assert_eq!(timeline.records.len(), records + 1);
     let shift = TimeShift::pause(Offset::ahead_by(seconds(180)));
     let moved = Effect::DeadlinesMoved { by: seconds(0), not_before: at(340) };
-    assert_eq!(story.last().effects, [Effect::TimeShifted(shift), moved]);
+    assert_eq!(timeline.last().effects, [Effect::TimeShifted(shift), moved]);
 }
 
 #[test]
-fn after_an_absence_no_verdict_falls_within_60_s() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.store(maintenance(1, 5, "a"));
-    story.at(58).restart_after(seconds(1));
-    assert_eq!(story.deadline(), Some(119));
+fn after_a_downtime_no_deadline_fires_within_60_s() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.store(maintenance(1, 5, "a"));
+    timeline.at(58).restart_after(seconds(1));
+    assert_eq!(timeline.deadline(), Some(119));
 
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(295).restart_after(seconds(2));
-    assert_eq!(story.deadline(), Some(357));
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(295).restart_after(seconds(2));
+    assert_eq!(timeline.deadline(), Some(357));
 
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.store(started_ok(1));
-    story.crash_dump();
-    story.at(899).restart_after(seconds(2));
-    assert_eq!(story.deadline(), Some(961));
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.store(started_ok(1));
+    timeline.crash_dump();
+    timeline.at(899).restart_after(seconds(2));
+    assert_eq!(timeline.deadline(), Some(961));
 }
 
 #[test]
-fn a_deadline_that_passed_while_nobody_was_there_is_not_judged_at_the_start() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(100).restart_after(seconds(100_000));
-    assert_eq!(story.deadline(), Some(100_300));
-    story.at(100_299);
-    assert_eq!(story.state(), "starting");
+fn a_deadline_that_passed_in_a_downtime_does_not_fire_at_the_start() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(100).restart_after(seconds(100_000));
+    assert_eq!(timeline.deadline(), Some(100_300));
+    timeline.at(100_299);
+    assert_eq!(timeline.state(), "starting");
 }
 
 #[test]
-fn an_absence_moves_the_time_for_progress_but_not_a_verdict_on_it() {
-    let mut story = Timeline::new();
-    story.hello(1);
+fn a_downtime_moves_the_stuck_deadline_but_not_its_alert() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
     for tick in 0..=91 {
-        story.at(tick * 10).store(maintenance(1, 34, "a"));
+        timeline.at(tick * 10).store(maintenance(1, 34, "a"));
     }
-    assert!(story.is_open(AlertKind::Stuck));
-    story.restart_after(seconds(30));
-    story.store(maintenance(1, 34, "a"));
-    story.at(990);
-    assert!(story.is_open(AlertKind::Stuck), "it has not moved, and is not said again");
-    let said = story.records.iter().flat_map(|record| &record.effects);
+    assert!(timeline.is_open(AlertKind::Stuck));
+    timeline.restart_after(seconds(30));
+    timeline.store(maintenance(1, 34, "a"));
+    timeline.at(990);
+    assert!(timeline.is_open(AlertKind::Stuck), "it has not moved, and is not said again");
+    let said = timeline.records.iter().flat_map(|record| &record.effects);
     let stuck = said.filter(|it| matches!(it, Effect::AlertRaised { kind: AlertKind::Stuck, .. }));
     assert_eq!(stuck.count(), 1);
 }
 
 #[test]
 fn changed_settings_change_no_state_that_was_decided() {
-    let mut story = Timeline::new();
-    story.hello(1);
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
     let rules = ClassSettings { boot_timeout: Some(seconds(5)), ..ClassSettings::default() };
-    story.at(10).restart_with(seconds(10), one_class(rules));
-    assert_eq!(story.deadline(), Some(310), "the next boot has the new limit");
+    timeline.at(10).restart_with(seconds(10), one_class(rules));
+    assert_eq!(timeline.deadline(), Some(310), "the next boot has the new limit");
 }
 
 #[test]
-fn contact_is_expected_again_after_an_absence() {
+fn contact_is_expected_again_after_a_downtime() {
     let rules = ClassSettings { lost_contact: seconds(20), ..ClassSettings::default() };
-    let mut story = Timeline::with(rules);
-    story.hello(1);
-    story.store(started_ok(1));
-    story.at(100).restart_after(seconds(1_000));
-    story.at(1_159);
-    assert!(!story.is_open(AlertKind::NoContact), "no verdict within 60 s");
-    story.at(1_161);
-    assert!(story.is_open(AlertKind::NoContact));
+    let mut timeline = Timeline::with(rules);
+    timeline.hello(1);
+    timeline.store(started_ok(1));
+    timeline.at(100).restart_after(seconds(1_000));
+    timeline.at(1_159);
+    assert!(!timeline.is_open(AlertKind::NoContact), "no verdict within 60 s");
+    timeline.at(1_161);
+    assert!(timeline.is_open(AlertKind::NoContact));
 }
 
 #[test]
-fn who_comes_back_after_an_absence_was_never_lost() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.store(started_ok(1));
-    story.restart_after(seconds(1_000));
-    story.at(1_050).hello(1);
-    story.at(10_000);
-    assert!(!story.is_open(AlertKind::NoContact));
+fn an_appliance_back_after_a_downtime_never_lost_contact() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.store(started_ok(1));
+    timeline.restart_after(seconds(1_000));
+    timeline.at(1_050).hello(1);
+    timeline.at(10_000);
+    assert!(!timeline.is_open(AlertKind::NoContact));
 }
 
 #[test]
-fn what_was_heard_before_an_absence_is_a_duplicate_after_it() {
-    let mut story = Timeline::new();
-    story.store(log(1).numbered(7, 1));
-    story.restart_after(seconds(10));
-    let (outcome, _) = story.receive(log(1).numbered(7, 1));
+fn an_event_received_before_a_downtime_is_a_duplicate_after_it() {
+    let mut timeline = Timeline::new();
+    timeline.store(log(1).numbered(7, 1));
+    timeline.restart_after(seconds(10));
+    let (outcome, _) = timeline.receive(log(1).numbered(7, 1));
     assert_eq!(outcome, crate::grid::log::record::Outcome::Duplicate);
 }
 
 #[test]
-fn a_stall_moves_each_deadline_by_its_length() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.now = at(299);
-    story.handle(Input::BrokerPaused { lasted: seconds(40), cause: BrokerPause::ProcessPaused });
-    assert_eq!(story.deadline(), Some(340));
+fn a_pause_moves_each_deadline_by_its_length() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.now = at(299);
+    timeline.handle(Input::BrokerPaused { lasted: seconds(40), cause: BrokerPause::ProcessPaused });
+    assert_eq!(timeline.deadline(), Some(340));
 }
 
 #[test]
-fn a_stall_is_credited_to_contact_too() {
-    let mut story = Timeline::new();
-    let session = story.hello(1);
-    story.store(started_ok(1));
-    story.close_session(1, session);
-    story.now = at(119);
-    story.handle(Input::BrokerPaused { lasted: seconds(40), cause: BrokerPause::ProcessPaused });
-    story.at(159);
-    assert!(!story.is_open(AlertKind::NoContact));
-    story.at(161);
-    assert!(story.is_open(AlertKind::NoContact));
+fn a_pause_extends_contact_too() {
+    let mut timeline = Timeline::new();
+    let session = timeline.hello(1);
+    timeline.store(started_ok(1));
+    timeline.close_session(1, session);
+    timeline.now = at(119);
+    timeline.handle(Input::BrokerPaused { lasted: seconds(40), cause: BrokerPause::ProcessPaused });
+    timeline.at(159);
+    assert!(!timeline.is_open(AlertKind::NoContact));
+    timeline.at(161);
+    assert!(timeline.is_open(AlertKind::NoContact));
 }
 
 #[test]
-fn a_stop_in_good_order_and_a_first_start_change_nothing() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.handle(Input::BrokerStopped);
-    assert_eq!((story.last().effects.len(), story.deadline()), (0, Some(300)));
-    story.handle(Input::BrokerStarted(crate::grid::log::record::BrokerStarted {
+fn a_clean_stop_and_a_first_start_change_nothing() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.handle(Input::BrokerStopped);
+    assert_eq!((timeline.last().effects.len(), timeline.deadline()), (0, Some(300)));
+    timeline.handle(Input::BrokerStarted(crate::grid::log::record::BrokerStarted {
         term: 1,
         version: "0.1.0".into(),
         downtime: None,
@@ -164,54 +164,54 @@ fn a_stop_in_good_order_and_a_first_start_change_nothing() {
         missing_records: Vec::new(),
         rebuilt_from: None,
     }));
-    assert_eq!((story.last().effects.len(), story.deadline()), (0, Some(300)));
+    assert_eq!((timeline.last().effects.len(), timeline.deadline()), (0, Some(300)));
 }
 
 #[test]
 fn a_clock_set_back_does_not_set_records_back() {
-    let mut story = Timeline::new();
-    story.at(100).hello(1);
-    story.now = at(0);
-    story.store(log(1));
-    assert_eq!(story.last().at, at(100));
+    let mut timeline = Timeline::new();
+    timeline.at(100).hello(1);
+    timeline.now = at(0);
+    timeline.store(log(1));
+    assert_eq!(timeline.last().at, at(100));
 }
 
 #[test]
-fn absences_of_any_length_are_no_panic() {
-    let mut story = Timeline::new();
-    let session = story.hello(1);
-    story.store(maintenance(1, 5, "a"));
-    story.close_session(1, session);
-    story.handle(Input::BrokerPaused {
+fn downtimes_of_any_length_do_not_panic() {
+    let mut timeline = Timeline::new();
+    let session = timeline.hello(1);
+    timeline.store(maintenance(1, 5, "a"));
+    timeline.close_session(1, session);
+    timeline.handle(Input::BrokerPaused {
         lasted: std::time::Duration::MAX,
         cause: BrokerPause::ClockJumpedAhead,
     });
-    story.restart_after(seconds(300_000_000_000));
-    story.store(started_ok(1));
-    assert_eq!(story.now, crate::grid::values::time::Timestamp::MAX);
+    timeline.restart_after(seconds(300_000_000_000));
+    timeline.store(started_ok(1));
+    assert_eq!(timeline.now, crate::grid::values::time::Timestamp::MAX);
 }
 
 #[test]
-fn who_was_turned_away_by_a_full_disk_gets_that_time_back_and_60_s_of_grace() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(10).store(maintenance(1, 34, "checking"));
-    story.at(15);
-    story.handle(Input::BrokerPaused { lasted: seconds(2), cause: BrokerPause::DiskLow });
-    assert_eq!(story.deadline(), Some(75), "60 s from now are later than 70 + 2");
-    story.handle(Input::BrokerPaused { lasted: seconds(40), cause: BrokerPause::DiskLow });
-    assert_eq!(story.deadline(), Some(115));
+fn after_a_full_disk_deadlines_are_extended_with_60_s_of_grace() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(10).store(maintenance(1, 34, "checking"));
+    timeline.at(15);
+    timeline.handle(Input::BrokerPaused { lasted: seconds(2), cause: BrokerPause::DiskLow });
+    assert_eq!(timeline.deadline(), Some(75), "60 s from now are later than 70 + 2");
+    timeline.handle(Input::BrokerPaused { lasted: seconds(40), cause: BrokerPause::DiskLow });
+    assert_eq!(timeline.deadline(), Some(115));
 }
 
 #[test]
-fn appliances_behind_a_gap_keep_their_rows_and_nobody_takes_them_over() {
-    let mut story = Timeline::new();
+fn appliances_after_a_gap_keep_their_numbers_and_none_is_reused() {
+    let mut timeline = Timeline::new();
     let rows = [ApplianceIndex(2), ApplianceIndex(3)];
-    rows.into_iter().for_each(|row| story.add(row));
+    rows.into_iter().for_each(|row| timeline.add(row));
     let appearing = |record: &&Record| matches!(&record.effects[..], [Effect::Appliance { number, .. }] if *number == rows[0]);
-    let lost = story.records.iter().find(appearing).expect("it appeared").number;
+    let lost = timeline.records.iter().find(appearing).expect("it appeared").number;
     let mut state = State::default();
-    for record in story.records.iter().filter(|record| record.number != lost) {
+    for record in timeline.records.iter().filter(|record| record.number != lost) {
         state.replay(record);
     }
     assert_eq!(state.find(&name(rows[0])), None, "it lay in the gap");

@@ -1,7 +1,7 @@
-//! Plays what appliances, administrators and time do to a grid, as a broker would.
+//! Drives a grid with inputs and time, as a broker would.
 //!
-//! Guarantees that time is told only by the wheel, that every record is kept, and that after each
-//! one the state is the fold of all of them, and the same as by way of a checkpoint.
+//! Guarantees that only timers advance the time, that every record is kept, and that after each
+//! record the state equals the fold of all of them, and the same by way of a checkpoint.
 
 use super::promises::Promise;
 use std::time::Duration;
@@ -26,17 +26,17 @@ use crate::grid::values::time::{Offset, Timestamp};
 
 pub(super) use crate::grid::tests::event_builder::*;
 
-/// The appliance of most stories.
+/// The appliance of most tests.
 pub(super) const DB1: ApplianceIndex = ApplianceIndex(1);
 
-/// When the stories begin, in seconds since the epoch.
+/// When timelines begin, in seconds since the epoch.
 const TIMELINE_START: u64 = 1_800_000_000;
 
 pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The moment `offset` seconds after the story began.
+/// The time `offset` seconds after the beginning.
 pub(super) fn at(offset: u64) -> Timestamp {
     Timestamp::EPOCH.after(seconds(TIMELINE_START + offset))
 }
@@ -54,10 +54,10 @@ pub(super) fn one_class(rules: ClassSettings) -> GridSettings {
     GridSettings::new([(DEFAULT_CLASS.to_owned(), rules)])
 }
 
-/// What brings a story on.
+/// What brings a timeline on.
 pub(super) type Action = fn(&mut Timeline);
 
-/// A grid, what happened to it, and what it is now.
+/// A grid, its records and its current time.
 pub(super) struct Timeline {
     pub(super) driver: Driver<Promise>,
     pub(super) now: Timestamp,
@@ -68,12 +68,12 @@ pub(super) struct Timeline {
     restored: State,
     sessions: u64,
     terms: u64,
-    /// Tallies come when [`Timeline::tally`] is called, not behind each input.
+    /// Tallies are made by [`Timeline::tally`], not after each input.
     pub(super) are_tallies_deferred: bool,
 }
 
 impl Timeline {
-    /// A grid that knows nobody.
+    /// A grid without appliances.
     pub(super) fn empty(settings: GridSettings) -> Self {
         let driver = Driver::new(Grid::new(State::default(), settings, at(0)));
         let (folded, restored) = (State::default(), State::default());
@@ -93,9 +93,9 @@ impl Timeline {
 
     /// A grid with one class, in which DB1 was added.
     pub(super) fn with(rules: ClassSettings) -> Self {
-        let mut story = Self::empty(one_class(rules));
-        story.add(DB1);
-        story
+        let mut timeline = Self::empty(one_class(rules));
+        timeline.add(DB1);
+        timeline
     }
 
     /// A grid with the default settings, in which DB1 was added.
@@ -194,7 +194,7 @@ impl Timeline {
         self.records.push(record);
     }
 
-    /// Lets time go on to `until`, deadline by deadline.
+    /// Advances the time to `until`, timer by timer.
     pub(super) fn advance_to(&mut self, until: Timestamp) {
         let began = self.now;
         while let Some(wake) = self.grid().poll_timeout().filter(|wake| *wake <= until) {
@@ -207,13 +207,13 @@ impl Timeline {
         self.fire_timers();
         let overdue = self.grid().state().appliances().find(|appliance| {
             let deadline = appliance.lifecycle.deadline();
-            // An order may set a deadline that has passed: it fires with the next tick.
+            // A command may set a deadline that has passed: it fires with the next tick.
             deadline.is_some_and(|deadline| deadline.max(began).after(seconds(1)) < self.now)
         });
         assert_eq!(overdue, None, "every deadline fires or is cleared");
     }
 
-    /// Lets time go on to `offset` seconds after the beginning.
+    /// Advances the time to `offset` seconds after the beginning.
     pub(super) fn at(&mut self, offset: u64) -> &mut Self {
         self.advance_to(at(offset));
         self
@@ -256,7 +256,7 @@ impl Timeline {
         }
     }
 
-    /// An event is heard.
+    /// Receives an event.
     pub(super) fn receive(&mut self, said: EventBuilder) -> (Outcome, RecordFlags) {
         let Reply::Event(outcome, marks) = self.handle(Input::Event(said.0)).reply else {
             panic!("an event is answered");
@@ -264,14 +264,14 @@ impl Timeline {
         (outcome, marks)
     }
 
-    /// An event is heard and kept; gives its marks.
+    /// Receives an event that must be stored; returns its flags.
     pub(super) fn store(&mut self, said: EventBuilder) -> RecordFlags {
         let (outcome, marks) = self.receive(said);
         assert_eq!(outcome, Outcome::Stored);
         marks
     }
 
-    /// A session of DB1 begins in a boot that has just begun.
+    /// Opens a session of DB1 in a boot that has just begun.
     pub(super) fn hello(&mut self, number: u128) -> SessionId {
         self.hello_of(DB1, number, Some(Duration::ZERO))
     }
@@ -285,7 +285,7 @@ impl Timeline {
         self.open_session(appliance, number, uptime, false)
     }
 
-    /// A session of DB1 begins that comes and goes, in a boot that has just begun.
+    /// Opens a transient session of DB1 in a boot that has just begun.
     pub(super) fn transient_hello(&mut self, number: u128) -> SessionId {
         self.open_session(DB1, number, Some(Duration::ZERO), true)
     }
@@ -307,7 +307,7 @@ impl Timeline {
         session
     }
 
-    /// A session of DB1 ends.
+    /// Closes a session of DB1.
     pub(super) fn close_session(&mut self, number: u128, session: SessionId) {
         self.close_session_of(DB1, number, session);
     }
@@ -351,7 +351,7 @@ impl Timeline {
         assert_eq!(self.command(AdminCommand::CrashDump { name: name(DB1) }), Ok(DB1));
     }
 
-    /// The broker goes away for so long, and comes back with other settings.
+    /// Restarts the broker after a downtime, with other settings.
     pub(super) fn restart_with(&mut self, away: Duration, settings: GridSettings) {
         self.now = self.now.after(away);
         // Whoever waits for a reply gets none.
@@ -370,7 +370,7 @@ impl Timeline {
         }));
     }
 
-    /// The wall clock is set so many seconds ahead, and told time follows.
+    /// Sets the wall clock ahead by that many seconds, and broker time follows.
     pub(super) fn set_clock(&mut self, seconds: i64) {
         let by = Offset::from_micros(seconds * 1_000_000);
         self.now = self.now.shifted_by(by);
@@ -378,7 +378,7 @@ impl Timeline {
         self.handle(Input::WallClock(WallClockChange::Followed { shift, is_confirmed: true }));
     }
 
-    /// The broker goes away for so long.
+    /// Restarts the broker after a downtime.
     pub(super) fn restart_after(&mut self, away: Duration) {
         let settings = self.grid().settings().clone();
         self.restart_with(away, settings);

@@ -1,4 +1,4 @@
-//! Events in the making: what appliances say in stories.
+//! Builds the events of tests.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::grid::values::event::{BoundedText, Event, EventBody, Progress};
 use crate::grid::values::id::{ApplianceIndex, SpoolId};
 use crate::grid::values::time::Timestamp;
 
-/// An event in the making.
+/// An event under construction.
 #[derive(Clone, Debug)]
 pub(super) struct EventBuilder(pub(super) ReceivedEvent);
 

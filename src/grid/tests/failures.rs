@@ -8,25 +8,25 @@ use crate::grid::model::settings::ClassSettings;
 use crate::grid::values::record_flags::RecordFlags;
 
 #[test]
-fn an_appliance_says_why_its_start_failed() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(30).store(start_failed(1, "no disk"));
-    assert_eq!((story.failure(), story.since(), story.deadline()), ("reported", 30, None));
-    assert_eq!(story.text(AlertKind::StartFailed), "start of db1 failed: no disk");
+fn an_appliance_reports_why_its_start_failed() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(30).store(start_failed(1, "no disk"));
+    assert_eq!((timeline.failure(), timeline.since(), timeline.deadline()), ("reported", 30, None));
+    assert_eq!(timeline.text(AlertKind::StartFailed), "start of db1 failed: no disk");
 }
 
 #[test]
 fn a_reported_failure_stands_against_maintenance() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.store(start_failed(1, "no disk"));
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.store(start_failed(1, "no disk"));
     let refused = Outcome::Rejected(EventRejection::FailedPermanently);
-    assert_eq!(story.receive(maintenance(1, 3, "y")).0, refused);
-    assert_eq!(story.state(), "failed");
-    story.store(start_failed(1, "another reason"));
+    assert_eq!(timeline.receive(maintenance(1, 3, "y")).0, refused);
+    assert_eq!(timeline.state(), "failed");
+    timeline.store(start_failed(1, "another reason"));
     assert_eq!(
-        story.text(AlertKind::StartFailed),
+        timeline.text(AlertKind::StartFailed),
         "start of db1 failed: no disk",
         "the first stays"
     );
@@ -34,135 +34,135 @@ fn a_reported_failure_stands_against_maintenance() {
 
 #[test]
 fn started_ok_after_a_boot_timeout_is_a_late_start() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(400);
-    assert!(story.is_open(AlertKind::StartFailed));
-    assert!(story.store(started_ok(1)).contains(RecordFlags::LATE));
-    assert_eq!((story.state(), story.since()), ("running", 400));
-    assert!(!story.is_open(AlertKind::StartFailed));
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(400);
+    assert!(timeline.is_open(AlertKind::StartFailed));
+    assert!(timeline.store(started_ok(1)).contains(RecordFlags::LATE));
+    assert_eq!((timeline.state(), timeline.since()), ("running", 400));
+    assert!(!timeline.is_open(AlertKind::StartFailed));
 }
 
 #[test]
 fn started_ok_after_another_failure_is_a_recovery() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.store(start_failed(1, "no disk"));
-    let marks = story.store(started_ok(1));
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.store(start_failed(1, "no disk"));
+    let marks = timeline.store(started_ok(1));
     assert!(marks.contains(RecordFlags::RECOVERED) && !marks.contains(RecordFlags::LATE));
-    assert_eq!(story.state(), "running");
-    assert!(!story.is_open(AlertKind::StartFailed));
+    assert_eq!(timeline.state(), "running");
+    assert!(!timeline.is_open(AlertKind::StartFailed));
 }
 
 #[test]
 fn the_appliances_own_reason_is_added_to_a_verdict() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(301);
-    story.at(310).store(start_failed(1, "no disk"));
-    assert_eq!((story.failure(), story.since()), ("reported", 300));
-    assert_eq!(story.text(AlertKind::StartFailed), "start of db1 failed: no disk");
-    assert_eq!(story.db1().failed_starts.len(), 1, "one start failed once");
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(301);
+    timeline.at(310).store(start_failed(1, "no disk"));
+    assert_eq!((timeline.failure(), timeline.since()), ("reported", 300));
+    assert_eq!(timeline.text(AlertKind::StartFailed), "start of db1 failed: no disk");
+    assert_eq!(timeline.db1().failed_starts.len(), 1, "one start failed once");
 }
 
 #[test]
 fn a_failure_like_the_one_before_is_open_since_the_new_one() {
-    let mut story = Timeline::new();
-    story.store(start_failed(1, "no disk"));
-    story.at(60).store(start_failed(2, "no disk"));
-    assert_eq!(story.alert(AlertKind::StartFailed).map(|alert| alert.since), Some(at(60)));
+    let mut timeline = Timeline::new();
+    timeline.store(start_failed(1, "no disk"));
+    timeline.at(60).store(start_failed(2, "no disk"));
+    assert_eq!(timeline.alert(AlertKind::StartFailed).map(|alert| alert.since), Some(at(60)));
 }
 
-fn fails_at(story: &mut Timeline, boot: u128, offset: u64) {
-    story.at(offset).hello(boot);
-    story.store(start_failed(boot, "x"));
+fn fails_at(timeline: &mut Timeline, boot: u128, offset: u64) {
+    timeline.at(offset).hello(boot);
+    timeline.store(start_failed(boot, "x"));
 }
 
 const HOUR: u64 = 3_600;
 
 #[test]
 fn three_failed_starts_within_24_h_are_flapping() {
-    let mut story = Timeline::new();
-    fails_at(&mut story, 1, 0);
-    fails_at(&mut story, 2, 12 * HOUR);
-    assert!(!story.is_open(AlertKind::Flapping));
-    fails_at(&mut story, 3, 23 * HOUR);
-    assert_eq!(story.text(AlertKind::Flapping), "db1 is flapping: 3 starts failed within 24 h");
+    let mut timeline = Timeline::new();
+    fails_at(&mut timeline, 1, 0);
+    fails_at(&mut timeline, 2, 12 * HOUR);
+    assert!(!timeline.is_open(AlertKind::Flapping));
+    fails_at(&mut timeline, 3, 23 * HOUR);
+    assert_eq!(timeline.text(AlertKind::Flapping), "db1 is flapping: 3 starts failed within 24 h");
 }
 
 #[test]
 fn three_failed_starts_within_a_longer_time_are_not_flapping() {
-    let mut story = Timeline::new();
+    let mut timeline = Timeline::new();
     for (boot, hour) in [(1, 0), (2, 12), (3, 24), (4, 36), (5, 48)] {
-        fails_at(&mut story, boot, hour * HOUR);
-        assert!(!story.is_open(AlertKind::Flapping), "at {hour} h");
-        assert!(story.db1().failed_starts.len() <= 3);
+        fails_at(&mut timeline, boot, hour * HOUR);
+        assert!(!timeline.is_open(AlertKind::Flapping), "at {hour} h");
+        assert!(timeline.db1().failed_starts.len() <= 3);
     }
 }
 
 #[test]
 fn a_start_that_came_late_did_not_fail_after_all() {
-    let mut story = Timeline::new();
-    fails_at(&mut story, 1, 0);
-    fails_at(&mut story, 2, HOUR);
-    story.at(2 * HOUR).hello(3);
-    story.at(2 * HOUR + 301);
-    assert!(story.is_open(AlertKind::Flapping));
-    assert!(story.store(started_ok(3)).contains(RecordFlags::LATE));
-    assert_eq!(story.db1().failed_starts.len(), 2);
-    assert!(!story.is_open(AlertKind::Flapping));
+    let mut timeline = Timeline::new();
+    fails_at(&mut timeline, 1, 0);
+    fails_at(&mut timeline, 2, HOUR);
+    timeline.at(2 * HOUR).hello(3);
+    timeline.at(2 * HOUR + 301);
+    assert!(timeline.is_open(AlertKind::Flapping));
+    assert!(timeline.store(started_ok(3)).contains(RecordFlags::LATE));
+    assert_eq!(timeline.db1().failed_starts.len(), 2);
+    assert!(!timeline.is_open(AlertKind::Flapping));
 }
 
 /// Three failures in the first two hours, then a good start.
 fn flapping() -> Timeline {
-    let mut story = Timeline::new();
+    let mut timeline = Timeline::new();
     for boot in 1u64..=3 {
-        fails_at(&mut story, u128::from(boot), (boot - 1) * HOUR);
+        fails_at(&mut timeline, u128::from(boot), (boot - 1) * HOUR);
     }
-    story.at(3 * HOUR).hello(4);
-    story.store(started_ok(4));
-    story
+    timeline.at(3 * HOUR).hello(4);
+    timeline.store(started_ok(4));
+    timeline
 }
 
 #[test]
 fn flapping_ends_by_itself_once_a_good_start_has_outlived_the_24_h() {
-    let mut story = flapping();
-    assert!(story.is_open(AlertKind::Flapping), "three of four failed, the last two hours ago");
-    story.at(24 * HOUR - 1);
-    assert!(story.is_open(AlertKind::Flapping));
-    story.at(24 * HOUR + 1);
-    assert!(!story.is_open(AlertKind::Flapping), "though it said nothing");
-    assert_eq!(story.grid().poll_timeout(), None);
+    let mut timeline = flapping();
+    assert!(timeline.is_open(AlertKind::Flapping), "three of four failed, the last two hours ago");
+    timeline.at(24 * HOUR - 1);
+    assert!(timeline.is_open(AlertKind::Flapping));
+    timeline.at(24 * HOUR + 1);
+    assert!(!timeline.is_open(AlertKind::Flapping), "though it said nothing");
+    assert_eq!(timeline.grid().poll_timeout(), None);
 }
 
 #[test]
 fn a_stop_closes_flapping_and_only_another_failure_opens_it_again() {
-    let mut story = flapping();
-    story.stop();
-    assert!(!story.is_open(AlertKind::Flapping));
-    story.store(log(4));
-    assert!(!story.is_open(AlertKind::Flapping), "a line of the log is no failure");
-    fails_at(&mut story, 5, 4 * HOUR);
-    assert!(story.is_open(AlertKind::Flapping));
+    let mut timeline = flapping();
+    timeline.stop();
+    assert!(!timeline.is_open(AlertKind::Flapping));
+    timeline.store(log(4));
+    assert!(!timeline.is_open(AlertKind::Flapping), "a line of the log is no failure");
+    fails_at(&mut timeline, 5, 4 * HOUR);
+    assert!(timeline.is_open(AlertKind::Flapping));
 }
 
 #[test]
 fn a_new_boot_of_an_unmanaged_appliance_makes_no_failed_start_good() {
-    let mut story = Timeline::new();
-    fails_at(&mut story, 1, 0);
+    let mut timeline = Timeline::new();
+    fails_at(&mut timeline, 1, 0);
     let rules = ClassSettings { managed: false, ..ClassSettings::default() };
-    story.restart_with(seconds(1), one_class(rules));
-    story.hello(2);
-    assert_eq!((story.state(), story.db1().failed_starts.len()), ("running", 1));
+    timeline.restart_with(seconds(1), one_class(rules));
+    timeline.hello(2);
+    assert_eq!((timeline.state(), timeline.db1().failed_starts.len()), ("running", 1));
 }
 
 #[test]
-fn a_failed_start_is_neither_judged_nor_watched_any_more() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(400);
-    let records = story.records.len();
-    story.at(100_000);
-    assert_eq!((story.records.len(), story.grid().poll_timeout()), (records, None));
-    assert!(matches!(story.db1().lifecycle, Lifecycle::Failed(_)));
+fn a_failed_start_has_no_deadlines() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(400);
+    let records = timeline.records.len();
+    timeline.at(100_000);
+    assert_eq!((timeline.records.len(), timeline.grid().poll_timeout()), (records, None));
+    assert!(matches!(timeline.db1().lifecycle, Lifecycle::Failed(_)));
 }

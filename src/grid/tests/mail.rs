@@ -1,4 +1,4 @@
-//! Which mails are owed, and when are they tried? Days of a dead server, told the time.
+//! Tests when mails are queued and tried, over days with a dead server in simulated time.
 
 use std::collections::BTreeSet;
 
@@ -29,29 +29,29 @@ fn settings(on: &[&'static str], recipients: &[&str]) -> GridSettings {
     }))
 }
 
-fn story() -> Timeline {
-    let mut story = Timeline::empty(settings(&MAIL_TRIGGERS, &[ANNA]));
-    story.add(DB1);
-    story.hello(1);
-    story.store(started_ok(1));
-    story
+fn timeline() -> Timeline {
+    let mut timeline = Timeline::empty(settings(&MAIL_TRIGGERS, &[ANNA]));
+    timeline.add(DB1);
+    timeline.hello(1);
+    timeline.store(started_ok(1));
+    timeline
 }
 
 fn alert(text: &str) -> EventBuilder {
     new_event(1, EventBody::Alert { counter: None }, text)
 }
 
-fn queued(story: &Timeline) -> Vec<&MailMessage> {
-    story.grid().state().outbox().messages.values().collect()
+fn queued(timeline: &Timeline) -> Vec<&MailMessage> {
+    timeline.grid().state().outbox().messages.values().collect()
 }
 
-fn first(story: &Timeline) -> &MailMessage {
-    queued(story)[0]
+fn first(timeline: &Timeline) -> &MailMessage {
+    queued(timeline)[0]
 }
 
-/// The mail that a record hands over, if it does.
-fn dispatched(story: &Timeline) -> Vec<(u64, MessageNumber, u32)> {
-    let records = story.records.iter();
+/// The mail that a record hands to the mail sender, if it does.
+fn dispatched(timeline: &Timeline) -> Vec<(u64, MessageNumber, u32)> {
+    let records = timeline.records.iter();
     let handed = records.filter(|record| matches!(record.input, Input::MailDue { .. }));
     let under_way = handed.flat_map(|record| {
         record.effects.iter().filter_map(|effect| {
@@ -64,8 +64,8 @@ fn dispatched(story: &Timeline) -> Vec<(u64, MessageNumber, u32)> {
     under_way.collect()
 }
 
-fn complete_delivery(story: &mut Timeline, number: u64, attempt: u32, delivery: Delivery) {
-    story.handle(Input::MailDelivery { message: MessageNumber(number), attempt, delivery });
+fn complete_delivery(timeline: &mut Timeline, number: u64, attempt: u32, delivery: Delivery) {
+    timeline.handle(Input::MailDelivery { message: MessageNumber(number), attempt, delivery });
 }
 
 fn deferred() -> Delivery {
@@ -73,61 +73,67 @@ fn deferred() -> Delivery {
 }
 
 #[test]
-fn an_alert_is_owed_by_its_own_record_and_handed_over_after_30_seconds() {
-    let mut story = story();
-    story.at(10).store(alert("disk 3 is slow"));
-    let record = story.last().clone();
+fn an_alert_is_queued_by_its_record_and_sent_after_30_seconds() {
+    let mut timeline = timeline();
+    timeline.at(10).store(alert("disk 3 is slow"));
+    let record = timeline.last().clone();
     assert!(record.effects.iter().any(|it| matches!(it, Effect::Mail(MailEffect::Header { .. }))));
-    let message = first(&story).clone();
+    let message = first(&timeline).clone();
     assert_eq!((&*message.recipient, message.state), (ANNA, DeliveryState::Waiting));
     let [notice] = message.notices.as_slice() else { panic!("{message:?}") };
     assert_eq!((&*notice.subject, &*notice.topic), ("db1", "disk # is slow"));
     assert_eq!((&*notice.text, notice.record), ("disk 3 is slow", record.number));
-    story.at(39);
-    assert_eq!(dispatched(&story), []);
-    story.at(41);
-    assert_eq!(dispatched(&story).len(), 1);
-    assert_eq!(story.description(), "mail 1 to anna@example.org handed over, attempt 1");
-    complete_delivery(&mut story, 1, 1, Delivery::Sent("250 2.0.0 queued".into()));
-    assert_eq!(queued(&story).len(), 0);
-    assert_eq!(story.description(), "mail 1 to anna@example.org sent, attempt 1: 250 2.0.0 queued");
+    timeline.at(39);
+    assert_eq!(dispatched(&timeline), []);
+    timeline.at(41);
+    assert_eq!(dispatched(&timeline).len(), 1);
+    assert_eq!(
+        timeline.description(),
+        "mail 1 to anna@example.org handed to the mail sender, attempt 1"
+    );
+    complete_delivery(&mut timeline, 1, 1, Delivery::Sent("250 2.0.0 queued".into()));
+    assert_eq!(queued(&timeline).len(), 0);
+    assert_eq!(
+        timeline.description(),
+        "mail 1 to anna@example.org sent, attempt 1: 250 2.0.0 queued"
+    );
 }
 
 #[test]
 fn repeats_counters_and_what_the_settings_leave_out_are_not_mailed() {
-    let mut story = Timeline::empty(settings(&["start_failed", "alert"], &[ANNA]));
-    story.add(DB1);
-    story.hello(1);
-    story.store(alert("disk"));
-    story.receive(alert("disk"));
-    story.store(new_event(1, EventBody::Alert { counter: Counter::new("n", 4.0) }, ""));
-    assert_eq!(first(&story).notices.len(), 1);
-    // The boot times out, which nobody asked for.
-    story.at(400);
-    assert_eq!(story.failure(), "boot_timeout");
-    assert_eq!(queued(&story).len(), 1);
+    let mut timeline = Timeline::empty(settings(&["start_failed", "alert"], &[ANNA]));
+    timeline.add(DB1);
+    timeline.hello(1);
+    timeline.store(alert("disk"));
+    timeline.receive(alert("disk"));
+    timeline.store(new_event(1, EventBody::Alert { counter: Counter::new("n", 4.0) }, ""));
+    assert_eq!(first(&timeline).notices.len(), 1);
+    // The boot times out, which does not trigger a mail here.
+    timeline.at(400);
+    assert_eq!(timeline.failure(), "boot_timeout");
+    assert_eq!(queued(&timeline).len(), 1);
 }
 
 #[test]
-fn without_mail_nothing_is_owed() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.store(alert("disk"));
-    story.at(400);
-    assert_eq!(queued(&story).len(), 0);
+fn without_mail_settings_nothing_is_queued() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.store(alert("disk"));
+    timeline.at(400);
+    assert_eq!(queued(&timeline).len(), 0);
 }
 
 #[test]
-fn the_brokers_verdicts_mail_by_their_words() {
-    let mut story = Timeline::empty(settings(&MAIL_TRIGGERS, &[ANNA]));
+fn alerts_of_the_broker_are_mailed_by_their_trigger() {
+    let mut timeline = Timeline::empty(settings(&MAIL_TRIGGERS, &[ANNA]));
     for row in 1..=3 {
-        story.add(ApplianceIndex(row));
-        story.hello_of(ApplianceIndex(row), 1, Some(seconds(0)));
+        timeline.add(ApplianceIndex(row));
+        timeline.hello_of(ApplianceIndex(row), 1, Some(seconds(0)));
     }
-    story.receive(start_failed(1, "no disk"));
-    story.receive(maintenance(1, 5, "checking").by(ApplianceIndex(2)));
-    story.at(310);
-    let notices: Vec<_> = queued(&story).iter().flat_map(|it| it.notices.clone()).collect();
+    timeline.receive(start_failed(1, "no disk"));
+    timeline.receive(maintenance(1, 5, "checking").by(ApplianceIndex(2)));
+    timeline.at(310);
+    let notices: Vec<_> = queued(&timeline).iter().flat_map(|it| it.notices.clone()).collect();
     let words: Vec<_> = notices.iter().map(|it| (&*it.subject, &*it.topic)).collect();
     assert_eq!(words, [("db1", "start_failed"), ("db2", "hung"), ("db3", "boot_timeout")]);
     assert_eq!(&*notices[0].text, "start of db1 failed: no disk");
@@ -136,8 +142,8 @@ fn the_brokers_verdicts_mail_by_their_words() {
 #[test]
 fn ten_thousand_boot_timeouts_at_once_are_a_handful_of_mails() {
     let count = 10_000;
-    let mut story = Timeline::empty(settings(&MAIL_TRIGGERS, &[ANNA, OPS]));
-    let driver = &mut story.driver;
+    let mut timeline = Timeline::empty(settings(&MAIL_TRIGGERS, &[ANNA, OPS]));
+    let driver = &mut timeline.driver;
     for row in 1..=count {
         let (name, uuid) = (name(ApplianceIndex(row)), uuid::Uuid::from_u128(u128::from(row)));
         driver.handle(Input::Registered { name: name.clone(), uuid }, at(0));
@@ -160,26 +166,26 @@ fn ten_thousand_boot_timeouts_at_once_are_a_handful_of_mails() {
 }
 
 #[test]
-fn a_recipient_gets_sixteen_mild_ones_then_one_in_15_minutes_and_the_rest_folds() {
-    let mut story = story();
+fn a_recipient_gets_sixteen_routine_mails_then_one_per_15_minutes_with_the_rest() {
+    let mut timeline = timeline();
     let mut number = 0;
     for minute in 1..=180 {
         let mut mild =
             alert(&format!("alert {}", "x".repeat(usize::try_from(minute).expect("small"))));
         mild.0.event.severity = Severity::Warn;
-        story.at(minute * 60).store(mild);
-        story.at(minute * 60 + 40);
-        for (_, mail, attempt) in dispatched(&story).into_iter().skip(number) {
+        timeline.at(minute * 60).store(mild);
+        timeline.at(minute * 60 + 40);
+        for (_, mail, attempt) in dispatched(&timeline).into_iter().skip(number) {
             number += 1;
-            complete_delivery(&mut story, mail.0, attempt, Delivery::Sent("250".into()));
+            complete_delivery(&mut timeline, mail.0, attempt, Delivery::Sent("250".into()));
         }
     }
-    let handed = dispatched(&story);
+    let handed = dispatched(&timeline);
     // 16 at once; three hours give twelve more.
     assert!((26..=28).contains(&handed.len()), "{handed:?}");
-    // What did not go out waits in one mail that says how many there are.
-    assert_eq!(queued(&story).len(), 1);
-    let waits = story.records.iter().any(|record| {
+    // What was not sent waits in one mail that counts the rest.
+    assert_eq!(queued(&timeline).len(), 1);
+    let waits = timeline.records.iter().any(|record| {
         matches!(record.input, Input::MailDue { .. })
             && record.effects.iter().any(|it| {
                 matches!(it, Effect::Mail(MailEffect::Header { message })
@@ -190,125 +196,125 @@ fn a_recipient_gets_sixteen_mild_ones_then_one_in_15_minutes_and_the_rest_folds(
 }
 
 #[test]
-fn a_dead_server_is_tried_for_three_days_and_then_it_is_said_loudly() {
-    let mut story = story();
-    story.store(alert("disk"));
+fn a_dead_server_is_tried_for_three_days_and_then_an_alert_is_opened() {
+    let mut timeline = timeline();
+    timeline.store(alert("disk"));
     let mut tried = 0;
     for hour in 0..80 {
         for minute in 0..60 {
-            story.at(60 + hour * 3_600 + minute * 60);
-            let handed = dispatched(&story);
+            timeline.at(60 + hour * 3_600 + minute * 60);
+            let handed = dispatched(&timeline);
             if handed.len() > tried {
                 tried = handed.len();
                 let (_, mail, attempt) = handed[tried - 1];
-                complete_delivery(&mut story, mail.0, attempt, deferred());
+                complete_delivery(&mut timeline, mail.0, attempt, deferred());
             }
         }
     }
-    let moments: Vec<u64> = dispatched(&story).iter().map(|it| it.0).collect();
+    let moments: Vec<u64> = dispatched(&timeline).iter().map(|it| it.0).collect();
     let pauses: Vec<u64> = moments.windows(2).map(|pair| (pair[1] - pair[0]) / 60).collect();
     assert_eq!(pauses[..7], [1, 2, 4, 8, 16, 32, 60], "{pauses:?}");
     assert!(pauses[7..].iter().all(|pause| (60..=61).contains(pause)), "{pauses:?}");
-    assert_eq!(first(&story).state, DeliveryState::Failed);
-    assert_eq!(&*first(&story).last_reply, "451 try again later");
-    let open = story.grid().state().alert(None, AlertKind::MailFails).expect("it is said");
+    assert_eq!(first(&timeline).state, DeliveryState::Failed);
+    assert_eq!(&*first(&timeline).last_reply, "451 try again later");
+    let open = timeline.grid().state().alert(None, AlertKind::MailFails).expect("it is said");
     assert!(open.text.starts_with("mail 1 to anna@example.org is given up: 451"), "{}", open.text);
-    // By hand it goes again, and a mail that arrives closes the matter.
+    // A manual retry sends it, and its delivery resolves the alert.
     let order = OutboxCommand::Retry;
-    story.handle(Input::MailCommand {
+    timeline.handle(Input::MailCommand {
         by: "anna".into(),
         message: MessageNumber(1),
         command: order,
     });
-    story.at(81 * 3_600);
-    let (_, mail, attempt) = *dispatched(&story).last().expect("tried");
-    complete_delivery(&mut story, mail.0, attempt, Delivery::Sent("250".into()));
-    assert!(story.grid().state().alert(None, AlertKind::MailFails).is_none());
-    assert_eq!(queued(&story).len(), 0);
+    timeline.at(81 * 3_600);
+    let (_, mail, attempt) = *dispatched(&timeline).last().expect("tried");
+    complete_delivery(&mut timeline, mail.0, attempt, Delivery::Sent("250".into()));
+    assert!(timeline.grid().state().alert(None, AlertKind::MailFails).is_none());
+    assert_eq!(queued(&timeline).len(), 0);
 }
 
 #[test]
 fn a_refused_mail_fails_at_once_and_is_forgotten_after_a_month() {
-    let mut story = story();
-    story.store(alert("disk"));
-    story.at(31);
-    complete_delivery(&mut story, 1, 1, Delivery::Refused("550 no such user".into()));
-    assert_eq!(first(&story).state, DeliveryState::Failed);
-    assert_eq!(dispatched(&story).len(), 1);
-    story.at(30 * 86_400);
-    assert_eq!(queued(&story).len(), 1);
-    story.at(30 * 86_400 + 60);
-    assert_eq!(queued(&story).len(), 0);
-    assert_eq!(dispatched(&story).len(), 1);
+    let mut timeline = timeline();
+    timeline.store(alert("disk"));
+    timeline.at(31);
+    complete_delivery(&mut timeline, 1, 1, Delivery::Refused("550 no such user".into()));
+    assert_eq!(first(&timeline).state, DeliveryState::Failed);
+    assert_eq!(dispatched(&timeline).len(), 1);
+    timeline.at(30 * 86_400);
+    assert_eq!(queued(&timeline).len(), 1);
+    timeline.at(30 * 86_400 + 60);
+    assert_eq!(queued(&timeline).len(), 0);
+    assert_eq!(dispatched(&timeline).len(), 1);
 }
 
 #[test]
-fn a_mail_that_failed_is_a_matter_until_it_is_gone_though_others_arrive() {
-    let mut story = Timeline::empty(settings(&MAIL_TRIGGERS, &[ANNA, OPS]));
-    story.add(DB1);
-    story.hello(1);
-    story.store(alert("disk"));
-    story.at(31);
-    complete_delivery(&mut story, 1, 1, Delivery::Refused("550 no such user".into()));
-    complete_delivery(&mut story, 2, 1, Delivery::Sent("250".into()));
+fn a_failed_mail_keeps_its_alert_open_until_it_is_removed() {
+    let mut timeline = Timeline::empty(settings(&MAIL_TRIGGERS, &[ANNA, OPS]));
+    timeline.add(DB1);
+    timeline.hello(1);
+    timeline.store(alert("disk"));
+    timeline.at(31);
+    complete_delivery(&mut timeline, 1, 1, Delivery::Refused("550 no such user".into()));
+    complete_delivery(&mut timeline, 2, 1, Delivery::Sent("250".into()));
     let is_open =
-        |story: &Timeline| story.grid().state().alert(None, AlertKind::MailFails).is_some();
-    assert!(is_open(&story));
+        |timeline: &Timeline| timeline.grid().state().alert(None, AlertKind::MailFails).is_some();
+    assert!(is_open(&timeline));
     let (message, order) = (MessageNumber(1), OutboxCommand::Drop);
-    story.handle(Input::MailCommand { by: "anna".into(), message, command: order });
-    assert!(!is_open(&story));
+    timeline.handle(Input::MailCommand { by: "anna".into(), message, command: order });
+    assert!(!is_open(&timeline));
 }
 
 #[test]
-fn a_mail_dropped_by_hand_is_owed_no_more_and_its_answer_is_not_listened_to() {
-    let mut story = story();
-    story.store(alert("disk"));
-    story.at(31);
+fn a_dropped_mail_is_removed_and_its_late_result_is_ignored() {
+    let mut timeline = timeline();
+    timeline.store(alert("disk"));
+    timeline.at(31);
     let (message, order) = (MessageNumber(1), OutboxCommand::Drop);
-    story.handle(Input::MailCommand { by: "anna".into(), message, command: order });
-    assert_eq!(queued(&story).len(), 0);
-    let records = story.records.len();
-    complete_delivery(&mut story, 1, 1, deferred());
-    story.handle(Input::MailCommand { by: "anna".into(), message, command: order });
-    assert_eq!(story.records.len(), records);
+    timeline.handle(Input::MailCommand { by: "anna".into(), message, command: order });
+    assert_eq!(queued(&timeline).len(), 0);
+    let records = timeline.records.len();
+    complete_delivery(&mut timeline, 1, 1, deferred());
+    timeline.handle(Input::MailCommand { by: "anna".into(), message, command: order });
+    assert_eq!(timeline.records.len(), records);
 }
 
 #[test]
-fn what_was_under_way_at_a_stop_is_tried_again_and_an_old_answer_counts_for_nothing() {
-    let mut story = story();
-    story.store(alert("disk"));
-    story.at(31);
-    assert_eq!(first(&story).state, DeliveryState::InFlight);
-    story.restart_after(seconds(60));
-    story.at(92);
-    let handed = dispatched(&story);
+fn a_mail_in_flight_at_a_stop_is_tried_again_and_its_old_result_is_ignored() {
+    let mut timeline = timeline();
+    timeline.store(alert("disk"));
+    timeline.at(31);
+    assert_eq!(first(&timeline).state, DeliveryState::InFlight);
+    timeline.restart_after(seconds(60));
+    timeline.at(92);
+    let handed = dispatched(&timeline);
     assert_eq!(handed.iter().map(|it| it.2).collect::<Vec<_>>(), [1, 2]);
-    complete_delivery(&mut story, 1, 1, Delivery::Sent("250".into()));
-    assert_eq!(queued(&story).len(), 1, "the answer to the attempt before");
-    complete_delivery(&mut story, 1, 2, Delivery::Sent("250".into()));
-    assert_eq!(queued(&story).len(), 0);
+    complete_delivery(&mut timeline, 1, 1, Delivery::Sent("250".into()));
+    assert_eq!(queued(&timeline).len(), 1, "the answer to the attempt before");
+    complete_delivery(&mut timeline, 1, 2, Delivery::Sent("250".into()));
+    assert_eq!(queued(&timeline).len(), 0);
 }
 
 #[test]
-fn a_recipient_gone_from_the_settings_is_owed_still() {
-    let mut story = story();
-    story.store(alert("disk"));
-    story.restart_with(seconds(5), settings(&MAIL_TRIGGERS, &[OPS]));
-    story.at(100);
-    assert_eq!(dispatched(&story).len(), 1);
-    assert_eq!(&*first(&story).recipient, ANNA);
-    // Without any mail nobody delivers; it waits.
-    story.restart_with(seconds(5), GridSettings::default());
-    story.at(200);
-    assert_eq!((dispatched(&story).len(), queued(&story).len()), (1, 1));
-    // A new number is never one that was given before.
-    story.restart_with(seconds(5), settings(&MAIL_TRIGGERS, &[OPS]));
+fn a_recipient_removed_from_the_settings_keeps_its_queued_mail() {
+    let mut timeline = timeline();
+    timeline.store(alert("disk"));
+    timeline.restart_with(seconds(5), settings(&MAIL_TRIGGERS, &[OPS]));
+    timeline.at(100);
+    assert_eq!(dispatched(&timeline).len(), 1);
+    assert_eq!(&*first(&timeline).recipient, ANNA);
+    // Without mail settings nothing is delivered; it waits.
+    timeline.restart_with(seconds(5), GridSettings::default());
+    timeline.at(200);
+    assert_eq!((dispatched(&timeline).len(), queued(&timeline).len()), (1, 1));
+    // A number is never used again.
+    timeline.restart_with(seconds(5), settings(&MAIL_TRIGGERS, &[OPS]));
     let order = OutboxCommand::Drop;
-    story.handle(Input::MailCommand {
+    timeline.handle(Input::MailCommand {
         by: "anna".into(),
         message: MessageNumber(1),
         command: order,
     });
-    story.store(alert("fan"));
-    assert_eq!(first(&story).number, MessageNumber(2));
+    timeline.store(alert("fan"));
+    assert_eq!(first(&timeline).number, MessageNumber(2));
 }

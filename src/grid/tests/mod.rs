@@ -1,4 +1,4 @@
-//! The rules of the grid, each as a fact, in told time.
+//! Tests the rules of the grid, in simulated time.
 
 mod admission;
 mod alert_groups;

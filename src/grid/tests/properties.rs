@@ -1,8 +1,8 @@
-//! Tests the properties that hold whatever happens.
+//! Tests properties that hold for any input.
 //!
-//! Random stories on three appliances: events of several boots and spools, sessions, orders, time,
-//! a broker that comes and goes with other settings. The driver itself checks after each record
-//! that numbers are dense, that times never fall, and that state is the fold of the records.
+//! Random actions on three appliances: events of several boots and spools, sessions, commands,
+//! time, a broker that restarts with other settings. The driver itself checks after each record
+//! that numbers have no gaps, that times never fall, and that the state is the fold of the records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use crate::grid::tests::simulation::Simulation;
 use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::time::{Offset, Timestamp};
 
-/// The edges of the diagram; the same state with other data is one too where it says so.
+/// The edges of the diagram, including the same state with other data where it says so.
 fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> bool {
     use Lifecycle as L;
     let order =
@@ -55,7 +55,7 @@ fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> b
     }
 }
 
-/// Whether the appliance says otherwise than was assumed of its start.
+/// Whether the appliance reports otherwise than was assumed of its start.
 fn is_corrected(appliance: &Appliance, record: &Record) -> bool {
     let mut was_assumed = appliance.boot.is_some_and(|boot| boot.is_assumed_running);
     record.effects.iter().any(|effect| {
@@ -106,7 +106,7 @@ fn assert_transitions_are_documented(records: &[Record]) {
     }
 }
 
-/// What is refused or history changes neither boot nor start, and no matter of a start.
+/// A rejected event, or history, changes neither boot nor start, and no alert of a start.
 fn assert_change_is_allowed(before: &State, after: &State, record: &Record) {
     let Input::Event(heard) = &record.input else { return };
     for row in (1..before.next_number().0).map(ApplianceIndex) {
@@ -118,7 +118,7 @@ fn assert_change_is_allowed(before: &State, after: &State, record: &Record) {
         let (Some(old), Some(new)) = (old, new) else { continue };
         let is_other_boot = heard.boot.is_some_and(|boot| new.boot_id() != Some(boot));
         if is_other_boot {
-            // What is not kept has a record if it ends a loss of contact.
+            // An event that is not stored has a record if it ends a loss of contact.
             let is_quiet = matches!(
                 record.outcome,
                 Outcome::OlderBoot | Outcome::Suppressed | Outcome::BelowThreshold
@@ -134,16 +134,16 @@ fn assert_change_is_allowed(before: &State, after: &State, record: &Record) {
                 (new.boot, &new.lifecycle, new.since)
             );
         }
-        // An appliance first seen long after its start runs, though what it says is refused.
+        // An appliance first seen long after its start is running, though its event is rejected.
         if matches!(record.outcome, Outcome::Rejected(_)) && old.boot == new.boot {
             assert_eq!((&old.lifecycle, old.since), (&new.lifecycle, new.since));
         }
     }
 }
 
-/// Memory is bounded, and what is open fits the state it is open about.
-fn assert_is_sound(story: &Timeline) {
-    let state = story.grid().state();
+/// Memory is bounded, and open alerts fit the state they are about.
+fn assert_is_sound(timeline: &Timeline) {
+    let state = timeline.grid().state();
     for appliance in state.appliances() {
         assert!(appliance.past_boots.len() <= PAST_BOOTS_MAX);
         let distinct: BTreeSet<BootId> = appliance.past_boots.iter().copied().collect();
@@ -163,7 +163,7 @@ fn assert_is_sound(story: &Timeline) {
             assert!(!is_open(AlertKind::NoContact) && !is_open(AlertKind::Flapping));
         }
         let deadline = appliance.lifecycle.deadline().filter(|it| *it < Timestamp::MAX);
-        let wakes = deadline.is_none() || story.grid().poll_timeout().is_some();
+        let wakes = deadline.is_none() || timeline.grid().poll_timeout().is_some();
         assert!(wakes, "a deadline is armed");
     }
     for (number, _, _) in state.alerts() {
@@ -172,7 +172,8 @@ fn assert_is_sound(story: &Timeline) {
     }
 }
 
-/// A third of proptest's number: a story has up to 120 deeds, and the whole run is to stay short.
+/// A third of proptest's number: a timeline has up to 120 actions, and the whole run must stay
+/// short.
 fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig { cases: config.cases.div_ceil(3), ..config }
@@ -191,7 +192,7 @@ proptest! {
             play.run(deed);
             assert_is_sound(&play.timeline);
         }
-        // In the end all is quiet: whatever was due has fired, and time is not busy for ever.
+        // In the end all is quiet: all due timers have fired, and the grid is not busy for ever.
         while let Some((row, boot, session)) = play.sessions.pop() {
             play.timeline.close_session_of(row, boot, session);
         }
@@ -229,9 +230,9 @@ proptest! {
         let mut state = State::from_effects(&state.to_effects(), state.last(), state.last_at());
         tail.iter().for_each(|record| drop(state.replay(record)));
         prop_assert_eq!(&state, play.timeline.grid().state());
-        // A grid with other rules takes the same records in to the same state.
+        // A grid with other rules reaches the same state by the same records.
         let mut grid = super::super::Grid::new(State::default(), settings(3), at(0));
-        records.iter().for_each(|record| grid.replay(record));
+        records.iter().for_each(|record| grid.apply(record));
         prop_assert_eq!(grid.state(), play.timeline.grid().state());
     }
 
@@ -242,7 +243,7 @@ proptest! {
         tallies_late in any::<bool>(),
     ) {
         let by = Offset::from_micros(years * 365 * 86_400_000_000);
-        // What appliances say of times is told by their own clocks, which nobody set.
+        // Event times come from the appliances' own clocks, which are not set here.
         let deeds: Vec<_> = deeds.into_iter().filter_map(without_event_times).collect();
         let (mut right, mut wrong) = (Simulation::new(tallies_late), Simulation::new(tallies_late));
         let set = set.index(deeds.len() + 1);
@@ -266,8 +267,9 @@ proptest! {
         let shapes = |play: &Simulation| -> Vec<_> {
             let records = play.timeline.records.iter();
             let kept = records.filter(|record| !matches!(record.input, Input::WallClock(_)));
-            // A word without uptime or number is dated by a clock, so that an older one of the same
-            // boot may count as newer: which boots there are is compared below, word by word not.
+            // An event without uptime or sequence is ordered by a clock, so that an older one of
+            // the same boot may count as newer: the boots are compared below, single events are
+            // not.
             let effects = |it: &Record| {
                 it.effects.iter().filter(|it| !matches!(it, Effect::Boot { .. })).count()
             };
@@ -293,8 +295,8 @@ proptest! {
     }
 }
 
-/// The same without times and uptimes. By an uptime a boot that speaks live may be older than the
-/// present one; after a clock went ahead that is not sure any more.
+/// The same without times and uptimes. By its uptime a live boot may be older than the current one;
+/// after a clock jumped ahead that is no longer certain.
 fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
     match deed {
         SimulatedAction::Report(mut said) => {
@@ -317,15 +319,15 @@ fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
     }
 }
 
-/// An effect without when a word was said: by the appliance's clock, or when it was heard; and
-/// without how long before a boot may have begun.
+/// An effect without the time of an event (by the appliance's clock, or on receipt), and without
+/// how early a boot may have begun.
 fn without_newest_event(effect: Effect) -> Effect {
     let Effect::Boot { number, mut boot } = effect else { return effect };
     (boot.newest_event, boot.earliest_began_at) = (None, boot.began_at);
     Effect::Boot { number, boot }
 }
 
-/// What a start says one after the other, how much of it was heard live, and an order of the rest.
+/// The events of a start in order, how many of them were live, and an order of the rest.
 fn histories() -> impl Strategy<Value = (Vec<EventBuilder>, usize, Vec<usize>)> {
     let ends = prop_oneof![
         Just(vec![]),
@@ -344,7 +346,7 @@ fn histories() -> impl Strategy<Value = (Vec<EventBuilder>, usize, Vec<usize>)> 
     })
 }
 
-/// How a start stands, without when what was heard.
+/// The state of a start, without times of receipt.
 fn start_of(appliance: &Appliance) -> String {
     if let Lifecycle::Maintenance(known) = &appliance.lifecycle {
         return format!("{:?} {}", known.progress, known.text);

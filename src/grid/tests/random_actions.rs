@@ -1,6 +1,6 @@
-//! Random stories: what may be said, ordered and befall a broker, in any order.
+//! Generates random actions: events, commands and failures of the broker, in any order.
 //!
-//! Guarantees nothing about sense: uptimes lie, sessions of nobody speak, and time jumps.
+//! Guarantees nothing about sense: uptimes are wrong, unknown sessions send events, and time jumps.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use crate::grid::values::event::{Counter, EventBody, Progress, Severity};
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
 
-/// Appliances of a story.
+/// The number of appliances.
 pub(super) const APPLIANCES: u32 = 3;
 
-/// Something that happens in a story.
+/// A random action.
 #[derive(Clone, Debug)]
 pub(super) enum SimulatedAction {
     Report(EventBuilder),
     /// The same event once more.
     Resend,
-    /// The last event, so often, each with a number of its own.
+    /// The last event, that often, each with a sequence of its own.
     Flood(u64),
-    /// What was absorbed is tallied.
+    /// Makes the pending tallies.
     Tally,
     Hello {
         row: ApplianceIndex,
@@ -102,7 +102,7 @@ fn durations() -> impl Strategy<Value = Duration> {
     ]
 }
 
-/// Uptimes, and a few that cannot be.
+/// Uptimes, with a few impossible ones.
 fn uptimes() -> impl Strategy<Value = Option<Duration>> {
     prop_oneof![
         3 => Just(None),
@@ -196,7 +196,7 @@ fn commands() -> impl Strategy<Value = AdminCommand> {
     )
 }
 
-/// Anything at all.
+/// Any action.
 pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
     prop_oneof![
         8 => events().prop_map(SimulatedAction::Report),

@@ -17,9 +17,9 @@ fn alert() -> EventBuilder {
 /// A driver in which every appliance has repeated an alert that no record contains yet. Replies are the
 /// numbers of those who wait.
 fn with_pending_counts() -> Driver<u32> {
-    let mut story = Timeline::empty(one_class(Default::default()));
-    (1..=APPLIANCES).for_each(|row| story.add(ApplianceIndex(row)));
-    let mut driver = Driver::new(story.grid().clone());
+    let mut timeline = Timeline::empty(one_class(Default::default()));
+    (1..=APPLIANCES).for_each(|row| timeline.add(ApplianceIndex(row)));
+    let mut driver = Driver::new(timeline.grid().clone());
     for row in 1..=APPLIANCES {
         for sequence in 1..=2 {
             let said = alert().by(ApplianceIndex(row)).numbered(5, sequence);
@@ -62,8 +62,8 @@ fn a_question_waits_until_all_that_is_counted_is_recorded() {
 
 #[test]
 fn a_question_leaves_with_its_commit_where_nothing_is_pending() {
-    let story = Timeline::new();
-    let mut driver = Driver::new(story.grid().clone());
+    let timeline = Timeline::new();
+    let mut driver = Driver::new(timeline.grid().clone());
     driver.query(1);
     driver.flush_if_due(at(1), |_| unreachable!("nothing is to be recorded"));
     assert_eq!(driver.released(), [1]);

@@ -1,4 +1,4 @@
-//! When is what goes on mailed again, and what becomes of mails when a dead server is back? In told time.
+//! Tests mails on continuing problems, and what follows when a dead server is back.
 
 use super::driver::*;
 use crate::grid::log::effect::AlertKind;
@@ -13,19 +13,19 @@ use crate::grid::values::event::Severity;
 
 const DAY: u64 = 86_400;
 
-/// The hours at which an alert was mailed that was said so often, for so many days.
+/// The hours at which an alert of that frequency was mailed, over that many days.
 fn hours(every_minutes: u64, days: u64, text: impl Fn(u64) -> String) -> Vec<u64> {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     for number in 0..days * 1_440 / every_minutes {
-        deliver_until(&mut story, 100 + number * every_minutes * 60, &mut sent);
-        story.receive(alert(1, Severity::Error, &text(number)));
+        deliver_until(&mut timeline, 100 + number * every_minutes * 60, &mut sent);
+        timeline.receive(alert(1, Severity::Error, &text(number)));
     }
-    deliver_until(&mut story, 100 + days * DAY, &mut sent);
+    deliver_until(&mut timeline, 100 + days * DAY, &mut sent);
     sent.iter().map(|it| it.at / 3_600).collect()
 }
 
 #[test]
-fn a_condition_that_goes_on_is_mailed_by_the_schedule_and_not_each_time() {
+fn a_continuing_problem_is_mailed_by_the_schedule_and_not_each_time() {
     for minutes in [1, 6, 10, 30, 60, 90] {
         let same = hours(minutes, 1, |_| "disk is full".to_owned());
         assert_eq!(same.len(), 2, "every {minutes} min at {same:?}");
@@ -41,24 +41,24 @@ fn a_condition_that_goes_on_is_mailed_by_the_schedule_and_not_each_time() {
 }
 
 #[test]
-fn what_was_quiet_for_long_is_news_again() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+fn a_problem_that_was_quiet_for_long_is_new_again() {
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     for (number, hour) in [0, 5, 30, 100].into_iter().enumerate() {
         let second = 100 + hour * 3_600;
-        deliver_until(&mut story, second, &mut sent);
-        story.store(alert(1, Severity::Error, "disk is full"));
-        deliver_until(&mut story, second + 31, &mut sent);
+        deliver_until(&mut timeline, second, &mut sent);
+        timeline.store(alert(1, Severity::Error, "disk is full"));
+        deliver_until(&mut timeline, second + 31, &mut sent);
         assert_eq!(sent.len(), number + 1, "after {hour} h");
     }
     assert!(sent.iter().all(|it| it.mail.notices[0].occurrences == 0));
 }
 
 #[test]
-fn a_mail_of_what_goes_on_says_how_often_it_was_said_and_in_which_words() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+fn a_mail_on_a_continuing_problem_has_its_count_and_last_text() {
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     for number in 0..60 {
-        deliver_until(&mut story, 100 + number * 360, &mut sent);
-        story.receive(alert(1, Severity::Error, &format!("disk is {} % full", 40 + number)));
+        deliver_until(&mut timeline, 100 + number * 360, &mut sent);
+        timeline.receive(alert(1, Severity::Error, &format!("disk is {} % full", 40 + number)));
     }
     let again: Vec<_> =
         sent.iter().map(|it| (it.mail.notices[0].occurrences, &*it.mail.notices[0].text)).collect();
@@ -69,44 +69,44 @@ fn a_mail_of_what_goes_on_says_how_often_it_was_said_and_in_which_words() {
 }
 
 #[test]
-fn what_is_graver_is_news_and_what_is_milder_again_is_not() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+fn a_more_severe_alert_is_new_and_a_milder_one_is_not() {
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     for (number, severity) in
         [Severity::Warn, Severity::Error, Severity::Fatal].into_iter().enumerate()
     {
         let second = 100 * (number as u64 + 1);
-        deliver_until(&mut story, second, &mut sent);
-        story.store(alert(1, severity, "disk is 97 % full"));
-        deliver_until(&mut story, second + 31, &mut sent);
+        deliver_until(&mut timeline, second, &mut sent);
+        timeline.store(alert(1, severity, "disk is 97 % full"));
+        deliver_until(&mut timeline, second + 31, &mut sent);
         assert_eq!(sent.len(), number + 1, "{severity:?}");
     }
-    story.store(alert(1, Severity::Warn, "disk is 96 % full"));
-    deliver_until(&mut story, 500, &mut sent);
+    timeline.store(alert(1, Severity::Warn, "disk is 96 % full"));
+    deliver_until(&mut timeline, 500, &mut sent);
     assert_eq!(sent.len(), 3);
 }
 
 #[test]
 fn starts_of_an_appliance_that_flaps_are_mailed_by_the_schedule() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     for number in 2..40_u128 {
         let second = u64::try_from(number).expect("small") * 1_200;
-        deliver_until(&mut story, second, &mut sent);
-        story.hello(number);
-        story.store(start_failed(number, "no disk"));
+        deliver_until(&mut timeline, second, &mut sent);
+        timeline.hello(number);
+        timeline.store(start_failed(number, "no disk"));
     }
-    deliver_until(&mut story, 2 * DAY, &mut sent);
+    deliver_until(&mut timeline, 2 * DAY, &mut sent);
     assert!(first_mailed_at(&sent, "is flapping").is_some());
     assert!((4..=9).contains(&sent.len()), "{} mails", sent.len());
 }
 
 /// Three days of alerts while the server is dead; then all that is sent when it is back.
 fn outage(hours: u64) -> (Timeline, Vec<SentMail>, u64) {
-    let (mut story, mut sent) = (grid(8, 30), Vec::new());
+    let (mut timeline, mut sent) = (grid(8, 30), Vec::new());
     for hour in 0..hours {
         for minute in 0..60 {
             let second = 100 + hour * 3_600 + minute * 60;
-            story.at(second);
-            complete_deliveries(&mut story, &mut sent, |_| {
+            timeline.at(second);
+            complete_deliveries(&mut timeline, &mut sent, |_| {
                 Delivery::Deferred("at connecting: refused".into())
             });
             if minute == 7 {
@@ -114,20 +114,20 @@ fn outage(hours: u64) -> (Timeline, Vec<SentMail>, u64) {
                 let severity = if hour == 3 { Severity::Fatal } else { Severity::Error };
                 let text =
                     format!("part {} fails", "x".repeat(usize::try_from(hour).expect("small") + 1));
-                story.store(alert(row, severity, &text));
+                timeline.store(alert(row, severity, &text));
             }
         }
     }
     assert!(sent.is_empty());
     let back = 100 + hours * 3_600;
-    (story, sent, back)
+    (timeline, sent, back)
 }
 
 #[test]
-fn when_a_dead_server_is_back_all_that_waits_goes_within_a_minute_in_two_mails() {
-    let (mut story, mut sent, back) = outage(20);
-    assert!(story.grid().state().outbox().messages.len() > 5);
-    deliver_until(&mut story, back + 7_200, &mut sent);
+fn when_a_dead_server_is_back_all_is_sent_within_a_minute_in_two_mails() {
+    let (mut timeline, mut sent, back) = outage(20);
+    assert!(timeline.grid().state().outbox().messages.len() > 5);
+    deliver_until(&mut timeline, back + 7_200, &mut sent);
     let first = sent.first().map(|it| it.at).expect("one goes");
     assert!(
         sent.iter().all(|it| it.at <= first + 60),
@@ -140,48 +140,48 @@ fn when_a_dead_server_is_back_all_that_waits_goes_within_a_minute_in_two_mails()
         let is_told = |it: &SentMail| it.mail.notices.iter().any(|notice| *notice.text == *text);
         assert!(sent.iter().any(is_told), "{text}");
     }
-    // What joined another mail says so.
-    let outbox = story.grid().state().outbox();
+    // A mail that was merged into another one refers to it.
+    let outbox = timeline.grid().state().outbox();
     let joined = outbox.finished.iter().filter_map(|(number, record)| {
-        let record = story.records.iter().find(|it| it.number == *record)?;
+        let record = timeline.records.iter().find(|it| it.number == *record)?;
         finished_message(*number, record)?.1
     });
     assert!(joined.count() > 3);
     assert_eq!(outbox.messages.len(), 0);
-    assert!(story.grid().state().alert(None, AlertKind::MailFails).is_none());
+    assert!(timeline.grid().state().alert(None, AlertKind::MailFails).is_none());
 }
 
 #[test]
 fn a_mail_that_is_retried_keeps_its_history_and_has_three_days_more() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
-    story.store(alert(1, Severity::Error, "disk fails"));
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
+    timeline.store(alert(1, Severity::Error, "disk fails"));
     let mut failed_at = 0;
     for minute in 1..5 * 1_440 {
-        story.at(minute * 60);
-        complete_deliveries(&mut story, &mut sent, |_| Delivery::Deferred("451 later".into()));
-        let mail = story.grid().state().outbox().messages.values().next().expect("it is owed");
+        timeline.at(minute * 60);
+        complete_deliveries(&mut timeline, &mut sent, |_| Delivery::Deferred("451 later".into()));
+        let mail = timeline.grid().state().outbox().messages.values().next().expect("it is owed");
         if mail.state == DeliveryState::Failed {
             failed_at = minute * 60;
             break;
         }
     }
     assert!((2 * DAY..=3 * DAY).contains(&failed_at));
-    let before = story.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
+    let before = timeline.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
     let order = OutboxCommand::Retry;
-    story.handle(Input::MailCommand {
+    timeline.handle(Input::MailCommand {
         by: "anna".into(),
         message: MessageNumber(1),
         command: order,
     });
-    let after = story.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
+    let after = timeline.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
     assert_eq!((after.queued_at, &after.notices), (before.queued_at, &before.notices));
     assert_eq!((after.attempts, after.state), (before.attempts, DeliveryState::Waiting));
     let mut tried = 0;
     for minute in 1..4 * 1_440 {
-        story.at(failed_at + minute * 60);
-        complete_deliveries(&mut story, &mut sent, |_| Delivery::Deferred("451 later".into()));
+        timeline.at(failed_at + minute * 60);
+        complete_deliveries(&mut timeline, &mut sent, |_| Delivery::Deferred("451 later".into()));
         tried = minute * 60;
-        if story.grid().state().outbox().message(MessageNumber(1)).expect("owed").state
+        if timeline.grid().state().outbox().message(MessageNumber(1)).expect("owed").state
             == DeliveryState::Failed
         {
             break;
@@ -191,12 +191,12 @@ fn a_mail_that_is_retried_keeps_its_history_and_has_three_days_more() {
 }
 
 #[test]
-fn other_words_on_a_failure_do_not_begin_it_anew() {
-    let mut story = Timeline::new();
-    story.hello(1);
-    story.at(301);
-    let since = story.alert(AlertKind::StartFailed).expect("it is open").since;
-    assert_eq!(story.at(400).receive(start_failed(1, "no disk")).0, Outcome::Stored);
-    assert_eq!(story.alert(AlertKind::StartFailed).expect("it is open").since, since);
-    assert!(story.text(AlertKind::StartFailed).contains("no disk"));
+fn another_text_of_a_failure_keeps_its_start() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(301);
+    let since = timeline.alert(AlertKind::StartFailed).expect("it is open").since;
+    assert_eq!(timeline.at(400).receive(start_failed(1, "no disk")).0, Outcome::Stored);
+    assert_eq!(timeline.alert(AlertKind::StartFailed).expect("it is open").since, since);
+    assert!(timeline.text(AlertKind::StartFailed).contains("no disk"));
 }

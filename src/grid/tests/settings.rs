@@ -1,4 +1,4 @@
-//! What new settings change, and what was decided by the old ones.
+//! Tests what new settings change, and what the old ones have decided.
 
 use super::super::occurrence::Occurrence;
 use super::driver::*;
@@ -6,16 +6,16 @@ use crate::grid::log::applied_settings::AppliedSettings;
 use crate::grid::log::effect::{AlertKind, Effect};
 use crate::grid::model::settings::ClassSettings;
 
-fn apply_rules(story: &mut Timeline, rules: ClassSettings) {
+fn apply_rules(timeline: &mut Timeline, rules: ClassSettings) {
     let (rules, applied) = (Box::new(one_class(rules)), AppliedSettings::default());
-    let known = |story: &Timeline| -> Vec<Effect> {
-        let effects = story.grid().state().to_effects().into_iter();
-        // Time goes on all the same.
+    let known = |timeline: &Timeline| -> Vec<Effect> {
+        let effects = timeline.grid().state().to_effects().into_iter();
+        // Time advances as well.
         effects.filter(|effect| !matches!(effect, Effect::LivedTime { .. })).collect()
     };
-    let before = known(story);
-    story.handle(Occurrence::Settings { rules, applied });
-    assert_eq!(known(story), before, "the record alone changes nothing");
+    let before = known(timeline);
+    timeline.handle(Occurrence::Settings { rules, applied });
+    assert_eq!(known(timeline), before, "the record alone changes nothing");
 }
 
 fn with_boot_timeout(limit: u64) -> ClassSettings {
@@ -28,55 +28,55 @@ fn with_lost_contact(limit: u64) -> ClassSettings {
 
 #[test]
 fn a_deadline_that_runs_stays_and_the_next_start_has_the_new_one() {
-    let mut story = Timeline::with(with_boot_timeout(300));
-    story.hello(1);
-    story.at(100);
-    apply_rules(&mut story, with_boot_timeout(600));
-    story.at(301);
-    assert_eq!((story.state(), story.since()), ("failed", 300));
-    story.hello(2);
-    story.at(900);
-    assert_eq!(story.state(), "starting");
-    story.at(902);
-    assert_eq!((story.state(), story.since()), ("failed", 901));
+    let mut timeline = Timeline::with(with_boot_timeout(300));
+    timeline.hello(1);
+    timeline.at(100);
+    apply_rules(&mut timeline, with_boot_timeout(600));
+    timeline.at(301);
+    assert_eq!((timeline.state(), timeline.since()), ("failed", 300));
+    timeline.hello(2);
+    timeline.at(900);
+    assert_eq!(timeline.state(), "starting");
+    timeline.at(902);
+    assert_eq!((timeline.state(), timeline.since()), ("failed", 901));
 }
 
 #[test]
-fn who_is_silent_is_judged_by_the_new_limit() {
+fn silence_is_measured_by_the_new_limit() {
     for (limit, not_yet, then) in [(300, 399, 401), (121, 220, 222)] {
-        let mut story = Timeline::with(with_lost_contact(120));
-        let session = story.hello(1);
-        story.store(started_ok(1).via(session));
-        story.at(100).close_session(1, session);
-        story.at(110);
-        apply_rules(&mut story, with_lost_contact(limit));
-        story.at(not_yet);
-        assert!(!story.is_open(AlertKind::NoContact), "{limit}");
-        story.at(then);
-        assert!(story.is_open(AlertKind::NoContact), "{limit}");
+        let mut timeline = Timeline::with(with_lost_contact(120));
+        let session = timeline.hello(1);
+        timeline.store(started_ok(1).via(session));
+        timeline.at(100).close_session(1, session);
+        timeline.at(110);
+        apply_rules(&mut timeline, with_lost_contact(limit));
+        timeline.at(not_yet);
+        assert!(!timeline.is_open(AlertKind::NoContact), "{limit}");
+        timeline.at(then);
+        assert!(timeline.is_open(AlertKind::NoContact), "{limit}");
     }
 }
 
 #[test]
-fn a_shorter_limit_leaves_a_minute_before_it_is_held_against_anybody() {
-    let mut story = Timeline::with(with_lost_contact(3_600));
-    let session = story.hello(1);
-    story.store(started_ok(1).via(session));
-    story.at(100).close_session(1, session);
-    story.at(1_000);
-    apply_rules(&mut story, with_lost_contact(120));
-    story.at(1_059);
-    assert!(!story.is_open(AlertKind::NoContact));
-    story.at(1_061);
-    assert!(story.is_open(AlertKind::NoContact));
+fn a_shorter_limit_leaves_at_least_a_minute() {
+    let mut timeline = Timeline::with(with_lost_contact(3_600));
+    let session = timeline.hello(1);
+    timeline.store(started_ok(1).via(session));
+    timeline.at(100).close_session(1, session);
+    timeline.at(1_000);
+    apply_rules(&mut timeline, with_lost_contact(120));
+    timeline.at(1_059);
+    assert!(!timeline.is_open(AlertKind::NoContact));
+    timeline.at(1_061);
+    assert!(timeline.is_open(AlertKind::NoContact));
 }
 
 #[test]
-fn who_is_in_a_session_awaits_nothing() {
-    let mut story = Timeline::new();
-    let session = story.hello(1);
-    story.store(started_ok(1).via(session));
-    apply_rules(&mut story, with_lost_contact(1));
-    story.at(10_000);
-    assert!(!story.is_open(AlertKind::NoContact));
+fn an_appliance_in_a_session_has_no_contact_deadline() {
+    let mut timeline = Timeline::new();
+    let session = timeline.hello(1);
+    timeline.store(started_ok(1).via(session));
+    apply_rules(&mut timeline, with_lost_contact(1));
+    timeline.at(10_000);
+    assert!(!timeline.is_open(AlertKind::NoContact));
 }

@@ -1,4 +1,4 @@
-//! Plays random stories on three appliances, and counts what their senders count.
+//! Runs random actions on three appliances, and counts outcomes as their senders do.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -13,7 +13,7 @@ use crate::grid::tests::random_actions::{APPLIANCES, SimulatedAction, settings};
 use crate::grid::values::event::EventKind;
 use crate::grid::values::id::ApplianceIndex;
 
-/// A story with the sessions that are open in it.
+/// A timeline with its open sessions.
 pub(super) struct Simulation {
     pub(super) timeline: Timeline,
     pub(super) sessions: Vec<(ApplianceIndex, u128, SessionId)>,
@@ -25,17 +25,17 @@ pub(super) struct Simulation {
 
 impl Simulation {
     pub(super) fn new(tallies_late: bool) -> Self {
-        let mut story = Timeline::empty(settings(0));
-        story.are_tallies_deferred = tallies_late;
-        (1..=APPLIANCES).for_each(|row| story.add(ApplianceIndex(row)));
+        let mut timeline = Timeline::empty(settings(0));
+        timeline.are_tallies_deferred = tallies_late;
+        (1..=APPLIANCES).for_each(|row| timeline.add(ApplianceIndex(row)));
         let overrides = Overrides::default();
         let (class, reset) = (Some("other".into()), OverrideReset::default());
         let other = AdminCommand::Set { name: name(ApplianceIndex(2)), class, overrides, reset };
-        assert!(story.command(other).is_ok());
+        assert!(timeline.command(other).is_ok());
         let (sessions, said, flooded) = (Vec::new(), None, 0);
         let (unacknowledged, acknowledged) = (Vec::new(), BTreeMap::new());
         Self {
-            timeline: story,
+            timeline,
             sessions,
             last_event: said,
             flood_count: flooded,
@@ -92,14 +92,15 @@ impl Simulation {
             SimulatedAction::Restart(away, number) => {
                 self.sessions.clear();
                 self.last_event = None;
-                // Nobody was told of what is in no tally: a crash forgets it.
+                // Counts without a tally are not acknowledged: a crash loses them.
                 self.unacknowledged.clear();
                 self.timeline.restart_with(away, settings(number));
             }
         }
     }
 
-    /// An event with a number that comes twice in a row is a duplicate, unless nobody is there.
+    /// An event sent twice in a row with one sequence is a duplicate, unless its appliance is
+    /// unknown.
     fn resend(&mut self, said: EventBuilder) {
         let appliance = self.timeline.grid().state().appliance(said.0.appliance);
         let boot = said.0.boot.or(appliance.and_then(|appliance| appliance.boot_id()));
@@ -115,7 +116,7 @@ impl Simulation {
         assert!(is_silent || !is_known, "a duplicate makes no record");
     }
 
-    /// Says it, and counts what became of it as its sender does: once it is acknowledged.
+    /// Sends it, and counts its outcome once it is acknowledged, as its sender does.
     pub(super) fn receive(&mut self, said: EventBuilder) -> Outcome {
         let (row, kind) = (said.0.appliance, said.0.event.body.kind());
         let records = self.timeline.records.len();
@@ -133,7 +134,7 @@ impl Simulation {
         outcome
     }
 
-    /// Whatever is in a tally by now is durable.
+    /// Counts as acknowledged what a tally contains.
     pub(super) fn acknowledge(&mut self) {
         let grid = self.timeline.grid();
         for counted in self.unacknowledged.extract_if(.., |it| !grid.has_pending_of(it.0)) {
@@ -141,7 +142,7 @@ impl Simulation {
         }
     }
 
-    /// What the senders counted is what the grid counted.
+    /// Asserts that the senders' counts equal those of the grid.
     pub(super) fn assert_counts(&self) {
         for appliance in self.timeline.grid().state().appliances() {
             let own = self.acknowledged.iter().filter(|((row, ..), _)| *row == appliance.number);

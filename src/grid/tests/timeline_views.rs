@@ -1,4 +1,4 @@
-//! What a story looks like: the state of DB1, its alerts, and the last record.
+//! Reads a timeline: the state of DB1, its alerts, and the last record.
 
 use super::super::explain;
 use super::driver::*;
@@ -14,12 +14,12 @@ impl Timeline {
         self.grid().state().appliance(DB1).expect("db1 is there")
     }
 
-    /// The word of DB1's state.
+    /// The label of DB1's state.
     pub(super) fn state(&self) -> &'static str {
         self.db1().lifecycle.as_str()
     }
 
-    /// The word of DB1's failure; empty: it did not fail.
+    /// The label of DB1's failure; empty: it did not fail.
     pub(super) fn failure(&self) -> &'static str {
         match &self.db1().lifecycle {
             Lifecycle::Failed(failed) => failed.failure.as_str(),
@@ -41,22 +41,22 @@ impl Timeline {
         self.db1().since.since(at(0)).as_secs()
     }
 
-    pub(super) fn alert(&self, matter: AlertKind) -> Option<&Alert> {
-        self.grid().state().alert(Some(DB1), matter)
+    pub(super) fn alert(&self, kind: AlertKind) -> Option<&Alert> {
+        self.grid().state().alert(Some(DB1), kind)
     }
 
-    /// The severity of an open matter of DB1.
-    pub(super) fn severity(&self, matter: AlertKind) -> Option<Severity> {
-        self.alert(matter).map(|alert| alert.severity)
+    /// The severity of an open alert of DB1.
+    pub(super) fn severity(&self, kind: AlertKind) -> Option<Severity> {
+        self.alert(kind).map(|alert| alert.severity)
     }
 
-    /// The text of an open matter of DB1; empty: it is not open.
-    pub(super) fn text(&self, matter: AlertKind) -> &str {
-        self.alert(matter).map_or("", |alert| &alert.text)
+    /// The text of an open alert of DB1; empty: it is not open.
+    pub(super) fn text(&self, kind: AlertKind) -> &str {
+        self.alert(kind).map_or("", |alert| &alert.text)
     }
 
-    pub(super) fn is_open(&self, matter: AlertKind) -> bool {
-        self.alert(matter).is_some()
+    pub(super) fn is_open(&self, kind: AlertKind) -> bool {
+        self.alert(kind).is_some()
     }
 
     /// What the last record changed, besides what it cost.
@@ -65,7 +65,7 @@ impl Timeline {
         effects.filter(|effect| !matches!(effect, Effect::RateLimitState { .. })).cloned().collect()
     }
 
-    /// What the last record that is no tally says; moments as seconds after the beginning.
+    /// The description of the last record that is no tally; times as seconds after the beginning.
     pub(super) fn description(&self) -> String {
         let clock = |moment: Timestamp| format!("+{} s", moment.since(at(0)).as_secs());
         let last = self.records.iter().rfind(|record| record.input != Input::Tally);

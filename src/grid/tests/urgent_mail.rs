@@ -1,4 +1,4 @@
-//! What is grave is neither late nor lost, however much noise there is. In told time.
+//! Tests that severe alerts are mailed in time and in full, however much noise there is.
 
 use super::driver::*;
 use crate::grid::log::effect::Effect;
@@ -13,17 +13,17 @@ use crate::grid::values::id::ApplianceIndex;
 
 const ANNA: &str = "anna@example.org";
 
-/// Appliances db1 to so many, which run, and mail to Anna.
+/// Running appliances db1 to dbN, and mail to Anna.
 pub(super) fn grid(appliances: u32, gather: u64) -> Timeline {
     let (recipients, on) = (vec![ANNA.into()], MAIL_TRIGGERS.into_iter().collect());
     let mail = MailPolicy { recipients, triggers: on, group_wait: seconds(gather) };
-    let mut story = Timeline::empty(GridSettings::default().with_mail(Some(mail)));
+    let mut timeline = Timeline::empty(GridSettings::default().with_mail(Some(mail)));
     for row in 1..=appliances {
-        story.add(ApplianceIndex(row));
-        story.hello_of(ApplianceIndex(row), 1, Some(seconds(0)));
-        story.store(started_ok(1).by(ApplianceIndex(row)));
+        timeline.add(ApplianceIndex(row));
+        timeline.hello_of(ApplianceIndex(row), 1, Some(seconds(0)));
+        timeline.store(started_ok(1).by(ApplianceIndex(row)));
     }
-    story
+    timeline
 }
 
 pub(super) fn alert(row: u32, severity: Severity, text: &str) -> EventBuilder {
@@ -32,39 +32,39 @@ pub(super) fn alert(row: u32, severity: Severity, text: &str) -> EventBuilder {
     alert
 }
 
-/// A mail that was handed over: when, in seconds after the beginning, and what it said then.
+/// A mail handed to the mail sender: when, in seconds after the beginning, and its content then.
 #[derive(Clone, Debug)]
 pub(super) struct SentMail {
     pub(super) at: u64,
     pub(super) mail: MailMessage,
 }
 
-/// Lets time go on to that second; whatever mail is handed over meanwhile arrives at once.
-pub(super) fn deliver_until(story: &mut Timeline, until: u64, sent: &mut Vec<SentMail>) {
-    while story.now < at(until) {
-        let next = story.grid().poll_timeout().map_or(at(until), |wake| wake.min(at(until)));
-        story.advance_to(
-            next.max(story.now.after(std::time::Duration::from_micros(1))).min(at(until)),
+/// Advances the time to that second; every mail handed over meanwhile is delivered at once.
+pub(super) fn deliver_until(timeline: &mut Timeline, until: u64, sent: &mut Vec<SentMail>) {
+    while timeline.now < at(until) {
+        let next = timeline.grid().poll_timeout().map_or(at(until), |wake| wake.min(at(until)));
+        timeline.advance_to(
+            next.max(timeline.now.after(std::time::Duration::from_micros(1))).min(at(until)),
         );
-        complete_deliveries(story, sent, |_| Delivery::Sent("250".into()));
+        complete_deliveries(timeline, sent, |_| Delivery::Sent("250".into()));
     }
 }
 
-/// Answers for all mails that are under way.
+/// Completes the delivery of all mails in flight.
 pub(super) fn complete_deliveries(
-    story: &mut Timeline,
+    timeline: &mut Timeline,
     sent: &mut Vec<SentMail>,
     with: impl Fn(&MailMessage) -> Delivery,
 ) {
-    let messages = story.grid().state().outbox().messages.values();
+    let messages = timeline.grid().state().outbox().messages.values();
     let under_way = messages.filter(|it| it.state == DeliveryState::InFlight);
     for mail in under_way.cloned().collect::<Vec<_>>() {
         let (message, attempt) = (mail.number, mail.attempts);
         let delivery = with(&mail);
         if matches!(delivery, Delivery::Sent(_)) {
-            sent.push(SentMail { at: story.now.since(at(0)).as_secs(), mail });
+            sent.push(SentMail { at: timeline.now.since(at(0)).as_secs(), mail });
         }
-        story.handle(Input::MailDelivery { message, attempt, delivery });
+        timeline.handle(Input::MailDelivery { message, attempt, delivery });
     }
 }
 
@@ -75,35 +75,35 @@ pub(super) fn first_mailed_at(sent: &[SentMail], text: &str) -> Option<u64> {
 }
 
 #[test]
-fn a_fatal_alert_does_not_wait_behind_seventeen_warnings() {
-    let (mut story, mut sent) = (grid(18, 1), Vec::new());
+fn a_fatal_alert_does_not_wait_for_seventeen_warnings() {
+    let (mut timeline, mut sent) = (grid(18, 1), Vec::new());
     for row in 1..=17 {
         let second = u64::from(row) * 2;
-        deliver_until(&mut story, 10 + second, &mut sent);
-        story.store(alert(row, Severity::Warn, "fan is slow"));
+        deliver_until(&mut timeline, 10 + second, &mut sent);
+        timeline.store(alert(row, Severity::Warn, "fan is slow"));
     }
-    deliver_until(&mut story, 50, &mut sent);
-    story.store(alert(18, Severity::Fatal, "array is gone"));
-    deliver_until(&mut story, 52, &mut sent);
+    deliver_until(&mut timeline, 50, &mut sent);
+    timeline.store(alert(18, Severity::Fatal, "array is gone"));
+    deliver_until(&mut timeline, 52, &mut sent);
     assert_eq!(first_mailed_at(&sent, "array is gone"), Some(51));
-    // It takes along what waits, and comes first in it by severity.
-    deliver_until(&mut story, 4_000, &mut sent);
-    assert_eq!(story.grid().state().outbox().messages.len(), 0);
+    // It contains what waits, and comes first in it by severity.
+    deliver_until(&mut timeline, 4_000, &mut sent);
+    assert_eq!(timeline.grid().state().outbox().messages.len(), 0);
 }
 
 #[test]
-fn the_first_of_an_error_passes_the_budget_and_what_is_mild_waits_for_minutes() {
-    let (mut story, mut sent) = (grid(40, 1), Vec::new());
+fn the_first_error_passes_the_limit_and_a_warning_waits_for_minutes() {
+    let (mut timeline, mut sent) = (grid(40, 1), Vec::new());
     for row in 1..=20 {
-        deliver_until(&mut story, u64::from(row) * 2, &mut sent);
-        story.store(alert(row, Severity::Warn, "fan is slow"));
+        deliver_until(&mut timeline, u64::from(row) * 2, &mut sent);
+        timeline.store(alert(row, Severity::Warn, "fan is slow"));
     }
-    deliver_until(&mut story, 60, &mut sent);
-    story.store(alert(30, Severity::Error, "disk fails"));
-    deliver_until(&mut story, 62, &mut sent);
+    deliver_until(&mut timeline, 60, &mut sent);
+    timeline.store(alert(30, Severity::Error, "disk fails"));
+    deliver_until(&mut timeline, 62, &mut sent);
     assert_eq!(first_mailed_at(&sent, "disk fails"), Some(61));
-    story.store(alert(31, Severity::Warn, "door is open"));
-    deliver_until(&mut story, 1_000, &mut sent);
+    timeline.store(alert(31, Severity::Warn, "door is open"));
+    deliver_until(&mut timeline, 1_000, &mut sent);
     assert!(
         first_mailed_at(&sent, "door is open").is_some_and(|at| at <= 62 + 15 * 60),
         "{sent:#?}"
@@ -112,15 +112,15 @@ fn the_first_of_an_error_passes_the_budget_and_what_is_mild_waits_for_minutes() 
 
 #[test]
 fn ten_thousand_fatal_alerts_are_few_mails_and_all_are_counted() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     let mut told = 0;
     for number in 0..10_000_u64 {
-        deliver_until(&mut story, 100 + number / 4, &mut sent);
+        deliver_until(&mut timeline, 100 + number / 4, &mut sent);
         let word: String = number.to_string().bytes().map(|it| char::from(it + 49)).collect();
         let text = format!("part {word} burns");
-        told += u64::from(story.receive(alert(1, Severity::Fatal, &text)).0 == Outcome::Stored);
+        told += u64::from(timeline.receive(alert(1, Severity::Fatal, &text)).0 == Outcome::Stored);
     }
-    deliver_until(&mut story, 100_000, &mut sent);
+    deliver_until(&mut timeline, 100_000, &mut sent);
     let counted: u64 = sent
         .iter()
         .flat_map(|it| &it.mail.notices)
@@ -131,31 +131,31 @@ fn ten_thousand_fatal_alerts_are_few_mails_and_all_are_counted() {
         .sum::<u64>()
         + sent.iter().map(|it| it.mail.omitted).sum::<u64>();
     assert_eq!(counted, 10_000);
-    // 16 at once, one in 5 min for 42 min, and what is told later of the rest.
+    // 16 at once, one in 5 min for 42 min, and the later counts of the rest.
     assert!(sent.len() <= 16 + 9 + 3 && told <= 100, "{} mails of {told} records", sent.len());
 }
 
 #[test]
-fn ten_thousand_appliances_that_say_fatal_are_few_mails() {
-    let (mut story, mut sent) = (grid(300, 1), Vec::new());
+fn fatal_alerts_of_ten_thousand_appliances_are_few_mails() {
+    let (mut timeline, mut sent) = (grid(300, 1), Vec::new());
     for row in 1..=300 {
-        deliver_until(&mut story, 1_000 + u64::from(row) * 2, &mut sent);
-        story.store(alert(row, Severity::Fatal, "disk burns"));
+        deliver_until(&mut timeline, 1_000 + u64::from(row) * 2, &mut sent);
+        timeline.store(alert(row, Severity::Fatal, "disk burns"));
     }
-    deliver_until(&mut story, 10_000, &mut sent);
+    deliver_until(&mut timeline, 10_000, &mut sent);
     let told: u64 = sent.iter().map(|it| it.mail.notices.len() as u64 + it.mail.omitted).sum();
     assert_eq!(told, 300);
     assert!(sent.len() <= 20, "{} mails", sent.len());
 }
 
 #[test]
-fn in_a_full_mail_the_gravest_are_told_and_the_others_are_lines() {
-    let (mut story, mut sent) = (grid(60, 30), Vec::new());
+fn a_full_mail_has_the_most_severe_notices_and_the_others_as_lines() {
+    let (mut timeline, mut sent) = (grid(60, 30), Vec::new());
     for row in 1..=60 {
         let severity = if row == 50 { Severity::Fatal } else { Severity::Error };
-        story.store(alert(row, severity, "disk fails"));
+        timeline.store(alert(row, severity, "disk fails"));
     }
-    deliver_until(&mut story, 40, &mut sent);
+    deliver_until(&mut timeline, 40, &mut sent);
     let [SentMail { mail, .. }] = &sent[..] else { panic!("one mail: {sent:?}") };
     assert_eq!((mail.notices.len(), mail.omitted, mail.briefs.len()), (NOTICES_MAX, 28, 28));
     assert!(mail.notices.iter().any(|it| it.severity == Severity::Fatal));
@@ -164,17 +164,17 @@ fn in_a_full_mail_the_gravest_are_told_and_the_others_are_lines() {
 }
 
 #[test]
-fn an_alert_that_becomes_fatal_passes_the_budget_of_its_key() {
+fn an_alert_that_becomes_fatal_passes_the_limit_of_its_group() {
     for probe in 0..7 {
-        let (mut story, mut sent) = (grid(1, 30), Vec::new());
+        let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
         for number in 0..40 + probe * 13 {
-            deliver_until(&mut story, 100 + number * 10, &mut sent);
-            story.receive(alert(1, Severity::Error, &format!("disk 3 is slow: {number} ms")));
+            deliver_until(&mut timeline, 100 + number * 10, &mut sent);
+            timeline.receive(alert(1, Severity::Error, &format!("disk 3 is slow: {number} ms")));
         }
         let second = 100 + (40 + probe * 13) * 10 + 2;
-        deliver_until(&mut story, second, &mut sent);
-        story.store(alert(1, Severity::Fatal, "disk 3 is slow: 9999 ms"));
-        deliver_until(&mut story, second + 31, &mut sent);
+        deliver_until(&mut timeline, second, &mut sent);
+        timeline.store(alert(1, Severity::Fatal, "disk 3 is slow: 9999 ms"));
+        deliver_until(&mut timeline, second + 31, &mut sent);
         assert_eq!(first_mailed_at(&sent, "9999 ms"), Some(second + 30));
     }
 }
@@ -184,47 +184,48 @@ fn a_fatal_alert_of_another_kind_passes_the_noise_of_twelve_kinds() {
     let kinds =
         ["fan", "cpu", "net", "ups", "raid", "psu", "ntp", "dns", "db", "web", "log", "tmp"];
     for probe in 1..=4_u64 {
-        let (mut story, mut sent) = (grid(1, 30), Vec::new());
+        let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
         for number in 0..600 * probe {
-            deliver_until(&mut story, 100 + number, &mut sent);
+            deliver_until(&mut timeline, 100 + number, &mut sent);
             let kind = kinds[usize::try_from(number % 12).expect("small")];
-            story.receive(alert(1, Severity::Error, &format!("noise of {kind}: {number}")));
+            timeline.receive(alert(1, Severity::Error, &format!("noise of {kind}: {number}")));
         }
         let second = 102 + 600 * probe;
-        deliver_until(&mut story, second, &mut sent);
+        deliver_until(&mut timeline, second, &mut sent);
         let more = ["door", "lamp"].map(|it| alert(1, Severity::Error, &format!("noise of {it}")));
-        let [_, last] = more.map(|it| story.receive(it).0);
+        let [_, last] = more.map(|it| timeline.receive(it).0);
         assert_eq!(last, Outcome::Suppressed);
-        story.store(alert(1, Severity::Fatal, "lost its last replica"));
-        deliver_until(&mut story, second + 31, &mut sent);
+        timeline.store(alert(1, Severity::Fatal, "lost its last replica"));
+        deliver_until(&mut timeline, second + 31, &mut sent);
         assert_eq!(first_mailed_at(&sent, "lost its last replica"), Some(second + 30));
     }
 }
 
 #[test]
 fn the_reserve_is_no_way_to_flood() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     let mut kept = 0;
     for number in 0..3_600_usize {
-        deliver_until(&mut story, 100 + number as u64, &mut sent);
+        deliver_until(&mut timeline, 100 + number as u64, &mut sent);
         let text = format!("burns {}", "x".repeat(number % 1_000));
-        kept += usize::from(story.receive(alert(1, Severity::Fatal, &text)).0 == Outcome::Stored);
+        kept +=
+            usize::from(timeline.receive(alert(1, Severity::Fatal, &text)).0 == Outcome::Stored);
     }
-    // 20 at once and one a minute as ever, 10 more, and one more in 5 minutes.
+    // 20 at once and one per minute as always, 10 more, and one more in 5 minutes.
     assert!(kept <= 20 + 60 + 10 + 12 + 2, "{kept}");
 }
 
 #[test]
-fn of_eight_arrays_that_degrade_those_that_are_suppressed_are_told() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
-    deliver_until(&mut story, 100, &mut sent);
+fn of_eight_degraded_arrays_the_suppressed_ones_are_mailed() {
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
+    deliver_until(&mut timeline, 100, &mut sent);
     let said: Vec<_> = (0..8)
         .map(|array| {
-            story.receive(alert(1, Severity::Error, &format!("array md{array} is degraded"))).0
+            timeline.receive(alert(1, Severity::Error, &format!("array md{array} is degraded"))).0
         })
         .collect();
     assert_eq!(said.iter().filter(|it| **it == Outcome::Suppressed).count(), 3);
-    deliver_until(&mut story, 200, &mut sent);
+    deliver_until(&mut timeline, 200, &mut sent);
     let [SentMail { mail, at: 130 }] = &sent[..] else { panic!("one mail: {sent:?}") };
     let last = mail.notices.last().expect("notices");
     assert_eq!((&*last.topic, last.severity), ("suppressed", Severity::Error));
@@ -233,8 +234,8 @@ fn of_eight_arrays_that_degrade_those_that_are_suppressed_are_told() {
         "the rate limit suppressed 3 alerts, which are in no mail: \
          3 error \"array md# is degraded\"; the last: \"array md7 is degraded\""
     );
-    // Nothing more was suppressed, so nothing more is told.
-    deliver_until(&mut story, 100_000, &mut sent);
+    // Nothing more was suppressed, so nothing more is mailed.
+    deliver_until(&mut timeline, 100_000, &mut sent);
     assert_eq!(sent.iter().filter(|it| mentions_suppressed(&it.mail)).count(), 1);
 }
 
@@ -243,15 +244,15 @@ fn mentions_suppressed(mail: &MailMessage) -> bool {
 }
 
 #[test]
-fn a_noise_of_days_is_told_by_few_mails_that_count_it() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+fn days_of_noise_are_few_mails_that_count_it() {
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     let mut suppressed = 0_u64;
     for number in 0..2 * 8_640_u64 {
-        deliver_until(&mut story, 100 + number * 10, &mut sent);
+        deliver_until(&mut timeline, 100 + number * 10, &mut sent);
         let alert = alert(1, Severity::Error, &format!("noise {number}"));
-        suppressed += u64::from(story.receive(alert).0 == Outcome::Suppressed);
+        suppressed += u64::from(timeline.receive(alert).0 == Outcome::Suppressed);
     }
-    deliver_until(&mut story, 100 + 9 * 86_400, &mut sent);
+    deliver_until(&mut timeline, 100 + 9 * 86_400, &mut sent);
     let counts = sent.iter().flat_map(|it| &it.mail.notices).filter_map(|notice| {
         let rest = notice.text.strip_prefix("the rate limit suppressed ")?;
         rest.split(' ').next()?.parse::<u64>().ok()
@@ -262,12 +263,12 @@ fn a_noise_of_days_is_told_by_few_mails_that_count_it() {
 
 #[test]
 fn seven_json_texts_of_one_appliance_are_seven_alerts() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     for (number, text) in JSON.iter().enumerate() {
         let severity = if number == 5 { Severity::Fatal } else { Severity::Error };
-        story.store(alert(1, severity, text));
+        timeline.store(alert(1, severity, text));
     }
-    deliver_until(&mut story, 40, &mut sent);
+    deliver_until(&mut timeline, 40, &mut sent);
     for text in JSON {
         assert_eq!(first_mailed_at(&sent, text), Some(30), "{text}");
     }
@@ -275,30 +276,30 @@ fn seven_json_texts_of_one_appliance_are_seven_alerts() {
 
 #[test]
 fn a_key_that_is_given_joins_texts_and_parts_them() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     let keyed = |key: &str, text: &str| {
         let mut alert = alert(1, Severity::Error, text);
         alert.0.event.group_key = Some(key.into());
         alert
     };
-    story.store(keyed("raid:md0", "array degraded"));
-    story.store(keyed("raid:md1", "array degraded"));
-    deliver_until(&mut story, 40, &mut sent);
-    story.store(keyed("raid:md0", "array rebuilds: 3 %"));
-    deliver_until(&mut story, 200, &mut sent);
+    timeline.store(keyed("raid:md0", "array degraded"));
+    timeline.store(keyed("raid:md1", "array degraded"));
+    deliver_until(&mut timeline, 40, &mut sent);
+    timeline.store(keyed("raid:md0", "array rebuilds: 3 %"));
+    deliver_until(&mut timeline, 200, &mut sent);
     let [SentMail { mail, .. }] = &sent[..] else { panic!("one mail: {sent:?}") };
     let matters: Vec<_> = mail.notices.iter().map(|it| &*it.topic).collect();
     assert_eq!(matters, ["raid:md0", "raid:md1"]);
 }
 
 #[test]
-fn what_was_sent_says_what_it_said_in_its_record() {
-    let (mut story, mut sent) = (grid(1, 30), Vec::new());
-    story.store(alert(1, Severity::Error, &format!("disk fails {}", "x".repeat(3_000))));
-    deliver_until(&mut story, 40, &mut sent);
+fn the_record_of_a_sent_mail_contains_it() {
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
+    timeline.store(alert(1, Severity::Error, &format!("disk fails {}", "x".repeat(3_000))));
+    deliver_until(&mut timeline, 40, &mut sent);
     let number = MessageNumber(1);
-    let trace = story.grid().state().outbox().finished.get(&number).copied();
-    let record = story.records.iter().find(|it| Some(it.number) == trace).expect("a record");
+    let trace = timeline.grid().state().outbox().finished.get(&number).copied();
+    let record = timeline.records.iter().find(|it| Some(it.number) == trace).expect("a record");
     let (said, joined) =
         crate::grid::model::mail_message::finished_message(number, record).expect("it tells of it");
     assert_eq!((said.notices.len(), joined), (1, None));

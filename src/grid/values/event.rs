@@ -1,27 +1,27 @@
-//! What does an appliance say? The event and its five kinds, checked.
+//! Defines the event of an appliance and its five kinds, validated.
 //!
-//! Guarantees that an [`Event`] holds only what the contract allows. Knows neither the wire it came
-//! by nor what becomes of it.
+//! Guarantees that an [`Event`] contains only what the contract allows. Knows neither the wire
+//! format nor what is decided on it.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 use crate::grid::values::id::has_name_characters;
 
-/// Longest text that is kept, in bytes (ntfy's 4,096; syslog has 2,048).
+/// The longest text that is stored, in bytes (ntfy's 4,096; syslog has 2,048).
 pub const TEXT_BYTES_MAX: usize = 4_096;
 
-/// Most entries of [`Event::dropped_before`].
+/// The most entries of [`Event::dropped_before`].
 pub const DROPPED_ENTRIES_MAX: usize = 16;
 
-/// One event, checked.
+/// One event, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// What happened.
     pub body: EventBody,
     /// Free and hostile text, at most [`TEXT_BYTES_MAX`] bytes.
     pub text: BoundedText,
-    /// How grave.
+    /// Its severity.
     pub severity: Severity,
     /// When it happened, by the appliance's clock.
     pub event_time: Option<Timestamp>,
@@ -29,31 +29,31 @@ pub struct Event {
     pub uptime: Option<Duration>,
     /// When it was put into the appliance's spool; such an event is a replay.
     pub spooled_at: Option<Timestamp>,
-    /// A tool sent its last report again by itself.
+    /// A tool sent its last report again automatically.
     pub is_repeated: bool,
-    /// What the appliance threw away before it.
+    /// What the appliance dropped before it.
     pub dropped_before: Vec<DroppedEvents>,
-    /// Alerts only: the key that the appliance gives, so that none is guessed from the text.
+    /// Alerts only: the group key that the appliance gives, so that none is derived from the text.
     pub group_key: Option<Box<str>>,
 }
 
-/// What happened: the five kinds, as CA AppLogic spells them.
+/// The content of an event: the five kinds, spelt as in CA AppLogic.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventBody {
     /// `started_ok`: the start is complete.
     StartedOk,
     /// `start_failed`: the start failed, the text says why.
     StartFailed,
-    /// `maintenance`: a long start, and how far it is.
+    /// `maintenance`: the progress of a long start.
     Maintenance {
-        /// How ready.
+        /// How much is done.
         progress: Option<Progress>,
-        /// The promise of the next report.
+        /// Within which time the next report comes.
         next_report_within: Option<Duration>,
     },
     /// `log`: a line for the grid log.
     Log,
-    /// `alert`: a matter for an administrator, a counter, or both.
+    /// `alert`: a problem for an administrator, a counter, or both.
     Alert {
         /// The counter that changed.
         counter: Option<Counter>,
@@ -61,7 +61,7 @@ pub enum EventBody {
 }
 
 impl EventBody {
-    /// Whether the event is about the start itself.
+    /// Whether the event is about the start.
     pub fn is_lifecycle(&self) -> bool {
         match self {
             Self::StartedOk | Self::StartFailed | Self::Maintenance { .. } => true,
@@ -69,7 +69,7 @@ impl EventBody {
         }
     }
 
-    /// The kind without its content.
+    /// The kind, without the content.
     pub fn kind(&self) -> EventKind {
         match self {
             Self::StartedOk => EventKind::StartedOk,
@@ -80,12 +80,12 @@ impl EventBody {
         }
     }
 
-    /// The kind's word, as users type and read it.
+    /// The identifier of the kind, as users type and read it.
     pub fn as_str(&self) -> &'static str {
         self.kind().as_str()
     }
 
-    /// How grave an event of this kind is if it does not say.
+    /// The severity of an event of this kind that has none.
     pub fn default_severity(&self) -> Severity {
         match self {
             Self::StartedOk | Self::Maintenance { .. } | Self::Log => Severity::Info,
@@ -94,26 +94,26 @@ impl EventBody {
     }
 }
 
-/// How grave, mildest first (vme's words).
+/// Severities, lowest first (with vme's names).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// For those who look for a fault.
+    /// For debugging.
     Debug,
-    /// Good to know.
+    /// For information.
     Info,
-    /// Not as it should be, yet everything works.
+    /// Not as it should be, but everything works.
     Warn,
     /// Something failed.
     Error,
-    /// Something failed for good, or data is at risk.
+    /// Something failed permanently, or data is at risk.
     Fatal,
 }
 
 impl Severity {
-    /// All there are, mildest first.
+    /// All severities, lowest first.
     pub const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
 
-    /// Its word, as users type and read it.
+    /// Its identifier, as users type and read it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -125,7 +125,7 @@ impl Severity {
     }
 }
 
-/// Readiness in percent, 1 to 100.
+/// Progress in percent, 1 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Progress(u8);
 
@@ -149,7 +149,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// `None` unless the name is a name and the value finite.
+    /// `None` unless the name is valid and the value finite.
     pub fn new(name: &str, value: f64) -> Option<Self> {
         (has_name_characters(name) && value.is_finite()).then(|| Self { name: name.into(), value })
     }
@@ -165,7 +165,8 @@ impl Counter {
     }
 }
 
-/// Text of an appliance, cut to [`TEXT_BYTES_MAX`] bytes at a character. Hostile until escaped.
+/// Text of an appliance, truncated to [`TEXT_BYTES_MAX`] bytes at a character. Hostile until
+/// escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BoundedText {
     text: Box<str>,
@@ -173,63 +174,63 @@ pub struct BoundedText {
 }
 
 impl BoundedText {
-    /// Keeps what fits.
+    /// Truncates the text to what fits.
     pub fn new(text: &str) -> Self {
         Self::with_truncated(text, false)
     }
 
-    /// The same for a text that may have been cut before.
+    /// The same for a text that may have been truncated before.
     pub fn with_truncated(text: &str, was_cut: bool) -> Self {
         let end = text.floor_char_boundary(TEXT_BYTES_MAX);
         Self { text: text[..end].into(), is_truncated: was_cut || end < text.len() }
     }
 
-    /// What was kept.
+    /// The truncated text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether something was cut off.
+    /// Whether something was removed.
     pub fn is_truncated(&self) -> bool {
         self.is_truncated
     }
 
-    /// Whether there is nothing to read.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 }
 
-/// Events that an appliance could not keep until the broker heard them.
+/// Events that an appliance dropped before it could send them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DroppedEvents {
-    /// Their kind's word; `None`: several kinds.
+    /// Their kind; `None`: several kinds.
     pub kind: Option<EventKind>,
     /// How many, at least 1.
     pub count: u64,
-    /// When the first happened.
+    /// When the first of them happened.
     pub first_at: Option<Timestamp>,
-    /// When the last happened.
+    /// When the last of them happened.
     pub last_at: Option<Timestamp>,
-    /// Why; `None`: it does not say.
+    /// Why; `None`: not given.
     pub reason: Option<DropReason>,
 }
 
-/// Why an appliance could not keep events.
+/// Why an appliance dropped events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
     /// Its spool was full.
     SpoolFull,
     /// Its spool was damaged.
     SpoolDamaged,
-    /// They ended two sessions and were taken out of the spool.
+    /// Each of them ended two sessions, and was quarantined.
     Quarantined,
-    /// Its disk had no room or could not be written.
+    /// Its disk was full or could not be written.
     NotSpooled,
 }
 
 impl DropReason {
-    /// All there are.
+    /// All reasons.
     pub const ALL: [Self; 4] =
         [Self::SpoolFull, Self::SpoolDamaged, Self::Quarantined, Self::NotSpooled];
 
@@ -238,13 +239,13 @@ impl DropReason {
         match self {
             Self::SpoolFull => "spool full",
             Self::SpoolDamaged => "spool damaged",
-            Self::Quarantined => "set aside since they ended two sessions",
+            Self::Quarantined => "quarantined since they ended two sessions",
             Self::NotSpooled => "could not be spooled",
         }
     }
 }
 
-/// A kind of event without its content.
+/// A kind of event, without the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventKind {
     /// `started_ok`
@@ -260,11 +261,11 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 5] =
         [Self::StartedOk, Self::StartFailed, Self::Maintenance, Self::Log, Self::Alert];
 
-    /// The kind's word, as users type and read it.
+    /// The identifier of the kind, as users type and read it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::StartedOk => "started_ok",

@@ -1,7 +1,7 @@
-//! Orders the events of a boot: by uptime, by sequence, or by their clock.
+//! Orders the lifecycle events of one boot by the time at which they were sent.
 //!
-//! Guarantees an order of the words of one boot that a wrong clock disturbs only where a word comes
-//! without uptime and out of another spool. Knows nothing of what was said.
+//! Guarantees an order that a wrong clock disturbs only for an event without uptime from another
+//! spool. Does not know the content of events.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use super::time::Timestamp;
 use crate::grid::log::record::ReceivedEvent;
 use crate::grid::values::id::{Sequence, SpoolId};
 
-/// When a word about a start was said.
+/// The position of an event within its boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventOrder {
-    /// How long the boot had been up.
+    /// The uptime of the boot.
     pub uptime: Option<Duration>,
-    /// Its number, and the spool that gave it.
+    /// Its sequence, and the spool that gave it.
     pub sequence: Option<(SpoolId, Sequence)>,
-    /// By the appliance's clock; if it did not say, when it was spooled, else when it was heard.
+    /// By the appliance's clock; else when it was spooled, else when it was received.
     pub time: Timestamp,
 }
 
 impl EventOrder {
-    /// The moment of what is heard at `now`.
+    /// The position of an event received at `now`.
     pub fn at(heard: &ReceivedEvent, now: Timestamp) -> Self {
         let event = &heard.event;
         Self {
-            // Capped where the journal's microseconds end, so that it reads back equal.
+            // Limited to the journal's microseconds, so that it reads back equal.
             uptime: event.uptime.map(|it| it.min(Duration::from_micros(u64::MAX))),
             sequence: heard.spool.zip(heard.sequence),
             time: event.event_time.or(event.spooled_at).unwrap_or(now),
         }
     }
 
-    /// Whether it was said before another word of its boot: by uptime, which no clock moves; else by
-    /// number, if one spool gave both; else by the appliance's clock.
+    /// Whether it was sent before another event of its boot: by uptime, which no clock moves; else
+    /// by sequence, if one spool gave both; else by the appliance's clock.
     pub fn precedes(&self, other: &Self) -> bool {
         if let (Some(own), Some(others)) = (self.uptime, other.uptime)
             && own != others
@@ -46,8 +46,8 @@ impl EventOrder {
         }
     }
 
-    /// Whether it was said before a moment of the broker's, in a boot that began then. The uptime
-    /// and the appliance's clock must both say so: neither is sure.
+    /// Whether it was sent before a time of the broker's, in a boot that began at `began_at`. Both
+    /// the uptime and the appliance's clock must agree: neither is certain.
     pub fn precedes_time(&self, moment: Timestamp, began_at: Timestamp) -> bool {
         let by_uptime = self.uptime.is_none_or(|uptime| began_at.after(uptime) < moment);
         by_uptime && self.time < moment

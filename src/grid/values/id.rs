@@ -1,7 +1,7 @@
-//! What are things called? Names and numbers that cannot hold nonsense.
+//! Defines identifiers and names that are always valid.
 //!
-//! Guarantees that a value of these types is within its alphabet and length. Knows nothing of who
-//! bears the name.
+//! Guarantees that a value of these types has its alphabet and length. Does not know what has the
+//! name.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// Longest name, in bytes.
+/// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// Why a word is not a name.
+/// Why a text is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "1 to {NAME_BYTES_MAX} bytes of letters, digits, `.`, `_`, `-`, `:` are allowed, \
@@ -22,27 +22,27 @@ pub struct InvalidName;
 
 /// An appliance's name, such as `shop:main.db1`. Cheap to clone.
 ///
-/// 1 to 128 bytes of ASCII letters, digits and `.`, `_`, `-`, `:`, the first a letter or digit: `-`
-/// stands for the broker in every list, and what begins with a dash looks like an option.
+/// 1 to 128 bytes of ASCII letters, digits and `.`, `_`, `-`, `:`, the first a letter or digit: in
+/// every list `-` stands for the broker, and a leading dash looks like an option.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApplianceName(Arc<str>);
 
 impl ApplianceName {
-    /// Checks alphabet and length.
+    /// Validates alphabet and length.
     ///
     /// # Errors
     ///
-    /// [`InvalidName`] says what is allowed.
+    /// [`InvalidName`] describes what is allowed.
     pub fn new(word: &str) -> Result<Self, InvalidName> {
         is_valid_name(word).then(|| Self(word.into())).ok_or(InvalidName)
     }
 
-    /// The name of an appliance that may be there already: an older broker took `-` and `.x`, too. Such
-    /// an appliance is read from the journal, shown and removed, and speaks no more.
+    /// A name from the journal: an older broker accepted `-` and `.x`, too. Such an appliance can
+    /// be read, shown and removed, but sends no events.
     ///
     /// # Errors
     ///
-    /// [`InvalidName`] for what was never a name.
+    /// [`InvalidName`] for a name that was never valid.
     pub fn from_stored(word: &str) -> Result<Self, InvalidName> {
         has_name_characters(word).then(|| Self(word.into())).ok_or(InvalidName)
     }
@@ -65,22 +65,22 @@ impl fmt::Debug for ApplianceName {
     }
 }
 
-/// Whether `word` is a name of appliances or classes.
+/// Whether `word` is a valid name of an appliance or class.
 pub fn is_valid_name(word: &str) -> bool {
     has_name_characters(word) && word.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
-/// Whether `word` has the alphabet and length of names: that is all that a counter's needs.
+/// Whether `word` has the characters and length of a name, which is enough for a counter.
 pub fn has_name_characters(word: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&word.len()) && word.bytes().all(allowed)
 }
 
-/// An appliance's row: given at first sight, from 1 upwards, never to another one.
+/// An appliance's number: given at registration, from 1 upwards, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApplianceIndex(pub u32);
 
-/// One start of an appliance.
+/// One boot of an appliance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootId(pub Uuid);
 
@@ -90,14 +90,15 @@ impl fmt::Display for BootId {
     }
 }
 
-/// Whose numbers an appliance's events bear: drawn at random with the file that holds them.
+/// The spool whose counter numbers an appliance's events: random, created with the file that holds
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpoolId(pub NonZeroU64);
 
-/// An event's number within boot and spool, from 1 upwards.
+/// The number of an event within its boot and spool, from 1 upwards.
 pub type Sequence = NonZeroU64;
 
-/// A record's number in the grid log: dense, from 1 upwards.
+/// The number of a record in the grid log: without gaps, from 1 upwards.
 pub type RecordNumber = u64;
 
 #[cfg(test)]

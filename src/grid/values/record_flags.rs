@@ -1,42 +1,42 @@
-//! Holds the flags of a record.
+//! Defines the flags of a record.
 //!
-//! Guarantees a fixed word for each mark, and that bits of a later release survive. Knows nothing of
-//! how they come about.
+//! Guarantees a fixed label per flag, and that bits of a later release survive. Does not know how
+//! flags are set.
 
 use std::fmt;
 
-/// What is noted about a record: a set.
+/// A set of record flags.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordFlags(u32);
 
 impl RecordFlags {
-    /// Nothing.
+    /// No flag.
     pub const NONE: Self = Self(0);
     /// The event's time is far from the broker's.
     pub const TIME_OFF: Self = Self(1);
-    /// The text was cut.
+    /// The text was truncated.
     pub const TEXT_CUT: Self = Self(1 << 1);
-    /// The event comes out of the appliance's spool.
+    /// The event comes from the appliance's spool.
     pub const REPLAYED: Self = Self(1 << 2);
     /// A tool sent its last report again.
     pub const REPEATED: Self = Self(1 << 3);
-    /// Progress lies below what it was.
+    /// Progress is below the progress before.
     pub const PROGRESS_FELL: Self = Self(1 << 4);
-    /// The promise was longer than its class allows.
+    /// The report interval was longer than the class allows.
     pub const PROMISE_CUT: Self = Self(1 << 5);
     /// The start completed after its deadline.
     pub const LATE: Self = Self(1 << 6);
-    /// A failure is cleared by the appliance's own word.
+    /// The appliance itself reported that a failure is over.
     pub const RECOVERED: Self = Self(1 << 7);
-    /// The boot was under way long before the broker first saw the appliance.
+    /// The boot began long before the broker first saw the appliance.
     pub const NOT_WITNESSED: Self = Self(1 << 8);
     /// The appliance is unmanaged: the event changes nothing.
     pub const UNMANAGED: Self = Self(1 << 9);
-    /// Neither progress nor text moved for too long.
+    /// Neither progress nor text changed for too long.
     pub const STUCK: Self = Self(1 << 10);
-    /// A crash dump of an unmanaged appliance may have worked or not.
+    /// It is unknown whether a crash dump of an unmanaged appliance worked.
     pub const OUTCOME_UNKNOWN: Self = Self(1 << 11);
-    /// A reboot after a good start, which its class ignores.
+    /// A reboot after a good start, which the class ignores.
     pub const REBOOT_IGNORED: Self = Self(1 << 12);
 
     const LABELS: [&'static str; 13] = [
@@ -55,17 +55,17 @@ impl RecordFlags {
         "reboot_ignored",
     ];
 
-    /// From the bits of [`RecordFlags::bits`]; bits that mean nothing are kept.
+    /// From the bits of [`RecordFlags::bits`]; unknown bits are kept.
     pub fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// The set as bits, for keeping.
+    /// The set as bits, for storage.
     pub fn bits(self) -> u32 {
         self.0
     }
 
-    /// Whether all of `other` is noted.
+    /// Whether all flags of `other` are set.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -76,7 +76,7 @@ impl RecordFlags {
         Self(self.0 & !other.0)
     }
 
-    /// The words of what is noted, in a fixed order.
+    /// The labels of the flags, in a fixed order.
     pub fn labels(self) -> impl Iterator<Item = &'static str> {
         Self::LABELS
             .iter()

@@ -1,36 +1,36 @@
-//! A sentence of the broker, in which moments are data.
+//! Defines a sentence of the broker in which times are data.
 //!
-//! Guarantees that a moment is known by its place: no text that goes in, of whomever, can become
-//! one. Whoever shows a sentence words its moments, in the zone of its reader. Knows no zone.
+//! Guarantees that a time is known by its position: inserted text can never become one. The caller
+//! formats the times in the zone of the reader. Does not know zones.
 
 use std::ops::Range;
 
 use super::time::Timestamp;
 
-/// Words with moments among them.
+/// Text with times in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sentence {
     text: String,
-    /// Before which byte of the words which moment stands, in their order.
+    /// The byte before which each time stands, in their order.
     times: Vec<(usize, Timestamp)>,
 }
 
 impl Sentence {
-    /// The same with more words.
+    /// Appends text.
     #[must_use]
     pub fn text(mut self, words: &str) -> Self {
         self.text.push_str(words);
         self
     }
 
-    /// The same with a moment.
+    /// Appends a time.
     #[must_use]
     pub fn time(mut self, moment: Timestamp) -> Self {
         self.times.push((self.text.len(), moment));
         self
     }
 
-    /// The same with all of another.
+    /// Appends another sentence.
     #[must_use]
     pub fn sentence(mut self, other: &Self) -> Self {
         let before = self.text.len();
@@ -39,24 +39,24 @@ impl Sentence {
         self
     }
 
-    /// Those that are not empty, with `between` between them.
+    /// Joins those that are not empty, with `between` between them.
     pub fn join(sentences: impl IntoIterator<Item = Self>, between: &str) -> Self {
         let sentences = sentences.into_iter().filter(|it| !it.is_empty());
         let joined = sentences.reduce(|joined, next| joined.text(between).sentence(&next));
         joined.unwrap_or_default()
     }
 
-    /// Whether nothing is in it.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty() && self.times.is_empty()
     }
 
-    /// As text; `clock` words the moments.
+    /// As text; `clock` formats the times.
     pub fn render(&self, clock: impl Fn(Timestamp) -> String) -> String {
         self.render_with_spans(clock).0
     }
 
-    /// As text, and which bytes of it are which moment, in their order.
+    /// As text, with the byte range of each time, in their order.
     pub fn render_with_spans(
         &self,
         clock: impl Fn(Timestamp) -> String,

@@ -1,22 +1,23 @@
-//! What is a moment? Microseconds since 1970-01-01T00:00:00Z, told from outside.
+//! Defines times as microseconds since 1970-01-01T00:00:00Z.
 //!
-//! Guarantees arithmetic that saturates and never panics. Reads no clock and knows no time zone.
+//! Guarantees arithmetic that saturates and never panics. Reads no clock and does not know time
+//! zones.
 
 use std::time::Duration;
 
-/// A moment, in microseconds since the Unix epoch (UTC, without leap seconds).
+/// A time, in microseconds since the Unix epoch (UTC, without leap seconds).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
     /// The epoch itself.
     pub const EPOCH: Self = Self(0);
-    /// The last moment that can be told: 9999-12-31T23:59:59Z, as far as the contract goes.
+    /// The last valid time: 9999-12-31T23:59:59Z, as in the contract.
     pub const MAX: Self = Self(253_402_300_799_000_000);
-    /// The first moment that can be told: 0001-01-01T00:00:00Z.
+    /// The first valid time: 0001-01-01T00:00:00Z.
     pub const MIN: Self = Self(-62_135_596_800_000_000);
 
-    /// From microseconds since the epoch, kept between [`Timestamp::MIN`] and [`Timestamp::MAX`].
+    /// From microseconds since the epoch, clamped to [`Timestamp::MIN`] and [`Timestamp::MAX`].
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(Self::MIN.0, Self::MAX.0))
     }
@@ -26,21 +27,21 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment and `later` more; at most [`Timestamp::MAX`].
+    /// This time plus `later`; at most [`Timestamp::MAX`].
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
         let micros = i64::try_from(later.as_micros()).unwrap_or(i64::MAX);
         Self::from_micros(self.0.saturating_add(micros))
     }
 
-    /// This moment less `earlier`; at least [`Timestamp::MIN`].
+    /// This time minus `earlier`; at least [`Timestamp::MIN`].
     #[must_use]
     pub fn before(self, earlier: Duration) -> Self {
         let micros = i64::try_from(earlier.as_micros()).unwrap_or(i64::MAX);
         Self::from_micros(self.0.saturating_sub(micros))
     }
 
-    /// This moment, so much further ahead or back.
+    /// This time, shifted ahead or back.
     #[must_use]
     pub fn shifted_by(self, by: Offset) -> Self {
         Self::from_micros(self.0.saturating_add(by.0))
@@ -52,7 +53,7 @@ impl Timestamp {
     }
 }
 
-/// How far one moment lies from another, ahead or back.
+/// The difference of two times, ahead or back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offset(i64);
 
@@ -67,17 +68,17 @@ impl Offset {
         self.0
     }
 
-    /// So far ahead.
+    /// An offset ahead.
     pub fn ahead_by(duration: Duration) -> Self {
         Self(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
     }
 
-    /// How far `to` lies ahead of `from`.
+    /// How far `to` is ahead of `from`.
     pub fn between(from: Timestamp, to: Timestamp) -> Self {
         Self(to.0.saturating_sub(from.0))
     }
 
-    /// How far, whichever way.
+    /// How far, in either direction.
     pub fn magnitude(self) -> Duration {
         Duration::from_micros(self.0.unsigned_abs())
     }
@@ -93,9 +94,9 @@ impl Offset {
     }
 }
 
-/// A duration as people say it: `40 s`, `5 min`, `2 h 5 min`, `3 d`, `250 ms`.
+/// A duration for people: `40 s`, `5 min`, `2 h 5 min`, `3 d`, `250 ms`.
 ///
-/// Two units at the most, rounded down; seconds stay seconds up to 600, since limits are given so.
+/// Two units at the most, rounded down; up to 600 s in seconds, since limits are given so.
 pub fn describe_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds == 0 && duration.subsec_millis() > 0 {

@@ -1,14 +1,14 @@
-//! Compares what texts say, without what counts or turns in them.
+//! Compares texts, ignoring numbers and spinners.
 //!
-//! Guarantees that digits, units behind them, punctuation and the signs of a spinner make no
-//! difference: `| 12 s, 3.4MB/s` says the same as `/ 13 s, 3.5MB/s`. Does not know what the texts are about.
+//! Guarantees that digits, units after them, punctuation and the characters of a spinner make no
+//! difference: `| 12 s, 3.4MB/s` equals `/ 13 s, 3.5MB/s`. Does not know what the texts are about.
 
-/// Whether both say the same in words.
+/// Whether both texts have the same words.
 pub fn is_same_wording(one: &str, other: &str) -> bool {
     one == other || significant_words(one).eq(significant_words(other))
 }
 
-/// A word of so many letters right behind a number is its unit: `s`, `min`, `MiB`.
+/// A word of at most this many letters right after a number is its unit: `s`, `min`, `MiB`.
 const UNIT_LETTERS_MAX: usize = 3;
 
 /// The words of a text: letters, up to the first digit of each, without units.

@@ -1,4 +1,4 @@
-//! The service on a real broker that owes mails and has nobody who delivers them.
+//! Tests the service with a real broker that has queued mails and no mail sender.
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use crate::tasks;
 
 const RECIPIENTS: [&str; 3] = ["ann@example.org", "bob@example.org", "eve@example.com"];
 
-/// A broker that owes each recipient a mail, since `db1` failed to start.
+/// A broker with a queued mail for each recipient, since `db1` failed to start.
 async fn started(folder: &std::path::Path) -> (Started, Services) {
     let journal = journal::JournalSettings {
         low_water: 0,
@@ -43,7 +43,7 @@ async fn started(folder: &std::path::Path) -> (Started, Services) {
     };
     let name = ApplianceName::new("db1").expect("a name");
     let failed = IncomingEvent { boot: Some(BootId(Uuid::from_u128(1))), sequence: None, event };
-    started.broker.submit_event(name, None, failed, 10).await.expect("it is taken");
+    started.broker.submit_event(name, None, failed, 10).await.expect("is accepted");
     let desk = Services::new(&started, None, watch::channel(false).1);
     (started, desk)
 }
@@ -80,8 +80,8 @@ async fn queued_mails_are_listed_over_all_pages_and_by_filter() {
     assert!(page.mails.is_empty());
     let standings = vec![MailStanding::Failed.into(), 9];
     let odd = with_filter(MailFilter { standings, ..MailFilter::default() });
-    let status = desk.list_mails(Request::new(odd)).await.expect_err("no standing");
-    assert_eq!(status.message(), "filter.standings[1]: is not how a mail stands");
+    let status = desk.list_mails(Request::new(odd)).await.expect_err("no state");
+    assert_eq!(status.message(), "filter.standings[1]: is not a mail state");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,19 +89,19 @@ async fn a_command_is_a_record_of_its_administrator_and_dropped_mails_are_not_fo
     let folder = tempfile::tempdir().expect("a folder");
     let (started, desk) = started(folder.path()).await;
     let retried = desk.retry_mail(Request::new(RetryMailRequest { number: 1 })).await;
-    let retried = retried.expect("it is owed").into_inner();
+    let retried = retried.expect("is queued").into_inner();
     assert!(retried.configured && retried.mail.is_some_and(|mail| mail.number == 1));
     let dropped = desk.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
-    let dropped = dropped.expect("it is owed").into_inner();
+    let dropped = dropped.expect("is queued").into_inner();
     assert!(dropped.record_number > retried.record_number);
-    let mut asked = Request::new(GetMailRequest { number: 3 });
-    asked.metadata_mut().insert("grid-appliance", "db1".parse().expect("metadata"));
-    let status = desk.get_mail(asked).await.expect_err("an appliance speaks");
+    let mut request = Request::new(GetMailRequest { number: 3 });
+    request.metadata_mut().insert("grid-appliance", "db1".parse().expect("metadata"));
+    let status = desk.get_mail(request).await.expect_err("an appliance calls");
     assert_eq!(status.code(), Code::PermissionDenied);
     let status = desk.get_mail(Request::new(GetMailRequest { number: 2 })).await;
     let status = status.expect_err("it is dropped");
     assert_eq!(status.code(), Code::NotFound);
-    assert_eq!(status.message(), "no mail 2 is owed; `gridctl mail list` shows those that are");
+    assert_eq!(status.message(), "no mail 2 is queued; `gridctl mail list` shows those that are");
     let again = desk.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
     assert_eq!(again.expect_err("it is dropped").code(), Code::NotFound);
     let records = started.broker.query(|grid, _| grid.state().outbox().stats());
@@ -115,8 +115,8 @@ async fn mail_is_tested_by_admins_only_and_only_where_it_is_configured() {
     let to = |address: &str| Request::new(TestMailRequest { address: address.to_owned() });
     let status = desk.test_mail(to("ann@example.org")).await.expect_err("not configured");
     assert_eq!(status.code(), Code::FailedPrecondition);
-    let takes = MailTest::new(|to| Box::pin(async move { Ok(vec![format!("250 {to}")]) }));
-    let desk = desk.with_mail_test(Some(takes));
+    let accepts = MailTest::new(|to| Box::pin(async move { Ok(vec![format!("250 {to}")]) }));
+    let desk = desk.with_mail_test(Some(accepts));
     let tested = desk.test_mail(to("ann@example.org")).await.expect("it is sent").into_inner();
     assert!(tested.accepted);
     assert_eq!(tested.dialogue, ["250 ann@example.org"]);
@@ -137,9 +137,9 @@ fn an_address_contains_no_smtp_command() {
 
 #[test]
 fn a_long_transcript_keeps_its_beginning_and_its_end() {
-    let said = |lines: usize| (1..=lines).map(|line| line.to_string()).collect::<Vec<_>>();
-    assert_eq!(truncate_transcript(said(TRANSCRIPT_LINES_MAX)), said(TRANSCRIPT_LINES_MAX));
-    let lines = truncate_transcript(said(1_000));
+    let numbered = |lines: usize| (1..=lines).map(|line| line.to_string()).collect::<Vec<_>>();
+    assert_eq!(truncate_transcript(numbered(TRANSCRIPT_LINES_MAX)), numbered(TRANSCRIPT_LINES_MAX));
+    let lines = truncate_transcript(numbered(1_000));
     assert_eq!(lines.len(), TRANSCRIPT_LINES_MAX);
     let ends = (lines[0].as_str(), lines[127].as_str(), lines[TRANSCRIPT_LINES_MAX - 1].as_str());
     assert_eq!(ends, ("1", "128", "1000"));
@@ -152,13 +152,13 @@ fn a_long_transcript_keeps_its_beginning_and_its_end() {
 async fn one_test_runs_at_a_time_and_times_out() {
     let within = Duration::from_millis(100);
     let hangs = MailTest::new(|_| Box::pin(std::future::pending()));
-    // The first one has the room before the second is begun.
+    // The first one gets the permit before the second starts.
     let (first, second) = tokio::join!(biased; hangs.run("a@b".to_owned(), within), hangs.run("a@b".to_owned(), within));
     assert_eq!(second.expect_err("one at a time").code(), Code::ResourceExhausted);
     let first = first.expect_err("it hangs");
     assert_eq!(first.code(), Code::DeadlineExceeded);
-    assert!(first.message().starts_with("the mail server did not end within "), "{first}");
-    let refuses = MailTest::new(|to| Box::pin(async move { Err(vec![format!("550 {to}")]) }));
-    let said = refuses.run("a@b".to_owned(), TEST_TIMEOUT).await.expect("an answer");
-    assert_eq!((said.accepted, said.dialogue), (false, vec!["550 a@b".to_owned()]));
+    assert!(first.message().starts_with("the mail server did not finish within "), "{first}");
+    let rejects = MailTest::new(|to| Box::pin(async move { Err(vec![format!("550 {to}")]) }));
+    let result = rejects.run("a@b".to_owned(), TEST_TIMEOUT).await.expect("a result");
+    assert_eq!((result.accepted, result.dialogue), (false, vec!["550 a@b".to_owned()]));
 }

@@ -1,8 +1,9 @@
-//! Tasks that reports can look into, and the section Green Threads.
+//! Traces async tasks for reports, and writes the section Green Threads.
 //!
-//! [`spawned`] wraps the future of a task, [`root`] one that a thread blocks on. Guarantees that a
-//! report shows every wrapped future: where it waits, down to the innermost function, or the thread
-//! that polls it. Works with any runtime flags: it needs none. Knows nothing of who starts tasks.
+//! [`trace_task`] wraps the future of a task, [`trace_root`] one that a thread blocks on.
+//! Guarantees that a report shows every wrapped future: where it waits, down to the innermost
+//! function, or the thread that polls it. Needs no flags of the runtime. Does not know who spawns
+//! tasks.
 
 mod listing;
 mod probe;
@@ -18,24 +19,24 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
 pub use self::traced::Traced;
-pub(super) use crate::guru_meditation::tasks::listing::add_section;
+pub(super) use crate::guru_meditation::tasks::listing::write;
 
-/// Longest detail of a task, in bytes.
+/// Maximum length of the detail of a task, in bytes.
 const DETAIL_BYTES_MAX: usize = 200;
 
-/// How many reports have asked the tasks; a task that finds a new number answers.
+/// Counts reports; a task that sees a new number records a trace.
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// The task that this thread polls; 0: none.
+    /// The id of the task that this thread is polling; 0: none.
     static CURRENT: Cell<u64> = const { Cell::new(0) };
-    /// The thread's id; 0 until it is asked for.
+    /// The id of this thread; 0 until it is requested.
     static THREAD: Cell<i32> = const { Cell::new(0) };
 }
 
-/// The future of a task that is about to be spawned.
+/// Wraps the future of a task before it is spawned.
 #[track_caller]
-pub fn spawned<F>(name: &'static str, future: F) -> Traced<F>
+pub fn trace_task<F>(name: &'static str, future: F) -> Traced<F>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
@@ -43,9 +44,9 @@ where
     Traced::new(name, Location::caller(), true, future)
 }
 
-/// A future that a thread blocks on: no task to the runtime, but worth a look.
+/// Wraps a future that a thread blocks on: no task of the runtime, but shown in reports.
 #[track_caller]
-pub fn root<F>(name: &'static str, future: F) -> Traced<F>
+pub fn trace_root<F>(name: &'static str, future: F) -> Traced<F>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
@@ -53,22 +54,22 @@ where
     Traced::new(name, Location::caller(), false, future)
 }
 
-/// Says what the task that runs in this thread is busy with; reports show it beside its name.
-pub fn detail(detail: &str) {
+/// Sets the detail of the task that runs in this thread; reports show it with its name.
+pub fn set_task_detail(detail: &str) {
     if let Some(task) = registry::find(CURRENT.get()) {
         let detail = &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)];
-        let mut there = task.meta().detail.lock().unwrap_or_else(PoisonError::into_inner);
-        *there = Some(detail.into());
+        let mut current = task.meta().detail.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(detail.into());
     }
 }
 
-/// How many tasks made by [`spawned`] are alive.
-pub fn alive() -> usize {
-    registry::counted()
+/// The number of live tasks made by [`trace_task`].
+pub fn live_task_count() -> usize {
+    registry::runtime_task_count()
 }
 
-/// The id of this thread, as the kernel has it.
-fn own_thread() -> i32 {
+/// The kernel's id of this thread.
+fn current_thread_id() -> i32 {
     match THREAD.get() {
         0 => {
             let id = rustix::thread::gettid().as_raw_nonzero().get();

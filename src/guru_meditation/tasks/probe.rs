@@ -1,9 +1,9 @@
-//! Where does a task wait? It is polled once with a waker whose cloning takes a backtrace.
+//! Finds where a task waits: polls it once with a waker that takes a backtrace when cloned.
 //!
-//! A future that has to wait keeps a clone of the waker it is polled with, from the very place where
-//! it waits; a clone of this one is a clone of the real waker, so nothing of the probe outlives the
-//! poll, which to the future is an ordinary, spurious one. Works for the leaves of any crate; one
-//! trace for each branch of a `select!` or `join!`.
+//! A future that has to wait clones the waker it is polled with, at the place where it waits. A
+//! clone of this waker is a clone of the real one, so nothing of the probe outlives the poll, which
+//! to the future is an ordinary, spurious one. Guarantees one trace for each branch of a `select!`
+//! or `join!`, for the leaf futures of any crate. Does not know tasks.
 
 #![expect(unsafe_code, reason = "each block has its argument")]
 
@@ -16,28 +16,31 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use crate::guru_meditation::threads::FRAMES_MAX;
 
-/// Most places told at which one task waits.
+/// Maximum number of places at which one task is shown to wait.
 const BRANCHES_MAX: usize = 16;
 
-/// Addresses of a trace, the innermost first, each as it is looked up.
+/// Addresses of a trace, innermost first, each as it is resolved.
 pub(super) type Trace = Vec<u64>;
 
-struct Probe<'a> {
-    real: &'a Waker,
-    /// Frames at or above this address are not of the task.
-    below: usize,
+struct ProbeWaker<'a> {
+    real_waker: &'a Waker,
+    /// Frames at or above this address do not belong to the task.
+    stack_limit: usize,
     traces: Mutex<Vec<Trace>>,
 }
 
-static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, forget);
+static WAKER_VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
-/// Polls `future` with a probe in place of `real`; gives where it waits, too.
+/// Polls `future` with a probe instead of `real`; also returns where it waits.
 #[inline(never)]
-pub(super) fn poll<F: Future>(future: Pin<&mut F>, real: &Waker) -> (Poll<F::Output>, Vec<Trace>) {
+pub(super) fn poll_with_probe<F: Future>(
+    future: Pin<&mut F>,
+    real: &Waker,
+) -> (Poll<F::Output>, Vec<Trace>) {
     let mut marker = 0_u8;
     let below = ptr::from_mut(&mut marker).addr();
-    let probe = Probe { real, below, traces: Mutex::new(Vec::new()) };
-    let raw = RawWaker::new(ptr::from_ref(&probe).cast(), &TABLE);
+    let probe = ProbeWaker { real_waker: real, stack_limit: below, traces: Mutex::new(Vec::new()) };
+    let raw = RawWaker::new(ptr::from_ref(&probe).cast(), &WAKER_VTABLE);
     // SAFETY: the table's functions take a pointer to a `Probe`; this one is borrowed until the end
     // of this function. The waker is only lent to the poll, never dropped, and its clones are the
     // real waker's, so the pointer is not used later. `Probe` is `Sync`, as wakers must be.
@@ -48,13 +51,13 @@ pub(super) fn poll<F: Future>(future: Pin<&mut F>, real: &Waker) -> (Poll<F::Out
 
 /// # Safety
 ///
-/// `probe` is what [`poll`] made, and that call has not returned.
+/// `probe` was made by [`poll_with_probe`], and that call has not returned.
 unsafe fn clone(probe: *const ()) -> RawWaker {
     let mut marker = 0_u8;
     // SAFETY: as promised by the caller.
-    let probe = unsafe { &*probe.cast::<Probe<'_>>() };
-    probe.take_trace(ptr::from_mut(&mut marker).addr());
-    let real = ManuallyDrop::new(probe.real.clone());
+    let probe = unsafe { &*probe.cast::<ProbeWaker<'_>>() };
+    probe.record_trace(ptr::from_mut(&mut marker).addr());
+    let real = ManuallyDrop::new(probe.real_waker.clone());
     RawWaker::new(real.data(), real.vtable())
 }
 
@@ -64,9 +67,9 @@ unsafe fn clone(probe: *const ()) -> RawWaker {
 unsafe fn wake_by_ref(probe: *const ()) {
     let mut marker = 0_u8;
     // SAFETY: as promised by the caller.
-    let probe = unsafe { &*probe.cast::<Probe<'_>>() };
-    probe.take_trace(ptr::from_mut(&mut marker).addr());
-    probe.real.wake_by_ref();
+    let probe = unsafe { &*probe.cast::<ProbeWaker<'_>>() };
+    probe.record_trace(ptr::from_mut(&mut marker).addr());
+    probe.real_waker.wake_by_ref();
 }
 
 /// # Safety
@@ -77,21 +80,21 @@ unsafe fn wake(probe: *const ()) {
     unsafe { wake_by_ref(probe) }
 }
 
-fn forget(_: *const ()) {}
+fn drop_waker(_: *const ()) {}
 
-impl Probe<'_> {
-    /// Walks from the frame above the address `above` to the one of [`poll`].
-    fn take_trace(&self, above: usize) {
+impl ProbeWaker<'_> {
+    /// Walks from the frame above the address `above` to that of [`poll_with_probe`].
+    fn record_trace(&self, above: usize) {
         let mut trace = Trace::new();
         // SAFETY: only the unwinder of the C library is used, which may run in any thread at any
         // time; the crate's lock, which guards looking up names, would hold up the broker.
         unsafe {
             backtrace::trace_unsynchronized(|frame| {
                 let frame_at = frame.sp().addr();
-                if frame_at > above && frame_at < self.below {
+                if frame_at > above && frame_at < self.stack_limit {
                     trace.push((frame.ip().addr() as u64).saturating_sub(1));
                 }
-                frame_at < self.below && trace.len() < FRAMES_MAX
+                frame_at < self.stack_limit && trace.len() < FRAMES_MAX
             });
         }
         let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);

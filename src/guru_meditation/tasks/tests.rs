@@ -1,4 +1,4 @@
-//! Tasks are found where they wait, and looking at them changes nothing of what they do.
+//! Tests that tasks are found where they wait, and that tracing does not change their behaviour.
 
 #![expect(clippy::disallowed_methods, reason = "tasks of a runtime of the test's own")]
 
@@ -17,56 +17,56 @@ fn runtime(workers: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(workers).enable_all().build().expect("a runtime")
 }
 
-/// What a census tells of the tasks of that name; other tests have tasks, too.
-fn told(name: &str, runtime: &Runtime) -> Vec<Value> {
+/// The listed tasks of that name; other tests have tasks, too.
+fn tasks_named(name: &str, runtime: &Runtime) -> Vec<Value> {
     let page = SectionBuilder::default();
-    add_section(&page, &[runtime.handle().clone()]);
-    let mut json = page.read().to_json();
+    write(&page, &[runtime.handle().clone()]);
+    let mut json = page.snapshot().to_json();
     let Some(Value::Array(stacks)) = json.remove("stacks") else { return Vec::new() };
     stacks.into_iter().filter(|stack| stack["name"] == name).collect()
 }
 
-/// Waits until a task of that name is told as `state`.
-fn told_as(name: &str, state: &str, runtime: &Runtime) -> Value {
+/// Waits until a task of that name is listed with `state`.
+fn wait_for_state(name: &str, state: &str, runtime: &Runtime) -> Value {
     crate::test_timeout::wait_for(&format!("a task {name} is {state}"), || {
-        let found = told(name, runtime);
+        let found = tasks_named(name, runtime);
         found.into_iter().find(|it| it["state"].as_str().is_some_and(|it| it.starts_with(state)))
     })
 }
 
-fn waits_in(stack: &Value, file: &str) -> bool {
+fn is_waiting_in(stack: &Value, file: &str) -> bool {
     let traces = stack["stack_traces"].as_array().into_iter().flatten();
     let mut frames = traces.flat_map(|trace| trace["lines"].as_array().into_iter().flatten());
     frames.any(|frame| frame["filename"].as_str().is_some_and(|name| name.ends_with(file)))
 }
 
 #[test]
-fn a_task_is_told_with_the_place_where_it_waits() {
+fn a_task_is_listed_with_the_place_where_it_waits() {
     let runtime = runtime(2);
     let (stop, stopped) = oneshot::channel::<()>();
     let line = line!() + 1;
-    let task = runtime.spawn(spawned("waits for the end", async move {
-        detail("of the test");
+    let task = runtime.spawn(trace_task("waits for the end", async move {
+        set_task_detail("of the test");
         stopped.await
     }));
-    let stack = told_as("waits for the end", "waiting", &runtime);
+    let stack = wait_for_state("waits for the end", "waiting", &runtime);
     assert_eq!(stack["detail"], "of the test");
     assert_eq!(stack["spawned"], format!("{}:{line}", file!()));
-    assert!(waits_in(&stack, "guru_meditation/tasks/tests.rs"), "{stack:#}");
-    assert!(waits_in(&stack, "sync/oneshot.rs"), "{stack:#}");
+    assert!(is_waiting_in(&stack, "guru_meditation/tasks/tests.rs"), "{stack:#}");
+    assert!(is_waiting_in(&stack, "sync/oneshot.rs"), "{stack:#}");
     stop.send(()).expect("it waits");
     runtime.block_on(task).expect("no panic").expect("it was told");
-    assert!(told("waits for the end", &runtime).is_empty(), "it has gone");
+    assert!(tasks_named("waits for the end", &runtime).is_empty(), "it has gone");
 }
 
 #[test]
-fn each_branch_of_a_select_is_told_and_equal_stacks_once() {
+fn each_branch_of_a_select_is_listed_and_equal_stacks_once() {
     let runtime = runtime(2);
     let stop = Arc::new(Notify::new());
     let tasks: Vec<_> = (0..3)
         .map(|_| {
             let stop = Arc::clone(&stop);
-            runtime.spawn(spawned("two branches", async move {
+            runtime.spawn(trace_task("two branches", async move {
                 tokio::select! {
                     () = stop.notified() => {}
                     () = tokio::time::sleep(Duration::from_secs(600)) => {}
@@ -74,16 +74,16 @@ fn each_branch_of_a_select_is_told_and_equal_stacks_once() {
             }))
         })
         .collect();
-    // Reports of other tests ask the same tasks meanwhile, and a future may keep its place by another
-    // way when it is asked again.
+    // Reports of other tests trace the same tasks meanwhile, and a future may register its waker
+    // elsewhere when it is polled again.
     let is_told_once = |all: &Vec<Value>| {
         let waits = all.iter().all(|it| it["state"] == "waiting");
         all.len() == 3 && waits && all[1]["same_stack_as"] == all[0]["id"]
     };
-    let all = (0..200).map(|_| told("two branches", &runtime)).find(is_told_once);
+    let all = (0..200).map(|_| tasks_named("two branches", &runtime)).find(is_told_once);
     let all = all.expect("all three wait, and their stack is told once");
     assert_eq!(all[0]["stack_traces"].as_array().map(Vec::len), Some(2), "{:#}", all[0]);
-    assert!(waits_in(&all[0], "sync/notify.rs") && waits_in(&all[0], "time/sleep.rs"));
+    assert!(is_waiting_in(&all[0], "sync/notify.rs") && is_waiting_in(&all[0], "time/sleep.rs"));
     stop.notify_waiters();
     for task in tasks {
         runtime.block_on(task).expect("it ends");
@@ -92,43 +92,43 @@ fn each_branch_of_a_select_is_told_and_equal_stacks_once() {
 
 /// Blocks a worker of the runtime in a task of that name, until the sender is used or dropped.
 fn block(runtime: &Runtime, name: &'static str) -> std::sync::mpsc::SyncSender<()> {
-    let (go_on, told) = std::sync::mpsc::sync_channel::<()>(1);
+    let (go_on, stop) = std::sync::mpsc::sync_channel::<()>(1);
     let (is_blocked, blocked) = std::sync::mpsc::sync_channel::<()>(1);
-    let told = std::sync::Mutex::new(told);
-    drop(runtime.spawn(spawned(name, async move {
+    let stop = std::sync::Mutex::new(stop);
+    drop(runtime.spawn(trace_task(name, async move {
         is_blocked.send(()).expect("it listens");
-        let _ = told.lock().expect("no panic").recv();
+        let _ = stop.lock().expect("no panic").recv();
     })));
     blocked.recv().expect("the worker is blocked");
     go_on
 }
 
 #[test]
-fn tasks_that_no_worker_takes_up_are_told_all_the_same() {
+fn tasks_that_no_worker_polls_are_listed() {
     let runtime = runtime(1);
     let (ready, is_ready) = oneshot::channel::<()>();
     let (_open, mut never) = mpsc::channel::<()>(1);
-    drop(runtime.spawn(spawned("idle meanwhile", async move {
+    drop(runtime.spawn(trace_task("idle meanwhile", async move {
         ready.send(()).expect("it listens");
         never.recv().await
     })));
     runtime.block_on(is_ready).expect("it has begun");
     let go_on = block(&runtime, "blocks its worker");
-    let running = told_as("blocks its worker", "RUNNING on thread ", &runtime);
+    let running = wait_for_state("blocks its worker", "RUNNING on thread ", &runtime);
     assert!(running["remark"].as_str().is_some_and(|it| it.contains("see Thread #")));
-    let idle = told_as("idle meanwhile", "waiting", &runtime);
-    assert!(waits_in(&idle, "guru_meditation/tasks/tests.rs"), "{idle:#}");
+    let idle = wait_for_state("idle meanwhile", "waiting", &runtime);
+    assert!(is_waiting_in(&idle, "guru_meditation/tasks/tests.rs"), "{idle:#}");
     go_on.send(()).expect("it waits");
 }
 
-/// Ready once the flag is up; nobody wakes it but a report's helper.
-async fn until(flag: Arc<AtomicBool>, ready: oneshot::Sender<()>) {
+/// Ready once the flag is set; only the reporter wakes it.
+async fn ready_when_set(flag: Arc<AtomicBool>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     std::future::poll_fn(|context| {
         if flag.load(Ordering::Acquire) {
             return std::task::Poll::Ready(());
         }
-        // A waker that is kept, and never used.
+        // Cloned, but never used.
         drop(context.waker().clone());
         if let Some(ready) = ready.take() {
             ready.send(()).expect("it listens");
@@ -138,13 +138,13 @@ async fn until(flag: Arc<AtomicBool>, ready: oneshot::Sender<()>) {
     .await;
 }
 
-/// Lets the helper poll a future to its end, and gives what its task says then.
-fn polled_by_the_helper(panics: bool) -> Result<u32, tokio::task::JoinError> {
+/// Lets the reporter poll a future to its end, and returns the result of its task.
+fn poll_by_the_reporter(panics: bool) -> Result<u32, tokio::task::JoinError> {
     let runtime = runtime(1);
     let flag = Arc::new(AtomicBool::new(false));
     let (ready, is_ready) = oneshot::channel();
-    let waiting = until(Arc::clone(&flag), ready);
-    let task = runtime.spawn(spawned("ends at the helper", async move {
+    let waiting = ready_when_set(Arc::clone(&flag), ready);
+    let task = runtime.spawn(trace_task("ends at the helper", async move {
         waiting.await;
         assert!(!panics, "on purpose");
         7
@@ -152,15 +152,15 @@ fn polled_by_the_helper(panics: bool) -> Result<u32, tokio::task::JoinError> {
     runtime.block_on(is_ready).expect("it waits");
     let go_on = block(&runtime, "blocks its worker, too");
     flag.store(true, Ordering::Release);
-    add_section(&SectionBuilder::default(), &[runtime.handle().clone()]);
+    write(&SectionBuilder::default(), &[runtime.handle().clone()]);
     go_on.send(()).expect("it waits");
     runtime.block_on(task)
 }
 
 #[test]
-fn what_the_helper_gets_reaches_who_awaits_it() {
-    assert_eq!(polled_by_the_helper(false).expect("no panic"), 7);
-    let panic = polled_by_the_helper(true).expect_err("a panic").into_panic();
+fn a_result_polled_by_the_reporter_reaches_the_awaiter() {
+    assert_eq!(poll_by_the_reporter(false).expect("no panic"), 7);
+    let panic = poll_by_the_reporter(true).expect_err("a panic").into_panic();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose"));
 }
 
@@ -169,21 +169,21 @@ fn a_task_that_is_aborted_drops_its_future_at_once() {
     let runtime = runtime(1);
     let alive = Arc::new(());
     let held = Arc::clone(&alive);
-    let task = runtime.spawn(spawned("aborted", async move {
+    let task = runtime.spawn(trace_task("aborted", async move {
         let _held = held;
         std::future::pending::<()>().await;
     }));
-    told_as("aborted", "waiting", &runtime);
+    wait_for_state("aborted", "waiting", &runtime);
     task.abort();
     assert!(runtime.block_on(task).expect_err("aborted").is_cancelled());
     assert_eq!(Arc::strong_count(&alive), 1);
-    assert!(told("aborted", &runtime).is_empty());
+    assert!(tasks_named("aborted", &runtime).is_empty());
 }
 
 /// Work of many kinds whose result is known.
 async fn work(seed: u64) -> u64 {
     let (sender, mut receiver) = mpsc::channel(2);
-    let feeder = tokio::spawn(spawned("stress feeder", async move {
+    let feeder = tokio::spawn(trace_task("stress feeder", async move {
         for number in 0..50 {
             sender.send(seed + number).await.expect("it listens");
             if number % 7 == 0 {
@@ -199,17 +199,17 @@ async fn work(seed: u64) -> u64 {
         }
     }
     feeder.await.expect("no panic");
-    let panics = tokio::spawn(spawned("stress panic", async {
+    let panics = tokio::spawn(trace_task("stress panic", async {
         tokio::task::yield_now().await;
         std::panic::resume_unwind(Box::new("quietly"));
     }));
     assert!(panics.await.expect_err("a panic").is_panic());
-    let pending = tokio::spawn(spawned("stress abort", std::future::pending::<()>()));
+    let pending = tokio::spawn(trace_task("stress abort", std::future::pending::<()>()));
     tokio::task::yield_now().await;
     pending.abort();
     assert!(pending.await.expect_err("aborted").is_cancelled());
     let (mut one, mut other) = tokio::io::duplex(16);
-    let echo = tokio::spawn(spawned("stress echo", async move {
+    let echo = tokio::spawn(trace_task("stress echo", async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut bytes = [0; 40];
         other.read_exact(&mut bytes).await.expect("all");
@@ -237,19 +237,19 @@ fn tasks_under_stress_do_the_same_with_reports_back_to_back() {
         std::thread::spawn(move || {
             while !over.load(Ordering::Acquire) {
                 let epoch = EPOCH.fetch_add(1, Ordering::Relaxed) + 1;
-                let tasks = registry::all();
-                tasks.iter().for_each(|task| task.nudge());
-                // The helper races the workers.
+                let tasks = registry::all_tasks();
+                tasks.iter().for_each(|task| task.wake());
+                // The reporter races the workers.
                 let _within = handle.enter();
                 let ours = tasks.iter().filter(|task| task.meta().name.starts_with("stress"));
-                ours.for_each(|task| task.probe_here(epoch));
+                ours.for_each(|task| task.probe_from_reporter(epoch));
                 reports.fetch_add(1, Ordering::Relaxed);
             }
         })
     };
     for round in 0..20 {
         let all: Vec<_> =
-            (0..20).map(|seed| runtime.spawn(spawned("stress work", work(seed)))).collect();
+            (0..20).map(|seed| runtime.spawn(trace_task("stress work", work(seed)))).collect();
         for (seed, task) in (0..).zip(all) {
             let sum = runtime.block_on(task).expect("no panic");
             assert_eq!(sum, (0..50).map(|number| seed + number).sum::<u64>(), "round {round}");
@@ -259,22 +259,22 @@ fn tasks_under_stress_do_the_same_with_reports_back_to_back() {
     reporting.join().expect("no panic");
     assert!(reports.load(Ordering::Relaxed) > 20);
     assert!(
-        registry::all().iter().all(|task| !task.meta().name.starts_with("stress")),
+        registry::all_tasks().iter().all(|task| !task.meta().name.starts_with("stress")),
         "nothing is left over"
     );
 }
 
 #[test]
-fn a_thousand_idle_tasks_are_told_and_nobody_waits_long_for_it() {
+fn a_thousand_idle_tasks_are_listed_quickly() {
     let runtime = runtime(2);
     let stop = Arc::new(Notify::new());
     for _ in 0..1_000 {
         let stop = Arc::clone(&stop);
-        drop(runtime.spawn(spawned("one of many", async move { stop.notified().await })));
+        drop(runtime.spawn(trace_task("one of many", async move { stop.notified().await })));
     }
-    told_as("one of many", "waiting", &runtime);
+    wait_for_state("one of many", "waiting", &runtime);
     (0..200)
-        .map(|_| told("one of many", &runtime))
+        .map(|_| tasks_named("one of many", &runtime))
         .find(|all| all.len() == 1_000 && all.iter().all(|it| it["state"] == "waiting"))
         .expect("all wait");
     stop.notify_waiters();

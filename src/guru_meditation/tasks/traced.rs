@@ -1,9 +1,9 @@
-//! A future that reports can look into.
+//! Wraps a future so that reports can trace it.
 //!
-//! Guarantees that the future runs as if it were alone: it is polled by one thread at a time, never
-//! again after it has ended or panicked, dropped when the whole is dropped, and its result or panic
-//! reaches whoever awaits it, even if a report's helper was the one who polled. What it costs is a
-//! lock that nobody else takes, unless a report is being written.
+//! Guarantees that the future runs as without the wrapper: it is polled by one thread at a time,
+//! never again after it ended or panicked, dropped with the wrapper, and its result or panic
+//! reaches the awaiter even if the reporter polled it. The cost is a lock without contention,
+//! except while a report is written. Does not know what the future does.
 
 #![expect(unsafe_code, reason = "each block has its argument")]
 
@@ -16,48 +16,48 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::probe::{self, Trace};
-use super::{CURRENT, EPOCH, own_thread, registry};
-use crate::guru_meditation::{runner, time};
+use super::{CURRENT, EPOCH, current_thread_id, registry};
+use crate::guru_meditation::{job_runner, time};
 
-/// What is known of a task without looking into it.
+/// Data of a task that is known without polling it.
 #[derive(Debug)]
 pub(super) struct TaskMeta {
     pub(super) id: u64,
     pub(super) name: &'static str,
-    /// What it is busy with, if it says so.
+    /// What it is working on, if it set a detail.
     pub(super) detail: Mutex<Option<Box<str>>>,
-    pub(super) place: &'static Location<'static>,
-    pub(super) born: Instant,
+    pub(super) spawned_at: &'static Location<'static>,
+    pub(super) created_at: Instant,
     pub(super) polls: AtomicU64,
-    /// The thread that polls it at this moment; 0: none.
-    pub(super) on: AtomicI32,
-    /// It has ended; what is still there is its result.
-    pub(super) is_over: AtomicBool,
-    /// Whether the runtime counts it: a future that a thread blocks on is not.
+    /// The thread that is polling it; 0: none.
+    pub(super) polled_by: AtomicI32,
+    /// It has ended; only its result may remain.
+    pub(super) is_finished: AtomicBool,
+    /// Whether the runtime counts it, which it does not for a future that a thread blocks on.
     pub(super) is_counted: bool,
-    pub(super) answer: Mutex<Option<TraceReply>>,
+    pub(super) last_trace: Mutex<Option<TaskTrace>>,
 }
 
-/// Where a task waited when it was last asked.
+/// Where a task waited when it was last traced.
 #[derive(Clone, Debug)]
-pub(super) struct TraceReply {
+pub(super) struct TaskTrace {
     pub(super) epoch: u64,
     pub(super) traces: Vec<Trace>,
 }
 
-/// A task, whatever its future is.
-pub(super) trait TaskHandle: Send + Sync {
+/// A task with any future.
+pub(super) trait TracedTask: Send + Sync {
     fn meta(&self) -> &TaskMeta;
 
-    /// Wakes it, so that it is polled and answers; does nothing if it is being polled.
-    fn nudge(&self);
+    /// Wakes it, so that it is polled and traced; does nothing if it is being polled.
+    fn wake(&self);
 
-    /// Polls it in this thread, if nobody does and it was polled before.
-    fn probe_here(&self, epoch: u64);
+    /// Polls it in this thread, if no other thread does and it was polled before.
+    fn probe_from_reporter(&self, epoch: u64);
 }
 
-/// A future that reports can look into. Made by [`spawned`](super::spawned) and
-/// [`root`](super::root).
+/// A future that reports can trace. Made by [`trace_task`](super::trace_task) and
+/// [`trace_root`](super::trace_root).
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Traced<F: Future + Send + 'static>(Arc<TaskCell<F>>)
 where
@@ -65,23 +65,23 @@ where
 
 struct TaskCell<F: Future> {
     meta: TaskMeta,
-    inner: Mutex<Inner<F>>,
+    inner: Mutex<TaskInner<F>>,
 }
 
-struct Inner<F: Future> {
-    stage: TaskStage<F>,
+struct TaskInner<F: Future> {
+    state: FutureState<F>,
     /// The real waker of the last poll.
     waker: Option<Waker>,
-    /// The last report that was answered.
-    answered: u64,
+    /// The last report with a trace of this task.
+    answered_epoch: u64,
 }
 
-enum TaskStage<F: Future> {
-    /// It runs. The future is never moved out of here, only dropped in place.
+enum FutureState<F: Future> {
+    /// Running. The future is never moved out of here, only dropped in place.
     Live(F),
-    /// A report's helper polled it to its end; the next poll gives this.
+    /// The reporter polled it to its end; the next poll returns this.
     Finished(std::thread::Result<F::Output>),
-    Gone,
+    Dropped,
 }
 
 impl<F> Traced<F>
@@ -99,18 +99,19 @@ where
             id: registry::next_id(),
             name,
             detail: Mutex::new(None),
-            place,
-            born: time::monotonic(),
+            spawned_at: place,
+            created_at: time::monotonic_now(),
             polls: AtomicU64::new(0),
-            on: AtomicI32::new(0),
-            is_over: AtomicBool::new(false),
+            polled_by: AtomicI32::new(0),
+            is_finished: AtomicBool::new(false),
             is_counted,
-            answer: Mutex::new(None),
+            last_trace: Mutex::new(None),
         };
         let answered = EPOCH.load(Ordering::Relaxed);
-        let inner = Inner { stage: TaskStage::Live(future), waker: None, answered };
+        let inner =
+            TaskInner { state: FutureState::Live(future), waker: None, answered_epoch: answered };
         let cell = Arc::new(TaskCell { meta, inner: Mutex::new(inner) });
-        registry::enter(Arc::clone(&cell) as Arc<dyn TaskHandle>);
+        registry::register(Arc::clone(&cell) as Arc<dyn TracedTask>);
         Self(cell)
     }
 }
@@ -125,23 +126,23 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let cell = &*self.0;
         let mut inner = lock(&cell.inner);
-        if !matches!(inner.stage, TaskStage::Live(_)) {
-            return inner.kept();
+        if !matches!(inner.state, FutureState::Live(_)) {
+            return inner.take_result();
         }
         if !inner.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             inner.waker = Some(context.waker().clone());
         }
-        let _polling = Polling::begin(&cell.meta);
+        let _polling = PollGuard::start(&cell.meta);
         let epoch = EPOCH.load(Ordering::Relaxed);
-        let polled = if inner.answered == epoch {
+        let polled = if inner.answered_epoch == epoch {
             inner.future().map_or(Poll::Pending, |future| future.poll(context))
         } else {
             inner.probe(&cell.meta, epoch, context.waker())
         };
         if polled.is_ready() {
-            // At once: the helper must never poll a future that has ended.
-            cell.meta.is_over.store(true, Ordering::Release);
-            inner.stage = TaskStage::Gone;
+            // At once: the reporter must never poll a future that has ended.
+            cell.meta.is_finished.store(true, Ordering::Release);
+            inner.state = FutureState::Dropped;
         }
         polled
     }
@@ -153,48 +154,50 @@ where
     F::Output: Send + 'static,
 {
     fn drop(&mut self) {
-        registry::leave(self.0.meta.id);
-        self.0.meta.is_over.store(true, Ordering::Release);
+        registry::unregister(self.0.meta.id);
+        self.0.meta.is_finished.store(true, Ordering::Release);
         let mut inner = lock(&self.0.inner);
         inner.waker = None;
-        inner.stage = TaskStage::Gone;
+        inner.state = FutureState::Dropped;
     }
 }
 
-impl<F: Future> Inner<F> {
+impl<F: Future> TaskInner<F> {
     fn future(&mut self) -> Option<Pin<&mut F>> {
-        match &mut self.stage {
-            // SAFETY: the future lies in an `Arc` that never gives it out by value: from `new` on it
-            // is only borrowed here and dropped in place, by assigning another stage.
-            TaskStage::Live(future) => Some(unsafe { Pin::new_unchecked(future) }),
-            TaskStage::Finished(_) | TaskStage::Gone => None,
+        match &mut self.state {
+            // SAFETY: the future lies in an `Arc` that never gives it out by value: from `new` on
+            // it is only borrowed here and dropped in place, by assigning another stage.
+            FutureState::Live(future) => Some(unsafe { Pin::new_unchecked(future) }),
+            FutureState::Finished(_) | FutureState::Dropped => None,
         }
     }
 
-    /// What the helper got.
+    /// Takes the result that the reporter obtained.
     ///
     /// # Panics
     ///
-    /// With the future's own panic, or when it is polled after its end.
-    fn kept(&mut self) -> Poll<F::Output> {
-        match std::mem::replace(&mut self.stage, TaskStage::Gone) {
-            TaskStage::Finished(Ok(output)) => Poll::Ready(output),
-            TaskStage::Finished(Err(panic)) => resume_unwind(panic),
-            TaskStage::Live(_) | TaskStage::Gone => panic!("a task was polled after its end"),
+    /// With the panic of the future, or if it is polled after its end.
+    fn take_result(&mut self) -> Poll<F::Output> {
+        match std::mem::replace(&mut self.state, FutureState::Dropped) {
+            FutureState::Finished(Ok(output)) => Poll::Ready(output),
+            FutureState::Finished(Err(panic)) => resume_unwind(panic),
+            FutureState::Live(_) | FutureState::Dropped => {
+                panic!("a task was polled after its end")
+            }
         }
     }
 
     fn probe(&mut self, meta: &TaskMeta, epoch: u64, real: &Waker) -> Poll<F::Output> {
-        self.answered = epoch;
+        self.answered_epoch = epoch;
         let Some(future) = self.future() else { return Poll::Pending };
-        let (polled, traces) = probe::poll(future, real);
-        *meta.answer.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(TraceReply { epoch, traces });
+        let (polled, traces) = probe::poll_with_probe(future, real);
+        *meta.last_trace.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(TaskTrace { epoch, traces });
         polled
     }
 }
 
-impl<F> TaskHandle for TaskCell<F>
+impl<F> TracedTask for TaskCell<F>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
@@ -203,10 +206,10 @@ where
         &self.meta
     }
 
-    fn nudge(&self) {
+    fn wake(&self) {
         let waker = match self.inner.try_lock() {
             Ok(inner) => inner.waker.clone(),
-            // It is being polled, or its future panicked.
+            // The task is being polled, or its future panicked.
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => None,
         };
         if let Some(waker) = waker {
@@ -214,55 +217,56 @@ where
         }
     }
 
-    fn probe_here(&self, epoch: u64) {
+    fn probe_from_reporter(&self, epoch: u64) {
         let Ok(mut inner) = self.inner.try_lock() else { return };
         let Some(real) = inner.waker.clone() else { return };
-        if inner.answered == epoch || !matches!(inner.stage, TaskStage::Live(_)) {
+        if inner.answered_epoch == epoch || !matches!(inner.state, FutureState::Live(_)) {
             return;
         }
-        let polling = Polling::begin(&self.meta);
-        let polled = runner::helping(|| {
+        let polling = PollGuard::start(&self.meta);
+        let polled = job_runner::polling_task(|| {
             catch_unwind(AssertUnwindSafe(|| inner.probe(&self.meta, epoch, &real)))
         });
         drop(polling);
-        let kept = match polled {
+        let result = match polled {
             Ok(Poll::Pending) => return,
             Ok(Poll::Ready(output)) => Ok(output),
             Err(panic) => Err(panic),
         };
-        self.meta.is_over.store(true, Ordering::Release);
-        // Drops the future here, where a panic must not be lost either.
-        let dropped =
-            runner::helping(|| catch_unwind(AssertUnwindSafe(|| inner.stage = TaskStage::Gone)));
-        inner.stage = TaskStage::Finished(dropped.and(kept));
+        self.meta.is_finished.store(true, Ordering::Release);
+        // Drops the future here, where a panic must not get lost either.
+        let dropped = job_runner::polling_task(|| {
+            catch_unwind(AssertUnwindSafe(|| inner.state = FutureState::Dropped))
+        });
+        inner.state = FutureState::Finished(dropped.and(result));
         drop(inner);
         real.wake();
     }
 }
 
-/// Marks a task as being polled by this thread, until it is dropped.
-struct Polling<'a> {
+/// Marks a task as polled by this thread, until the guard is dropped.
+struct PollGuard<'a> {
     meta: &'a TaskMeta,
-    /// What this thread polled around it.
-    outer: u64,
+    /// The outer task that this thread is polling.
+    outer_task: u64,
 }
 
-impl<'a> Polling<'a> {
-    fn begin(meta: &'a TaskMeta) -> Self {
-        meta.on.store(own_thread(), Ordering::Relaxed);
+impl<'a> PollGuard<'a> {
+    fn start(meta: &'a TaskMeta) -> Self {
+        meta.polled_by.store(current_thread_id(), Ordering::Relaxed);
         meta.polls.fetch_add(1, Ordering::Relaxed);
-        Self { meta, outer: CURRENT.replace(meta.id) }
+        Self { meta, outer_task: CURRENT.replace(meta.id) }
     }
 }
 
-impl Drop for Polling<'_> {
+impl Drop for PollGuard<'_> {
     fn drop(&mut self) {
-        CURRENT.set(self.outer);
-        self.meta.on.store(0, Ordering::Relaxed);
+        CURRENT.set(self.outer_task);
+        self.meta.polled_by.store(0, Ordering::Relaxed);
     }
 }
 
-/// A future that panicked leaves the lock poisoned: only its drop comes here then.
+/// A panicked future leaves the lock poisoned: after that only its drop takes the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

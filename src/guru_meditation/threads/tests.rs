@@ -1,4 +1,4 @@
-//! Threads are found where they are, whatever they do with signals.
+//! Tests that threads are found where they are, whatever they do with signals.
 
 #![expect(unsafe_code, reason = "masks of signals are set by the C library alone")]
 #![expect(clippy::disallowed_methods, reason = "threads of the test's own")]
@@ -12,60 +12,60 @@ use std::thread::JoinHandle;
 
 use super::*;
 
-/// Runs `body` in a thread of that name; gives its id and how to end it.
+/// Runs `body` in a thread of that name; returns its id and how to end it.
 fn thread_that(
     name: &str,
     body: impl FnOnce(&dyn Fn()) + Send + 'static,
 ) -> (i32, SyncSender<()>, JoinHandle<()>) {
-    let (go_on, told) = sync_channel::<()>(1);
-    let (say, said) = sync_channel(1);
-    let told = Mutex::new(told);
+    let (go_on, stop) = sync_channel::<()>(1);
+    let (id_sender, id) = sync_channel(1);
+    let stop = Mutex::new(stop);
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        say.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("it listens");
+        id_sender.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("it listens");
         body(&|| {
-            let _ = told.lock().expect("no panic").recv();
+            let _ = stop.lock().expect("no panic").recv();
         });
     });
-    (said.recv().expect("it has begun"), go_on, thread.expect("a thread"))
+    (id.recv().expect("it has begun"), go_on, thread.expect("a thread"))
 }
 
 #[inline(never)]
 fn waits_in_a_function_of_its_own(wait: &dyn Fn()) {
     wait();
-    // What follows keeps the frame.
+    // Keeps the frame.
     std::hint::black_box(());
 }
 
-/// What the section tells of that thread, as text.
-fn told(id: i32) -> String {
+/// The text of the section about that thread.
+fn thread_text(id: i32) -> String {
     install().expect("a signal is free");
     let page = SectionBuilder::default();
-    add_section(&page);
-    let text = page.read().to_text();
+    write(&page);
+    let text = page.snapshot().to_text();
     let begin = text.find(&format!(" Thread #{id} ")).unwrap_or_else(|| panic!("{id} in {text}"));
     let end = text[begin..].find("\n------ ").unwrap_or(text.len() - begin);
     text[begin..begin + end].to_owned()
 }
 
-/// The stacks of all threads.
-fn samples(threads: &[Thread]) -> Vec<SampleBatch> {
-    let begun = time::monotonic();
-    threads.chunks(BATCH).flat_map(|batch| batch_of_samples(batch, begun)).collect()
+/// Captures the stacks of all threads.
+fn samples(threads: &[ThreadInfo]) -> Vec<SampleResult> {
+    let begun = time::monotonic_now();
+    threads.chunks(BATCH).flat_map(|batch| sample_batch(batch, begun)).collect()
 }
 
-/// Waits until what is told of the thread says all of it.
-fn tells_all_of(id: i32, parts: &[&str]) {
+/// Waits until the text about the thread contains all parts.
+fn wait_for_text(id: i32, parts: &[&str]) {
     crate::test_timeout::wait_for(&format!("{parts:?} of thread {id}"), || {
-        let last = told(id);
+        let last = thread_text(id);
         parts.iter().all(|part| last.contains(part)).then_some(())
     });
 }
 
 #[test]
-fn a_thread_that_waits_is_told_with_its_functions() {
+fn a_waiting_thread_is_listed_with_its_functions() {
     let (id, go_on, thread) = thread_that("sleeper", waits_in_a_function_of_its_own);
-    tells_all_of(id, &["/comm:1 in sleeper\n", "state = S", "waits_in_a_function_of_its_own\n"]);
-    let text = told(id);
+    wait_for_text(id, &["/comm:1 in sleeper\n", "state = S", "waits_in_a_function_of_its_own\n"]);
+    let text = thread_text(id);
     let (own, inner) = (text.find("waits_in_a_function"), text.find("Receiver<T>::recv"));
     assert!(own < inner, "the innermost function stands last:\n{text}");
     assert!(!text.contains("frames"), "nothing is missing:\n{text}");
@@ -82,11 +82,11 @@ fn spins_until(over: &AtomicBool) {
 }
 
 #[test]
-fn a_thread_that_runs_is_told_with_its_functions() {
+fn a_running_thread_is_listed_with_its_functions() {
     let over = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&over);
     let (id, _, thread) = thread_that("spinner", move |_| spins_until(&seen));
-    tells_all_of(id, &["state = R (running)", "spins_until\n"]);
+    wait_for_text(id, &["state = R (running)", "spins_until\n"]);
     over.store(true, Ordering::Release);
     thread.join().expect("no panic");
 }
@@ -101,18 +101,21 @@ fn block_all_signals() {
 }
 
 #[test]
-fn a_thread_that_blocks_all_signals_is_told_from_outside() {
+fn a_thread_that_blocks_all_signals_is_read_from_outside() {
     let (id, go_on, thread) = thread_that("deaf", |wait| {
         block_all_signals();
         waits_in_a_function_of_its_own(wait);
     });
-    tells_all_of(id, &["(it does not answer the signal: its stack was read from outside, frames"]);
-    // It is in a system call, and came there through functions of ours.
-    tells_all_of(id, &[" in syscall\n", "::waits_in_a_function_of_its_own\n"]);
-    let text = told(id);
+    wait_for_text(
+        id,
+        &["(it does not react to the signal: its stack was read from outside, frames"],
+    );
+    // It is in a system call, called from functions of this test.
+    wait_for_text(id, &[" in syscall\n", "::waits_in_a_function_of_its_own\n"]);
+    let text = thread_text(id);
     let (own, inner) = (text.find("waits_in_a_function"), text.find(" in syscall\n"));
     assert!(own < inner, "the innermost function stands last:\n{text}");
-    // Signals do not pile up in it.
+    // Signals do not pile up.
     let pending = || {
         let process = Process::myself().expect("this process");
         let task = process.task_from_tid(id).expect("the thread");
@@ -120,7 +123,7 @@ fn a_thread_that_blocks_all_signals_is_told_from_outside() {
     };
     let before = pending();
     for _ in 0..20 {
-        told(id);
+        thread_text(id);
     }
     assert!(pending() <= before + 2, "{} signals wait", pending());
     go_on.send(()).expect("it waits");
@@ -128,7 +131,7 @@ fn a_thread_that_blocks_all_signals_is_told_from_outside() {
 }
 
 #[test]
-fn a_thread_that_is_deep_in_recursion_is_told_with_its_newest_frames() {
+fn a_thread_deep_in_recursion_is_listed_with_its_newest_frames() {
     #[inline(never)]
     fn deeper(depth: u32, wait: &dyn Fn()) {
         if depth == 0 {
@@ -136,11 +139,11 @@ fn a_thread_that_is_deep_in_recursion_is_told_with_its_newest_frames() {
         } else {
             deeper(depth - 1, wait)
         }
-        // What follows keeps the frame.
+        // Keeps the frame.
         std::hint::black_box(depth);
     }
     let (id, go_on, thread) = thread_that("deep", |wait| deeper(600, wait));
-    tells_all_of(id, &["deeper\n", "(the outermost frames are missing)"]);
+    wait_for_text(id, &["deeper\n", "(the outermost frames are missing)"]);
     go_on.send(()).expect("it waits");
     thread.join().expect("no panic");
 }
@@ -157,7 +160,7 @@ fn threads_that_come_and_go_disturb_nothing() {
         }
     });
     for _ in 0..100 {
-        let threads = all().expect("/proc is there");
+        let threads = all_threads().expect("/proc is there");
         let samples = samples(&threads);
         assert_eq!(samples.len(), threads.len());
     }

@@ -1,9 +1,8 @@
-//! Through which functions did a thread come where it is? Its copied stack, unwound by the tables
-//! that exceptions use, without frame pointers.
+//! Unwinds the copied stack of a thread with the unwind tables of exceptions.
 //!
-//! Guarantees that no memory is touched but the copy and the unwind tables, that tables of shared
-//! objects, which may be unloaded at any moment, are copies too, and that every walk has an end.
-//! Knows no names of functions.
+//! Guarantees that only the copy and the unwind tables are accessed, that tables of shared objects,
+//! which may be unloaded at any moment, are copies too, and that every walk ends. Needs no frame
+//! pointers. Does not know the names of functions.
 
 #![expect(unsafe_code, reason = "each block has its argument")]
 
@@ -19,52 +18,52 @@ use framehop::{
 
 use super::capture::Sample;
 
-/// Most frames of a stack.
+/// Maximum number of frames of a stack.
 pub(in crate::guru_meditation) const FRAMES_MAX: usize = 256;
 
-/// A frame pointer that leads nowhere: of 0 the library takes it that the stack ends there.
-const UNKNOWN: u64 = 8;
+/// An invalid frame pointer: the library takes 0 as the end of the stack.
+const UNKNOWN_FRAME_POINTER: u64 = 8;
 
-/// Most words of a stack that may be return addresses and are looked into.
-const SEARCHED_MAX: u32 = 500;
+/// Maximum number of possible return addresses that are tried.
+const SEARCH_WORDS_MAX: u32 = 500;
 
-/// Largest unwind table taken, in bytes: the largest known are a tenth of it.
+/// Largest unwind table that is used, in bytes: the largest known ones are a tenth of it.
 const TABLE_BYTES_MAX: usize = 256 << 20;
 
-/// `DW_EH_PE_pcrel | DW_EH_PE_sdata4`, the one encoding that linkers use in `.eh_frame_hdr`.
+/// `DW_EH_PE_pcrel | DW_EH_PE_sdata4`, the only encoding that linkers use in `.eh_frame_hdr`.
 const PCREL_SDATA4: u8 = 0x1b;
 
-/// The program or a shared object in memory.
+/// The program or a shared object that is loaded.
 #[derive(Clone, Debug)]
 pub(in crate::guru_meditation) struct LoadedObject {
     /// Its file; empty for the program itself.
     pub(in crate::guru_meditation) name: String,
     base: u64,
     code: Range<u64>,
-    /// The build id of its linker, in hexadecimal.
+    /// Its build id from the linker, in hexadecimal.
     pub(in crate::guru_meditation) build_id: Option<String>,
 }
 
-/// All that is needed to unwind stacks of this process as it stands now.
-pub(in crate::guru_meditation) struct Tables {
-    unwinder: UnwinderNative<Bytes, MayAllocateDuringUnwind>,
+/// The tables that unwind stacks of this process in its current state.
+pub(in crate::guru_meditation) struct UnwindTables {
+    unwinder: UnwinderNative<TableBytes, MayAllocateDuringUnwind>,
     cache: CacheNative<MayAllocateDuringUnwind>,
     objects: Vec<LoadedObject>,
 }
 
-/// A table: the program's own stays where it is, all others are copies.
-type Bytes = Cow<'static, [u8]>;
+/// A table: that of the program is borrowed, all others are copies.
+type TableBytes = Cow<'static, [u8]>;
 
-/// Addresses in a stack, the innermost first, each as it is looked up.
+/// Addresses in a stack, innermost first, each as it is resolved.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StackWalk {
     pub(super) addresses: Vec<u64>,
-    /// Whether it ended at the thread's beginning.
-    pub(super) is_whole: bool,
+    /// Whether it ended at the start of the thread.
+    pub(super) is_complete: bool,
 }
 
-impl Tables {
-    /// Looks at what is loaded.
+impl UnwindTables {
+    /// Loads the tables of all loaded objects.
     pub(in crate::guru_meditation) fn load() -> Self {
         let mut tables = Self {
             unwinder: UnwinderNative::new(),
@@ -74,18 +73,18 @@ impl Tables {
         // SAFETY: the callback has the signature asked for, and `data` is the pointer to `tables`,
         // which lives through the call and which nobody else uses meanwhile.
         unsafe {
-            libc::dl_iterate_phdr(Some(take_in), (&raw mut tables).cast());
+            libc::dl_iterate_phdr(Some(add_object), (&raw mut tables).cast());
         }
         tables
     }
 
-    /// The object an address lies in, and where in it.
+    /// The object of an address, and the offset in it.
     pub(in crate::guru_meditation) fn object(&self, address: u64) -> Option<(&LoadedObject, u64)> {
         let found = self.objects.iter().find(|object| object.code.contains(&address))?;
         Some((found, address - found.base))
     }
 
-    /// The program's own build id.
+    /// The build id of the program.
     pub(in crate::guru_meditation) fn own_build_id(&self) -> Option<&str> {
         self.objects.first()?.build_id.as_deref()
     }
@@ -94,44 +93,44 @@ impl Tables {
         self.walk_from(sample, sample.ip, sample.sp, sample.bp)
     }
 
-    /// The walk of a thread that was looked at from outside, without its frame pointer: where the
-    /// tables need that, it goes on from the first return address in the stack that leads to the
-    /// thread's beginning, or else farthest.
+    /// Walks a thread that was sampled from outside, without its frame pointer: where the tables
+    /// need that, it continues from the first return address in the stack that leads to the start
+    /// of the thread, or else farthest.
     pub(super) fn walk_by_search(&mut self, sample: &Sample) -> StackWalk {
-        let walk = self.walk_from(sample, sample.ip, sample.sp, UNKNOWN);
-        if walk.is_whole {
+        let walk = self.walk_from(sample, sample.ip, sample.sp, UNKNOWN_FRAME_POINTER);
+        if walk.is_complete {
             return walk;
         }
         let mut best = StackWalk::default();
         let mut tried = 0;
         for (at, word) in sample.stack.chunks_exact(8).enumerate() {
             let word = word.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word));
-            // A return address stands behind a call, in code that is loaded.
+            // A return address follows a call, in loaded code.
             if self.object(word.wrapping_sub(1)).is_none() {
                 continue;
             }
             tried += 1;
             let above = sample.sp.saturating_add(8 * (at as u64 + 1));
-            let mut found = self.walk_from(sample, word, above, UNKNOWN);
+            let mut found = self.walk_from(sample, word, above, UNKNOWN_FRAME_POINTER);
             if let Some(first) = found.addresses.first_mut() {
                 *first = first.wrapping_sub(1);
             }
-            let is_better = found.is_whole || found.addresses.len() > best.addresses.len();
+            let is_better = found.is_complete || found.addresses.len() > best.addresses.len();
             if is_better && found.addresses.len() > 1 {
                 best = found;
             }
-            if best.is_whole || tried == SEARCHED_MAX {
+            if best.is_complete || tried == SEARCH_WORDS_MAX {
                 break;
             }
         }
         let mut addresses = walk.addresses;
-        // What the search found again stands once.
+        // Frames that the search found again are listed once.
         let known =
             best.addresses.first().and_then(|first| addresses.iter().position(|it| it == first));
         addresses.truncate(known.unwrap_or(addresses.len()));
         addresses.extend(best.addresses);
         addresses.truncate(FRAMES_MAX);
-        StackWalk { addresses, is_whole: best.is_whole }
+        StackWalk { addresses, is_complete: best.is_complete }
     }
 
     fn walk_from(&mut self, sample: &Sample, ip: u64, sp: u64, bp: u64) -> StackWalk {
@@ -148,7 +147,7 @@ impl Tables {
             match frames.next() {
                 Ok(Some(frame)) => walk.addresses.push(FrameAddress::address_for_lookup(frame)),
                 Ok(None) => {
-                    walk.is_whole = true;
+                    walk.is_complete = true;
                     break;
                 }
                 Err(_) => break,
@@ -168,14 +167,14 @@ fn registers(_: u64, sp: u64, bp: u64) -> framehop::UnwindRegsNative {
     framehop::UnwindRegsNative::new(0, sp, bp)
 }
 
-/// Called for each object in memory; the loader holds its lock meanwhile, so none goes.
-unsafe extern "C" fn take_in(
+/// Called for each loaded object; the loader holds its lock meanwhile, so none is unloaded.
+unsafe extern "C" fn add_object(
     info: *mut libc::dl_phdr_info,
     _: libc::size_t,
     data: *mut libc::c_void,
 ) -> libc::c_int {
     // SAFETY: the loader gives a valid `info`; `data` is what `Tables::load` passed, exclusively.
-    let (info, tables) = unsafe { (&*info, &mut *data.cast::<Tables>()) };
+    let (info, tables) = unsafe { (&*info, &mut *data.cast::<UnwindTables>()) };
     let is_program = tables.objects.is_empty();
     // SAFETY: the loader's name and headers are valid for the call; a null name is empty.
     let (name, headers) = unsafe {
@@ -183,26 +182,26 @@ unsafe extern "C" fn take_in(
         (name, slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)))
     };
     let base = info.dlpi_addr;
-    let place = |header: &libc::Elf64_Phdr| {
+    let range_of = |header: &libc::Elf64_Phdr| {
         let begin = base.wrapping_add(header.p_vaddr);
         begin..begin.saturating_add(header.p_memsz)
     };
     let of_type = |wanted| headers.iter().filter(move |header| header.p_type == wanted);
     let is_code = |header: &&libc::Elf64_Phdr| header.p_flags & libc::PF_X != 0;
-    let code = of_type(libc::PT_LOAD).filter(is_code).map(place);
+    let code = of_type(libc::PT_LOAD).filter(is_code).map(range_of);
     let Some(code) = code.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end))
     else {
         return 0;
     };
-    let build_id = of_type(libc::PT_NOTE).map(place).find_map(|notes| {
+    let build_id = of_type(libc::PT_NOTE).map(range_of).find_map(|notes| {
         // SAFETY: a note segment lies within a loaded segment of this object, which stays loaded
         // during the call.
         build_id(unsafe { bytes(notes)? })
     });
     let name = name.to_string_lossy().into_owned();
-    let index = of_type(libc::PT_GNU_EH_FRAME).map(place).next();
+    let index = of_type(libc::PT_GNU_EH_FRAME).map(range_of).next();
     if let Some(index) = index {
-        let segments = of_type(libc::PT_LOAD).map(place);
+        let segments = of_type(libc::PT_LOAD).map(range_of);
         // SAFETY: as for the notes; the program itself is never unloaded.
         let sections = unsafe { unwind_sections(base, index, segments, is_program) };
         if let Some(sections) = sections {
@@ -224,7 +223,7 @@ unsafe fn unwind_sections(
     index: Range<u64>,
     mut segments: impl Iterator<Item = Range<u64>>,
     stays: bool,
-) -> Option<ExplicitModuleSectionInfo<Bytes>> {
+) -> Option<ExplicitModuleSectionInfo<TableBytes>> {
     // SAFETY: as promised by the caller.
     let index_bytes = unsafe { bytes(index.clone())? };
     let [_version, PCREL_SDATA4, _, _, offset @ ..] = index_bytes.first_chunk::<8>()? else {
@@ -232,11 +231,11 @@ unsafe fn unwind_sections(
     };
     let offset = i64::from(i32::from_ne_bytes(*offset));
     let table_begin = index.start.checked_add(4)?.checked_add_signed(offset)?;
-    // Its end is marked within; the segment's end is a bound.
+    // The table contains its end marker; the end of the segment is a bound.
     let table = table_begin..segments.find(|segment| segment.contains(&table_begin))?.end;
     // SAFETY: as promised by the caller; the table lies in one of the segments.
     let table_bytes = unsafe { bytes(table.clone())? };
-    let kept = |bytes: &'static [u8]| {
+    let stored = |bytes: &'static [u8]| {
         if stays {
             return Some(Cow::Borrowed(bytes));
         }
@@ -249,9 +248,9 @@ unsafe fn unwind_sections(
     Some(ExplicitModuleSectionInfo {
         base_svma: 0,
         eh_frame_svma: Some(stated(table)),
-        eh_frame: Some(kept(table_bytes)?),
+        eh_frame: Some(stored(table_bytes)?),
         eh_frame_hdr_svma: Some(stated(index)),
-        eh_frame_hdr: Some(kept(index_bytes)?),
+        eh_frame_hdr: Some(stored(index_bytes)?),
         ..ExplicitModuleSectionInfo::default()
     })
 }
@@ -271,7 +270,7 @@ unsafe fn bytes(range: Range<u64>) -> Option<&'static [u8]> {
     Some(unsafe { slice::from_raw_parts(begin as *const u8, length) })
 }
 
-/// Gives memory that is free back to the system.
+/// Returns free memory to the system.
 pub(super) fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes the allocator's own locks and touches free memory only.
@@ -322,9 +321,9 @@ mod tests {
     }
 
     #[test]
-    fn our_own_code_lies_in_the_program() {
-        let tables = Tables::load();
-        let here = our_own_code_lies_in_the_program as fn() as usize as u64;
+    fn own_code_is_found_in_the_program() {
+        let tables = UnwindTables::load();
+        let here = own_code_is_found_in_the_program as fn() as usize as u64;
         let (object, at) = tables.object(here).expect("an object");
         assert_eq!(object.name, "");
         assert!(at < here);

@@ -1,7 +1,7 @@
 //! Begins, seals or discards the active segment.
 //!
-//! Guarantees that a segment is sealed only after all of it was read back from the files. Until then
-//! the commit log has all of it. Does not know when a segment is full.
+//! Guarantees that a segment is sealed only after all of it was read back from the files. Until
+//! then the commit log has all of it. Does not know when a segment is full.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::journal::disk;
 use crate::journal::error::JournalError;
 
 impl Archive {
-    /// Begins an empty span.
+    /// Begins an empty segment.
     pub(super) fn begin_segment(&self, first: u64) -> Result<Arc<ActiveSegment>, JournalError> {
         let path = self.segment_path(first);
         disk::create_folder(&path)?;
@@ -27,7 +27,7 @@ impl Archive {
         Ok(active)
     }
 
-    /// Moves all that is not sealed out of the way; gives the folders to delete.
+    /// Discards all that is not sealed; returns the folders to delete.
     pub(super) fn discard_active(&self) -> Result<Vec<PathBuf>, JournalError> {
         let active = self.active.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(active) = active {
@@ -48,8 +48,7 @@ impl Archive {
         Ok(trash)
     }
 
-    /// Makes a filled span durable, checks all of it, and marks it sealed, when brokers were at work
-    /// for `lived`.
+    /// Makes a full segment durable, checks all of it, and seals it with the lived time `lived`.
     ///
     /// Meanwhile readers read the commit log.
     pub(super) fn seal_segment(

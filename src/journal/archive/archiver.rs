@@ -1,8 +1,9 @@
 //! Follows the commit log and fills the archive, in a thread of its own.
 //!
-//! Guarantees that blocks are dense within a span, that a hole in the numbers ends a span, and
-//! that the commit log is only released through what is sealed. It is never waited for: when it
-//! falls behind, or fails, the commit log grows and readers read that.
+//! Guarantees that blocks are dense within a segment, that a gap in the numbers ends a segment, and
+//! that the commit log is only truncated through what is sealed. No commit waits for it: if it
+//! falls behind, or fails, the commit log grows and readers read that. Does not know the content of
+//! a record.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -25,25 +26,25 @@ use crate::journal::log_truncation::LogTruncation;
 use crate::journal::record::{BlockSummary, EncodedRecord, records_in_block};
 use crate::log_limiter::LogLimiter;
 
-/// How large a block is made.
+/// The limits of a block.
 #[derive(Clone, Copy)]
 struct BlockSize {
     records: usize,
-    /// Before packing: realistic records pack 2.6 times.
+    /// Before compression: realistic records compress 2.6 times.
     raw_bytes: usize,
     packed_bytes: usize,
 }
 
-/// Small blocks keep sled's pages, and with them its memory, small.
+/// Small blocks keep the pages of sled, and with them its memory, small.
 const SMALL: BlockSize = BlockSize { records: 64, raw_bytes: 13 << 10, packed_bytes: 5 << 10 };
-/// When many records wait, larger ones cost a third of the work.
+/// When many records are pending, larger ones cost a third of the work.
 const LARGE: BlockSize =
     BlockSize { records: 256, raw_bytes: 62 << 10, packed_bytes: VALUE_BYTES_MAX };
 
-/// How often the span being filled may fail before something else than the span must be wrong.
+/// After so many failures of the active segment, the cause must be something else than the segment.
 const FAILURES_MAX: u32 = 3;
 
-/// The archiver's side of the journal.
+/// The archiver.
 #[derive(Debug)]
 pub(in crate::journal) struct Archiver {
     archive: Arc<Archive>,
@@ -55,22 +56,22 @@ pub(in crate::journal) struct Archiver {
     trash: Vec<PathBuf>,
     stop: Arc<AtomicBool>,
     active: Option<Arc<ActiveSegment>>,
-    /// What is in the active span, in bytes of blocks.
+    /// Size of the active segment, in bytes of blocks.
     active_bytes: u64,
     /// Dense records with their terms, read from the log and not yet in the archive.
     pending: VecDeque<(u64, EncodedRecord)>,
     /// The number to read next.
     next: u64,
-    /// The newest term in the active span.
+    /// The newest term in the active segment.
     term: u64,
-    /// How often the active span failed since the last seal.
+    /// Failures of the active segment since the last seal.
     failures: u32,
-    /// What is not sealed has yet to be moved out of the way.
+    /// Whether what is not sealed has yet to be discarded.
     is_discarding: bool,
 }
 
 impl Archiver {
-    /// Makes an archiver that goes on behind what is sealed.
+    /// An archiver that continues after what is sealed.
     pub(in crate::journal) fn new(
         release: Arc<LogTruncation>,
         durable: watch::Receiver<u64>,
@@ -98,19 +99,19 @@ impl Archiver {
         }
     }
 
-    /// Works until it is stopped, or all senders of `pokes` are gone, or something fails.
-    pub(in crate::journal) fn run(mut self, pokes: &Receiver<()>) -> Result<(), JournalError> {
+    /// Runs until it is stopped, or all senders of `wakeups` are dropped, or something fails.
+    pub(in crate::journal) fn run(mut self, wakeups: &Receiver<()>) -> Result<(), JournalError> {
         loop {
             match self.run_once() {
-                // All of it is done again at the next occasion.
+                // All of it is tried again at the next wakeup.
                 Err(error) if error.is_transient() => warn_of_retry(&error),
                 done => done?,
             }
-            if self.is_stopped() || pokes.recv().is_err() {
+            if self.is_stopped() || wakeups.recv().is_err() {
                 break;
             }
         }
-        // An unsealed span is built again at the next start; an orderly end is still kinder.
+        // The next start rebuilds an unsealed segment, but an orderly end costs less.
         match self.active.map_or(Ok(()), |active| active.segment.flush()) {
             Err(error) if error.is_transient() => Ok(()),
             flushed => flushed,
@@ -131,7 +132,7 @@ impl Archiver {
         }
     }
 
-    /// Moves what is not sealed out of the way, however often that takes.
+    /// Discards what is not sealed; retried until it succeeds.
     fn discard_active(&mut self) -> Result<(), JournalError> {
         self.is_discarding = true;
         self.trash.extend(self.archive.discard_active()?);
@@ -150,14 +151,14 @@ impl Archiver {
         Ok(())
     }
 
-    /// Throws away the span that is being filled: the commit log still has all of it. A full disk,
-    /// or a system that grants no descriptors, is waited for, however long; otherwise a span that fails again and again ends the archiver.
+    /// Discards the active segment: the commit log still has all of it. A full disk, or a lack of
+    /// descriptors, is waited for without limit; otherwise repeated failures end the archiver.
     fn restart_segment(&mut self, error: JournalError) -> Result<(), JournalError> {
-        let is_for_now = error.is_transient();
-        self.failures += u32::from(!is_for_now);
-        let is_spans =
+        let is_transient = error.is_transient();
+        self.failures += u32::from(!is_transient);
+        let is_of_segment =
             matches!(error, JournalError::Archive { .. }) && self.failures < FAILURES_MAX;
-        if !is_spans && !is_for_now {
+        if !is_of_segment && !is_transient {
             return Err(error);
         }
         warn_of_retry(&error);
@@ -176,11 +177,11 @@ impl Archiver {
             let durable = *self.durable.borrow();
             let unread = usize::try_from((durable + 1).saturating_sub(self.next))
                 .expect("there are fewer records than bytes of memory could count");
-            let behind = self.pending.len().saturating_add(unread);
-            if behind < SMALL.records {
+            let backlog = self.pending.len().saturating_add(unread);
+            if backlog < SMALL.records {
                 break;
             }
-            let size = if behind < LARGE.records { SMALL } else { LARGE };
+            let size = if backlog < LARGE.records { SMALL } else { LARGE };
             if self.pending.len() < size.records && unread > 0 {
                 self.read_log(durable)?;
             } else {
@@ -190,8 +191,8 @@ impl Archiver {
         Ok(())
     }
 
-    /// Seals what is older than a span may grow, however little it is, so that it can be forgotten
-    /// by its age.
+    /// Seals a segment that covers its longest lived time, however small it is, so that it can be
+    /// trimmed by age.
     fn seal_if_old(&mut self) -> Result<(), JournalError> {
         let durable = *self.durable.borrow();
         let Some(lived) = self.disk_state.lived().filter(|_| self.disk_state.has_room()) else {
@@ -200,10 +201,11 @@ impl Archiver {
         if self.active.is_none() && self.pending.is_empty() && self.next <= durable {
             self.read_log(durable)?;
         }
-        let is_any = self.active.is_some() || !self.pending.is_empty();
-        // Its first record came behind the span before, so it is no older than that one's seal.
+        let has_records = self.active.is_some() || !self.pending.is_empty();
+        // Its first record came after the previous segment, so it is no older than the seal of
+        // that.
         let oldest = self.archive.newest_lived();
-        if !is_any || lived.saturating_sub(oldest) <= self.disk_state.segment_age() {
+        if !has_records || lived.saturating_sub(oldest) <= self.disk_state.segment_age() {
             return Ok(());
         }
         while self.next <= durable && !self.is_stopped() {
@@ -218,11 +220,11 @@ impl Archiver {
         self.seal_active()
     }
 
-    /// Takes over the next run of the log; a hole before it ends the span.
+    /// Reads the next run of the log; a gap before it ends the segment.
     fn read_log(&mut self, durable: u64) -> Result<(), JournalError> {
         let Some(number) = self.files.at_or_above(self.next).filter(|number| *number <= durable)
         else {
-            // What was said to be durable and is not in the log is a hole known from the start.
+            // Durable numbers that are not in the log are a gap that was found at the start.
             self.next = durable + 1;
             return Ok(());
         };
@@ -247,32 +249,32 @@ impl Archiver {
 
     fn write_block(&mut self, size: BlockSize) -> Result<(), JournalError> {
         let mut count = self.count_fitting(size);
-        let (draft, block) = loop {
+        let (info, block) = loop {
             let waiting = self.pending.make_contiguous();
-            let (draft, block) = encode_block(self.archive.journal, &waiting[..count]);
+            let (info, block) = encode_block(self.archive.journal, &waiting[..count]);
             if block.len() <= size.packed_bytes || count == 1 {
-                break (draft, block);
+                break (info, block);
             }
             count = count.div_ceil(2);
         };
         let active = match &self.active {
             Some(active) => Arc::clone(active),
             None => {
-                let active = self.archive.begin_segment(draft.first)?;
+                let active = self.archive.begin_segment(info.first)?;
                 (self.active, self.active_bytes) = (Some(Arc::clone(&active)), 0);
                 active
             }
         };
-        active.segment.insert(draft.first, &block)?;
-        active.through.store(draft.last(), Ordering::Release);
-        self.archive.archived_through.store(draft.last(), Ordering::Release);
+        active.segment.insert(info.first, &block)?;
+        active.through.store(info.last(), Ordering::Release);
+        self.archive.archived_through.store(info.last(), Ordering::Release);
         self.pending.drain(..count);
-        self.term = draft.term;
+        self.term = info.term;
         self.active_bytes += block.len() as u64;
         if self.active_bytes >= self.segment_bytes { self.seal_active() } else { Ok(()) }
     }
 
-    /// How many of those waiting go into a block of this size; one at least.
+    /// The number of pending records that are within this block size; at least one.
     fn count_fitting(&self, size: BlockSize) -> usize {
         let mut raw_bytes = 0;
         let fitting = self.pending.iter().take(size.records).take_while(|(_, record)| {
@@ -295,25 +297,25 @@ impl Archiver {
     }
 }
 
-/// Tells of what is done again; a shortage may last.
+/// Logs that a segment is filled again, at a limited rate: a shortage may last.
 fn warn_of_retry(error: &JournalError) {
-    static LINE: LogLimiter = LogLimiter::new();
-    if let Some(left_out) = LINE.allow() {
+    static LIMIT: LogLimiter = LogLimiter::new();
+    if let Some(left_out) = LIMIT.allow() {
         let error = error as &dyn std::error::Error;
-        tracing::warn!(error, left_out, "a span is filled anew");
+        tracing::warn!(error, left_out, "a segment is filled again from the commit log");
     }
 }
 
-/// A block of the archive, of at least one record with its term.
+/// Encodes a block of the archive from at least one record with its term.
 pub(super) fn encode_block(
     journal: Uuid,
     records: &[(u64, EncodedRecord)],
 ) -> (BlockInfo, Vec<u8>) {
     let (terms, records): (Vec<u64>, Vec<EncodedRecord>) = records.iter().cloned().unzip();
-    let draft = BlockInfo {
+    let info = BlockInfo {
         content: BlockContent::Records,
         journal,
-        // Terms do not fall, so the last is the newest.
+        // Terms do not decrease, so the last is the newest.
         term: *terms.last().expect("a block has at least one record"),
         first: records[0].number,
         count: u32::try_from(records.len()).expect("a block has at most 256 records"),
@@ -323,11 +325,11 @@ pub(super) fn encode_block(
     let mut block = Vec::new();
     encode(
         &mut block,
-        &draft,
+        &info,
         Compression::Zstd,
         &BlockSummary::from_records(&records).encode(),
         &payload,
     )
-    .expect("records that fitted a commit's block fit a block of the archive");
-    (draft, block)
+    .expect("records of a block of a commit are within the limits of a block of the archive");
+    (info, block)
 }

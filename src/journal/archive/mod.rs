@@ -104,7 +104,8 @@ impl Archive {
         if number < active.first || number > active.through.load(Ordering::Acquire) {
             return Ok(None);
         }
-        // The commit log still has all of an unsealed segment, so a reader need not see a failure here.
+        // The commit log still has all of an unsealed segment, so a reader need not see a failure
+        // here.
         Ok(active.segment.block_at(number).ok().flatten())
     }
 

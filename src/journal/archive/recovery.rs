@@ -1,9 +1,9 @@
 //! Recovers the archive at the start: lists sealed segments, and decides about unsealed ones.
 //!
-//! A sealed segment is accepted by its seal, without opening it. An unsealed one is discarded
-//! if the commit log still has its records. If not, it is checked and sealed here, and renamed to
-//! `.damaged` when that fails. Guarantees that nothing is deleted that exists nowhere else. Does not
-//! know the content of a record.
+//! A sealed segment is accepted by its seal, without opening it. An unsealed one is discarded if
+//! the commit log still has its records. If not, it is checked and sealed here, and renamed to
+//! `.damaged` when that fails. Guarantees that nothing is deleted that exists nowhere else. Does
+//! not know the content of a record.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -121,7 +121,8 @@ impl RecoveredArchive {
             return Ok(Some(seal));
         }
         if is_in_log(first) {
-            // First the seal, if there is a damaged one: it must not remain for the rebuilt segment.
+            // First the seal, if there is a damaged one: it must not remain for the rebuilt
+            // segment.
             remove_seal(&self.archive, first)?;
             let trash = path.with_added_extension("trash");
             let _ = fs::remove_dir_all(&trash);

@@ -1,9 +1,9 @@
-//! Decides which segments are old enough to be deleted, and deletes them.
+//! Applies retention: finds the segments beyond a limit, and trims them.
 //!
-//! Finds the oldest sealed spans that are beyond a limit; whoever asked makes that a durable record
-//! and orders the trim. Guarantees that what is trimmed is known as trimmed before it goes, so that
-//! it is never taken for missing; that a trim cut short is finished by the next start; and that
-//! nothing above the older checkpoint goes.
+//! Finds the oldest sealed segments that are beyond a limit. The caller writes a durable record of
+//! it and then requests the trim. Guarantees that trimmed records are marked as trimmed before they
+//! are deleted, so that they never count as missing; that the next start finishes an interrupted
+//! trim; and that nothing above the older checkpoint is trimmed. Does not know clocks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,102 +19,102 @@ use crate::journal::disk;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, BlockContent, BlockInfo, Compression, encode};
 
-/// The mark that says through which number records were trimmed.
+/// The file that contains the number up to which records were trimmed.
 const TRIM_MARK: &str = "trimmed";
 
-/// How much is kept.
+/// The limits of what is retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Spans whose records are all older than this go: in time that brokers were at work, so that no
-    /// clock and no absence can make anything old.
+    /// Segments whose records are all older than this are trimmed: in lived time, so that no
+    /// clock and no downtime can make anything old.
     pub age: Duration,
-    /// The oldest go while the sealed ones take more than this, in bytes.
+    /// The oldest are trimmed while the sealed ones use more than this, in bytes.
     pub bytes: u64,
 }
 
 impl Retention {
-    /// The same, with no more than so many bytes.
+    /// The same limits, with at most so many bytes.
     pub(in crate::journal) fn capped_at(self, bytes: u64) -> Self {
         Self { bytes: self.bytes.min(bytes), ..self }
     }
 }
 
-/// The oldest records, ready to be forgotten.
+/// The oldest records, due to be trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrimDue {
     /// The first of them.
     pub first: u64,
     /// The last of them.
     pub last: u64,
-    /// What they take on the disk, in bytes.
+    /// Bytes that they use on the disk.
     pub bytes: u64,
-    /// Whether it is for their age; otherwise for the bytes.
+    /// Whether they exceed the age; otherwise they exceed the size.
     pub is_by_age: bool,
 }
 
 impl Archive {
-    /// What is beyond a limit when brokers were at work for `lived`, and neither needed by `checkpoint` nor ordered away up
-    /// to `ordered` already.
+    /// The records beyond a limit at the lived time `lived`, unless `checkpoint` needs them or
+    /// their trim was requested already (up to `requested`).
     pub(in crate::journal) fn trim_due(
         &self,
         retention: Retention,
         lived: Duration,
         checkpoint: u64,
-        ordered: u64,
+        requested: u64,
     ) -> Option<TrimDue> {
-        let before = self.trimmed_through().max(ordered);
-        let spans = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        let mut taken: u64 = spans.range(before + 1..).map(|(_, span)| span.bytes).sum();
+        let trimmed = self.trimmed_through().max(requested);
+        let segments = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        let mut used: u64 = segments.range(trimmed + 1..).map(|(_, segment)| segment.bytes).sum();
         let mut due: Option<TrimDue> = None;
-        for (_, span) in spans.range(before + 1..) {
-            let is_old = lived.saturating_sub(span.seal.lived) > retention.age;
-            let is_much = taken > retention.bytes;
+        for (_, segment) in segments.range(trimmed + 1..) {
+            let is_old = lived.saturating_sub(segment.seal.lived) > retention.age;
+            let is_too_large = used > retention.bytes;
             let is_for_age = due.map_or(is_old, |due| due.is_by_age);
-            let is_beyond = if is_for_age { is_old } else { is_much };
-            if !is_beyond || span.seal.last > checkpoint {
+            let is_beyond = if is_for_age { is_old } else { is_too_large };
+            if !is_beyond || segment.seal.last > checkpoint {
                 break;
             }
-            let bytes = due.map_or(0, |due| due.bytes) + span.bytes;
+            let bytes = due.map_or(0, |due| due.bytes) + segment.bytes;
             due = Some(TrimDue {
-                first: before + 1,
-                last: span.seal.last,
+                first: trimmed + 1,
+                last: segment.seal.last,
                 bytes,
                 is_by_age: is_for_age,
             });
-            taken -= span.bytes;
+            used -= segment.bytes;
         }
         due
     }
 
-    /// For how long brokers were at work when the newest span was sealed.
+    /// The lived time when the newest segment was sealed.
     pub(super) fn newest_lived(&self) -> Duration {
-        let spans = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        spans.values().next_back().map_or(Duration::ZERO, |span| span.seal.lived)
+        let segments = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        segments.values().next_back().map_or(Duration::ZERO, |segment| segment.seal.lived)
     }
 
-    /// Forgets all sealed spans that end at or below `through`; gives the folders to delete.
+    /// Trims all sealed segments that end at or below `through`; returns the folders to delete.
     pub(in crate::journal) fn trim(&self, through: u64) -> Result<Vec<PathBuf>, JournalError> {
         if through <= self.trimmed_through() {
             return Ok(Vec::new());
         }
         write_trim_mark(&self.folder, self.journal, through)?;
         self.trimmed_through.store(through, Ordering::Release);
-        let gone: Vec<u64> = {
-            let mut spans = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
-            let gone = spans.iter().filter(|(_, span)| span.seal.last <= through);
-            let gone: Vec<u64> = gone.map(|(first, _)| *first).collect();
-            gone.iter().for_each(|first| drop(spans.remove(first)));
-            gone
+        let trimmed: Vec<u64> = {
+            let mut segments = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
+            let trimmed = segments.iter().filter(|(_, segment)| segment.seal.last <= through);
+            let trimmed: Vec<u64> = trimmed.map(|(first, _)| *first).collect();
+            trimmed.iter().for_each(|first| drop(segments.remove(first)));
+            trimmed
         };
-        for first in gone {
+        for first in trimmed {
             self.close_segment(first);
         }
         move_to_trash(&self.folder, self.journal, through)
     }
 }
 
-/// Moves all spans that end at or below `through` out of the way, and what was set aside of them;
-/// gives the folders to delete.
+/// Discards all segments that end at or below `through`, and damaged ones of them;
+/// returns the folders to delete.
 pub(super) fn move_to_trash(
     folder: &Path,
     journal: Uuid,
@@ -123,25 +123,25 @@ pub(super) fn move_to_trash(
     let mut trash = Vec::new();
     let mut seals = Vec::new();
     for path in disk::paths_in(folder)? {
-        let is_gone = if let Some(first) = disk::number_in_name(&path, "span-", ".damaged") {
+        let is_trimmed = if let Some(first) = disk::number_in_name(&path, "span-", ".damaged") {
             first <= through
         } else if let Some(first) = disk::number_in_name(&path, "span-", "") {
             let seal_path = path.with_added_extension("sealed");
             let seal = Seal::read(&seal_path, journal, first);
-            let is_gone = seal.is_some_and(|seal| seal.last <= through);
-            seals.extend(is_gone.then_some(seal_path));
-            is_gone
+            let is_trimmed = seal.is_some_and(|seal| seal.last <= through);
+            seals.extend(is_trimmed.then_some(seal_path));
+            is_trimmed
         } else {
             false
         };
-        if is_gone {
-            let away = path.with_added_extension("trash");
-            let _ = fs::remove_dir_all(&away);
-            fs::rename(&path, &away).map_err(JournalError::io("rename", &path))?;
-            trash.push(away);
+        if is_trimmed {
+            let discarded = path.with_added_extension("trash");
+            let _ = fs::remove_dir_all(&discarded);
+            fs::rename(&path, &discarded).map_err(JournalError::io("rename", &path))?;
+            trash.push(discarded);
         }
     }
-    // A seal without its span is cleared away by the next start, so it goes last.
+    // The next start removes a seal without its segment, so it is removed last.
     for path in seals {
         fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
     }
@@ -150,21 +150,22 @@ pub(super) fn move_to_trash(
 }
 
 fn write_trim_mark(folder: &Path, journal: Uuid, through: u64) -> Result<(), JournalError> {
-    let draft =
+    let info =
         BlockInfo { content: BlockContent::Seal, journal, term: 0, first: through, count: 0 };
     let mut out = Vec::new();
-    encode(&mut out, &draft, Compression::None, &[], b"trimmed").expect("7 bytes fit a block");
+    encode(&mut out, &info, Compression::None, &[], b"trimmed")
+        .expect("7 bytes are within the limits of a block");
     disk::replace_file(&folder.join(TRIM_MARK), &out)
 }
 
-/// Through which number records were trimmed; `None` if the mark is damaged, 0 if there is none.
+/// The number up to which records were trimmed; `None` if the mark is damaged, 0 if there is none.
 pub(in crate::journal) fn read_trim_mark(folder: &Path, journal: Uuid) -> Option<u64> {
     let path = folder.join(TRIM_MARK);
     if !path.exists() {
         return Some(0);
     }
     let block = Block::parse(&fs::read(path).ok()?.into()).ok()?;
-    let draft = block.header.info;
-    let is_ours = draft.content == BlockContent::Seal && draft.journal == journal;
-    is_ours.then_some(draft.first)
+    let info = block.header.info;
+    let is_ours = info.content == BlockContent::Seal && info.journal == journal;
+    is_ours.then_some(info.first)
 }

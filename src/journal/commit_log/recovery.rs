@@ -1,10 +1,10 @@
 //! Recovers the commit log after a stop or a crash.
 //!
 //! Reads the files in order and accepts blocks as long as they are valid: checksums, journal, dense
-//! numbers, a term that does not decrease. After the first invalid block it searches on: blocks of a
-//! later commit prove that the missing records had been acknowledged, so they stay and the numbers
-//! have a gap. Without such proof the rest is an unfinished commit, and is zeroed. Does not know the
-//! archive, so it does not know whether a gap is filled from there.
+//! numbers, a term that does not decrease. After the first invalid block it searches on: blocks of
+//! a later commit prove that the missing records had been acknowledged, so they stay and the
+//! numbers have a gap. Without such proof the rest is an unfinished commit, and is zeroed. Does not
+//! know the archive, so it does not know whether a gap is filled from there.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -71,8 +71,8 @@ pub(in crate::journal) fn open(
             }
             // The last commit may be unsynced.
             handle.sync_all().map_err(JournalError::io("sync", &file.path))?;
-            // The present length: a file that is too short for the next commit is followed by another,
-            // which uses what space there is. A start must not need space.
+            // The present length: a file that is too short for the next commit is followed by
+            // another, which uses what space there is. A start must not need space.
             let found = handle.metadata().map_err(JournalError::io("look at", &file.path))?;
             let size = found.len().max(end);
             let file = Arc::new(file);
@@ -91,7 +91,7 @@ pub(in crate::journal) fn open(
         term: 0,
         file_bytes,
         active,
-        next: walker.next_number.unwrap_or(1),
+        next_number: walker.next_number.unwrap_or(1),
         tail: TailState::Clean,
         buffer: Vec::new(),
     };

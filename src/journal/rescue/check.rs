@@ -1,9 +1,9 @@
-//! Checks a data folder, and lists what is wrong with it.
+//! Checks a data folder.
 //!
-//! Reads every block of the commit log, of the sealed spans and of the checkpoints, decodes what
-//! they hold, and looks whether the numbers are dense. Guarantees that nothing of the folder is
-//! written, for nothing is given to sled. What a start
-//! mends by itself is a note; what is lost or unreadable is a finding.
+//! Reads every block of the commit log, of the sealed segments and of the checkpoints, decodes
+//! their content, and checks that the numbers are dense. Guarantees that nothing in the folder is
+//! written, since sled does not open it. What a start repairs by itself is a note; what is lost or
+//! unreadable is a finding. Does not know the command line.
 
 mod commits;
 mod segments;
@@ -25,10 +25,10 @@ use crate::journal::recovery;
 use crate::journal::recovery::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
 use crate::journal::rescue::findings::Findings;
 
-/// Something that is lost, or that no start mends.
+/// A loss, or a defect that no start repairs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Finding {
-    /// The folder's identity.
+    /// The identity of the folder.
     #[error("{0}")]
     Identity(String),
     /// Bytes in the commit log that should be blocks.
@@ -40,10 +40,10 @@ pub enum Finding {
         offset: u64,
         /// How many bytes.
         bytes: u64,
-        /// What does not hold.
+        /// The check that failed.
         reason: Option<FrameError>,
     },
-    /// A whole block in the wrong place.
+    /// An intact block in a wrong position.
     #[error("{}: the block at byte {offset} does not belong there", path.display())]
     OutOfPlace {
         /// The file.
@@ -51,7 +51,7 @@ pub enum Finding {
         /// Where it begins, in bytes.
         offset: u64,
     },
-    /// Something of a later release.
+    /// Something that a later release wrote.
     #[error("{}: {what}", path.display())]
     Newer {
         /// The file.
@@ -59,24 +59,24 @@ pub enum Finding {
         /// What is newer, and that a newer gridd wrote it.
         what: String,
     },
-    /// A record whose checksum holds and whose content makes no sense.
+    /// A record whose checksum is right and that can't be decoded.
     #[error("{}: record {number} can't be used: {reason}", path.display())]
     Record {
         /// The file.
         path: PathBuf,
         /// The record.
         number: u64,
-        /// Why.
+        /// The reason.
         reason: DecodeError,
     },
-    /// A span that a start can't use as it is.
+    /// A segment that a start can't use as it is.
     #[error("{}: it can't be read ({reason}); {}", path.display(), salvage_hint(*found))]
     Segment {
-        /// The span's folder.
+        /// The folder of the segment.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// Whether a scan finds all of its records all the same.
+        /// Whether a scan finds all of its records nevertheless.
         found: bool,
     },
     /// A checkpoint that can't be loaded.
@@ -84,10 +84,10 @@ pub enum Finding {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Numbers that were given and whose records are nowhere.
+    /// Numbers that were assigned and whose records were not found.
     #[error("records {} to {} are missing", .0.start(), .0.end())]
     Missing(RangeInclusive<u64>),
 }
@@ -98,28 +98,28 @@ fn reason_suffix(reason: Option<FrameError>) -> String {
 
 fn salvage_hint(found: bool) -> &'static str {
     if found {
-        "all of its records are whole: `gridd journal salvage` gets them"
+        "all of its records are intact: `gridd journal salvage` recovers them"
     } else {
-        "some of its records are gone: `gridd journal salvage` gets the others"
+        "some of its records are lost: `gridd journal salvage` recovers the others"
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub struct CheckReport {
-    /// Whose journal it is.
+    /// The identity of the journal.
     pub identity: Option<Identity>,
     /// The first and the last record.
     pub records: Option<RangeInclusive<u64>>,
-    /// Whole blocks of the commit log.
+    /// Intact blocks of the commit log.
     pub commit_blocks: u64,
-    /// Sealed spans that are sound.
+    /// Sealed segments that are intact.
     pub sealed_segments: u64,
-    /// The numbers that whole checkpoints go to.
+    /// The last records of intact checkpoints.
     pub checkpoints: Vec<u64>,
-    /// What a start mends by itself.
+    /// Defects that a start repairs by itself.
     pub notes: Vec<String>,
-    /// What is wrong.
+    /// The findings.
     pub findings: Findings<Finding>,
 }
 
@@ -130,51 +130,51 @@ impl CheckReport {
     }
 }
 
-/// Checks the data folder `dir`; `look` sees each file or folder that is begun.
+/// Checks the data folder `dir`; calls `on_file` before each file or folder.
 ///
 /// # Errors
 ///
-/// When a broker has it open, it is no data folder, it is a newer one, or the disk fails. Damage
-/// is no error: it is told in the [`CheckReport`].
-pub fn check(dir: &Path, mut look: impl FnMut(&Path)) -> Result<CheckReport, JournalError> {
+/// If a broker has it open, it is no data folder, it is a newer one, or the disk fails. Damage
+/// is no error: it is reported in the [`CheckReport`].
+pub fn check(dir: &Path, mut on_file: impl FnMut(&Path)) -> Result<CheckReport, JournalError> {
     let _lock = lock(dir)?;
     if dir.join(RESTORING).exists() {
         return Err(JournalError::UnfinishedRestore { path: dir.to_owned() });
     }
-    let mut checking = JournalCheck::default();
+    let mut check = JournalCheck::default();
     let identity = match identity::read(&dir.join(IDENTITY)) {
         Ok(Some(identity)) => identity,
         Ok(None) if !dir.join(COMMITS).is_dir() && !dir.join(ARCHIVE).is_dir() => {
             return Err(JournalError::NoJournal { path: dir.to_owned() });
         }
         Ok(None) => {
-            let words = format!("{} is missing", dir.join(IDENTITY).display());
-            checking.report.findings.push(Finding::Identity(words));
-            return Ok(checking.report);
+            let text = format!("{} is missing", dir.join(IDENTITY).display());
+            check.report.findings.push(Finding::Identity(text));
+            return Ok(check.report);
         }
         Err(error @ JournalError::Identity { .. }) => {
-            checking.report.findings.push(Finding::Identity(error.to_string()));
-            return Ok(checking.report);
+            check.report.findings.push(Finding::Identity(error.to_string()));
+            return Ok(check.report);
         }
         Err(error) => return Err(error),
     };
-    checking.report.identity = Some(identity);
-    checking.check_checkpoints(&dir.join(CHECKPOINTS), identity, &mut look)?;
-    checking.check_commits(&dir.join(COMMITS), identity, &mut look)?;
-    checking.check_segments(&dir.join(ARCHIVE), identity, &mut look)?;
-    Ok(checking.finish())
+    check.report.identity = Some(identity);
+    check.check_checkpoints(&dir.join(CHECKPOINTS), identity, &mut on_file)?;
+    check.check_commits(&dir.join(COMMITS), identity, &mut on_file)?;
+    check.check_segments(&dir.join(ARCHIVE), identity, &mut on_file)?;
+    Ok(check.finish())
 }
 
-/// A check under way.
+/// A running check.
 #[derive(Default)]
 struct JournalCheck {
     report: CheckReport,
     present: Vec<RangeInclusive<u64>>,
-    /// The number that the oldest file or span was begun with.
+    /// The number that the oldest file or segment starts with.
     oldest: Option<u64>,
-    /// The largest number known to have been given.
+    /// The largest number that is known to have been assigned.
     last: u64,
-    /// Whether a record of a newer gridd was told already: the others would say the same.
+    /// Whether a record of a newer gridd was reported already: the others would be the same.
     has_reported_newer: bool,
 }
 
@@ -191,7 +191,7 @@ impl JournalCheck {
         }
     }
 
-    /// Decodes the records of a block; `false` if they can't even be told apart.
+    /// Decodes the records of a block; `false` if it can't be split into records.
     fn check_records(&mut self, path: &Path, block: &Block) -> bool {
         let Ok(records) = records_in_block(block) else { return false };
         for encoded in records {
@@ -222,14 +222,14 @@ impl JournalCheck {
         &mut self,
         folder: &Path,
         identity: Identity,
-        look: &mut impl FnMut(&Path),
+        on_file: &mut impl FnMut(&Path),
     ) -> Result<(), JournalError> {
         if !folder.is_dir() {
             return Ok(());
         }
         let numbered = checkpoint::list_checkpoints(folder)?;
         for (through, path) in &numbered {
-            look(path);
+            on_file(path);
             let bytes = std::fs::read(path).map_err(JournalError::io("read", path))?;
             let decoded = checkpoint::decode(bytes.into(), identity.journal, *through)
                 .map_err(|error| error.to_string())

@@ -1,42 +1,44 @@
-//! What is wrong, told once each and not without end.
+//! Collects findings in a bounded list.
+//!
+//! Guarantees that memory is bounded, however many findings there are. Does not know what they are.
 
-/// How many are kept; the rest is only counted.
+/// The number of findings that are stored; the rest is only counted.
 const FINDINGS_RETAINED: usize = 100;
 
-/// Findings, of which the first are kept.
+/// Findings, of which the first are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings<T> {
-    kept: Vec<T>,
-    all: u64,
+    retained: Vec<T>,
+    total: u64,
 }
 
 impl<T> Default for Findings<T> {
     fn default() -> Self {
-        Self { kept: Vec::new(), all: 0 }
+        Self { retained: Vec::new(), total: 0 }
     }
 }
 
 impl<T> Findings<T> {
-    /// Adds one.
-    pub fn push(&mut self, fault: T) {
-        self.all += 1;
-        if self.kept.len() < FINDINGS_RETAINED {
-            self.kept.push(fault);
+    /// Adds a finding.
+    pub fn push(&mut self, finding: T) {
+        self.total += 1;
+        if self.retained.len() < FINDINGS_RETAINED {
+            self.retained.push(finding);
         }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.all == 0
+        self.total == 0
     }
 
-    /// The first of them.
+    /// The first findings, which are stored.
     pub fn retained(&self) -> &[T] {
-        &self.kept
+        &self.retained
     }
 
-    /// How many more there are.
+    /// The number of findings that are not stored.
     pub fn omitted(&self) -> u64 {
-        self.all - self.kept.len() as u64
+        self.total - self.retained.len() as u64
     }
 }

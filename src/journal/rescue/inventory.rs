@@ -1,10 +1,10 @@
-//! Lists the whole blocks of records that lie anywhere in a data folder.
+//! Finds all intact blocks of records in a data folder.
 //!
-//! Scans every file below it from front to back: commit log, sled's files and blobs, what was set
-//! aside as `.damaged` or put away as `.trash`. Writes nothing and lets sled touch nothing. Keeps a
-//! row of 48 bytes for each block, so 10 GB of archive take about 100 MB. Guarantees that
-//! [`Inventory::read_records`] gives every record found once, in order. It does not know which should be
-//! there.
+//! Scans every file below it from front to back: commit log, files and blobs of sled, folders that
+//! were renamed to `.damaged` or `.trash`. Writes nothing, and does not use sled. Stores 48 bytes
+//! for each block, so 10 GB of archive need about 100 MB. Guarantees that
+//! [`Inventory::read_records`] returns every record found once, in order. Does not know which
+//! should be there.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -21,7 +21,7 @@ use crate::journal::frame::{Block, BlockContent, FrameError};
 use crate::journal::record::{EncodedRecord, records_in_block};
 use crate::journal::scan::{BlockScan, ScanItem};
 
-/// Where a block of records lies.
+/// The location of a block of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BlockEntry {
     first: u64,
@@ -32,7 +32,7 @@ struct BlockEntry {
     bytes: usize,
 }
 
-/// Better is greater: the newest term tells the truth, and a longer reach saves a look.
+/// The better block is the greater: the newest term is right, and a longer one saves a read.
 impl Ord for BlockEntry {
     fn cmp(&self, other: &Self) -> Ordering {
         let rank = |it: &Self| (it.term, it.last, it.file, it.offset);
@@ -51,28 +51,28 @@ impl PartialOrd for BlockEntry {
 pub(super) struct Inventory {
     files: Vec<PathBuf>,
     entries: Vec<BlockEntry>,
-    /// Whole blocks of another journal.
+    /// Intact blocks of another journal.
     pub(super) foreign: u64,
-    /// Whole blocks whose records can't be told apart.
+    /// Intact blocks that can't be split into records.
     pub(super) unreadable: u64,
-    /// Where the first block of a newer gridd lies.
+    /// The location of the first block of a newer gridd.
     pub(super) newer: Option<(PathBuf, u64)>,
     /// The newest term.
     pub(super) term: u64,
 }
 
 impl Inventory {
-    /// Scans all files below `folder` but `except`; `look` sees each file that is begun.
+    /// Scans all files below `folder` except `except`; calls `on_file` before each file.
     pub(super) fn scan_folder(
         folder: &Path,
         journal: Uuid,
         except: &[PathBuf],
-        look: &mut impl FnMut(&Path),
+        on_file: &mut impl FnMut(&Path),
     ) -> Result<Self, JournalError> {
         let mut inventory = Self::default();
         for path in files_below(folder)? {
             if !except.contains(&path) {
-                look(&path);
+                on_file(&path);
                 inventory.scan_file(path, journal)?;
             }
         }
@@ -98,18 +98,18 @@ impl Inventory {
     }
 
     fn add(&mut self, offset: u64, block: &Block, bytes: usize, journal: Uuid) {
-        let draft = block.header.info;
-        let is_records = matches!(draft.content, BlockContent::Records | BlockContent::Commit);
-        if !is_records || draft.count == 0 {
+        let info = block.header.info;
+        let is_records = matches!(info.content, BlockContent::Records | BlockContent::Commit);
+        if !is_records || info.count == 0 {
             return;
         }
-        if draft.journal != journal {
+        if info.journal != journal {
             self.foreign += 1;
         } else if records_in_block(block).is_err() {
             self.unreadable += 1;
         } else {
-            self.term = self.term.max(draft.term);
-            let (first, last, term) = (draft.first, draft.last(), draft.term);
+            self.term = self.term.max(info.term);
+            let (first, last, term) = (info.first, info.last(), info.term);
             self.entries.push(BlockEntry {
                 first,
                 last,
@@ -121,7 +121,7 @@ impl Inventory {
         }
     }
 
-    /// The numbers found, ascending, apart from each other.
+    /// The ranges of numbers found, ascending, not adjacent.
     pub(super) fn ranges(&self) -> Vec<std::ops::RangeInclusive<u64>> {
         let mut ranges: Vec<std::ops::RangeInclusive<u64>> = Vec::new();
         for entry in &self.entries {
@@ -135,40 +135,40 @@ impl Inventory {
         ranges
     }
 
-    /// Gives every record found, once and in order, in pieces.
+    /// Passes every record found to `take`, once and in order, in pieces.
     ///
-    /// Where several blocks have a number, the one of the newest term is believed.
+    /// If several blocks have a number, the one of the newest term is used.
     pub(super) fn read_records<E: From<JournalError>>(
         &self,
         mut take: impl FnMut(Vec<EncodedRecord>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut heap = BinaryHeap::new();
-        let mut waiting = self.entries.iter().peekable();
+        let mut remaining = self.entries.iter().peekable();
         let mut next = 0;
         let mut current: Option<(BlockEntry, Vec<EncodedRecord>)> = None;
         loop {
-            while let Some(entry) = waiting.next_if(|entry| entry.first <= next) {
+            while let Some(entry) = remaining.next_if(|entry| entry.first <= next) {
                 heap.push(*entry);
             }
             while heap.peek().is_some_and(|best| best.last < next) {
                 heap.pop();
             }
             let Some(best) = heap.peek().copied() else {
-                match waiting.peek() {
+                match remaining.peek() {
                     Some(entry) => next = entry.first,
                     None => return Ok(()),
                 }
                 continue;
             };
-            let stays = current
+            let is_current_best = current
                 .as_ref()
                 .is_some_and(|(entry, _)| entry.last >= next && entry.term >= best.term);
-            if !stays {
+            if !is_current_best {
                 current = Some((best, self.records(best)?));
             }
             let Some((entry, records)) = &current else { continue };
-            // Up to where nothing else begins that may be newer.
-            let end = waiting.peek().map_or(entry.last, |other| entry.last.min(other.first - 1));
+            // Up to the start of the next block, which may be newer.
+            let end = remaining.peek().map_or(entry.last, |other| entry.last.min(other.first - 1));
             let piece = records.iter().filter(|it| (next..=end).contains(&it.number));
             take(piece.cloned().collect())?;
             next = end + 1;

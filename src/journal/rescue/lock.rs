@@ -1,4 +1,6 @@
-//! Is a broker at work in this folder? Asked without writing a byte.
+//! Locks a data folder against brokers, without writing a byte.
+//!
+//! Guarantees that no broker runs in the folder while the lock is held. Does not know journals.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,14 +9,14 @@ use std::path::Path;
 use crate::journal::error::JournalError;
 use crate::journal::recovery::LOCK;
 
-/// Keeps brokers out of the folder while it lives; `None` if there is no lock file to hold.
+/// Locks the folder until the returned file is dropped; `None` if there is no lock file.
 pub(super) fn lock(dir: &Path) -> Result<Option<File>, JournalError> {
     match std::fs::read_dir(dir) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(JournalError::NoJournal { path: dir.to_owned() });
         }
-        Err(error) => return Err(JournalError::io("look into", dir)(error)),
+        Err(error) => return Err(JournalError::io("list the folder", dir)(error)),
     }
     let path = dir.join(LOCK);
     let file = match File::open(&path) {

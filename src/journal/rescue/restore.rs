@@ -1,10 +1,10 @@
-//! Makes a data folder of a stream.
+//! Restores a data folder from a stream.
 //!
-//! Built in the subfolder `restoring` and moved out when all of it is on the disk, so that a
-//! broker never starts on a half. Journal and broker keep their ids; the term is above the
-//! stream's, so that what is written from now on is told apart from what the old folder went on
-//! to write. Guarantees that every whole record of the stream is in the folder, damage or not. It
-//! does not know what a record says.
+//! Builds it in the subfolder `restoring`, and moves it into place when all of it is on the disk,
+//! so that a broker never starts on an incomplete folder. Journal and broker keep their ids. The
+//! term is above that of the stream, so that new records can be distinguished from those that the
+//! old folder may have got since. Guarantees that every intact record of the stream is in the
+//! folder, damage or not. Does not know the content of a record.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -25,18 +25,18 @@ use crate::journal::rescue::findings::Findings;
 use crate::journal::stream::{StreamDefect, StreamError, StreamItem, StreamReader, StreamSummary};
 use crate::journal::{Journal, JournalSettings, OpenJournal, disk};
 
-/// A commit of the restored journal has at least so many bytes, if there are as many.
+/// Bytes at which a commit of the restored journal is written.
 const COMMIT_BYTES: usize = 4 << 20;
-/// Each commit gets a file of its own size: a stream with many holes makes many files.
+/// Bytes that a file reserves at least; small, since a stream with many gaps makes many files.
 const FILE_BYTES: u64 = 64 << 10;
-/// The archiver may be so many records behind: what waits lies unpacked in the commit log.
+/// The largest lag of the archiver, in records: pending ones are uncompressed in the commit log.
 const LAG_MAX: u64 = 500_000;
 const LAG_POLL: Duration = Duration::from_millis(2);
 
-/// Why nothing was restored.
+/// The reason why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// There is something already.
+    /// The folder is not empty.
     #[error("{} is not empty: give a new folder, or move away what is in it", path.display())]
     NotEmpty {
         /// The folder.
@@ -47,7 +47,7 @@ pub enum RestoreError {
     Stream {
         /// The stream.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         source: StreamError,
     },
     /// The folder can't be written.
@@ -55,20 +55,20 @@ pub enum RestoreError {
     Journal(#[from] JournalError),
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
     /// Whose journal it is.
     pub identity: Identity,
-    /// The broker's id was not in the stream any more: it got a new one.
+    /// The id of the broker was lost in the stream: it got a new one.
     pub has_new_broker_id: bool,
-    /// What of the stream was whole.
+    /// The totals of what was read.
     pub summary: StreamSummary,
-    /// What was not.
+    /// The defects of the stream.
     pub defects: Findings<StreamDefect>,
-    /// The number that the restored state goes to.
+    /// The last record of the restored checkpoint.
     pub checkpoint: Option<u64>,
-    /// Why the state in the stream was not restored.
+    /// The reason why the checkpoint in the stream was not restored.
     pub checkpoint_lost: Option<FrameError>,
 }
 
@@ -79,39 +79,40 @@ impl Restored {
     }
 }
 
-/// Builds a data folder in `dir` out of the stream at `path`; `tell` hears the last number so far.
+/// Builds a data folder in `dir` from the stream at `path`; calls `on_progress` with the last
+/// number.
 ///
 /// # Errors
 ///
-/// When `dir` holds anything, or the stream is none, or the disk fails. A damaged stream is no
-/// error: it is told in [`Restored`].
+/// If `dir` is not empty, or the file is no stream, or the disk fails. A damaged stream is no
+/// error: it is reported in [`Restored`].
 pub fn restore(
     path: &Path,
     dir: &Path,
-    mut tell: impl FnMut(u64),
+    mut on_progress: impl FnMut(u64),
 ) -> Result<Restored, RestoreError> {
     let unreadable = |source| RestoreError::Stream { path: path.to_owned(), source };
     let file = File::open(path).map_err(JournalError::io("open", path))?;
     let mut stream = StreamReader::open(file).map_err(unreadable)?;
-    let work = prepare_dir(dir)?;
-    let built = build(&work, &mut stream, &mut tell).map_err(|failure| match failure {
+    let build_dir = prepare_dir(dir)?;
+    let built = build(&build_dir, &mut stream, &mut on_progress).map_err(|failure| match failure {
         BuildFailure::Stream(source) => unreadable(source),
         BuildFailure::Journal(error) => error.into(),
     });
     match built {
         Ok(restored) => {
-            move_into_place(&work, dir)?;
+            move_into_place(&build_dir, dir)?;
             Ok(restored)
         }
         Err(error) => {
-            // Nobody needs a half; what can't be removed is refused with words by the next start.
-            let _ = fs::remove_dir_all(&work);
+            // If the partial folder can't be removed, the next start refuses it with a message.
+            let _ = fs::remove_dir_all(&build_dir);
             Err(error)
         }
     }
 }
 
-/// A failure while building, the stream's path not yet added.
+/// A failure during the build, without the path of the stream.
 enum BuildFailure {
     Stream(StreamError),
     Journal(JournalError),
@@ -124,21 +125,21 @@ impl From<JournalError> for BuildFailure {
 }
 
 fn build<R: Read>(
-    work: &Path,
+    build_dir: &Path,
     stream: &mut StreamReader<R>,
-    tell: &mut impl FnMut(u64),
+    on_progress: &mut impl FnMut(u64),
 ) -> Result<Restored, BuildFailure> {
-    let mut building = RestoreBuilder::new(work, stream)?;
+    let mut builder = RestoreBuilder::new(build_dir, stream)?;
     let mut faults = Findings::default();
     let filled = loop {
         let done = match stream.next_item() {
             Ok(None) => break Ok(()),
-            Ok(Some(StreamItem::Records(records))) => building.push_records(records, tell),
+            Ok(Some(StreamItem::Records(records))) => builder.push_records(records, on_progress),
             Ok(Some(StreamItem::Checkpoint { block, bytes })) => {
-                building.checkpoint.push_block(&block, &bytes)
+                builder.checkpoint.push_block(&block, &bytes)
             }
-            Ok(Some(StreamItem::Defect(fault))) => {
-                faults.push(fault);
+            Ok(Some(StreamItem::Defect(defect))) => {
+                faults.push(defect);
                 Ok(())
             }
             Err(error) => break Err(BuildFailure::Stream(error)),
@@ -147,13 +148,13 @@ fn build<R: Read>(
             break Err(error.into());
         }
     };
-    let found = building.finish(filled)?;
+    let found = builder.finish(filled)?;
     let known = stream.head().map(|head| head.identity);
     let identity = known.unwrap_or(Identity { journal: stream.journal(), broker: Uuid::new_v4() });
-    identity::write(&work.join(IDENTITY), identity)?;
-    let promised = stream.head().and_then(|head| head.checkpoint);
+    identity::write(&build_dir.join(IDENTITY), identity)?;
+    let expected = stream.head().and_then(|head| head.checkpoint);
     let (checkpoint, checkpoint_lost) = match found {
-        Ok(None) => (None, promised.map(|_| FrameError::TooShort)),
+        Ok(None) => (None, expected.map(|_| FrameError::TooShort)),
         Ok(through) => (through, None),
         Err(reason) => (None, Some(reason)),
     };
@@ -168,35 +169,35 @@ fn build<R: Read>(
     })
 }
 
-/// Sees to it that `dir` is empty, and makes the folder to build in.
+/// Checks that `dir` is empty, and creates the folder to build in.
 fn prepare_dir(dir: &Path) -> Result<PathBuf, RestoreError> {
     fs::create_dir_all(dir).map_err(JournalError::io("create the folder", dir))?;
-    let work = dir.join(RESTORING);
-    if work.exists() {
+    let build_dir = dir.join(RESTORING);
+    if build_dir.exists() {
         return Err(JournalError::UnfinishedRestore { path: dir.to_owned() }.into());
     }
-    // A file system of its own has that one from birth.
+    // A new file system has `lost+found`.
     let is_content = |path: &PathBuf| path.file_name().is_none_or(|name| name != "lost+found");
     if disk::paths_in(dir)?.iter().any(is_content) {
         return Err(RestoreError::NotEmpty { path: dir.to_owned() });
     }
-    disk::create_folder(&work)?;
-    Ok(work)
+    disk::create_folder(&build_dir)?;
+    Ok(build_dir)
 }
 
-/// Moves what was built to its place, the identity last.
-fn move_into_place(work: &Path, dir: &Path) -> Result<(), JournalError> {
-    disk::sync_tree(work)?;
+/// Moves what was built into place, the identity last.
+fn move_into_place(build_dir: &Path, dir: &Path) -> Result<(), JournalError> {
+    disk::sync_tree(build_dir)?;
     for name in [ARCHIVE, COMMITS, CHECKPOINTS, IDENTITY] {
-        let from = work.join(name);
+        let from = build_dir.join(name);
         fs::rename(&from, dir.join(name)).map_err(JournalError::io("put in place", &from))?;
     }
     disk::sync_folder(dir)?;
-    fs::remove_dir_all(work).map_err(JournalError::io("remove", work))?;
+    fs::remove_dir_all(build_dir).map_err(JournalError::io("remove", build_dir))?;
     disk::sync_folder(dir)
 }
 
-/// The journal that is being filled.
+/// The journal that is being restored.
 struct RestoreBuilder {
     open_journal: OpenJournal,
     checkpoint: CheckpointFile,
@@ -205,29 +206,29 @@ struct RestoreBuilder {
 }
 
 impl RestoreBuilder {
-    fn new<R: Read>(work: &Path, stream: &StreamReader<R>) -> Result<Self, JournalError> {
+    fn new<R: Read>(build_dir: &Path, stream: &StreamReader<R>) -> Result<Self, JournalError> {
         let journal = stream.journal();
-        identity::write(&work.join(IDENTITY), Identity { journal, broker: Uuid::nil() })?;
+        identity::write(&build_dir.join(IDENTITY), Identity { journal, broker: Uuid::nil() })?;
         let settings =
-            JournalSettings { commit_file_bytes: FILE_BYTES, ..JournalSettings::new(work) };
+            JournalSettings { commit_file_bytes: FILE_BYTES, ..JournalSettings::new(build_dir) };
         let mut opened = Journal::open(&settings)?;
-        // What lies before the stream's first record was trimmed where it came from.
+        // The records before the first of the stream were trimmed in the original journal.
         if let Some(head) = stream.head() {
             opened.journal.log_truncation.archive.trim(head.first.saturating_sub(1))?;
         }
         let term = stream.term() + 1;
         opened.journal.term = term;
         opened.journal.log.set_term(term);
-        // The stream still has all, so the commit log need not wait for two checkpoints.
+        // The stream still has everything, so the commit log need not wait for two checkpoints.
         opened.journal.log_truncation.needs_only_seal.store(true, Ordering::Release);
-        let checkpoint = CheckpointFile::new(work.join(CHECKPOINTS), journal);
+        let checkpoint = CheckpointFile::new(build_dir.join(CHECKPOINTS), journal);
         Ok(Self { open_journal: opened, checkpoint, pending: Vec::new(), pending_bytes: 0 })
     }
 
     fn push_records(
         &mut self,
         records: Vec<EncodedRecord>,
-        tell: &mut impl FnMut(u64),
+        on_progress: &mut impl FnMut(u64),
     ) -> Result<(), JournalError> {
         for record in records {
             if self.pending.last().is_some_and(|last| record.number != last.number + 1) {
@@ -237,7 +238,7 @@ impl RestoreBuilder {
             self.pending.push(record);
             if self.pending_bytes >= COMMIT_BYTES {
                 self.append()?;
-                tell(self.open_journal.reader.durable());
+                on_progress(self.open_journal.reader.durable());
             }
         }
         Ok(())
@@ -250,15 +251,15 @@ impl RestoreBuilder {
         journal.append(&self.pending)?;
         self.pending.clear();
         self.pending_bytes = 0;
-        let trouble = journal.threads.failures();
-        let is_sound = || trouble.lock().is_ok_and(|trouble| trouble.is_empty());
-        while reader.durable() > reader.archived_through() + LAG_MAX && is_sound() {
+        let failures = journal.threads.failures();
+        let is_running = || failures.lock().is_ok_and(|failures| failures.is_empty());
+        while reader.durable() > reader.archived_through() + LAG_MAX && is_running() {
             thread::sleep(LAG_POLL);
         }
         Ok(())
     }
 
-    /// Ends the threads whatever came before; gives what became of the checkpoint.
+    /// Stops the threads in any case; returns the result for the checkpoint.
     fn finish(
         mut self,
         filled: Result<(), BuildFailure>,
@@ -271,7 +272,7 @@ impl RestoreBuilder {
     }
 }
 
-/// The checkpoint that is being taken over, block by block.
+/// The checkpoint that is being copied, block by block.
 struct CheckpointFile {
     folder: PathBuf,
     journal: Uuid,

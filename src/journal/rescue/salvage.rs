@@ -1,8 +1,8 @@
-//! Saves what can be read of a data folder that no broker opens any more.
+//! Salvages a data folder that no broker can open.
 //!
-//! Every record that lies whole anywhere in it, and the newest whole checkpoint, as a stream that
-//! `restore` takes. Guarantees that the folder is not written. It does not know what the records
-//! say, nor why the folder is as it is.
+//! Writes every intact record in any file of it, and the newest intact checkpoint, as a stream for
+//! `restore`. Guarantees that the folder is not written. Does not know the content of the
+//! records, nor the cause of the damage.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -23,7 +23,7 @@ use crate::journal::scan::{BlockScan, ScanItem};
 use crate::journal::stream::{StreamHead, StreamTotals, StreamWriter};
 use crate::system_error::Explained;
 
-/// Why nothing was salvaged.
+/// The reason why nothing was salvaged.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
     /// The folder can't be read.
@@ -32,7 +32,7 @@ pub enum SalvageError {
     /// The stream can't be written.
     #[error("the stream can't be written: {}", Explained(.0))]
     Write(#[from] io::Error),
-    /// There are blocks that this program must not pass over.
+    /// There are blocks that this program must not skip.
     #[error("the block at byte {offset} of {} was written by a newer gridd: salvage with that one", path.display())]
     Newer {
         /// The file.
@@ -42,20 +42,20 @@ pub enum SalvageError {
     },
 }
 
-/// What was salvaged.
+/// The result of a salvage.
 #[derive(Clone, Debug)]
 pub struct Salvaged {
-    /// What the stream says of itself.
+    /// The head of the stream.
     pub head: StreamHead,
-    /// What was written.
+    /// The totals of what was written.
     pub written: StreamTotals,
-    /// Numbers between the first and the last that are nowhere.
+    /// Numbers between the first and the last that were not found.
     pub missing: Vec<RangeInclusive<u64>>,
-    /// Whole blocks of records whose content makes no sense.
+    /// Intact blocks of records whose content can't be decoded.
     pub unreadable: u64,
-    /// Whole blocks of another journal, left out.
+    /// Intact blocks of another journal, which were skipped.
     pub foreign: u64,
-    /// Why the folder's own identity could not be used.
+    /// Whether the identity of the folder could not be used.
     pub identity_lost: bool,
 }
 
@@ -66,16 +66,16 @@ impl Salvaged {
     }
 }
 
-/// Writes what can be saved of `dir` as a stream; `look` sees each file that is begun. Files in
-/// `except` are left out.
+/// Writes what is intact in `dir` as a stream; calls `on_file` before each file. Files in
+/// `except` are skipped.
 ///
 /// # Errors
 ///
-/// When a broker has the folder open, there is nothing in it, or something newer.
+/// If a broker has the folder open, or it contains nothing, or something newer.
 pub fn salvage<W: Write>(
     dir: &Path,
     except: &[PathBuf],
-    mut look: impl FnMut(&Path),
+    mut on_file: impl FnMut(&Path),
     out: W,
 ) -> Result<(W, Salvaged), SalvageError> {
     let _lock = lock(dir)?;
@@ -89,13 +89,13 @@ pub fn salvage<W: Write>(
         Some(identity) => identity,
         None => Identity { journal: most_common_journal(dir, except)?, broker: Uuid::new_v4() },
     };
-    let inventory = Inventory::scan_folder(dir, identity.journal, except, &mut look)?;
+    let inventory = Inventory::scan_folder(dir, identity.journal, except, &mut on_file)?;
     if let Some((path, offset)) = inventory.newer {
         return Err(SalvageError::Newer { path, offset });
     }
-    let mut state = newest_checkpoint(dir, identity.journal)?;
+    let mut checkpoint = newest_checkpoint(dir, identity.journal)?;
     let ranges = inventory.ranges();
-    let through = state.as_ref().map(|(through, _)| *through);
+    let through = checkpoint.as_ref().map(|(through, _)| *through);
     if ranges.is_empty() && through.is_none() {
         return Err(JournalError::NoJournal { path: dir.to_owned() }.into());
     }
@@ -109,7 +109,7 @@ pub fn salvage<W: Write>(
         estimated_bytes: 0,
     };
     let mut stream = StreamWriter::new(out, head)?;
-    if let Some((_, file)) = &mut state {
+    if let Some((_, file)) = &mut checkpoint {
         copy_checkpoint(file, &mut stream)?;
     }
     inventory.read_records(|records| -> Result<(), SalvageError> {
@@ -122,12 +122,12 @@ pub fn salvage<W: Write>(
 }
 
 fn gaps(ranges: &[RangeInclusive<u64>], last: u64) -> Vec<RangeInclusive<u64>> {
-    let mut held = ranges.to_vec();
+    let mut present = ranges.to_vec();
     let oldest = ranges.first().map(|range| *range.start());
-    crate::journal::recovery::missing_ranges(oldest, &mut held, last)
+    crate::journal::recovery::missing_ranges(oldest, &mut present, last)
 }
 
-/// The journal that most blocks are of, for a folder that does not say whose it is.
+/// The journal with the most blocks, for a folder whose identity is lost.
 fn most_common_journal(dir: &Path, except: &[PathBuf]) -> Result<Uuid, SalvageError> {
     let mut counts = BTreeMap::<Uuid, u64>::new();
     for path in files_below(dir)?.into_iter().filter(|path| !except.contains(path)) {
@@ -151,9 +151,9 @@ fn newest_checkpoint(dir: &Path, journal: Uuid) -> Result<Option<(u64, File)>, J
     }
     for (through, path) in checkpoint::list_checkpoints(&folder)?.into_iter().rev() {
         let open = || fs::File::open(&path).map_err(JournalError::io("open", &path));
-        let whole = checkpoint::verify(open()?, journal, through)
+        let verified = checkpoint::verify(open()?, journal, through)
             .map_err(JournalError::io("read", &path))?;
-        if whole.is_ok() {
+        if verified.is_ok() {
             return Ok(Some((through, open()?)));
         }
     }

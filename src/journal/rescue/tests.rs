@@ -1,4 +1,4 @@
-//! A journal goes into a stream and comes out of it; damage costs what was damaged, and is named.
+//! A journal is written to a stream and restored from it; damaged parts are lost, and reported.
 
 mod soundness;
 mod verifying;
@@ -28,7 +28,7 @@ fn open(dir: &Path) -> OpenJournal {
 }
 
 fn record(number: u64) -> EncodedRecord {
-    // Like nothing that packs well.
+    // Does not compress well.
     let noise = |at: u64| (number * 32 + at).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let version: String = (0..=number % 9).map(|at| format!("{:x}", noise(at))).collect();
     let started = BrokerStarted {
@@ -68,7 +68,7 @@ fn wait(what: &str, mut reached: impl FnMut() -> bool) {
     wait_for(what, || reached().then_some(()));
 }
 
-/// A journal of 1000 records, sealed spans, two checkpoints, the commit log released.
+/// A journal of 1000 records, sealed segments, two checkpoints, the commit log truncated.
 fn journal(dir: &Path) -> OpenJournal {
     let mut opened = open(dir);
     for commit in records(1..=1000).chunks(37) {
@@ -205,19 +205,19 @@ fn a_folder_that_is_not_empty_is_not_restored_into() {
     );
     let half = dir.path().join("half");
     fs::create_dir_all(half.join("restoring")).unwrap();
-    let words = format!(
+    let text = format!(
         "there is an unfinished restore in {}: empty the folder and run `gridd journal restore` again",
         half.display()
     );
-    assert_eq!(restore(&stream, &half, |_| {}).unwrap_err().to_string(), words);
-    assert_eq!(Journal::open(&JournalSettings::new(&half)).unwrap_err().to_string(), words);
+    assert_eq!(restore(&stream, &half, |_| {}).unwrap_err().to_string(), text);
+    assert_eq!(Journal::open(&JournalSettings::new(&half)).unwrap_err().to_string(), text);
 }
 
 fn salvaged(dir: &Path) -> (Vec<u8>, Salvaged) {
     salvage(dir, &[], |_| {}, Vec::new()).unwrap()
 }
 
-/// A whole data folder by name and content, to see that nothing was written.
+/// All files of a data folder by name and content, to detect writes.
 fn content(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let files = inventory::files_below(dir).unwrap();
     files.into_iter().map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
@@ -254,24 +254,24 @@ fn what_is_left_of_a_damaged_folder_is_salvaged_and_the_rest_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let opened = journal(&data);
-    let spans = opened.journal.log_truncation.archive.ranges();
+    let segments = opened.journal.log_truncation.archive.ranges();
     opened.journal.close().unwrap();
     fs::remove_file(data.join("identity")).unwrap();
-    let span = |at: usize| data.join(format!("archive/span-{:020}", spans[at].start()));
-    fs::remove_dir_all(span(1)).unwrap();
-    fs::rename(span(0), span(0).with_extension("damaged")).unwrap();
-    // What makes sled refuse or panic does not matter to a scan.
-    let db = span(2).join("db");
+    let segment = |at: usize| data.join(format!("archive/span-{:020}", segments[at].start()));
+    fs::remove_dir_all(segment(1)).unwrap();
+    fs::rename(segment(0), segment(0).with_extension("damaged")).unwrap();
+    // Damage by which sled fails or panics does not affect a scan.
+    let db = segment(2).join("db");
     let mut bytes = fs::read(&db).unwrap();
     bytes[..16].fill(0xff);
     fs::write(&db, bytes).unwrap();
 
     let (stream, found) = salvaged(&data);
     assert!(found.identity_lost && !found.is_whole());
-    assert_eq!(found.missing, [spans[1].clone()]);
+    assert_eq!(found.missing, [segments[1].clone()]);
     let (restored, data) = restored(dir.path(), &stream);
     assert_eq!((restored.checkpoint, restored.summary.missing), (Some(900), found.missing));
-    let whole = records(1..=1000).into_iter().filter(|it| !spans[1].contains(&it.number));
+    let whole = records(1..=1000).into_iter().filter(|it| !segments[1].contains(&it.number));
     assert!(read_all(&open(&data).reader).records.into_iter().eq(whole));
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();

@@ -1,8 +1,9 @@
-//! Checks a backup without restoring it: every block, and everything in it.
+//! Verifies a backup without restoring it: every block must be intact, and all content decodable.
 //!
-//! Reads the stream once, from front to back, decodes every record and the state of the checkpoint, and
-//! writes nothing. Guarantees that a backup it calls whole is restored with all its records and its
-//! state, by a gridd of this version. Holds the state in memory, but never more than one block of records.
+//! Reads the stream once, from front to back, decodes every record and the state of the checkpoint,
+//! and writes nothing. Guarantees that a backup it reports whole can be restored with all its
+//! records and its state, by a gridd of this version. Needs memory for the state and one block of
+//! records. Does not know the command line.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -18,7 +19,7 @@ use crate::journal::stream::{
     StreamDefect, StreamError, StreamHead, StreamItem, StreamReader, StreamSummary,
 };
 
-/// Why a file could not be verified.
+/// The reason why a file could not be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The file can't be opened.
@@ -29,88 +30,91 @@ pub enum VerifyError {
     Stream(#[from] StreamError),
 }
 
-/// Something that a restore would lose.
+/// A defect by which a restore would lose something.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Defect {
     /// Bytes that are damaged, missing or out of place.
     #[error(transparent)]
     Stream(#[from] StreamDefect),
-    /// A record whose checksum holds and that can't be decoded.
+    /// A record whose checksum is right and that can't be decoded.
     #[error("record {number} can't be used: {reason}")]
     Record {
         /// The record.
         number: u64,
-        /// Why.
+        /// The reason.
         reason: DecodeError,
     },
-    /// A checkpoint that is not whole.
-    #[error("the checkpoint is not whole: {0}")]
+    /// A checkpoint that is damaged.
+    #[error("the checkpoint is damaged: {0}")]
     Checkpoint(FrameError),
     /// A checkpoint whose state can't be decoded.
     #[error("the state after record {through} can't be used: {reason}")]
     State {
-        /// The number that it goes to.
+        /// Its last record.
         through: u64,
-        /// Why.
+        /// The reason.
         reason: DecodeError,
     },
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Debug)]
 pub struct Verified {
-    /// What the backup says of itself; nothing if its head and its end are both damaged.
+    /// The description in the backup; `None` if its head and its end are both damaged.
     pub head: Option<StreamHead>,
-    /// What was read.
+    /// The totals of what was read.
     pub summary: StreamSummary,
-    /// The number that the state in it goes to, if that is whole.
+    /// The last record of the checkpoint in it, if that is intact.
     pub checkpoint: Option<u64>,
-    /// What is wrong.
+    /// The defects.
     pub defects: Findings<Defect>,
 }
 
 impl Verified {
-    /// Whether a restore gives all that the backup was meant to hold.
+    /// Whether a restore yields all that the backup should contain.
     pub fn is_whole(&self) -> bool {
         self.defects.is_empty()
     }
 }
 
-/// Verifies the backup at `path`; `tell` gets the number of the last record read so far.
+/// Verifies the backup at `path`; calls `on_progress` with the last record read so far.
 ///
 /// # Errors
 ///
-/// When the file can't be read, or is no backup, or one of a later format. Damage is no error: it is
-/// in [`Verified`].
-pub fn verify(path: &Path, tell: impl FnMut(u64)) -> Result<Verified, VerifyError> {
+/// If the file can't be read, or is no backup, or one of a later format. Damage is no error: it is
+/// reported in [`Verified`].
+pub fn verify(path: &Path, on_progress: impl FnMut(u64)) -> Result<Verified, VerifyError> {
     let file = File::open(path).map_err(VerifyError::Open)?;
-    verify_stream(BufReader::new(file), tell)
+    verify_stream(BufReader::new(file), on_progress)
 }
 
-fn verify_stream(read: impl Read, mut tell: impl FnMut(u64)) -> Result<Verified, VerifyError> {
+fn verify_stream(
+    read: impl Read,
+    mut on_progress: impl FnMut(u64),
+) -> Result<Verified, VerifyError> {
     let mut stream = StreamReader::open(read)?;
     let mut defects = Findings::default();
     let mut state = StateParts::None;
-    let mut has_newer = false;
+    let mut has_reported_newer = false;
     while let Some(item) = stream.next_item()? {
         match item {
-            StreamItem::Defect(fault) => defects.push(fault.into()),
+            StreamItem::Defect(defect) => defects.push(defect.into()),
             StreamItem::Checkpoint { block, .. } => state.push(&block),
             StreamItem::Records(records) => {
                 for record in &records {
-                    if let Some(defect) = decode_defect(record, &mut has_newer) {
+                    if let Some(defect) = decode_defect(record, &mut has_reported_newer) {
                         defects.push(defect);
                     }
                 }
                 if let Some(last) = records.last() {
-                    tell(last.number);
+                    on_progress(last.number);
                 }
             }
         }
     }
     let head = stream.head().copied();
-    let promised = head.and_then(|head| head.checkpoint);
-    let checkpoint = match state.finish(promised) {
+    let expected = head.and_then(|head| head.checkpoint);
+    let checkpoint = match state.finish(expected) {
         Ok(through) => through,
         Err(defect) => {
             defects.push(defect);
@@ -120,11 +124,11 @@ fn verify_stream(read: impl Read, mut tell: impl FnMut(u64)) -> Result<Verified,
     Ok(Verified { head, summary: stream.summary().clone(), checkpoint, defects })
 }
 
-/// What is wrong with a record. Of those that a newer gridd wrote the first is enough.
-fn decode_defect(record: &EncodedRecord, has_newer: &mut bool) -> Option<Defect> {
+/// The defect of a record, if any. Of those that a newer gridd wrote only the first is reported.
+fn decode_defect(record: &EncodedRecord, has_reported_newer: &mut bool) -> Option<Defect> {
     let reason = codec::decode_record(&record.bytes).err()?;
     if let DecodeError::Newer { .. } = reason
-        && std::mem::replace(has_newer, true)
+        && std::mem::replace(has_reported_newer, true)
     {
         return None;
     }
@@ -142,9 +146,9 @@ enum StateParts {
 impl StateParts {
     fn push(&mut self, block: &Block) {
         if let Self::None = self {
-            let draft = block.header.info;
-            let parts = CheckpointDecoder::new(draft.journal, draft.first);
-            *self = Self::Open { parts, through: draft.first, state: Vec::new() };
+            let info = block.header.info;
+            let decoder = CheckpointDecoder::new(info.journal, info.first);
+            *self = Self::Open { parts: decoder, through: info.first, state: Vec::new() };
         }
         let Self::Open { parts, through, state } = self else { return };
         match parts.push(block) {
@@ -154,10 +158,10 @@ impl StateParts {
         }
     }
 
-    /// The number that the state goes to; `promised` is what the stream's head says.
-    fn finish(self, promised: Option<u64>) -> Result<Option<u64>, Defect> {
+    /// The last record of the checkpoint; `expected` is the one in the head of the stream.
+    fn finish(self, expected: Option<u64>) -> Result<Option<u64>, Defect> {
         match self {
-            Self::None if promised.is_none() => Ok(None),
+            Self::None if expected.is_none() => Ok(None),
             Self::None | Self::Open { .. } => Err(Defect::Checkpoint(FrameError::TooShort)),
             Self::Damaged(reason) => Err(Defect::Checkpoint(reason)),
             Self::Whole { through, state } => match codec::decode_state(&state) {

@@ -2,7 +2,8 @@
 //!
 //! Continues after damage as far as intact blocks are found. Guarantees that what it returns was
 //! written so and ascends, that a stream that it reports whole is whole, and that all else is
-//! reported as a [`StreamDefect`] with its position. A stream that is no journal's, or newer, is an error.
+//! reported as a [`StreamDefect`] with its position. A stream that is no journal's, or newer, is an
+//! error.
 
 use std::io::{self, Read};
 use std::ops::RangeInclusive;
@@ -141,7 +142,7 @@ pub struct StreamReader<R> {
 }
 
 impl<R: Read> StreamReader<R> {
-    /// Reads up to the head, or to the first block behind a damaged head.
+    /// Reads up to the head, or to the first block after a damaged head.
     ///
     /// # Errors
     ///

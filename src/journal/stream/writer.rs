@@ -1,8 +1,8 @@
 //! Writes a stream.
 //!
-//! Guarantees that records are written in ascending order, each once, in blocks that any scan finds; a
-//! gap in the numbers ends a block. Its reader reports a stream without [`StreamWriter::finish`] as
-//! truncated.
+//! Guarantees that records are written in ascending order, each once, in blocks that any scan
+//! finds; a gap in the numbers ends a block. Its reader reports a stream without
+//! [`StreamWriter::finish`] as truncated.
 
 use std::io::{self, Write};
 

@@ -1,14 +1,15 @@
-//! A damaged span: what can be read goes on being served, the rest is named.
+//! A damaged segment: what can be read is still returned, the rest is reported missing.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::*;
 
-/// How many flips, cuts and lost files are tried; `GRID_TEST_DAMAGES` says otherwise.
+/// The number of flips, truncations and lost files that are tried; `GRID_TEST_DAMAGES` overrides
+/// it.
 const DAMAGES: u64 = 40;
 
-/// A closed journal of 2,000 records in large spans, with nothing of them in the commit log.
+/// A closed journal of 2,000 records in large segments, with nothing of them in the commit log.
 fn closed_journal(dir: &Path) -> (JournalSettings, Vec<RangeInclusive<u64>>) {
     let settings = JournalSettings { segment_bytes: 8 << 10, ..small(dir) };
     let mut opened = Journal::open(&settings).unwrap();
@@ -18,12 +19,12 @@ fn closed_journal(dir: &Path) -> (JournalSettings, Vec<RangeInclusive<u64>>) {
     }
     wait_checkpoint(dir, &opened.journal, 1990, b"older");
     wait_checkpoint(dir, &opened.journal, 2000, b"newer");
-    let spans = opened.journal.log_truncation.archive.ranges();
+    let segments = opened.journal.log_truncation.archive.ranges();
     let files = Arc::clone(&opened.journal.log_truncation.files);
-    wait("the log is released", || files.at_or_above(1) > Some(*spans[1].end()));
+    wait("the log is truncated", || files.at_or_above(1) > Some(*segments[1].end()));
     opened.journal.close().unwrap();
-    assert!(spans.len() >= 2, "{spans:?}");
-    (settings, spans)
+    assert!(segments.len() >= 2, "{segments:?}");
+    (settings, segments)
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -46,15 +47,15 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Reads all, upwards and downwards; gives what is missing. All else must be as it was appended.
+/// Reads all, upwards and downwards; returns what is missing. All else must be as it was appended.
 fn read_both_ways(reader: &JournalReader) -> Vec<RangeInclusive<u64>> {
     let up = reader.forward(0, &HeaderFilter::default(), ALL).unwrap();
-    let is_kept = |number: &u64| !up.missing.iter().any(|gap| gap.contains(number));
-    let kept: Vec<_> = (1..=2000).filter(is_kept).map(record).collect();
-    assert_eq!(up.records, kept);
+    let is_readable = |number: &u64| !up.missing.iter().any(|gap| gap.contains(number));
+    let expected: Vec<_> = (1..=2000).filter(is_readable).map(record).collect();
+    assert_eq!(up.records, expected);
     let mut down = reader.backward(u64::MAX, &HeaderFilter::default(), ALL).unwrap();
     down.records.reverse();
-    assert_eq!(down.records, kept);
+    assert_eq!(down.records, expected);
     up.missing
 }
 
@@ -65,9 +66,9 @@ fn numbers(ranges: &[RangeInclusive<u64>]) -> Vec<u64> {
 #[test]
 fn a_damaged_block_is_reported_and_the_rest_of_its_segment_is_read_now_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let (settings, spans) = closed_journal(dir.path());
-    let span = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
-    let path = files_below(&span).into_iter().find(|path| path.ends_with("db")).unwrap();
+    let (settings, segments) = closed_journal(dir.path());
+    let segment = dir.path().join(format!("archive/span-{:020}", segments[1].start()));
+    let path = files_below(&segment).into_iter().find(|path| path.ends_with("db")).unwrap();
     let mut bytes = fs::read(&path).unwrap();
     // Every copy of one block, so that none can be found.
     let mut at = 0;
@@ -76,7 +77,7 @@ fn a_damaged_block_is_reported_and_the_rest_of_its_segment_is_read_now_and_after
         at += found;
         let block = frame::Block::parse(&bytes[at..].to_vec().into()).unwrap();
         let end = at + block.header.block_bytes();
-        if block.header.info.first == *spans[1].start() + 64 {
+        if block.header.info.first == *segments[1].start() + 64 {
             bytes[end - 9] ^= 4;
             flipped += 1;
         }
@@ -86,27 +87,27 @@ fn a_damaged_block_is_reported_and_the_rest_of_its_segment_is_read_now_and_after
     fs::write(&path, bytes).unwrap();
 
     let opened = Journal::open(&settings).unwrap();
-    assert!(opened.recovered.missing.is_empty(), "sealed spans are opened lazily");
+    assert!(opened.recovered.missing.is_empty(), "sealed segments are opened lazily");
     let missing = read_both_ways(&opened.reader);
-    let lost = spans[1].start() + 64..=spans[1].start() + 127;
+    let lost = segments[1].start() + 64..=segments[1].start() + 127;
     assert_eq!(missing, std::slice::from_ref(&lost));
     assert_eq!(opened.journal.take_newly_lost(), missing);
     assert_eq!(opened.journal.take_newly_lost(), []);
-    assert!(span.with_extension("damaged").exists() && span.exists());
+    assert!(segment.with_extension("damaged").exists() && segment.exists());
     opened.journal.close().unwrap();
 
     let again = Journal::open(&settings).unwrap();
     assert_eq!(again.recovered.missing, std::slice::from_ref(&lost));
     assert_eq!(read_both_ways(&again.reader), [lost]);
-    assert_eq!(again.journal.take_newly_lost(), [], "what is known is not told again");
+    assert_eq!(again.journal.take_newly_lost(), [], "a known loss is not reported again");
 }
 
 #[test]
 fn whatever_happens_to_a_sealed_segment_nothing_false_is_read_and_all_losses_are_reported() {
     let template = tempfile::tempdir().unwrap();
-    let (_, spans) = closed_journal(template.path());
+    let (_, segments) = closed_journal(template.path());
     let damages = std::env::var("GRID_TEST_DAMAGES").ok().and_then(|it| it.parse().ok());
-    let (mut seed, mut lost_most, mut harmed) = (7_u64, 0, 0);
+    let (mut seed, mut lost_most, mut lossy_rounds) = (7_u64, 0, 0);
     let mut random = |below: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
@@ -114,8 +115,8 @@ fn whatever_happens_to_a_sealed_segment_nothing_false_is_read_and_all_losses_are
     for round in 0..damages.unwrap_or(DAMAGES) {
         let dir = tempfile::tempdir().unwrap();
         copy(template.path(), dir.path());
-        let span = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
-        let files = files_below(&span);
+        let segment = dir.path().join(format!("archive/span-{:020}", segments[1].start()));
+        let files = files_below(&segment);
         let path = &files[usize::try_from(random(files.len() as u64)).unwrap()];
         let mut bytes = fs::read(path).unwrap();
         let at = usize::try_from(random(bytes.len() as u64)).unwrap();
@@ -131,8 +132,11 @@ fn whatever_happens_to_a_sealed_segment_nothing_false_is_read_and_all_losses_are
         let missing = read_both_ways(&opened.reader);
         assert_eq!(missing, opened.journal.take_newly_lost(), "round {round}");
         let lost = numbers(&missing);
-        assert!(lost.iter().all(|number| spans[1].contains(number)), "round {round}: {missing:?}");
-        harmed += u64::from(!lost.is_empty());
+        assert!(
+            lost.iter().all(|number| segments[1].contains(number)),
+            "round {round}: {missing:?}"
+        );
+        lossy_rounds += u64::from(!lost.is_empty());
         if round % 8 > 2 {
             lost_most = lost_most.max(lost.len());
         }
@@ -141,19 +145,20 @@ fn whatever_happens_to_a_sealed_segment_nothing_false_is_read_and_all_losses_are
         assert_eq!(again.recovered.missing, missing, "round {round}");
         assert_eq!(read_both_ways(&again.reader), missing, "round {round}");
     }
-    let all = spans[1].end() - spans[1].start() + 1;
-    assert!(harmed > 0, "the damages do harm");
-    assert!(lost_most <= 64, "one flipped bit takes one block at most: {lost_most} of {all}");
+    let all = segments[1].end() - segments[1].start() + 1;
+    assert!(lossy_rounds > 0, "some damage loses records");
+    assert!(lost_most <= 64, "one flipped bit loses one block at most: {lost_most} of {all}");
 }
 
 #[test]
 fn a_segment_that_vanished_is_reported_at_run_time() {
     let dir = tempfile::tempdir().unwrap();
-    let (settings, spans) = closed_journal(dir.path());
+    let (settings, segments) = closed_journal(dir.path());
     let opened = Journal::open(&settings).unwrap();
-    fs::remove_dir_all(dir.path().join(format!("archive/span-{:020}", spans[1].start()))).unwrap();
+    fs::remove_dir_all(dir.path().join(format!("archive/span-{:020}", segments[1].start())))
+        .unwrap();
     let missing = read_both_ways(&opened.reader);
-    assert_eq!(missing, std::slice::from_ref(&spans[1]));
+    assert_eq!(missing, std::slice::from_ref(&segments[1]));
     assert_eq!(opened.journal.take_newly_lost(), missing);
     opened.journal.close().unwrap();
     assert_eq!(Journal::open(&settings).unwrap().recovered.missing, missing);
@@ -168,8 +173,8 @@ fn what_the_commit_log_still_has_is_not_missing() {
     wait_archived(&opened);
     let first = opened.journal.log_truncation.archive.ranges()[0].clone();
     opened.journal.close().unwrap();
-    let span = dir.path().join(format!("archive/span-{:020}", first.start()));
-    for path in files_below(&span) {
+    let segment = dir.path().join(format!("archive/span-{:020}", first.start()));
+    for path in files_below(&segment) {
         fs::write(path, b"rubbish").unwrap();
     }
     let opened = Journal::open(&settings).unwrap();
@@ -181,13 +186,13 @@ fn what_the_commit_log_still_has_is_not_missing() {
 #[test]
 fn an_interrupted_repair_starts_again() {
     let dir = tempfile::tempdir().unwrap();
-    let (settings, spans) = closed_journal(dir.path());
-    let span = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
-    fs::rename(&span, span.with_extension("damaged")).unwrap();
-    fs::create_dir(span.with_extension("rebuilt")).unwrap();
+    let (settings, segments) = closed_journal(dir.path());
+    let segment = dir.path().join(format!("archive/span-{:020}", segments[1].start()));
+    fs::rename(&segment, segment.with_extension("damaged")).unwrap();
+    fs::create_dir(segment.with_extension("rebuilt")).unwrap();
     let opened = Journal::open(&settings).unwrap();
     assert!(opened.recovered.missing.is_empty());
     assert_eq!(read_both_ways(&opened.reader), []);
-    wait("no leftovers", || !span.with_extension("rebuilt.trash").exists());
-    assert!(span.exists() && !span.with_extension("damaged").exists());
+    wait("no leftovers", || !segment.with_extension("rebuilt.trash").exists());
+    assert!(segment.exists() && !segment.with_extension("damaged").exists());
 }

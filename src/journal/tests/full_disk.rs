@@ -103,7 +103,7 @@ fn a_checkpoint_without_room_is_skipped_and_the_next_one_is_written() {
         wait("the ballast", || dir.join("data/ballast").exists());
         let filler = fill(dir, 0);
         assert_eq!(opened.journal.checkpoint(9, state), CheckpointStart::Started);
-        wait("it is given up", || {
+        wait("it was skipped", || {
             opened.journal.checkpoint(10, vec![1; 10]) == CheckpointStart::Started
         });
         fs::remove_file(filler).unwrap();

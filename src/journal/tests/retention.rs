@@ -1,11 +1,11 @@
-//! What is too old or too much is forgotten, and nothing else is.
+//! Records that are too old or beyond the size are trimmed, and no others.
 
 use super::*;
 
-/// A closed journal of sealed spans with two checkpoints, the older one after `older`.
+/// A journal of sealed segments with two checkpoints, the older one after `older`.
 fn filled(settings: &JournalSettings, older: u64) -> OpenJournal {
     let mut opened = Journal::open(settings).unwrap();
-    // Small blocks make small spans, and so several of them.
+    // Small blocks make small segments, and so several of them.
     for first in (1..=1000).step_by(64) {
         opened.journal.set_lived(Duration::from_micros(first));
         append(&mut opened, first..=1000.min(first + 63));
@@ -35,20 +35,20 @@ fn records_older_than_retention_are_trimmed_in_whole_segments_and_their_space_is
     let age = Duration::from_secs(60);
     let settings = with_retention(dir.path(), age, u64::MAX);
     let opened = filled(&settings, 990);
-    let spans = opened.journal.log_truncation.archive.ranges();
-    assert!(spans.len() >= 3, "{spans:?}");
-    // Each span is as old as the broker was at work when it was sealed.
+    let segments = opened.journal.log_truncation.archive.ranges();
+    assert!(segments.len() >= 3, "{segments:?}");
+    // The age of each segment is measured from the lived time when it was sealed.
     let sealed_at = |first| {
         let path = dir.path().join(format!("archive/span-{first:020}.sealed"));
         let journal = opened.journal.identity().journal;
         crate::journal::archive::Seal::read(&path, journal, first).unwrap().lived
     };
-    let second = sealed_at(*spans[1].start());
-    assert!(sealed_at(1) < second && second < sealed_at(*spans[2].start()));
-    assert_eq!(opened.journal.trim_due(age), None, "however old the times of the records are");
+    let second = sealed_at(*segments[1].start());
+    assert!(sealed_at(1) < second && second < sealed_at(*segments[2].start()));
+    assert_eq!(opened.journal.trim_due(age), None, "whatever the times of the records are");
     let at = age + second + Duration::from_micros(1);
     let due = opened.journal.trim_due(at).unwrap();
-    assert_eq!((due.first, due.last, due.is_by_age), (1, *spans[1].end(), true));
+    assert_eq!((due.first, due.last, due.is_by_age), (1, *segments[1].end(), true));
     let archive = dir.path().join("archive");
     let before = disk::allocated_below(&archive);
     trim(&opened, due);
@@ -56,25 +56,25 @@ fn records_older_than_retention_are_trimmed_in_whole_segments_and_their_space_is
     wait("the space", || disk::allocated_below(&archive) + due.bytes <= before + 8192);
     let names = || disk::paths_in(&archive).unwrap();
     wait("no trash", || !names().iter().any(|path| path.extension() == Some("trash".as_ref())));
-    let kept = *spans[2].start();
+    let oldest = *segments[2].start();
     let from = |number| opened.reader.forward(number, &HeaderFilter::default(), ALL).unwrap();
-    assert_eq!((from(0).records, from(0).missing.len()), (records(kept..=1000), 0));
+    assert_eq!((from(0).records, from(0).missing.len()), (records(oldest..=1000), 0));
     let down = opened.reader.backward(u64::MAX, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!(
         (down.records.len(), down.missing.len()),
-        (usize::try_from(1001 - kept).unwrap(), 0)
+        (usize::try_from(1001 - oldest).unwrap(), 0)
     );
     opened.journal.close().unwrap();
     let again = Journal::open(&settings).unwrap();
-    assert_eq!((again.reader.first(), again.recovered.missing.len()), (kept, 0));
-    assert_eq!(read_all(&again.reader), records(kept..=1000));
+    assert_eq!((again.reader.first(), again.recovered.missing.len()), (oldest, 0));
+    assert_eq!(read_all(&again.reader), records(oldest..=1000));
 }
 
 #[test]
 fn records_beyond_the_retention_size_are_trimmed_oldest_first() {
     let dir = tempfile::tempdir().unwrap();
     let opened = filled(&with_retention(dir.path(), FOREVER, u64::MAX), 990);
-    let spans = opened.journal.log_truncation.archive.ranges();
+    let segments = opened.journal.log_truncation.archive.ranges();
     let all = opened.journal.log_truncation.archive.trim_due(
         Retention { age: FOREVER, bytes: 0 },
         Duration::ZERO,
@@ -82,12 +82,12 @@ fn records_beyond_the_retention_size_are_trimmed_oldest_first() {
         0,
     );
     let all = all.unwrap();
-    assert_eq!((all.first, all.last, all.is_by_age), (1, *spans.last().unwrap().end(), false));
+    assert_eq!((all.first, all.last, all.is_by_age), (1, *segments.last().unwrap().end(), false));
     opened.journal.close().unwrap();
     let opened = Journal::open(&with_retention(dir.path(), FOREVER, all.bytes - 1)).unwrap();
     wait("the older checkpoint", || opened.journal.trim_due(Duration::ZERO).is_some());
     let due = opened.journal.trim_due(Duration::ZERO).unwrap();
-    assert_eq!((due.first, due.last), (1, *spans[0].end()));
+    assert_eq!((due.first, due.last), (1, *segments[0].end()));
     trim(&opened, due);
     assert_eq!(opened.journal.trim_due(Duration::ZERO), None);
 }
@@ -112,19 +112,19 @@ fn an_interrupted_trim_is_finished_by_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let settings = with_retention(dir.path(), FOREVER, 0);
     let opened = filled(&settings, 990);
-    let spans = opened.journal.log_truncation.archive.ranges();
+    let segments = opened.journal.log_truncation.archive.ranges();
     let due = opened.journal.trim_due(Duration::ZERO).unwrap();
-    // The mark alone, as if the power had failed behind it.
+    // The trim mark alone, as after a power failure.
     let archive = dir.path().join("archive");
     let sealed = fs::read(archive.join("span-00000000000000000001.sealed")).unwrap();
     trim(&opened, due);
     opened.journal.close().unwrap();
     fs::create_dir(archive.join("span-00000000000000000001")).unwrap();
     fs::write(archive.join("span-00000000000000000001.sealed"), sealed).unwrap();
-    fs::create_dir(archive.join(format!("span-{:020}.trash", spans[1].start()))).unwrap();
+    fs::create_dir(archive.join(format!("span-{:020}.trash", segments[1].start()))).unwrap();
     let again = Journal::open(&settings).unwrap();
     assert_eq!((again.reader.first(), again.recovered.missing.len()), (due.last + 1, 0));
-    wait("all trash is gone", || {
+    wait("all trash is deleted", || {
         disk::paths_in(&archive).unwrap().iter().all(|path| {
             let name = path.file_name().unwrap().to_str().unwrap();
             !name.contains("trash") && !name.contains("span-00000000000000000001")

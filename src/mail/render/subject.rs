@@ -94,7 +94,7 @@ fn without_name(notice: &Notice) -> String {
     if let Some(rest) = text.strip_prefix(&format!("{name} ")) {
         return rest.to_owned();
     }
-    // `start of db1 failed`, `no contact with db1 for`, `two machines speak as db1`
+    // `start of db1 failed`, `no contact with db1 for`, `two machines report as db1`
     let phrases = ["of", "with", "as"].map(|preposition| format!(" {preposition} {name}"));
     let found = phrases.iter().find(|phrase| text.contains(phrase.as_str()));
     found.map_or_else(|| text.to_string(), |phrase| text.replacen(phrase, "", 1))

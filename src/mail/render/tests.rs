@@ -210,7 +210,10 @@ fn subjects_say_it_all_in_78_characters() {
             one("db1", "no_contact", "no contact with db1 for 2 min"),
             "[grid] db1: no contact for 2 min",
         ),
-        (one("db1", "two_machines", "two machines speak as db1"), "[grid] db1: two machines speak"),
+        (
+            one("db1", "two_machines", "two machines report as db1"),
+            "[grid] db1: two machines report",
+        ),
         (one("db1", "stuck", ""), "[grid] db1: stuck in maintenance"),
         (one("", "disk_low", "200 MiB left"), "[grid] broker: 200 MiB left"),
         (one("db1", "a", "=?utf-8?B?4oCu?="), "[grid] db1: \\x3d?utf-8?B?4oCu?="),

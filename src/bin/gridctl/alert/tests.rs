@@ -1,4 +1,4 @@
-//! The open matters as gridctl shows them over a real connection; the broker is a script.
+//! Tests how gridctl shows open alerts over a real connection to a scripted broker.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,11 +11,11 @@ use grid_broker::contract::servers::alert_service_server::{AlertService, AlertSe
 use super::*;
 use crate::args::{self, GridctlCommand};
 
-/// Has a matter a page, one of the broker and one of `db1`, and keeps how it was asked.
+/// Returns one alert a page, one of the broker and one of `db1`, and records the filters.
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<Vec<AlertFilter>>>);
+struct ScriptedAlerts(Arc<Mutex<Vec<AlertFilter>>>);
 
-fn open(appliance: &str) -> OpenAlert {
+fn open_alert(appliance: &str) -> OpenAlert {
     OpenAlert {
         appliance: appliance.to_owned(),
         matter: AlertMatter::StartFailed.into(),
@@ -25,17 +25,20 @@ fn open(appliance: &str) -> OpenAlert {
     }
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type AlertRpcResult<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
-impl AlertService for Script {
-    async fn list_alerts(&self, request: Request<ListAlertsRequest>) -> Answer<ListAlertsResponse> {
+impl AlertService for ScriptedAlerts {
+    async fn list_alerts(
+        &self,
+        request: Request<ListAlertsRequest>,
+    ) -> AlertRpcResult<ListAlertsResponse> {
         let request = request.into_inner();
         let filter = request.filter.unwrap();
         let alerts = match request.page_token.as_str() {
             "" if filter.severity_at_least == i32::from(Severity::Fatal) => Vec::new(),
-            "" => vec![open("")],
-            _ => vec![open("db1")],
+            "" => vec![open_alert("")],
+            _ => vec![open_alert("db1")],
         };
         let is_last = alerts.is_empty() || !request.page_token.is_empty() || filter.of_broker;
         let next_page_token = if is_last { "" } else { "p2" }.to_owned();
@@ -43,15 +46,18 @@ impl AlertService for Script {
         Ok(Response::new(ListAlertsResponse { alerts, next_page_token }))
     }
 
-    async fn get_alert(&self, request: Request<GetAlertRequest>) -> Answer<GetAlertResponse> {
+    async fn get_alert(
+        &self,
+        request: Request<GetAlertRequest>,
+    ) -> AlertRpcResult<GetAlertResponse> {
         let request = request.into_inner();
         assert_eq!(request.matter(), AlertMatter::StartFailed);
-        Ok(Response::new(GetAlertResponse { alert: Some(open(&request.appliance)) }))
+        Ok(Response::new(GetAlertResponse { alert: Some(open_alert(&request.appliance)) }))
     }
 }
 
-/// What a command line writes, and how it ends.
-async fn typed(script: &Script, line: &str) -> (String, Result<(), CliError>) {
+/// Returns what a command line prints, and its result.
+async fn run_line(script: &ScriptedAlerts, line: &str) -> (String, Result<(), CliError>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = tonic::transport::Server::builder()
@@ -60,7 +66,7 @@ async fn typed(script: &Script, line: &str) -> (String, Result<(), CliError>) {
     drop(grid_broker::tasks::spawn("script", server));
     let broker = Connection::connect(&address, None).await.unwrap();
 
-    let args = args::read(line.split(' ').map(Into::into).collect()).unwrap();
+    let args = args::parse(line.split(' ').map(Into::into).collect()).unwrap();
     let GridctlCommand::Alert(command) = &args.command else { panic!("not of alerts") };
     let format = args.global.format();
     let look = OutputOptions { format, ..OutputOptions::plain() };
@@ -71,27 +77,27 @@ async fn typed(script: &Script, line: &str) -> (String, Result<(), CliError>) {
 
 #[tokio::test]
 async fn all_pages_make_one_list_and_hostile_text_is_harmless() {
-    let script = Script::default();
-    let (table, ended) = typed(&script, "gridctl list alert").await;
+    let script = ScriptedAlerts::default();
+    let (table, ended) = run_line(&script, "gridctl list alert").await;
     ended.unwrap();
     let rows: Vec<_> = table.lines().collect();
     assert_eq!(rows.len(), 3, "{table}");
-    assert!(rows[0].starts_with("appliance     matter        severity  since"), "{table}");
+    assert!(rows[0].starts_with("appliance     kind          severity  since"), "{table}");
     assert!(rows[1].starts_with("-             start_failed  error     2026-11-20 14:02:10Z"));
     assert!(rows[2].ends_with(r"failed: no\x1b[2J disk, \u{202e}rm"), "{table}");
-    let (json, _) = typed(&script, "gridctl alert list --output jsonl").await;
+    let (json, _) = run_line(&script, "gridctl alert list --output jsonl").await;
     let expected = concat!(
-        r#"{"appliance":"db1","matter":"start_failed","severity":"error","#,
+        r#"{"appliance":"db1","kind":"start_failed","severity":"error","#,
         r#""since":"2026-11-20T14:02:10Z","text":"failed: no\u001b[2J disk, \u202erm"}"#
     );
     assert_eq!(json.lines().nth(1), Some(expected));
 }
 
 #[tokio::test]
-async fn what_is_typed_is_what_is_asked() {
-    let script = Script::default();
-    typed(&script, "gridctl alert list shop:* db? --severity fatal").await.1.unwrap();
-    typed(&script, "gridctl alert list --of-broker").await.1.unwrap();
+async fn the_command_line_becomes_the_filter() {
+    let script = ScriptedAlerts::default();
+    run_line(&script, "gridctl alert list shop:* db? --severity fatal").await.1.unwrap();
+    run_line(&script, "gridctl alert list --of-broker").await.1.unwrap();
     let severity_at_least = Severity::Fatal.into();
     let appliances = vec!["shop:*".to_owned(), "db?".to_owned()];
     assert_eq!(
@@ -104,23 +110,24 @@ async fn what_is_typed_is_what_is_asked() {
 }
 
 #[tokio::test]
-async fn one_matter_is_lines_and_the_broker_is_a_dash() {
+async fn one_alert_is_lines_and_the_broker_is_a_dash() {
     for (line, name) in [
         ("gridctl alert show db1 start_failed", "db1"),
         ("gridctl show alert - start_failed", "-"),
         ("gridctl alert show -", "-"),
     ] {
-        let (shown, ended) = typed(&Script::default(), line).await;
+        let (shown, ended) = run_line(&ScriptedAlerts::default(), line).await;
         ended.unwrap();
         let expected = [
             &format!("appliance: {name}"),
             r"what:      failed: no\x1b[2J disk, \u{202e}rm",
-            "matter:    start_failed",
+            "kind:      start_failed",
             "severity:  error",
             "since:     2026-11-20 14:02:10Z",
         ];
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected, "{line}");
     }
-    let (udl, _) = typed(&Script::default(), "gridctl alert show db1 start_failed --batch").await;
+    let (udl, _) =
+        run_line(&ScriptedAlerts::default(), "gridctl alert show db1 start_failed --batch").await;
     assert!(udl.starts_with("alert \"db1 start_failed\" {\n  appliance = db1\n"), "{udl}");
 }

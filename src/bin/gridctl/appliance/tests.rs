@@ -1,4 +1,4 @@
-//! The appliances as gridctl steers them over a real connection; the broker is a script.
+//! Tests how gridctl changes appliances over a real connection to a scripted broker.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,31 +15,37 @@ use grid_broker::exit_code::ExitCode;
 use super::*;
 use crate::args::{self, GridctlCommand};
 
-/// Knows `db1` and `db2`, a page each, and keeps what it was asked to set.
+/// Returns `db1` and `db2`, one a page, and records the settings of each change.
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<Vec<ApplianceSettings>>>);
+struct ScriptedAppliances(Arc<Mutex<Vec<ApplianceSettings>>>);
 
-fn db(name: &str) -> Appliance {
+fn named_appliance(name: &str) -> Appliance {
     Appliance { name: name.to_owned(), explanation: "idle".to_owned(), ..Appliance::default() }
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type ApplianceRpcResult<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
-impl ApplianceService for Script {
+impl ApplianceService for ScriptedAppliances {
     async fn list_appliances(
         &self,
         request: Request<ListAppliancesRequest>,
-    ) -> Answer<ListAppliancesResponse> {
+    ) -> ApplianceRpcResult<ListAppliancesResponse> {
         let (name, next) = match request.get_ref().page_token.as_str() {
             "" => ("db1", "p2"),
             _ => ("db2", ""),
         };
         let next_page_token = next.to_owned();
-        Ok(Response::new(ListAppliancesResponse { appliances: vec![db(name)], next_page_token }))
+        Ok(Response::new(ListAppliancesResponse {
+            appliances: vec![named_appliance(name)],
+            next_page_token,
+        }))
     }
 
-    async fn get_appliance(&self, _: Request<GetApplianceRequest>) -> Answer<GetApplianceResponse> {
+    async fn get_appliance(
+        &self,
+        _: Request<GetApplianceRequest>,
+    ) -> ApplianceRpcResult<GetApplianceResponse> {
         Err(Status::not_found("no appliance is named `db3\x1b[2J`"))
     }
 
@@ -48,11 +54,14 @@ impl ApplianceService for Script {
     async fn watch_appliances(
         &self,
         _: Request<WatchAppliancesRequest>,
-    ) -> Answer<Self::WatchAppliancesStream> {
+    ) -> ApplianceRpcResult<Self::WatchAppliancesStream> {
         Err(Status::unimplemented("not asked for"))
     }
 
-    async fn add_appliance(&self, _: Request<AddApplianceRequest>) -> Answer<AddApplianceResponse> {
+    async fn add_appliance(
+        &self,
+        _: Request<AddApplianceRequest>,
+    ) -> ApplianceRpcResult<AddApplianceResponse> {
         let mut details = ErrorDetails::new();
         details.add_bad_request_violation("name", "letters, digits, `.`, `_`, `-` and `:`");
         Err(Status::with_error_details(Code::InvalidArgument, "not added", details))
@@ -61,41 +70,46 @@ impl ApplianceService for Script {
     async fn set_appliance(
         &self,
         request: Request<SetApplianceRequest>,
-    ) -> Answer<SetApplianceResponse> {
+    ) -> ApplianceRpcResult<SetApplianceResponse> {
         let request = request.into_inner();
         self.0.lock().unwrap().push(request.settings.unwrap());
-        Ok(Response::new(SetApplianceResponse { appliance: Some(db(&request.name)) }))
+        Ok(Response::new(SetApplianceResponse { appliance: Some(named_appliance(&request.name)) }))
     }
 
     async fn remove_appliance(
         &self,
         _: Request<RemoveApplianceRequest>,
-    ) -> Answer<RemoveApplianceResponse> {
+    ) -> ApplianceRpcResult<RemoveApplianceResponse> {
         Ok(Response::new(RemoveApplianceResponse { record_number: 17 }))
     }
 
-    async fn start_boot(&self, request: Request<StartBootRequest>) -> Answer<StartBootResponse> {
-        Ok(Response::new(StartBootResponse { appliance: Some(db(&request.get_ref().name)) }))
+    async fn start_boot(
+        &self,
+        request: Request<StartBootRequest>,
+    ) -> ApplianceRpcResult<StartBootResponse> {
+        Ok(Response::new(StartBootResponse {
+            appliance: Some(named_appliance(&request.get_ref().name)),
+        }))
     }
 
     async fn stop_appliance(
         &self,
         _: Request<StopApplianceRequest>,
-    ) -> Answer<StopApplianceResponse> {
+    ) -> ApplianceRpcResult<StopApplianceResponse> {
         Ok(Response::new(StopApplianceResponse { appliance: None }))
     }
 
     async fn unsuppress_appliance(
         &self,
         request: Request<UnsuppressApplianceRequest>,
-    ) -> Answer<UnsuppressApplianceResponse> {
-        let appliance = Some(db(&request.get_ref().name));
+    ) -> ApplianceRpcResult<UnsuppressApplianceResponse> {
+        let appliance = Some(named_appliance(&request.get_ref().name));
         Ok(Response::new(UnsuppressApplianceResponse { appliance }))
     }
 }
 
-/// What a command line writes, and how it ends.
-async fn typed(script: &Script, line: &str) -> (String, Result<(), CliError>) {
+/// Returns what a command line prints, and its result.
+async fn run_line(script: &ScriptedAppliances, line: &str) -> (String, Result<(), CliError>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = tonic::transport::Server::builder()
@@ -104,7 +118,7 @@ async fn typed(script: &Script, line: &str) -> (String, Result<(), CliError>) {
     drop(grid_broker::tasks::spawn("script", server));
     let broker = Connection::connect(&address, None).await.unwrap();
 
-    let args = args::read(line.split(' ').map(Into::into).collect()).unwrap();
+    let args = args::parse(line.split(' ').map(Into::into).collect()).unwrap();
     let GridctlCommand::Appliance(command) = &args.command else { panic!("not of appliances") };
     let format = args.global.format();
     let look = OutputOptions { format, ..OutputOptions::plain() };
@@ -115,19 +129,20 @@ async fn typed(script: &Script, line: &str) -> (String, Result<(), CliError>) {
 
 #[tokio::test]
 async fn all_pages_make_one_list() {
-    let (csv, ended) = typed(&Script::default(), "gridctl list appliance --output csv").await;
+    let (csv, ended) =
+        run_line(&ScriptedAppliances::default(), "gridctl list appliance --output csv").await;
     ended.unwrap();
     let names: Vec<_> = csv.lines().map(|line| line.split(',').next().unwrap()).collect();
     assert_eq!(names, ["name", "db1", "db2"]);
 }
 
 #[tokio::test]
-async fn only_what_is_typed_is_set() {
-    let script = Script::default();
+async fn only_settings_on_the_command_line_are_set() {
+    let script = ScriptedAppliances::default();
     let line = "gridctl appliance set db1 --boot-timeout 15m --reset managed";
-    let (shown, ended) = typed(&script, line).await;
+    let (shown, ended) = run_line(&script, line).await;
     ended.unwrap();
-    assert!(shown.starts_with("appliance:           db1\nexplanation:         idle\n"), "{shown}");
+    assert!(shown.starts_with("appliance:       db1\nexplanation:     idle\n"), "{shown}");
     let expected = ApplianceSettings {
         boot_timeout_ms: Some(900_000),
         reset: vec!["managed".to_owned()],
@@ -137,7 +152,7 @@ async fn only_what_is_typed_is_set() {
 }
 
 #[tokio::test]
-async fn removing_names_the_record_that_says_so() {
+async fn removing_names_its_record() {
     for (line, shown) in [
         ("gridctl appliance remove db1", "db1 is removed (record 17)\n"),
         ("gridctl appliance remove db1 --output json", "{\"name\":\"db1\",\"record_number\":17}\n"),
@@ -146,12 +161,12 @@ async fn removing_names_the_record_that_says_so() {
             "appliance \"db1\" {\n  name = db1\n  record_number = 17\n}\n",
         ),
     ] {
-        assert_eq!(typed(&Script::default(), line).await.0, shown);
+        assert_eq!(run_line(&ScriptedAppliances::default(), line).await.0, shown);
     }
 }
 
 #[tokio::test]
-async fn a_refusal_has_its_words_and_its_exit_code() {
+async fn a_rejection_has_its_text_and_its_exit_code() {
     for (line, words, code) in [
         (
             "gridctl appliance add d/b",
@@ -161,11 +176,11 @@ async fn a_refusal_has_its_words_and_its_exit_code() {
         ("gridctl appliance show db3", r"no appliance is named `db3\x1b[2J`", ExitCode::NotFound),
         (
             "gridctl appliance stop db1",
-            "the broker's answer lacks `appliance`; are gridd and gridctl of the same version?",
+            "the broker's reply lacks `appliance`; do gridd and gridctl have the same version?",
             ExitCode::Failed,
         ),
     ] {
-        let (output, ended) = typed(&Script::default(), line).await;
+        let (output, ended) = run_line(&ScriptedAppliances::default(), line).await;
         let failure = ended.unwrap_err();
         assert_eq!((failure.to_string().as_str(), failure.exit_code()), (words, code));
         assert_eq!(output, "", "{line}");

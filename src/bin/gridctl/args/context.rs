@@ -1,14 +1,14 @@
-//! What can be typed behind `gridctl context`.
+//! Arguments of `gridctl context`.
 
 use clap::Subcommand;
 
-/// What can be done with the named brokers.
+/// Commands on named brokers.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContextCommand {
-    /// List the named brokers, and mark the one in use
+    /// List the named brokers, with a mark at the current one
     #[command(aliases = ["ls", "get"], after_help = "Example:\n  gridctl context list")]
     List,
-    /// Show one: the one that commands ask, unless another is named
+    /// Show one context; without a name, the current one
     #[command(aliases = ["describe", "view", "inspect", "current"],
               after_help = "Example:\n  gridctl context show")]
     Show {
@@ -16,7 +16,7 @@ pub(crate) enum ContextCommand {
         #[arg(value_name = "CONTEXT")]
         name: Option<String>,
     },
-    /// Use one from now on
+    /// Make a context the current one
     #[command(alias = "switch", after_help = "Example:\n  gridctl context use production")]
     Use {
         /// Its name

@@ -7,15 +7,15 @@ use clap::parser::ValueSource;
 /// Flags of every command.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "For every command")]
-pub(crate) struct Global {
-    /// Where the broker listens [default: that of the context, else 127.0.0.1:7443]
+pub(crate) struct GlobalArgs {
+    /// Address of the broker [default: that of the context, else 127.0.0.1:7443]
     #[arg(long, global = true, env = "GRID_BROKER", value_name = "HOST:PORT")]
     broker: Option<String>,
-    /// A broker by its name in the file of contexts; see `gridctl context`
+    /// Name of a broker in the file of contexts; see `gridctl context`
     #[arg(long, global = true, env = "GRID_CONTEXT", value_name = "NAME")]
     context: Option<String>,
-    /// How to print: a table for people, the same with all columns and nothing cut, JSON, one JSON
-    /// object a line, CSV, or names alone [default: table]
+    /// Output format: a table, a table with all columns and nothing truncated, JSON, one JSON
+    /// object per line, CSV, or only names [default: table]
     #[arg(
         long,
         short = 'o',
@@ -27,16 +27,16 @@ pub(crate) struct Global {
         value_name = "table|wide|json|jsonl|csv|name"
     )]
     output: Option<OutputFormat>,
-    /// Print for scripts in UDL: entity "name" { attribute = value }
+    /// Print UDL for scripts: entity "name" { attribute = value }
     #[arg(long, global = true)]
     batch: bool,
-    /// Print names or numbers alone, no notes, and nothing of what was done
+    /// Print only names or numbers, and no notes or results of changes
     #[arg(long, short = 'q', global = true)]
     pub(crate) quiet: bool,
-    /// No line of titles above a table or CSV
+    /// Print no header line above a table or CSV
     #[arg(long, global = true, alias = "no-header", alias = "no-legend")]
     pub(crate) no_headers: bool,
-    /// Colour: auto is on a terminal only, and not if NO_COLOR is set
+    /// When to use colour: auto means on a terminal, unless NO_COLOR is set
     #[arg(
         long,
         alias = "colour",
@@ -46,29 +46,29 @@ pub(crate) struct Global {
         value_name = "auto|always|never",
         default_value = "auto"
     )]
-    pub(crate) color: Colour,
-    /// Show times in UTC in place of local time
+    pub(crate) color: ColourMode,
+    /// Show times in UTC instead of local time
     #[arg(long, global = true)]
     pub(crate) utc: bool,
-    /// Where the broker is to be found, by all of these.
+    /// The broker, chosen by flags and environment.
     #[arg(skip)]
-    pub(crate) endpoint: EndpointChoice,
+    pub(crate) broker_choice: BrokerChoice,
 }
 
-/// Where the broker is to be found.
+/// How the broker was chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum EndpointChoice {
-    /// There.
+pub(crate) enum BrokerChoice {
+    /// By its address.
     Address(String),
-    /// Where that context says.
+    /// By the name of a context.
     Context(String),
-    /// Nobody said: where the context in use says, if there is one.
+    /// Not given: the current context, if there is one.
     #[default]
-    Default,
+    Unspecified,
 }
 
-impl Global {
-    /// The format asked for.
+impl GlobalArgs {
+    /// The requested format.
     pub(crate) fn format(&self) -> OutputFormat {
         match self.output {
             _ if self.batch => OutputFormat::Udl,
@@ -77,40 +77,40 @@ impl Global {
         }
     }
 
-    /// Whether two formats are asked for.
-    pub(super) fn is_of_two_formats(&self) -> bool {
+    /// Whether two formats were requested.
+    pub(super) fn has_two_formats(&self) -> bool {
         self.batch && self.output.is_some()
     }
 
-    /// Finds out where the broker is: a flag goes before the environment, that before the file. A
-    /// variable that is empty is as good as unset.
+    /// Chooses the broker: flags override the environment, which overrides the file. An empty
+    /// variable counts as unset.
     ///
     /// # Errors
     ///
-    /// Says which flags contradict each other or have no value.
-    pub(super) fn find_endpoint(&mut self, matches: &ArgMatches) -> Result<(), &'static str> {
+    /// States which flags conflict or have no value.
+    pub(super) fn resolve_broker(&mut self, matches: &ArgMatches) -> Result<(), &'static str> {
         let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let (broker, context) = (self.broker.take(), self.context.take());
         let is_empty = |value: &Option<String>| value.as_deref() == Some("");
         if is_flag("broker") && is_empty(&broker) {
-            return Err("--broker is empty: give HOST:PORT, such as 127.0.0.1:7443");
+            return Err("--broker is empty: use HOST:PORT, such as 127.0.0.1:7443");
         }
         if is_flag("context") && is_empty(&context) {
-            return Err("--context is empty: give a name; `gridctl context list` shows them");
+            return Err("--context is empty: use a name; `gridctl context list` shows them");
         }
         if is_flag("broker") && is_flag("context") {
-            return Err("--broker and --context both say where the broker is: give one of them");
+            return Err("--broker and --context both choose the broker: use one of them");
         }
         let context_first = is_flag("context");
-        let broker = broker.filter(|it| !it.is_empty()).map(EndpointChoice::Address);
-        let context = context.filter(|it| !it.is_empty()).map(EndpointChoice::Context);
-        let place = if context_first { context.or(broker) } else { broker.or(context) };
-        self.endpoint = place.unwrap_or_default();
+        let broker = broker.filter(|it| !it.is_empty()).map(BrokerChoice::Address);
+        let context = context.filter(|it| !it.is_empty()).map(BrokerChoice::Context);
+        let choice = if context_first { context.or(broker) } else { broker.or(context) };
+        self.broker_choice = choice.unwrap_or_default();
         Ok(())
     }
 }
 
-/// A format of output.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     /// For people.
@@ -120,22 +120,22 @@ pub(crate) enum OutputFormat {
     Wide,
     /// One array, or one object.
     Json,
-    /// One object a line.
+    /// One object per line.
     #[value(alias = "ndjson")]
     Jsonl,
-    /// A header, then a line each.
+    /// A header, then one line each.
     Csv,
-    /// The name or number of each on a line.
+    /// One name or number per line.
     #[value(alias = "names")]
     Name,
-    /// The vendor's, by `--batch`.
+    /// The vendor's format, by `--batch`.
     #[value(skip)]
     Udl,
 }
 
 impl OutputFormat {
-    /// Whether people read it, with colour and sentences.
-    pub(crate) fn is_for_people(self) -> bool {
+    /// Whether the format is for people, with colour and sentences.
+    pub(crate) fn is_human_readable(self) -> bool {
         match self {
             Self::Table | Self::Wide => true,
             Self::Json | Self::Jsonl | Self::Csv | Self::Name | Self::Udl => false,
@@ -145,11 +145,11 @@ impl OutputFormat {
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Colour {
+pub(crate) enum ColourMode {
     /// On a terminal, unless `NO_COLOR` is set.
     Auto,
-    /// Also in a pipe.
+    /// Even in a pipe.
     Always,
-    /// Not at all.
+    /// Never.
     Never,
 }

@@ -1,4 +1,4 @@
-//! Flags of every list of things that have names: sort, turn round, go on.
+//! Flags of lists: sort, reverse, watch.
 
 use std::cmp::Ordering;
 
@@ -6,16 +6,16 @@ use clap::ValueEnum;
 
 use grid_broker::contract::proto::{Appliance, Mail, OpenAlert};
 
-/// Flags of a list that is sorted by a `K`.
+/// Flags of a list that is sorted by `K`.
 #[derive(Debug, PartialEq, Eq, clap::Args)]
 pub(crate) struct ListFlags<K: ValueEnum + Clone + Send + Sync + 'static> {
-    /// Sort by this [default: as the broker has them]
+    /// Sort by this [default: the broker's order]
     #[arg(long, value_name = "BY", value_enum, alias = "sort-by", ignore_case = true)]
     pub(crate) sort: Option<K>,
-    /// The other way round
+    /// Reverse the order
     #[arg(long, short = 'r')]
     pub(crate) reverse: bool,
-    /// Go on with what changes, until Ctrl-C
+    /// Keep running and print changes, until Ctrl-C
     #[arg(long, short = 'w', conflicts_with_all = ["sort", "reverse"])]
     pub(crate) watch: bool,
 }
@@ -27,27 +27,27 @@ impl<K: ValueEnum + Clone + Send + Sync + 'static> Default for ListFlags<K> {
 }
 
 impl<K: ValueEnum + Clone + Send + Sync + 'static> ListFlags<K> {
-    /// Sorts as wanted; what is equal stays in the broker's order.
-    pub(crate) fn sorted<T>(&self, things: &mut [T])
+    /// Sorts as requested; equal items stay in the broker's order.
+    pub(crate) fn apply_order<T>(&self, items: &mut [T])
     where
-        K: Sorts<T>,
+        K: SortKey<T>,
     {
         if let Some(by) = &self.sort {
-            things.sort_by(|a, b| by.compare(a, b));
+            items.sort_by(|a, b| by.compare(a, b));
         }
         if self.reverse {
-            things.reverse();
+            items.reverse();
         }
     }
 }
 
-/// By what things of a kind can be sorted.
-pub(crate) trait Sorts<T> {
-    /// Which comes first?
+/// A sort key of items `T`.
+pub(crate) trait SortKey<T> {
+    /// Compares two items.
     fn compare(&self, a: &T, b: &T) -> Ordering;
 }
 
-/// By what appliances are sorted.
+/// Sort keys of appliances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ApplianceSort {
     /// By name.
@@ -55,77 +55,80 @@ pub(crate) enum ApplianceSort {
     Name,
     /// By state.
     State,
-    /// The longest in its state first.
+    /// Longest in its state first.
     Since,
     /// By class, then name.
     Class,
 }
 
-impl Sorts<Appliance> for ApplianceSort {
+impl SortKey<Appliance> for ApplianceSort {
     fn compare(&self, a: &Appliance, b: &Appliance) -> Ordering {
         let name = a.name.cmp(&b.name);
         match self {
             Self::Name => name,
             Self::State => a.state.cmp(&b.state).then(name),
-            Self::Since => by_time(&a.state_since, &b.state_since).then(name),
+            Self::Since => compare_times(&a.state_since, &b.state_since).then(name),
             Self::Class => a.class.cmp(&b.class).then(name),
         }
     }
 }
 
-/// By what open alerts are sorted.
+/// Sort keys of open alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AlertSort {
-    /// The gravest first.
+    /// Highest severity first.
     Severity,
-    /// By the appliance's name; the broker's own first.
+    /// By the name of the appliance; those of the broker first.
     #[value(alias = "name")]
     Appliance,
-    /// The longest open first.
+    /// Longest open first.
     Since,
     /// By kind.
     #[value(alias = "matter")]
     Kind,
 }
 
-impl Sorts<OpenAlert> for AlertSort {
+impl SortKey<OpenAlert> for AlertSort {
     fn compare(&self, a: &OpenAlert, b: &OpenAlert) -> Ordering {
         match self {
             Self::Severity => b.severity.cmp(&a.severity),
             Self::Appliance => a.appliance.cmp(&b.appliance),
-            Self::Since => by_time(&a.since, &b.since),
+            Self::Since => compare_times(&a.since, &b.since),
             Self::Kind => a.matter.cmp(&b.matter),
         }
     }
 }
 
-/// By what mails are sorted.
+/// Sort keys of mails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MailSort {
     /// By number.
     Number,
     /// By recipient.
     Recipient,
-    /// What is due first comes first; what is not due at all, last.
+    /// By due time; mails without one last.
     Due,
-    /// The most often tried first.
+    /// Most attempts first.
     Attempts,
 }
 
-impl Sorts<Mail> for MailSort {
+impl SortKey<Mail> for MailSort {
     fn compare(&self, a: &Mail, b: &Mail) -> Ordering {
         let number = a.number.cmp(&b.number);
         match self {
             Self::Number => number,
             Self::Recipient => a.recipient.cmp(&b.recipient).then(number),
-            Self::Due => by_time(&a.due, &b.due).then(number),
+            Self::Due => compare_times(&a.due, &b.due).then(number),
             Self::Attempts => b.attempts.cmp(&a.attempts).then(number),
         }
     }
 }
 
-/// The earlier first; what has no time last.
-fn by_time(a: &Option<prost_types::Timestamp>, b: &Option<prost_types::Timestamp>) -> Ordering {
+/// Orders by time; items without a time last.
+fn compare_times(
+    a: &Option<prost_types::Timestamp>,
+    b: &Option<prost_types::Timestamp>,
+) -> Ordering {
     let key = |time: &Option<prost_types::Timestamp>| {
         time.as_ref().map_or((1, 0, 0), |time| (0, time.seconds, time.nanos))
     };

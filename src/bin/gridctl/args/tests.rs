@@ -1,9 +1,9 @@
-//! What can be typed, and what is answered to what cannot.
+//! Tests which command lines are accepted, and how the others are answered.
 
 use super::*;
 
-fn typed(line: &str) -> Result<GridctlArgs, String> {
-    read(line.split(' ').map(OsString::from).collect()).map_err(|error| error.to_string())
+fn parse_line(line: &str) -> Result<GridctlArgs, String> {
+    parse(line.split(' ').map(OsString::from).collect()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -33,9 +33,9 @@ fn every_example_of_the_help_can_be_typed() {
     examples(&GridctlArgs::command(), &mut found);
     assert!(found.len() >= 10);
     for example in found {
-        // What stands behind a pipe is another program's.
+        // What follows a pipe belongs to another program.
         let ours = example.split(" | ").next().unwrap_or(&example);
-        typed(ours).unwrap();
+        parse_line(ours).unwrap();
     }
 }
 
@@ -47,17 +47,17 @@ fn global_flags_stand_before_or_after() {
         "gridctl log --broker h:1 list --output jsonl --utc --color never",
         "gridctl list --broker h:1 --utc log --output jsonl --color never",
     ] {
-        let global = typed(line).unwrap().global;
-        assert_eq!(global.endpoint, EndpointChoice::Address("h:1".to_owned()), "{line}");
+        let global = parse_line(line).unwrap().global;
+        assert_eq!(global.broker_choice, BrokerChoice::Address("h:1".to_owned()), "{line}");
         assert_eq!(global.format(), OutputFormat::Jsonl, "{line}");
-        assert_eq!(global.color, Colour::Never, "{line}");
+        assert_eq!(global.color, ColourMode::Never, "{line}");
         assert!(global.utc, "{line}");
     }
-    assert_eq!(typed("gridctl list log --batch").unwrap().global.format(), OutputFormat::Udl);
+    assert_eq!(parse_line("gridctl list log --batch").unwrap().global.format(), OutputFormat::Udl);
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_in_words() {
+fn invalid_lines_are_rejected_with_an_explanation() {
     for (line, words) in [
         (
             "gridctl list",
@@ -79,31 +79,31 @@ fn what_cannot_be_meant_is_refused_in_words() {
         ("gridctl log list --severity waring", "a similar value exists: 'warn'"),
         ("gridctl log list --severity unspecified", "[possible values: debug, info,"),
         ("gridctl log list --since 90", "not a time; write an age"),
-        ("gridctl log list --limit 200000", "a whole number from 1 to 100000 is needed"),
-        ("gridctl log list --limit many", "a whole number from 1 to 100000 is needed"),
-        ("gridctl log list --limit 0", "--limit 0 shows no record"),
-        ("gridctl log list --boot xyz", "a boot's id is needed, or its first 4 characters"),
+        ("gridctl log list --limit 200000", "expected a whole number from 1 to 100000"),
+        ("gridctl log list --limit many", "expected a whole number from 1 to 100000"),
+        ("gridctl log list --limit 0", "--limit 0 shows no records"),
+        ("gridctl log list --boot xyz", "expected a boot id, or at least the first 4 characters"),
         ("gridctl appliance list -w -o json", "use --output jsonl"),
-        ("gridctl report -o csv", "no other form is made"),
-        ("gridctl --broker= status", "--broker is empty: give HOST:PORT"),
-        ("gridctl --broker h:1 --context a status", "give one of them"),
+        ("gridctl report -o csv", "there are no other formats"),
+        ("gridctl --broker= status", "--broker is empty: use HOST:PORT"),
+        ("gridctl --broker h:1 --context a status", "use one of them"),
         ("gridctl appliance list --sort size", "[possible values: name, state, since, class]"),
         ("gridctl log list -f --output json", "use --output jsonl"),
-        ("gridctl log list -f --limit 1001", "1000 records at most"),
+        ("gridctl log list -f --limit 1001", "at most 1000 records"),
         ("gridctl log list -f --until 2h", "cannot be used with"),
         ("gridctl log list --all --limit 5", "cannot be used with"),
-        ("gridctl --batch log list --output csv", "leave out --output"),
+        ("gridctl --batch log list --output csv", "remove --output"),
         ("gridctl --output udl log list", "[possible values: table, wide, json, jsonl, csv, name]"),
         ("gridctl appliance set db1", "nothing to set"),
         ("gridctl retry 7", "retry what? `gridctl mail retry`"),
         ("gridctl mail retry", "<NUMBER>..."),
-        ("gridctl mail show seven", "a whole number is needed, such as 12"),
-        ("gridctl mail list --standing faild", "a similar value exists: 'failed'"),
+        ("gridctl mail show seven", "expected a whole number, such as 12"),
+        ("gridctl mail list --state faild", "a similar value exists: 'failed'"),
         ("gridctl alert show db1 start_fail", "a similar value exists: 'start_failed'"),
         ("gridctl alert list db1 --of-broker", "cannot be used with"),
         ("gridctl appliance add db1 --boot-timeout 90", "not a duration; write"),
     ] {
-        let answer = typed(line).unwrap_err();
+        let answer = parse_line(line).unwrap_err();
         assert!(answer.contains(words), "{line}: {answer}");
     }
 }
@@ -113,7 +113,7 @@ fn an_appliances_own_limits_reach_the_broker_in_its_units() {
     let line =
         "gridctl set appliance db1 --managed false --boot-timeout 1h30m --reset boot-timeout";
     let GridctlCommand::Appliance(ApplianceCommand::Set { names, own, reset }) =
-        typed(line).unwrap().command
+        parse_line(line).unwrap().command
     else {
         panic!("not set")
     };
@@ -122,9 +122,9 @@ fn an_appliances_own_limits_reach_the_broker_in_its_units() {
     assert_eq!(reset, ["boot_timeout"]);
 }
 
-/// What is typed means the same as the other line.
+/// Both lines of a pair mean the same.
 #[test]
-fn habits_of_other_tools_mean_our_commands() {
+fn forms_of_other_tools_are_understood() {
     for (typed_so, means) in [
         ("gridctl log", "gridctl log list"),
         ("gridctl logs", "gridctl log list"),
@@ -177,17 +177,17 @@ fn habits_of_other_tools_mean_our_commands() {
         ("gridctl help log list", "gridctl log list --help"),
         ("gridctl help log", "gridctl log --help"),
     ] {
-        let parsed = |line: &str| format!("{:?}", typed(line));
+        let parsed = |line: &str| format!("{:?}", parse_line(line));
         assert_eq!(parsed(typed_so), parsed(means), "{typed_so}");
     }
 }
 
 #[test]
-fn what_is_not_turned_round_stays_an_error() {
+fn ambiguous_lines_stay_errors() {
     for line in ["gridctl show", "gridctl show 12", "gridctl boot db7", "gridctl appliance db7"] {
-        assert!(typed(line).is_err(), "{line}");
+        assert!(parse_line(line).is_err(), "{line}");
     }
     for line in ["gridctl log --help", "gridctl help", "gridctl log help list"] {
-        assert!(typed(line).unwrap_err().contains("Usage: gridctl"), "{line}");
+        assert!(parse_line(line).unwrap_err().contains("Usage: gridctl"), "{line}");
     }
 }

@@ -1,12 +1,12 @@
-//! The broker's refusals with the flags that were typed, in place of the contract's fields.
+//! Replaces contract fields by command-line flags in the broker's error messages.
 //!
-//! Guarantees that a refusal reads the same otherwise. A field that is no flag's keeps its name: then
-//! gridctl itself is to blame, and the name helps.
+//! Guarantees that the rest of a message is unchanged. A field without a flag keeps its name: the
+//! error is then a bug of gridctl, and the name helps to find it.
 
 use grid_broker::client::ClientError;
 
-/// Fields of the contract, and what was typed for them.
-const FLAGS: &[(&str, &str)] = &[
+/// Fields of the contract, and the flag or argument for each.
+const FIELD_FLAGS: &[(&str, &str)] = &[
     ("filter.names", "the appliance"),
     ("filter.appliances", "the appliance"),
     ("filter.recipients", "the recipient"),
@@ -14,7 +14,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("filter.kinds", "--kind"),
     ("filter.severity_at_least", "--severity"),
     ("filter.states", "--state"),
-    ("filter.standings", "--standing"),
+    ("filter.standings", "--state"),
     ("filter.since", "--since"),
     ("filter.until", "--until"),
     ("filter.text", "--text"),
@@ -27,23 +27,23 @@ const FLAGS: &[(&str, &str)] = &[
     ("history", "--limit"),
 ];
 
-/// The error in words of the command line.
-pub(super) fn worded(error: &ClientError) -> String {
-    let said = error.to_string();
-    let lines = said.lines().map(|line| {
+/// The error with flags instead of fields.
+pub(super) fn with_flag_names(error: &ClientError) -> String {
+    let message = error.to_string();
+    let lines = message.lines().map(|line| {
         let indent = line.len() - line.trim_start().len();
         let (indent, text) = line.split_at(indent);
-        format!("{indent}{}", of_line(text))
+        format!("{indent}{}", rewrite_line(text))
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `filter.names[0]: is no pattern` as `the appliance: is no pattern`.
-fn of_line(line: &str) -> String {
-    let Some((field, wrong)) = line.split_once(": ") else { return line.to_owned() };
+/// Turns `filter.names[0]: is no pattern` into `the appliance: is no pattern`.
+fn rewrite_line(line: &str) -> String {
+    let Some((field, problem)) = line.split_once(": ") else { return line.to_owned() };
     let name = field.split('[').next().unwrap_or(field);
-    match FLAGS.iter().find(|(field, _)| *field == name) {
-        Some((_, flag)) => format!("{flag}: {wrong}"),
+    match FIELD_FLAGS.iter().find(|(field, _)| *field == name) {
+        Some((_, flag)) => format!("{flag}: {problem}"),
         None => line.to_owned(),
     }
 }
@@ -54,30 +54,31 @@ mod tests {
 
     use super::*;
 
-    fn refused(text: &str, fields: &[(&str, &str)]) -> String {
+    fn rejection_text(text: &str, fields: &[(&str, &str)]) -> String {
         let mut details = ErrorDetails::new();
-        for (field, wrong) in fields {
-            details.add_bad_request_violation(*field, *wrong);
+        for (field, problem) in fields {
+            details.add_bad_request_violation(*field, *problem);
         }
         let code = tonic::Code::InvalidArgument;
-        worded(&tonic::Status::with_error_details(code, text, details).into())
+        with_flag_names(&tonic::Status::with_error_details(code, text, details).into())
     }
 
     #[test]
-    fn a_refusal_names_what_was_typed() {
+    fn a_rejection_names_the_flag() {
         let one = [("settings.boot_timeout_ms", "is 13 h; 1 s to 12 h are allowed")];
-        let said = refused("settings.boot_timeout_ms: is 13 h; 1 s to 12 h are allowed", &one);
-        assert_eq!(said, "--boot-timeout: is 13 h; 1 s to 12 h are allowed");
+        let text =
+            rejection_text("settings.boot_timeout_ms: is 13 h; 1 s to 12 h are allowed", &one);
+        assert_eq!(text, "--boot-timeout: is 13 h; 1 s to 12 h are allowed");
         let two = [("filter.names[0]", "is no pattern"), ("filter.states[1]", "is no state")];
-        let said = refused("2 fields are wrong", &two);
+        let text = rejection_text("2 fields are wrong", &two);
         assert_eq!(
-            said,
+            text,
             "2 fields are wrong\n  the appliance: is no pattern\n  --state: is no state"
         );
     }
 
     #[test]
-    fn every_field_that_a_request_of_gridctl_has_is_a_flags_or_ours() {
+    fn every_request_field_has_a_flag() {
         use grid_broker::contract::DESCRIPTORS;
         use prost::Message as _;
         let contract = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
@@ -90,8 +91,8 @@ mod tests {
             };
             for field in &message.field {
                 let name = format!("{before}{}", field.name());
-                // What is a plain yes or no can't be wrong.
-                let is_known = FLAGS.iter().any(|(field, _)| *field == name);
+                // A Boolean is always valid.
+                let is_known = FIELD_FLAGS.iter().any(|(field, _)| *field == name);
                 let is_flag = ["filter.suppressed", "filter.of_broker", "filter.sent"];
                 assert!(is_known || is_flag.contains(&name.as_str()), "{name}");
             }
@@ -99,11 +100,11 @@ mod tests {
     }
 
     #[test]
-    fn other_words_stay() {
+    fn other_text_is_unchanged() {
         assert_eq!(
-            refused("page_token: is of another list", &[]),
+            rejection_text("page_token: is of another list", &[]),
             "page_token: is of another list"
         );
-        assert_eq!(refused("no mail 9 is owed", &[]), "no mail 9 is owed");
+        assert_eq!(rejection_text("no mail 9 is queued", &[]), "no mail 9 is queued");
     }
 }

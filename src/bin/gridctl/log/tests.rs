@@ -1,4 +1,4 @@
-//! The grid log as gridctl reads it from a broker over a real connection; the broker is a script.
+//! Tests how gridctl reads the grid log over a real connection to a scripted broker.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -21,12 +21,12 @@ use grid_broker::contract::servers::grid_log_service_server::{
 use super::*;
 use crate::args::{GridctlArgs, GridctlCommand, LogCommand, OutputFormat};
 
-/// Answers one question after the other, and keeps the questions.
+/// Replies to one request after the other, and records the requests.
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<Lines>>);
+struct ScriptedGridLog(Arc<Mutex<ScriptState>>);
 
 #[derive(Default)]
-struct Lines {
+struct ScriptState {
     pages: VecDeque<ListRecordsResponse>,
     tails: VecDeque<Vec<Result<TailRecordsResponse, Status>>>,
     listed: Vec<ListRecordsRequest>,
@@ -37,7 +37,7 @@ struct Lines {
 type TailStream = tokio_stream::Iter<std::vec::IntoIter<Result<TailRecordsResponse, Status>>>;
 
 #[tonic::async_trait]
-impl GridLogService for Script {
+impl GridLogService for ScriptedGridLog {
     async fn list_records(
         &self,
         request: Request<ListRecordsRequest>,
@@ -74,7 +74,7 @@ impl GridLogService for Script {
 }
 
 #[tonic::async_trait]
-impl BrokerService for Script {
+impl BrokerService for ScriptedGridLog {
     async fn get_status(
         &self,
         _: Request<GetStatusRequest>,
@@ -86,11 +86,11 @@ impl BrokerService for Script {
         &self,
         _: Request<GetReportRequest>,
     ) -> Result<Response<GetReportResponse>, Status> {
-        Err(Status::unimplemented("it is a script"))
+        Err(Status::unimplemented("not scripted"))
     }
 }
 
-impl Script {
+impl ScriptedGridLog {
     async fn serve(&self) -> Connection {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -120,13 +120,13 @@ fn page(numbers: &[u64], missing: &[(u64, u64)], next: &str) -> ListRecordsRespo
     }
 }
 
-fn told(number: u64) -> Result<TailRecordsResponse, Status> {
+fn record_message(number: u64) -> Result<TailRecordsResponse, Status> {
     let message = Some(Message::Record(record(number)));
     Ok(TailRecordsResponse { message, cursor: format!("behind {number}") })
 }
 
-/// What `gridctl log list` with these flags writes, and how it ends.
-async fn listed(
+/// Returns what `gridctl log list` prints with these flags, and its result.
+async fn run_list(
     broker: &Connection,
     flags: &[&str],
     format: OutputFormat,
@@ -148,7 +148,7 @@ fn numbers(jsonl: &str) -> Vec<u64> {
 
 #[tokio::test]
 async fn the_newest_are_shown_oldest_first_with_gaps_in_their_place() {
-    let script = Script::default();
+    let script = ScriptedGridLog::default();
     script.0.lock().unwrap().pages = VecDeque::from([
         page(&[20, 19], &[(12, 17)], "p2"),
         page(&[], &[(12, 17)], "p3"),
@@ -156,7 +156,7 @@ async fn the_newest_are_shown_oldest_first_with_gaps_in_their_place() {
     ]);
     let broker = script.serve().await;
     let (table, ended) =
-        listed(&broker, &["--limit", "4", "--text", "line"], OutputFormat::Table).await;
+        run_list(&broker, &["--limit", "4", "--text", "line"], OutputFormat::Table).await;
     ended.unwrap();
     assert_eq!(
         table,
@@ -168,22 +168,22 @@ async fn the_newest_are_shown_oldest_first_with_gaps_in_their_place() {
              20                  db1        log                    line 20\\x1b[2J\n"
     );
     let lines = script.0.lock().unwrap();
-    let asked: Vec<_> = lines
+    let requests: Vec<_> = lines
         .listed
         .iter()
         .map(|it| (it.page_size, it.page_token.as_str(), it.newest_first))
         .collect();
-    assert_eq!(asked, [(4, "", true), (2, "p2", true), (2, "p3", true)]);
+    assert_eq!(requests, [(4, "", true), (2, "p2", true), (2, "p3", true)]);
     assert_eq!(lines.listed[0].filter.as_ref().unwrap().text, "line");
     assert_eq!(lines.administrators, ["ann", "ann", "ann"]);
 }
 
 #[tokio::test]
 async fn json_is_one_array_over_all_pages() {
-    let script = Script::default();
+    let script = ScriptedGridLog::default();
     script.0.lock().unwrap().pages = VecDeque::from([page(&[1], &[], "p2"), page(&[2], &[], "")]);
     let broker = script.serve().await;
-    let (json, ended) = listed(&broker, &["--all"], OutputFormat::Json).await;
+    let (json, ended) = run_list(&broker, &["--all"], OutputFormat::Json).await;
     ended.unwrap();
     let array: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(array.len(), 2);
@@ -192,7 +192,7 @@ async fn json_is_one_array_over_all_pages() {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_whole_in_each_format() {
+async fn an_empty_list_is_complete_in_each_format() {
     for (format, whole) in [
         (OutputFormat::Table, ""),
         (OutputFormat::Json, "[]\n"),
@@ -200,46 +200,46 @@ async fn an_empty_list_is_whole_in_each_format() {
         (
             OutputFormat::Csv,
             "number,received_at,kind,severity,appliance,boot_id,text,state,outcome,reason,\
-             explanation,administrator,event,marks,settings\n",
+             explanation,administrator,event,flags,settings\n",
         ),
         (OutputFormat::Udl, ""),
     ] {
-        let script = Script::default();
+        let script = ScriptedGridLog::default();
         script.0.lock().unwrap().pages = VecDeque::from([page(&[], &[], "")]);
         let broker = script.serve().await;
-        let (output, ended) = listed(&broker, &["-r"], format).await;
+        let (output, ended) = run_list(&broker, &["-r"], format).await;
         ended.unwrap();
         assert_eq!(output, whole, "{format:?}");
     }
 }
 
-/// Follows with 1 ms between attempts until the script is over.
-async fn followed(script: &Script, history: u32) -> Vec<u64> {
+/// Follows with 1 ms between attempts until the script ends.
+async fn run_follow(script: &ScriptedGridLog, history: u32) -> Vec<u64> {
     let broker = script.serve().await;
     let look = OutputOptions { format: OutputFormat::Jsonl, ..OutputOptions::plain() };
     let mut out = Vec::new();
-    let mut listing = ListWriter::new(&mut out, &look, record_view::shape());
-    let mut tail = FollowedLog::begin(&broker, RecordFilter::default(), history).await.unwrap();
-    let ended = tail.follow(&mut listing, std::time::Duration::from_millis(1)).await;
+    let mut listing = ListWriter::new(&mut out, &look, record_view::view());
+    let mut tail = LogTail::start(&broker, RecordFilter::default(), history).await.unwrap();
+    let ended = tail.run(&mut listing, std::time::Duration::from_millis(1)).await;
     assert_eq!(ended.unwrap_err().to_string(), "over");
     numbers(&String::from_utf8(out).unwrap())
 }
 
 #[tokio::test]
-async fn a_tail_goes_on_behind_its_last_record_without_gap_or_double() {
-    let script = Script::default();
+async fn a_tail_resumes_after_its_last_record_without_gap_or_repeat() {
+    let script = ScriptedGridLog::default();
     script.0.lock().unwrap().tails = VecDeque::from([
-        vec![told(7), told(8), Err(Status::unavailable("stopping"))],
+        vec![record_message(7), record_message(8), Err(Status::unavailable("stopping"))],
         vec![],
         vec![],
-        vec![told(8), told(9)],
-        vec![told(10), Err(Status::internal("h2 broke"))],
+        vec![record_message(8), record_message(9)],
+        vec![record_message(10), Err(Status::internal("h2 broke"))],
     ]);
-    assert_eq!(followed(&script, 2).await, [7, 8, 9, 10]);
+    assert_eq!(run_follow(&script, 2).await, [7, 8, 9, 10]);
     let lines = script.0.lock().unwrap();
-    let asked: Vec<_> = lines.tailed.iter().map(|it| (it.history, it.cursor.as_str())).collect();
+    let requests: Vec<_> = lines.tailed.iter().map(|it| (it.history, it.cursor.as_str())).collect();
     assert_eq!(
-        asked,
+        requests,
         [
             (2, ""),
             (0, "behind 8"),
@@ -253,32 +253,32 @@ async fn a_tail_goes_on_behind_its_last_record_without_gap_or_double() {
 
 #[tokio::test]
 async fn before_the_first_record_a_tail_asks_for_all_it_may_have_missed() {
-    let script = Script::default();
+    let script = ScriptedGridLog::default();
     script.0.lock().unwrap().tails = VecDeque::from([
         vec![Err(Status::unavailable("stopping"))],
-        vec![told(3), told(4), told(5)],
+        vec![record_message(3), record_message(4), record_message(5)],
     ]);
-    assert_eq!(followed(&script, 2).await, [3, 4, 5]);
+    assert_eq!(run_follow(&script, 2).await, [3, 4, 5]);
     assert_eq!(script.0.lock().unwrap().tailed[1].history, 1000);
 }
 
 #[tokio::test]
 async fn a_tail_without_history_shows_only_what_is_new() {
-    let script = Script::default();
+    let script = ScriptedGridLog::default();
     script.0.lock().unwrap().tails = VecDeque::from([
         vec![Err(Status::unavailable("stopping"))],
-        vec![told(3), told(4), told(5)],
+        vec![record_message(3), record_message(4), record_message(5)],
     ]);
-    assert_eq!(followed(&script, 0).await, [5]);
+    assert_eq!(run_follow(&script, 0).await, [5]);
 }
 
 #[tokio::test]
-async fn a_first_attempt_that_fails_is_told_at_once() {
-    let script = Script::default();
+async fn a_first_attempt_that_fails_is_reported_at_once() {
+    let script = ScriptedGridLog::default();
     script.0.lock().unwrap().tails = VecDeque::from([vec![]]);
     let (_, ended) = {
         let broker = script.serve().await;
-        listed(&broker, &["-f"], OutputFormat::Jsonl).await
+        run_list(&broker, &["-f"], OutputFormat::Jsonl).await
     };
     let failure = ended.unwrap_err();
     assert_eq!(failure.to_string(), "starting");
@@ -286,9 +286,9 @@ async fn a_first_attempt_that_fails_is_told_at_once() {
 }
 
 #[test]
-fn what_was_trimmed_is_not_called_missing() {
-    let words = |first, last, trimmed| missing_line(Missing { first, last, trimmed });
-    assert_eq!(words(1, 20, true), "records 1 to 20 were trimmed");
-    assert_eq!(words(1, 1, true), "record 1 was trimmed");
-    assert_eq!(words(4, 5, false), "records 4 to 5 are missing");
+fn trimmed_records_are_not_called_missing() {
+    let note = |first, last, trimmed| describe_missing(Missing { first, last, trimmed });
+    assert_eq!(note(1, 20, true), "records 1 to 20 were trimmed");
+    assert_eq!(note(1, 1, true), "record 1 was trimmed");
+    assert_eq!(note(4, 5, false), "records 4 to 5 are missing");
 }

@@ -1,11 +1,11 @@
-//! No question leads to an act, whatever is typed.
+//! Tests that no query leads to a change, whatever is typed.
 
 use clap::CommandFactory;
 
 use super::*;
-use crate::args::{GridctlArgs, read};
+use crate::args::{GridctlArgs, parse};
 
-/// All commands that can be given, as paths.
+/// The paths of all commands.
 fn paths() -> Vec<Vec<String>> {
     fn add(command: &Command, path: &[String], found: &mut Vec<Vec<String>>) {
         for below in command.get_subcommands().filter(|it| it.get_name() != "help") {
@@ -19,8 +19,8 @@ fn paths() -> Vec<Vec<String>> {
     found
 }
 
-/// Words that people type by habit, from other tools and languages, and those of a grid.
-const HABITS: &str = "\
+/// Words that people know from other tools and languages, and from grids.
+const COMMON_WORDS: &str = "\
     top get put ack see tail head cat less grep find watch wait ps id info stat stats state text \
     shop shot step stops boots tests backups drops sets rest best boost root boom foot reset retire \
     entry reply copy logs log event events new old all any help start restart reload enable disable \
@@ -31,14 +31,14 @@ const HABITS: &str = "\
     seat sent said side site size last least least post cost most lost seen show shown shows";
 
 #[test]
-fn what_reads_exists_and_what_acts_is_known_to_act() {
+fn the_lists_of_reading_and_changing_commands_are_complete() {
     let paths = paths();
-    for reading in READING {
+    for reading in READ_ONLY_COMMANDS {
         assert!(paths.iter().any(|path| path == reading), "{reading:?} is a command");
     }
     let acting: Vec<String> = paths
         .iter()
-        .filter(|path| acts(&path.iter().map(String::as_str).collect::<Vec<_>>()))
+        .filter(|path| changes_something(&path.iter().map(String::as_str).collect::<Vec<_>>()))
         .map(|path| path.join(" "))
         .collect();
     assert_eq!(
@@ -61,28 +61,29 @@ fn what_reads_exists_and_what_acts_is_known_to_act() {
 }
 
 #[test]
-fn no_habit_and_no_other_word_suggests_what_acts() {
+fn no_common_word_suggests_a_changing_command() {
     let groups = ["", "log ", "appliance ", "alert ", "mail ", "journal ", "context "];
     let acting = paths();
-    let acting =
-        acting.iter().filter(|path| acts(&path.iter().map(String::as_str).collect::<Vec<_>>()));
+    let acting = acting
+        .iter()
+        .filter(|path| changes_something(&path.iter().map(String::as_str).collect::<Vec<_>>()));
     let acting: Vec<String> = acting.map(|path| format!("`gridctl {}`", path.join(" "))).collect();
     for group in groups {
-        for word in HABITS.split_whitespace() {
+        for word in COMMON_WORDS.split_whitespace() {
             let line = format!("gridctl {group}{word}");
-            let Err(error) = read(line.split(' ').map(OsString::from).collect()) else { continue };
-            let said = error.to_string();
-            // The verb itself without its noun is answered with its whole name.
-            let suggested = said.split_once("did you mean").map_or("", |(_, it)| it);
+            let Err(error) = parse(line.split(' ').map(OsString::from).collect()) else { continue };
+            let message = error.to_string();
+            // A verb without its noun is answered with the full command.
+            let suggested = message.split_once("did you mean").map_or("", |(_, it)| it);
             for command in &acting {
-                assert!(!suggested.contains(command.as_str()), "{line}: {said}");
+                assert!(!suggested.contains(command.as_str()), "{line}: {message}");
             }
         }
     }
 }
 
 #[test]
-fn a_slip_of_the_finger_is_one_and_another_word_is_none() {
+fn a_typo_is_recognised_and_another_word_is_not() {
     for (typed, known) in [
         ("sotp", "stop"),
         ("stp", "stop"),
@@ -92,7 +93,7 @@ fn a_slip_of_the_finger_is_one_and_another_word_is_none() {
         ("unsupress", "unsuppress"),
         ("remvoe", "remove"),
     ] {
-        assert!(is_slip(typed, known), "{typed} is {known}");
+        assert!(is_typo(typed, known), "{typed} is {known}");
     }
     for (typed, known) in [
         ("top", "stop"),
@@ -108,12 +109,12 @@ fn a_slip_of_the_finger_is_one_and_another_word_is_none() {
         ("st", "stop"),
         ("stop", "stop"),
     ] {
-        assert!(!is_slip(typed, known), "{typed} is not {known}");
+        assert!(!is_typo(typed, known), "{typed} is not {known}");
     }
 }
 
 #[test]
-fn harmless_commands_are_found_from_what_is_near() {
+fn harmless_commands_are_suggested_for_similar_words() {
     for (line, words) in [
         ("gridctl aplliance list", "did you mean `gridctl appliance`?"),
         ("gridctl jornal", "did you mean `gridctl journal`?"),
@@ -125,9 +126,10 @@ fn harmless_commands_are_found_from_what_is_near() {
         ("gridctl journal backup --froce x", "a similar argument exists: '--force'"),
         ("gridctl stop", "stop what? `gridctl appliance stop`"),
     ] {
-        let said = read(line.split(' ').map(OsString::from).collect()).unwrap_err().to_string();
-        assert!(said.contains(words), "{line}: {said}");
+        let message = parse(line.split(' ').map(OsString::from).collect()).unwrap_err().to_string();
+        assert!(message.contains(words), "{line}: {message}");
     }
-    let said = read(["gridctl", "journal", "backup", "--source", "x"].map(OsString::from).to_vec());
-    assert!(!said.unwrap_err().to_string().contains("--force"));
+    let error =
+        parse(["gridctl", "journal", "backup", "--source", "x"].map(OsString::from).to_vec());
+    assert!(!error.unwrap_err().to_string().contains("--force"));
 }

@@ -1,13 +1,13 @@
-//! Tables at the widths that terminals have.
+//! Tests tables at common widths of terminals.
 
 use super::*;
 
 const COLUMNS: &[Column] = &[
-    Column { title: "number", least: 6, to_the_right: true, drop: 0 },
-    Column { title: "appliance", least: 9, to_the_right: false, drop: 0 },
-    Column { title: "since", least: 5, to_the_right: false, drop: 1 },
-    Column { title: "class", least: 5, to_the_right: false, drop: 2 },
-    Column { title: "what", least: 0, to_the_right: false, drop: 0 },
+    Column { title: "number", width_min: 6, is_right_aligned: true, drop_priority: 0 },
+    Column { title: "appliance", width_min: 9, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "since", width_min: 5, is_right_aligned: false, drop_priority: 1 },
+    Column { title: "class", width_min: 5, is_right_aligned: false, drop_priority: 2 },
+    Column { title: "what", width_min: 0, is_right_aligned: false, drop_priority: 0 },
 ];
 
 const NAME: &str = "shop:main.web-with-a-long-name1";
@@ -18,7 +18,7 @@ fn shown(screen: Option<usize>, colour: bool, rows: &[[&str; 5]]) -> String {
     let rows: Vec<_> = rows
         .iter()
         .map(|[number, name, since, class, what]| {
-            let name = TableCell::styled(name, Style::Red);
+            let name = TableCell::styled(name, CellStyle::Red);
             vec![
                 TableCell::new(number),
                 name,
@@ -28,7 +28,7 @@ fn shown(screen: Option<usize>, colour: bool, rows: &[[&str; 5]]) -> String {
             ]
         })
         .collect();
-    Table::new(COLUMNS, "UTC", screen, colour).rows(&mut out, &rows).unwrap();
+    TextTable::new(COLUMNS, "UTC", screen, colour).write_rows(&mut out, &rows).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -74,7 +74,7 @@ fn a_name_wider_than_the_terminal_is_whole_and_the_sentence_stands_below() {
 
 #[test]
 fn columns_that_went_do_not_come_back_in_the_next_rows() {
-    let mut table = Table::new(COLUMNS, "UTC", Some(60), false);
+    let mut table = TextTable::new(COLUMNS, "UTC", Some(60), false);
     let row = |name: &str| {
         ["1", name, "2026-11-20", "database", SENTENCE]
             .iter()
@@ -82,8 +82,8 @@ fn columns_that_went_do_not_come_back_in_the_next_rows() {
             .collect()
     };
     let mut out = Vec::new();
-    table.rows(&mut out, &[row(NAME)]).unwrap();
-    table.rows(&mut out, &[row("db1")]).unwrap();
+    table.write_rows(&mut out, &[row(NAME)]).unwrap();
+    table.write_rows(&mut out, &[row("db1")]).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text.matches("number").count(), 1, "{text}");
     assert!(!text.contains("database  "), "{text}");
@@ -94,7 +94,10 @@ fn titles_can_be_left_out() {
     let mut out = Vec::new();
     let row: Vec<TableCell> =
         ["1", "db", "", "", "x"].iter().map(|it| TableCell::new(it)).collect();
-    Table::new(COLUMNS, "UTC", None, false).without_titles().rows(&mut out, &[row]).unwrap();
+    TextTable::new(COLUMNS, "UTC", None, false)
+        .without_titles()
+        .write_rows(&mut out, &[row])
+        .unwrap();
     assert!(String::from_utf8(out).unwrap().starts_with("     1  db"));
 }
 

@@ -1,15 +1,16 @@
-//! Text in lines of a width: broken at spaces, and where there is none, anywhere.
+//! Wraps text at spaces, and within words that are too long.
 //!
-//! Guarantees that no line is wider, and that what is left out behind the last line is marked `…`.
+//! Guarantees that no line exceeds the width, and that `…` marks text that is cut after the last
+//! line.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// `text` in at most `lines` lines of `width` display columns; at least one, which may be empty.
-pub(crate) fn wrapped(text: &str, width: usize, lines: usize) -> Vec<String> {
+/// Wraps `text` into at most `lines` lines of `width` display columns; at least one, maybe empty.
+pub(crate) fn wrap(text: &str, width: usize, lines: usize) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while rest.width() > width && pieces.len() + 1 < lines {
-        let fits = fitting(rest, width);
+        let fits = fitting_bytes(rest, width);
         let space = rest[..fits].rfind(' ').filter(|at| *at > 0);
         let (piece, behind) = match (rest[fits..].starts_with(' '), space) {
             (false, Some(at)) => rest.split_at(at),
@@ -18,12 +19,12 @@ pub(crate) fn wrapped(text: &str, width: usize, lines: usize) -> Vec<String> {
         pieces.push(piece.trim_end_matches(' ').to_owned());
         rest = behind.trim_start_matches(' ');
     }
-    pieces.push(cut(rest, width));
+    pieces.push(truncate(rest, width));
     pieces
 }
 
-/// How many bytes of `text` fit; at least one character does.
-fn fitting(text: &str, width: usize) -> usize {
+/// The number of bytes of `text` that fit; at least one character.
+fn fitting_bytes(text: &str, width: usize) -> usize {
     let mut used = 0;
     for (at, c) in text.char_indices() {
         used += c.width().unwrap_or(0);
@@ -34,8 +35,8 @@ fn fitting(text: &str, width: usize) -> usize {
     text.len()
 }
 
-/// `text`, or as much of it as fits into `width` display columns with a `…`.
-fn cut(text: &str, width: usize) -> String {
+/// Truncates `text` to `width` display columns, with a `…` if it is longer.
+fn truncate(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -74,7 +75,7 @@ mod tests {
             ("plain", 1, "…"),
             ("plain", 0, ""),
         ] {
-            assert_eq!(cut(text, width), expected, "{text} in {width}");
+            assert_eq!(truncate(text, width), expected, "{text} in {width}");
         }
     }
 
@@ -88,14 +89,14 @@ mod tests {
             ("one two three", 6, 2, &["one", "two t…"]),
             ("abcdefghij k", 4, 4, &["abcd", "efgh", "ij k"]),
         ] {
-            assert_eq!(wrapped(text, width, lines), expected, "{text} in {width}");
+            assert_eq!(wrap(text, width, lines), expected, "{text} in {width}");
         }
     }
 
     proptest! {
         #[test]
         fn no_line_is_wider_and_nothing_is_lost(text in "[a-z ]{0,80}", width in 1_usize..40) {
-            let lines = wrapped(&text, width, 200);
+            let lines = wrap(&text, width, 200);
             for line in &lines {
                 prop_assert!(line.width() <= width, "{lines:?}");
             }
@@ -105,7 +106,7 @@ mod tests {
 
         #[test]
         fn any_text_ends(text in any::<String>(), width in 1_usize..10, lines in 1_usize..6) {
-            prop_assert!(wrapped(&text, width, lines).len() <= lines);
+            prop_assert!(wrap(&text, width, lines).len() <= lines);
         }
     }
 }

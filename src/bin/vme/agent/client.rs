@@ -46,35 +46,36 @@ pub(crate) fn socket_path(state: &Path) -> PathBuf {
 
 /// Sends the event to the agent, if there is one, and waits for the reply until `deadline`.
 pub(crate) async fn send_via_agent(
-    speaker: &ClientConfig,
+    config: &ClientConfig,
     event: &Event,
     call: u64,
     deadline: Instant,
 ) -> AgentReply {
-    let Ok(mut stream) = UnixStream::connect(socket_path(&speaker.state_folder)).await else {
+    let Ok(mut stream) = UnixStream::connect(socket_path(&config.state_folder)).await else {
         return AgentReply::NotAccepted(None);
     };
     let given =
         |is_given: bool, value: &str| if is_given { value.to_owned() } else { String::new() };
-    let ask = AgentRequest {
+    let request = AgentRequest {
         event: event.encode_to_vec().into(),
-        broker: given(speaker.is_broker_given, &speaker.target.broker),
-        appliance: given(speaker.is_appliance_given, &speaker.target.appliance),
+        broker: given(config.is_broker_given, &config.target.broker),
+        appliance: given(config.is_appliance_given, &config.target.appliance),
         call,
     };
     let broken = |error: std::io::Error| {
         AgentReply::NotAccepted(Some(AgentRejection::ConnectionFailed(error.to_string())))
     };
-    match timeout_at(deadline, protocol::write_message(&mut stream, &ask)).await {
+    match timeout_at(deadline, protocol::write_message(&mut stream, &request)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return broken(error),
         Err(_) => return broken(std::io::Error::other("it does not read")),
     }
     let mut spooled: Option<String> = None;
     loop {
-        let told = timeout_at(deadline, protocol::read_message::<AgentResponse>(&mut stream)).await;
-        let word = match (told, spooled.take()) {
-            (Ok(Ok(Some(told))), _) => told.update,
+        let response =
+            timeout_at(deadline, protocol::read_message::<AgentResponse>(&mut stream)).await;
+        let update = match (response, spooled.take()) {
+            (Ok(Ok(Some(response))), _) => response.update,
             // An event that was reported as spooled is spooled, even if the agent ends.
             (Err(_), Some(why)) => {
                 return AgentReply::Spooled(non_empty_or(why, "no reply in time"));
@@ -86,7 +87,7 @@ pub(crate) async fn send_via_agent(
             }
             (Err(_), None) => return broken(std::io::Error::other("it does not reply")),
         };
-        match word {
+        match update {
             Some(AgentUpdate::Spooled(why)) if why.is_empty() => spooled = Some(why),
             // Do not wait for a broker that is known to be away.
             Some(AgentUpdate::Spooled(why)) => return AgentReply::Spooled(why),

@@ -39,33 +39,33 @@ const CALLS_OF_OTHERS_MAX: usize = 64;
 const REQUESTS_QUEUED_MAX: usize = 256;
 
 /// A call must send its request within this.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 
 /// The first and the longest delay between attempts to reach the broker (Sensu).
-const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(120);
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(120);
 
 /// The delay before an unreadable spool is read again.
 const SPOOL_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the current sender may take to hand over to the agent.
-const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
+const HANDOVER_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often the locks are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The backoff of long-running processes.
 pub(crate) fn long_backoff() -> Backoff {
-    Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF)
+    Backoff::new(BACKOFF_MIN, BACKOFF_MAX)
 }
 
 /// Runs the agent until a signal stops it.
-pub(crate) async fn run(speaker: ClientConfig) -> ExitCode {
-    if speaker.boot.any_id().is_none() {
+pub(crate) async fn run(config: ClientConfig) -> ExitCode {
+    if config.boot.any_id().is_none() {
         print_line("this boot has no id; set VME_BOOT_ID to name it");
         return ExitCode::Failed;
     }
-    let spool = match speaker.spool() {
+    let spool = match config.spool() {
         Ok(spool) => spool,
         Err(error) => {
             print_line(&error.to_string());
@@ -73,7 +73,7 @@ pub(crate) async fn run(speaker: ClientConfig) -> ExitCode {
         }
     };
     match acquire_ownership(&spool).await {
-        Ok(Ok((_drainer, sender))) => serve(speaker, spool, sender).await,
+        Ok(Ok((_drainer, sender))) => serve(config, spool, sender).await,
         Ok(Err(other)) => {
             print_line(&format!("{other} already serves {}", spool.folder().display()));
             ExitCode::Refused
@@ -91,20 +91,20 @@ async fn acquire_ownership(
     spool: &Spool,
 ) -> Result<Result<(LockGuard, LockGuard), String>, SpoolError> {
     let (mut has_asked, mut seen) = (false, None);
-    let until = tokio::time::Instant::now() + HANDOVER_TIMEOUT;
+    let until = tokio::time::Instant::now() + HANDOVER_WITHIN;
     let mut drainer = loop {
-        if let Some(held) = spool.try_lock_drainer()? {
-            break held;
+        if let Some(lock) = spool.try_lock_drainer()? {
+            break lock;
         }
-        let word = spool.drainer_note().unwrap_or_default();
+        let note = spool.drainer_note().unwrap_or_default();
         // A process that just acquired the lock has set no note yet: the note is of an earlier
         // owner. So it counts only if it is read twice.
-        let is_sure = seen.replace(word.clone()).is_some_and(|before| before == word);
-        if is_sure && word.starts_with("agent") || tokio::time::Instant::now() > until {
-            return Ok(Err(word));
+        let is_sure = seen.replace(note.clone()).is_some_and(|before| before == note);
+        if is_sure && note.starts_with("agent") || tokio::time::Instant::now() > until {
+            return Ok(Err(note));
         }
         if is_sure
-            && let Some(pid) = word.strip_prefix("drainer ")
+            && let Some(pid) = note.strip_prefix("drainer ")
             && let Some(pid) = pid.parse().ok().and_then(Pid::from_raw)
             && !has_asked
         {
@@ -115,8 +115,8 @@ async fn acquire_ownership(
     // Others read the note when they find the lock held; without it they cannot name the owner.
     let _ = drainer.set_note(&format!("agent {}", getpid()));
     let sender = loop {
-        if let Some(held) = spool.try_lock_sender()? {
-            break held;
+        if let Some(lock) = spool.try_lock_sender()? {
+            break lock;
         }
         if tokio::time::Instant::now() > until {
             return Ok(Err("a call of vme".to_owned()));
@@ -126,10 +126,10 @@ async fn acquire_ownership(
     Ok(Ok((drainer, sender)))
 }
 
-async fn serve(speaker: ClientConfig, spool: Spool, role: LockGuard) -> ExitCode {
-    let speaker = Arc::new(speaker);
-    let (orders, taken) = mpsc::channel(REQUESTS_QUEUED_MAX);
-    let path = client::socket_path(&speaker.state_folder);
+async fn serve(config: ClientConfig, spool: Spool, lock: LockGuard) -> ExitCode {
+    let config = Arc::new(config);
+    let (requests, taken) = mpsc::channel(REQUESTS_QUEUED_MAX);
+    let path = client::socket_path(&config.state_folder);
     let listener = match bind_socket(&path) {
         Ok(listener) => listener,
         Err(error) => {
@@ -137,13 +137,13 @@ async fn serve(speaker: ClientConfig, spool: Spool, role: LockGuard) -> ExitCode
             return ExitCode::Failed;
         }
     };
-    let (appliance, broker) = (&speaker.target.appliance, &speaker.target.broker);
+    let (appliance, broker) = (&config.target.appliance, &config.target.broker);
     print_line(&format!("agent of {appliance} for the broker at {broker}, at {}", path.display()));
-    drop(tasks::spawn("accept calls", accept_calls(listener, orders, Arc::clone(&speaker))));
+    drop(tasks::spawn("accept calls", accept_calls(listener, requests, Arc::clone(&config))));
     let is_lost = tokio::select! {
-        () = send_from_spool(&speaker, spool.clone(), taken) => false,
+        () = send_from_spool(&config, spool.clone(), taken) => false,
         () = stop_signal() => false,
-        () = ownership_lost(&spool, &role) => true,
+        () = ownership_lost(&spool, &lock) => true,
     };
     if is_lost {
         print_line(&format!(
@@ -159,12 +159,12 @@ async fn serve(speaker: ClientConfig, spool: Spool, role: LockGuard) -> ExitCode
 }
 
 async fn send_from_spool(
-    speaker: &ClientConfig,
+    config: &ClientConfig,
     spool: Spool,
-    orders: mpsc::Receiver<SendRequest>,
+    requests: mpsc::Receiver<SendRequest>,
 ) {
-    let desk = SendQueue::new(spool, Some(orders));
-    let mut sender = SpoolSender::new(speaker, desk, StopWhen::Never, long_backoff());
+    let queue = SendQueue::new(spool, Some(requests));
+    let mut sender = SpoolSender::new(config, queue, StopWhen::Never, long_backoff());
     loop {
         if let Err(error) = sender.run().await {
             print_line(&format!("{error}; next attempt in {} s", SPOOL_RETRY_INTERVAL.as_secs()));
@@ -174,8 +174,8 @@ async fn send_from_spool(
 }
 
 /// Returns when this agent no longer holds the sender lock of the folder at this path.
-async fn ownership_lost(spool: &Spool, role: &LockGuard) {
-    while spool.still_owns(role) {
+async fn ownership_lost(spool: &Spool, lock: &LockGuard) {
+    while spool.still_owns(lock) {
         sleep(SPOOL_RETRY_INTERVAL).await;
     }
 }
@@ -204,8 +204,8 @@ async fn stop_signal() {
 
 async fn accept_calls(
     listener: UnixListener,
-    orders: mpsc::Sender<SendRequest>,
-    speaker: Arc<ClientConfig>,
+    requests: mpsc::Sender<SendRequest>,
+    config: Arc<ClientConfig>,
 ) {
     // Other users cannot exhaust the permits of the agent's own user, nor keep all of theirs for
     // long.
@@ -216,14 +216,14 @@ async fn accept_calls(
         match listener.accept().await {
             Ok((stream, _)) => {
                 let is_own = stream.peer_cred().is_ok_and(|peer| peer.uid() == uid);
-                let places = if is_own { &own } else { &others };
+                let permits = if is_own { &own } else { &others };
                 // Without a permit the connection is closed, and the call sends another way.
-                let Ok(place) = Arc::clone(places).try_acquire_owned() else { continue };
-                let (orders, speaker) = (orders.clone(), Arc::clone(&speaker));
+                let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { continue };
+                let (requests, config) = (requests.clone(), Arc::clone(&config));
                 drop(tasks::spawn("call", async move {
                     // A caller that disconnects loses nothing but the reply.
-                    let _ = serve_call(stream, orders, &speaker).await;
-                    drop(place);
+                    let _ = serve_call(stream, requests, &config).await;
+                    drop(permit);
                 }));
             }
             // No descriptors, for instance: it may succeed in a moment.
@@ -235,21 +235,22 @@ async fn accept_calls(
 /// Serves one call.
 async fn serve_call(
     mut stream: UnixStream,
-    orders: mpsc::Sender<SendRequest>,
-    speaker: &ClientConfig,
+    requests: mpsc::Sender<SendRequest>,
+    config: &ClientConfig,
 ) -> io::Result<()> {
-    let asked = timeout(REQUEST_TIMEOUT, protocol::read_message::<AgentRequest>(&mut stream)).await;
-    let AgentRequest { event, broker, appliance, call } = match asked {
-        Ok(Ok(Some(ask))) => ask,
+    let request =
+        timeout(REQUEST_WITHIN, protocol::read_message::<AgentRequest>(&mut stream)).await;
+    let AgentRequest { event, broker, appliance, call } = match request {
+        Ok(Ok(Some(request))) => request,
         Ok(Ok(None)) | Err(_) => return Ok(()),
         Ok(Err(error)) => {
             return write_update(&mut stream, AgentUpdate::NotSpooled(error.to_string())).await;
         }
     };
-    let way = &speaker.target;
-    let is_other = |asked: &str, own: &str| !asked.is_empty() && asked != own;
-    if is_other(&broker, &way.broker) || is_other(&appliance, &way.appliance) {
-        let serves = format!("the agent serves {} at broker {}", way.appliance, way.broker);
+    let target = &config.target;
+    let is_other = |requested: &str, own: &str| !requested.is_empty() && requested != own;
+    if is_other(&broker, &target.broker) || is_other(&appliance, &target.appliance) {
+        let serves = format!("the agent serves {} at broker {}", target.appliance, target.broker);
         return write_update(&mut stream, AgentUpdate::WrongTarget(serves)).await;
     }
     let event = match Event::decode(event) {
@@ -265,18 +266,18 @@ async fn serve_call(
             return write_update(&mut stream, AgentUpdate::NotSpooled(error.to_string())).await;
         }
     };
-    let (told, mut hears) = mpsc::channel(2);
-    if orders.send(SendRequest { event, call, updates: told }).await.is_err() {
+    let (sender, mut updates) = mpsc::channel(2);
+    if requests.send(SendRequest { event, call, updates: sender }).await.is_err() {
         return Ok(());
     }
     let (mut from, mut to) = stream.split();
     loop {
-        let told = tokio::select! {
-            told = hears.recv() => told,
+        let update = tokio::select! {
+            update = updates.recv() => update,
             // A call sends nothing more: any input means that it ended.
             _ = tokio::io::AsyncReadExt::read_u8(&mut from) => None,
         };
-        let word = match told {
+        let update = match update {
             None => return Ok(()),
             Some(SendUpdate::Spooled(why)) => AgentUpdate::Spooled(why.unwrap_or_default()),
             Some(SendUpdate::NotSpooled(why)) => AgentUpdate::NotSpooled(why),
@@ -285,10 +286,10 @@ async fn serve_call(
                 exception.map(|it| it.encode_to_vec().into()).unwrap_or_default(),
             ),
         };
-        protocol::write_message(&mut to, &AgentResponse { update: Some(word) }).await?;
+        protocol::write_message(&mut to, &AgentResponse { update: Some(update) }).await?;
     }
 }
 
-async fn write_update(stream: &mut UnixStream, word: AgentUpdate) -> io::Result<()> {
-    protocol::write_message(stream, &AgentResponse { update: Some(word) }).await
+async fn write_update(stream: &mut UnixStream, update: AgentUpdate) -> io::Result<()> {
+    protocol::write_message(stream, &AgentResponse { update: Some(update) }).await
 }

@@ -94,9 +94,9 @@ const NOTIFY: &str = "\
 What the service sends by sd_notify(3) before it is ready:
   READY=1                     started_ok; its STATUS= is the text
   STATUS= with a percentage   maintenance, as lines of `vme maintain`
-    EXTEND_TIMEOUT_USEC=        maintenance with a report deadline at the end of the extension, 60 s
-                                at most; repeated every 10 s, and marked so, until the extension ends
-    ERRNO=, BUSERROR=           start_failed; so is an end or STOPPING=1 before it is ready
+  EXTEND_TIMEOUT_USEC=        maintenance with a report deadline at the end of the extension, 60 s
+                              at most; repeated every 10 s, and marked so, until the extension ends
+  ERRNO=, BUSERROR=           start_failed; so is an end or STOPPING=1 before it is ready
 vme stays the service's parent. SIGTERM, SIGINT, SIGHUP, SIGQUIT and SIGUSR1 go to the service only.
 If vme itself was started with NOTIFY_SOCKET, it passes on everything, including WATCHDOG=1, except
 MAINPID=, BARRIER= and descriptors. In a unit: Type=notify, NotifyAccess=main, KillMode=mixed.

@@ -31,11 +31,11 @@ pub(crate) fn first_error(last: &OutputSummary) -> Option<String> {
 pub(crate) fn command_failure(
     last: &OutputSummary,
     end: ChildStatus,
-    asked: Option<Signal>,
+    stop_signal: Option<Signal>,
     file: Option<&Path>,
 ) -> String {
     let line = &last.last_line;
-    let how = match (asked, end) {
+    let how = match (stop_signal, end) {
         (Some(signal), _) => format!("stopped by {}", signal_name(signal.as_raw())),
         (None, ChildStatus::Killed(_)) => end.describe(),
         (None, ChildStatus::Exited(126 | 127)) if line.is_empty() => end.describe(),
@@ -55,14 +55,14 @@ pub(crate) fn spawn_failure(why: &dyn std::fmt::Display) -> String {
 pub(crate) fn with_remarks(reason: &str, remarks: &[String]) -> String {
     let remarks: Vec<&str> =
         remarks.iter().map(String::as_str).filter(|remark| !remark.is_empty()).collect();
-    let behind =
+    let suffix =
         if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
-    let room = TEXT_BYTES_MAX.saturating_sub(behind.len());
+    let room = TEXT_BYTES_MAX.saturating_sub(suffix.len());
     if reason.len() <= room {
-        return format!("{reason}{behind}");
+        return format!("{reason}{suffix}");
     }
-    let kept = &reason[..reason.floor_char_boundary(room.saturating_sub(TRUNCATION_MARK.len()))];
-    format!("{kept}{TRUNCATION_MARK}{behind}")
+    let head = &reason[..reason.floor_char_boundary(room.saturating_sub(TRUNCATION_MARK.len()))];
+    format!("{head}{TRUNCATION_MARK}{suffix}")
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
     fn the_reason_is_the_last_line_with_remarks() {
         let file = Path::new("/var/lib/vme/start-1.stderr");
         let exit = ChildStatus::Exited(1);
-        for (last, end, asked, file, reason) in [
+        for (last, end, stop_signal, file, reason) in [
             ("Missing DNS server address", exit, None, None, "Missing DNS server address"),
             (
                 "Missing DNS server address",
@@ -114,7 +114,7 @@ mod tests {
                 "sh: 1: fsk: not found",
             ),
         ] {
-            assert_eq!(command_failure(&last.into(), end, asked, file), reason);
+            assert_eq!(command_failure(&last.into(), end, stop_signal, file), reason);
         }
         let last = OutputSummary {
             last_line: "cleanup done".to_owned(),

@@ -19,8 +19,8 @@ pub(crate) struct LineSplitter {
 
 impl LineSplitter {
     /// Adds the next chunk; calls `line` with each line that ends in it, without its line end.
-    pub(crate) fn push(&mut self, piece: &[u8], mut line: impl FnMut(&[u8])) {
-        for part in piece.split_inclusive(|byte| is_line_end(*byte)) {
+    pub(crate) fn push(&mut self, chunk: &[u8], mut line: impl FnMut(&[u8])) {
+        for part in chunk.split_inclusive(|byte| is_line_end(*byte)) {
             let ends = part.last().copied().is_some_and(is_line_end);
             let part = if ends { &part[..part.len() - 1] } else { part };
             let room = LINE_BYTES_MAX.saturating_sub(self.head.len());
@@ -68,14 +68,14 @@ pub(crate) struct OutputSummarizer {
 }
 
 impl OutputSummarizer {
-    pub(crate) fn push(&mut self, piece: &[u8]) {
+    pub(crate) fn push(&mut self, chunk: &[u8]) {
         let Self {
             splitter: lines,
             last_line: last,
             first_error: error,
             is_error_unfinished: is_open,
         } = self;
-        lines.push(piece, |line| {
+        lines.push(chunk, |line| {
             let line = printable(line);
             if line.is_empty() {
                 return;
@@ -116,8 +116,8 @@ mod tests {
 
     fn last(pieces: &[&[u8]]) -> String {
         let mut last = OutputSummarizer::default();
-        for piece in pieces {
-            last.push(piece);
+        for chunk in pieces {
+            last.push(chunk);
         }
         last.summary().last_line
     }

@@ -54,27 +54,27 @@ impl StderrFile {
     /// # Errors
     ///
     /// Once; after that nothing is written.
-    pub(crate) fn append(&mut self, piece: &[u8]) -> io::Result<()> {
-        let result = self.append_bounded(piece);
+    pub(crate) fn append(&mut self, chunk: &[u8]) -> io::Result<()> {
+        let result = self.append_bounded(chunk);
         if result.is_err() {
             self.content = StderrFileState::Failed;
         }
         result
     }
 
-    fn append_bounded(&mut self, piece: &[u8]) -> io::Result<()> {
+    fn append_bounded(&mut self, chunk: &[u8]) -> io::Result<()> {
         if matches!(self.content, StderrFileState::NotCreated) {
             let file = self.create()?;
             self.content =
                 StderrFileState::Open { file, room: STDERR_BYTES_MAX - TRUNCATION_MARK.len() };
         }
         match &mut self.content {
-            StderrFileState::Open { file, room } if piece.len() <= *room => {
-                *room -= piece.len();
-                file.write_all(piece)
+            StderrFileState::Open { file, room } if chunk.len() <= *room => {
+                *room -= chunk.len();
+                file.write_all(chunk)
             }
             StderrFileState::Open { file, room } => {
-                file.write_all(&piece[..*room])?;
+                file.write_all(&chunk[..*room])?;
                 file.write_all(TRUNCATION_MARK)?;
                 self.content = StderrFileState::Full(file.try_clone()?);
                 Ok(())
@@ -111,8 +111,8 @@ impl StderrFile {
     }
 }
 
-/// Removes all such files except the `kept` newest.
-fn remove_oldest(folder: &Path, kept: usize) -> io::Result<()> {
+/// Removes all such files except the `retained` newest.
+fn remove_oldest(folder: &Path, retained: usize) -> io::Result<()> {
     let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -123,7 +123,7 @@ fn remove_oldest(folder: &Path, kept: usize) -> io::Result<()> {
         }
         found.push((entry.metadata()?.modified()?, entry.path()));
         found.sort();
-        if found.len() > kept {
+        if found.len() > retained {
             drop(fs::remove_file(found.remove(0).1));
         }
     }
@@ -160,9 +160,9 @@ mod tests {
         for _ in 0..40 {
             file.append(&[b'x'; 50_000]).unwrap();
         }
-        let kept = fs::read(file.sync().unwrap()).unwrap();
-        assert_eq!(kept.len(), STDERR_BYTES_MAX);
-        assert!(kept.ends_with(TRUNCATION_MARK));
+        let retained = fs::read(file.sync().unwrap()).unwrap();
+        assert_eq!(retained.len(), STDERR_BYTES_MAX);
+        assert!(retained.ends_with(TRUNCATION_MARK));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const LEFTOVER_IDLE_MAX: Duration = Duration::from_millis(200);
 const LEFTOVER_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// A reader of our own output that does not read delays us no longer than this after the end.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Copies the output of a process left behind; in POSIX, like the shell.
 const CAT: &str = "/bin/cat";
@@ -100,7 +100,7 @@ impl TeeStream {
     /// Waits a bounded time for the remaining output. To be called after the command has ended.
     pub(crate) async fn finish(self) {
         drop(self.end_signal);
-        if let Ok(Ok(Some(pipe))) = tokio::time::timeout(FINISH_TIMEOUT, self.leftover).await
+        if let Ok(Ok(Some(pipe))) = tokio::time::timeout(FINISH_WITHIN, self.leftover).await
             && let Ok(own) = self.stream.own_fd()
         {
             let mut cat = Command::new(CAT);
@@ -122,7 +122,7 @@ fn copy_output(
     ended: &PipeReader,
     mut take: impl FnMut(Option<&[u8]>),
 ) -> Option<PipeReader> {
-    let mut piece = vec![0; CHUNK_BYTES];
+    let mut chunk = vec![0; CHUNK_BYTES];
     let mut give_up_at = None;
     // A chunk came, and no silence since.
     let mut is_open = false;
@@ -159,10 +159,10 @@ fn copy_output(
             }
             continue;
         }
-        match from.read(&mut piece) {
+        match from.read(&mut chunk) {
             Ok(0) => return None,
             Ok(bytes) => {
-                take(Some(&piece[..bytes]));
+                take(Some(&chunk[..bytes]));
                 is_open = true;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -115,8 +115,8 @@ mod tests {
         for ready in
             [&b"READY=1\0"[..], b"READY=1\n\0", b"READY=1\r\n", b"\n\nREADY=1", b"X=\nREADY=1"]
         {
-            let said = parse(ready);
-            assert!(said.is_ready && said.forwarded.ends_with(b"READY=1\n"), "{ready:?}");
+            let parsed = parse(ready);
+            assert!(parsed.is_ready && parsed.forwarded.ends_with(b"READY=1\n"), "{ready:?}");
         }
         for other in [&b"READY=1 "[..], b"READY= 1", b"ready=1", b"READY", b" READY=1", b"READY=11"]
         {

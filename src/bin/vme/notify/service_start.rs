@@ -24,8 +24,8 @@ use crate::pacing::{DueReport, JobProgress, Pacing, RepeatPolicy};
 use crate::progress_line;
 
 /// The contract's limits of a report deadline.
-const REPORT_WITHIN_MIN: Duration = Duration::from_secs(1);
-const REPORT_WITHIN_MAX: Duration = Duration::from_secs(60);
+const REPORT_DEADLINE_MIN: Duration = Duration::from_secs(1);
+const REPORT_DEADLINE_MAX: Duration = Duration::from_secs(60);
 
 /// One start of one service.
 #[derive(Debug)]
@@ -145,7 +145,8 @@ impl ServiceStart {
         let DueReport { progress: JobProgress { percent, text }, repeated } =
             self.pacing.poll(now)?;
         let rest = self.extended_until.and_then(|until| until.checked_sub(now));
-        let promise = rest.unwrap_or(REPORT_WITHIN_MAX).clamp(REPORT_WITHIN_MIN, REPORT_WITHIN_MAX);
+        let promise =
+            rest.unwrap_or(REPORT_DEADLINE_MAX).clamp(REPORT_DEADLINE_MIN, REPORT_DEADLINE_MAX);
         Some(Outgoing::Report(EventCommand::maintenance(percent, &text, promise, repeated)))
     }
 

@@ -136,7 +136,8 @@ impl ParentNotifier {
         }
         if self.queue.len() == DATAGRAMS_QUEUED_MAX {
             // Drops the oldest status first; start and stop stay longest.
-            let oldest = self.queue.iter().position(|word| !is_essential(word)).unwrap_or(0);
+            let oldest =
+                self.queue.iter().position(|datagram| !is_essential(datagram)).unwrap_or(0);
             drop(self.queue.remove(oldest));
         }
         self.queue.push_back(datagram.to_vec());
@@ -145,8 +146,8 @@ impl ParentNotifier {
 
     /// Sends queued datagrams until the manager accepts no more.
     pub(crate) fn flush(&mut self) {
-        while let (Some((_, socket)), Some(word)) = (&self.socket, self.queue.front()) {
-            let sent = socket.send(word);
+        while let (Some((_, socket)), Some(datagram)) = (&self.socket, self.queue.front()) {
+            let sent = socket.send(datagram);
             if !self.finish_send(sent.map(|_| ())) {
                 return;
             }
@@ -156,10 +157,10 @@ impl ParentNotifier {
     /// Waits until queued datagrams can be sent, and sends them; waits for ever if none is queued.
     /// May be dropped and called again.
     pub(crate) async fn wait_writable(&mut self) {
-        let (Some((socket, _)), Some(word)) = (&self.socket, self.queue.front()) else {
+        let (Some((socket, _)), Some(datagram)) = (&self.socket, self.queue.front()) else {
             return std::future::pending().await;
         };
-        let sent = socket.send(word).await;
+        let sent = socket.send(datagram).await;
         self.finish_send(sent.map(|_| ()));
         self.flush();
     }
@@ -176,7 +177,7 @@ impl ParentNotifier {
         };
         if !std::mem::replace(&mut self.is_unresponsive, true) {
             crate::print_line(&format!(
-                "the service manager at NOTIFY_SOCKET does not read: {error}"
+                "the service manager at NOTIFY_SOCKET does not listen: {error}"
             ));
         }
         let waits = error.kind() == io::ErrorKind::WouldBlock;
@@ -188,8 +189,8 @@ impl ParentNotifier {
 }
 
 /// Whether the datagram is about the start or the stop, which a service manager must not miss.
-fn is_essential(word: &[u8]) -> bool {
-    let lines = word.split(|byte| *byte == b'\n');
+fn is_essential(datagram: &[u8]) -> bool {
+    let lines = datagram.split(|byte| *byte == b'\n');
     lines.into_iter().any(|line| matches!(line, b"READY=1" | b"STOPPING=1" | b"RELOADING=1"))
 }
 
@@ -262,9 +263,9 @@ mod tests {
                 let mut manager = ParentNotifier::from_environment(Some(name));
                 manager.forward(b"");
                 manager.forward(b"READY=1\n");
-                let mut heard = [0; 20];
-                let length = socket.recv(&mut heard).unwrap();
-                assert_eq!(&heard[..length], b"READY=1\n");
+                let mut received = [0; 20];
+                let length = socket.recv(&mut received).unwrap();
+                assert_eq!(&received[..length], b"READY=1\n");
             }
             for nobody in ["", "vsock:2:9999", "/nowhere/socket"] {
                 assert!(!ParentNotifier::from_environment(Some(OsStr::new(nobody))).is_connected());
@@ -289,21 +290,21 @@ mod tests {
             }
             assert!(!manager.queue.is_empty() && manager.is_unresponsive);
             deaf.set_nonblocking(true).unwrap();
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             while !manager.queue.is_empty() {
-                let mut word = [0; 99];
-                while let Ok(length) = deaf.recv(&mut word) {
-                    heard.push(String::from_utf8_lossy(&word[..length]).into_owned());
+                let mut datagram = [0; 99];
+                while let Ok(length) = deaf.recv(&mut datagram) {
+                    received.push(String::from_utf8_lossy(&datagram[..length]).into_owned());
                 }
                 manager.wait_writable().await;
             }
-            let mut word = [0; 99];
-            while let Ok(length) = deaf.recv(&mut word) {
-                heard.push(String::from_utf8_lossy(&word[..length]).into_owned());
+            let mut datagram = [0; 99];
+            while let Ok(length) = deaf.recv(&mut datagram) {
+                received.push(String::from_utf8_lossy(&datagram[..length]).into_owned());
             }
-            assert_eq!(heard[0], "READY=1\n");
-            assert!(heard.contains(&"STOPPING=1\n".to_owned()), "{heard:?}");
-            assert_eq!(heard.last().unwrap(), "STATUS=4999\n");
+            assert_eq!(received[0], "READY=1\n");
+            assert!(received.contains(&"STOPPING=1\n".to_owned()), "{received:?}");
+            assert_eq!(received.last().unwrap(), "STATUS=4999\n");
         });
     }
 

@@ -10,11 +10,11 @@ use crate::capture::line_splitter::LineSplitter;
 
 /// Every parsed line, as it comes from a pipe: the last one need not have ended.
 fn parsed_lines(output: &[u8]) -> Vec<(Option<u8>, String)> {
-    let (mut lines, mut reader, mut told) =
+    let (mut lines, mut reader, mut parsed) =
         (LineSplitter::default(), ProgressParser::default(), Vec::new());
-    lines.push(output, |line| told.extend(reader.parse(line)));
-    told.extend(reader.parse(lines.partial_line()));
-    told.into_iter().map(|told| (told.progress, told.text.unwrap_or_default())).collect()
+    lines.push(output, |line| parsed.extend(reader.parse(line)));
+    parsed.extend(reader.parse(lines.partial_line()));
+    parsed.into_iter().map(|parsed| (parsed.progress, parsed.text.unwrap_or_default())).collect()
 }
 
 /// The percentages in their order; lines without one are omitted.
@@ -24,16 +24,16 @@ fn percents(output: &[u8]) -> Vec<u8> {
 
 #[test]
 fn fsck_passes_increase_monotonically() {
-    let told = parsed_lines(
+    let parsed = parsed_lines(
         b"Pass 1: Checking inodes, blocks, and sizes\n1 0 5 d.img\n1 1 5 d.img\n1 5 5 d.img\n\
           Pass 2: Checking directory structure\n2 0 85 d.img\n2 42 85 d.img\n2 85 85 d.img\n\
           3 0 85 d.img\n3 85 85 d.img\n4 5 5 d.img\n5 0 5 d.img\n5 5 5 d.img\n\
           d.img: 2091/38400 files (0.0% non-contiguous), 6820/153600 blocks\n",
     );
-    let percents: Vec<_> = told.iter().filter_map(|(percent, _)| *percent).collect();
+    let percents: Vec<_> = parsed.iter().filter_map(|(percent, _)| *percent).collect();
     assert_eq!(percents, [14, 70, 70, 79, 90, 90, 92, 95, 95, 100]);
-    assert_eq!(told[2], (Some(14), "d.img: pass 1 of 5".to_owned()));
-    assert_eq!(told.last().unwrap().0, None, "how much is not contiguous is no progress");
+    assert_eq!(parsed[2], (Some(14), "d.img: pass 1 of 5".to_owned()));
+    assert_eq!(parsed.last().unwrap().0, None, "how much is not contiguous is no progress");
     // It restarts only with another device.
     let again = "1 5 5 /dev/sda1\n2 5 5 /dev/sda1\n1 1 5 /dev/sda1\n1 1 5 /dev/sdb1\n";
     assert_eq!(self::percents(again.as_bytes()), [70, 90, 90, 14]);
@@ -159,8 +159,8 @@ fn a_package_manager_is_parsed() {
                 pmstatus:dpkg-exec:0.0000:Running dpkg\nPreparing to unpack .../hello_2.10-3_amd64.deb ...\r\n\
                 pmstatus:hello:20.0000:Unpacking hello (amd64)\n\
                 pmstatus:libc6:amd64:60.5000:Configuring libc6:amd64\n";
-    let told = parsed_lines(apt);
+    let parsed = parsed_lines(apt);
     assert_eq!(percents(apt), [100, 20, 60]);
-    assert_eq!(told[4], (Some(20), "Unpacking hello (amd64)".to_owned()));
-    assert_eq!(told[5], (Some(60), "Configuring libc6:amd64".to_owned()));
+    assert_eq!(parsed[4], (Some(20), "Unpacking hello (amd64)".to_owned()));
+    assert_eq!(parsed[5], (Some(60), "Configuring libc6:amd64".to_owned()));
 }

@@ -84,10 +84,10 @@ proptest! {
         odd in "[\\[(|]?[ ]?[-=#.]{0,4}[0-9]{0,4}[.,]?[0-9/]{0,2}[ ]?%?[\\])|]?[-: a\u{e9}%\u{2588}]{0,4}",
     ) {
         for line in [bytes, odd.into_bytes()] {
-            let told = parse(&line).unwrap_or_default();
-            let is_percent = told.progress.is_none_or(|it| (1..=100).contains(&it));
+            let parsed = parse(&line).unwrap_or_default();
+            let is_percent = parsed.progress.is_none_or(|it| (1..=100).contains(&it));
             prop_assert!(is_percent);
-            let is_plain = told.text.is_none_or(|text| !text.contains('\x1b'));
+            let is_plain = parsed.text.is_none_or(|text| !text.contains('\x1b'));
             prop_assert!(is_plain);
         }
     }

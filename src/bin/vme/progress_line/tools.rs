@@ -40,10 +40,10 @@ pub(super) fn apt(line: &str) -> Option<ParsedProgress> {
     let rest = line.strip_prefix("pmstatus:").or_else(|| line.strip_prefix("dlstatus:"))?;
     let (_, mut rest) = rest.split_once(':')?;
     loop {
-        let (word, behind) = rest.split_once(':')?;
+        let (word, text) = rest.split_once(':')?;
         match word.contains('.').then(|| super::parse_percent(word)).flatten() {
-            Some(percent) => return Some(ParsedProgress::new(percent, behind.trim())),
-            None => rest = behind,
+            Some(percent) => return Some(ParsedProgress::new(percent, text.trim())),
+            None => rest = text,
         }
     }
 }

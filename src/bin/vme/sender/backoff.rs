@@ -26,11 +26,11 @@ impl Backoff {
 
     /// The next delay: between half and all of its length, as `chance` (0 to 1) determines, but no
     /// shorter than the broker requested.
-    pub(crate) fn next_delay(&mut self, asked: Duration, chance: f64) -> Duration {
+    pub(crate) fn next_delay(&mut self, requested: Duration, chance: f64) -> Duration {
         let pause = self.next;
         self.next = self.longest.min(2 * pause);
         let pause = pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
-        pause.max(asked.min(self.longest))
+        pause.max(requested.min(self.longest))
     }
 }
 
@@ -50,20 +50,20 @@ mod tests {
 
     #[test]
     fn delays_double_to_the_maximum_and_reset() {
-        let mut pauses = Backoff::new(seconds(1), seconds(120));
-        let told: Vec<u64> =
-            (0..9).map(|_| pauses.next_delay(Duration::ZERO, 1.0).as_secs()).collect();
-        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
-        pauses.reset();
-        assert_eq!(pauses.next_delay(Duration::ZERO, 0.0), Duration::from_millis(500));
-        assert_eq!(pauses.next_delay(Duration::ZERO, 0.5), Duration::from_millis(1_500));
+        let mut backoff = Backoff::new(seconds(1), seconds(120));
+        let delays: Vec<u64> =
+            (0..9).map(|_| backoff.next_delay(Duration::ZERO, 1.0).as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
+        backoff.reset();
+        assert_eq!(backoff.next_delay(Duration::ZERO, 0.0), Duration::from_millis(500));
+        assert_eq!(backoff.next_delay(Duration::ZERO, 0.5), Duration::from_millis(1_500));
     }
 
     #[test]
     fn the_requested_delay_is_kept_up_to_the_maximum() {
-        let mut pauses = Backoff::new(seconds(1), seconds(120));
-        assert_eq!(pauses.next_delay(seconds(30), 1.0), seconds(30));
-        assert_eq!(pauses.next_delay(seconds(9_999), 1.0), seconds(120));
+        let mut backoff = Backoff::new(seconds(1), seconds(120));
+        assert_eq!(backoff.next_delay(seconds(30), 1.0), seconds(30));
+        assert_eq!(backoff.next_delay(seconds(9_999), 1.0), seconds(120));
     }
 
     #[test]

@@ -103,19 +103,19 @@ mod tests {
 
     #[test]
     fn the_first_event_carries_all_losses_and_the_same_ones_when_resent() {
-        let mut telling = LossReport::default();
+        let mut report = LossReport::default();
         let queue = VecDeque::from([waiting(3, 5), waiting(4, 0), waiting(5, 7)]);
-        assert_eq!(count(&telling.attach(key(1), event(0), &queue)), 0);
+        assert_eq!(count(&report.attach(key(1), event(0), &queue)), 0);
         for _ in 0..2 {
-            let first = telling.attach(key(2), event(1), &queue);
+            let first = report.attach(key(2), event(1), &queue);
             assert_eq!((first.lost_before.len(), count(&first)), (1, 13));
-            assert_eq!(count(&telling.attach(key(3), event(5), &queue)), 0);
-            assert_eq!(count(&telling.attach(key(5), event(7), &queue)), 0);
+            assert_eq!(count(&report.attach(key(3), event(5), &queue)), 0);
+            assert_eq!(count(&report.attach(key(5), event(7), &queue)), 0);
         }
-        telling.event_acked(key(2));
-        assert_eq!(count(&telling.attach(key(5), event(7), &queue)), 0, "already reported");
-        telling.event_acked(key(3));
-        telling.event_acked(key(5));
-        assert_eq!(count(&telling.attach(key(6), event(2), &VecDeque::new())), 2, "new losses");
+        report.event_acked(key(2));
+        assert_eq!(count(&report.attach(key(5), event(7), &queue)), 0, "already reported");
+        report.event_acked(key(3));
+        report.event_acked(key(5));
+        assert_eq!(count(&report.attach(key(6), event(2), &VecDeque::new())), 2, "new losses");
     }
 }

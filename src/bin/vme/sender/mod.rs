@@ -84,16 +84,16 @@ struct SessionResult {
 
 impl<'a> SpoolSender<'a> {
     pub(crate) fn new(
-        speaker: &'a ClientConfig,
-        desk: SendQueue,
-        until: StopWhen,
-        pauses: Backoff,
+        config: &'a ClientConfig,
+        queue: SendQueue,
+        stop_when: StopWhen,
+        backoff: Backoff,
     ) -> Self {
         Self {
-            config: speaker,
-            queue: desk,
-            stop_when: until,
-            backoff: pauses,
+            config,
+            queue,
+            stop_when,
+            backoff,
             poison: PoisonDetector::default(),
             redirect: None,
             awaited_reply: None,
@@ -115,12 +115,12 @@ impl<'a> SpoolSender<'a> {
                 return Ok(());
             }
             let group = self.next_batch()?;
-            let role = self.acquire_sender().await?;
-            let SessionResult { error, retry_after: asked } = self.run_session(&group).await?;
+            let lock = self.acquire_sender().await?;
+            let SessionResult { error, retry_after } = self.run_session(&group).await?;
             self.queue.is_online = false;
-            drop(role);
+            drop(lock);
             let Some(error) = error else { continue };
-            let pause = self.backoff.next_delay(asked, backoff::jitter());
+            let pause = self.backoff.next_delay(retry_after, backoff::jitter());
             self.report_error(&error, pause);
             let pause = tokio::time::sleep(pause);
             tokio::pin!(pause);
@@ -167,15 +167,15 @@ impl<'a> SpoolSender<'a> {
         }
         match &mut self.stop_when {
             StopWhen::Never => Ok(false),
-            StopWhen::Empty(held) => {
-                let Some(drainer) = held.take() else { return Ok(true) };
-                *held = self.queue.spool.release_if_empty(drainer)?;
-                Ok(held.is_none())
+            StopWhen::Empty(lock) => {
+                let Some(drainer) = lock.take() else { return Ok(true) };
+                *lock = self.queue.spool.release_if_empty(drainer)?;
+                Ok(lock.is_none())
             }
             StopWhen::Acked(key) => {
                 let key = *key;
-                let waits = self.queue.spool.waiting()?;
-                Ok(waits.iter().all(|it| it.key != key))
+                let waiting = self.queue.spool.waiting()?;
+                Ok(waiting.iter().all(|it| it.key != key))
             }
         }
     }
@@ -206,8 +206,8 @@ impl<'a> SpoolSender<'a> {
         let session = match opened {
             Ok(session) => session,
             Err(error) => {
-                let asked = crate::unary::requested_delay(&error);
-                return Ok(SessionResult { error: Some(error), retry_after: asked });
+                let retry_after = crate::unary::requested_delay(&error);
+                return Ok(SessionResult { error: Some(error), retry_after });
             }
         };
         self.on_welcome(&broker);
@@ -228,15 +228,15 @@ impl<'a> SpoolSender<'a> {
             (_, _, _) => {}
         }
         let mut flow = InFlightWindow::new(session.window());
-        let over = self.session_loop(group, session, &mut flow).await?;
-        if let Some(ClientError::Status(status)) = &over.error
+        let result = self.session_loop(group, session, &mut flow).await?;
+        if let Some(ClientError::Status(status)) = &result.error
             && blames_event(status)
             && let Some(key) = self.poison.session_ended(&flow)
         {
             print_line(&format!("event {} ended two sessions and is quarantined", key.sequence));
             self.queue.quarantine(key)?;
         }
-        Ok(over)
+        Ok(result)
     }
 
     fn hello(&self, group: &BatchKey) -> Result<Hello, SpoolError> {

@@ -19,7 +19,7 @@ use crate::sender::in_flight::{AckedEvent, InFlightWindow};
 use crate::sender::loss_report::LossReport;
 
 /// Events that one write appends to the spool.
-const BATCH_EVENTS_MAX: usize = 256;
+const BATCH_EVENTS: usize = 256;
 
 /// Bytes of the broker's texts that are stored for another call.
 const REPLY_TEXT_BYTES_MAX: usize = 1 << 10;
@@ -73,19 +73,19 @@ pub(crate) struct SendQueue {
 
 impl SendQueue {
     /// A queue for the spool; without `orders` there are no callers.
-    pub(crate) fn new(spool: Spool, orders: Option<mpsc::Receiver<SendRequest>>) -> Self {
-        let mut looks = interval(REFRESH_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub(crate) fn new(spool: Spool, requests: Option<mpsc::Receiver<SendRequest>>) -> Self {
+        let mut poll_timer = interval(REFRESH_INTERVAL);
+        poll_timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             spool,
-            requests: orders,
+            requests,
             waiters: BTreeMap::new(),
             unsent: BTreeSet::new(),
             loss_report: LossReport::default(),
             unrecorded: BTreeSet::new(),
             pending: VecDeque::new(),
             fingerprint: None,
-            poll_timer: looks,
+            poll_timer,
             is_online: false,
             last_error: None,
         }
@@ -93,49 +93,49 @@ impl SendQueue {
 
     /// Waits for the next request or timer, and handles it.
     pub(crate) async fn poll(&mut self) {
-        let order = tokio::select! {
-            order = next_request(&mut self.requests) => order,
+        let request = tokio::select! {
+            request = next_request(&mut self.requests) => request,
             _ = self.poll_timer.tick() => {
-                self.waiters.retain(|_, told| !told.is_closed());
+                self.waiters.retain(|_, updates| !updates.is_closed());
                 return;
             }
         };
-        let mut batch = vec![order];
-        while let Some(orders) = &mut self.requests
-            && batch.len() < BATCH_EVENTS_MAX
-            && let Ok(order) = orders.try_recv()
+        let mut batch = vec![request];
+        while let Some(requests) = &mut self.requests
+            && batch.len() < BATCH_EVENTS
+            && let Ok(request) = requests.try_recv()
         {
-            batch.push(order);
+            batch.push(request);
         }
         self.enqueue(batch);
     }
 
     fn enqueue(&mut self, mut batch: Vec<SendRequest>) {
         // A caller that disconnected was told nothing, and may have sent another way.
-        batch.retain(|order| !order.updates.is_closed());
+        batch.retain(|request| !request.updates.is_closed());
         let state = if self.is_online { EntryState::Attempted } else { EntryState::Waiting };
-        let events = batch.iter().map(|order| (order.event.clone(), order.call)).collect();
+        let events = batch.iter().map(|request| (request.event.clone(), request.call)).collect();
         match self.spool.append_once(events, state) {
-            Ok(placed) => {
-                for (order, AppendedEvent { key, is_new }) in batch.into_iter().zip(placed) {
+            Ok(appended) => {
+                for (request, AppendedEvent { key, is_new }) in batch.into_iter().zip(appended) {
                     // An event that the call itself appended may have been sent already.
                     if is_new && state == EntryState::Attempted {
                         self.unsent.insert(key);
                     }
                     // A caller that disconnected needs no update.
-                    let _ = order.updates.try_send(SendUpdate::Spooled(self.last_error.clone()));
-                    self.waiters.insert(key, order.updates);
+                    let _ = request.updates.try_send(SendUpdate::Spooled(self.last_error.clone()));
+                    self.waiters.insert(key, request.updates);
                 }
             }
             // An event that does not fit must not fail the others.
             Err(_) if batch.len() > 1 => {
-                for order in batch {
-                    self.enqueue(vec![order]);
+                for request in batch {
+                    self.enqueue(vec![request]);
                 }
             }
             Err(error) => {
-                for order in batch {
-                    let _ = order.updates.try_send(SendUpdate::NotSpooled(error.to_string()));
+                for request in batch {
+                    let _ = request.updates.try_send(SendUpdate::NotSpooled(error.to_string()));
                 }
             }
         }
@@ -143,15 +143,15 @@ impl SendQueue {
 
     /// Reads the spool again if it changed; `flow` knows which events are in flight.
     pub(crate) fn refresh(&mut self, flow: Option<&InFlightWindow>) -> Result<(), SpoolError> {
-        let print = self.spool.fingerprint();
-        if print.is_some() && print == self.fingerprint {
+        let fingerprint = self.spool.fingerprint();
+        if fingerprint.is_some() && fingerprint == self.fingerprint {
             return Ok(());
         }
         let waiting = self.spool.waiting()?;
         let is_under_way = |key| flow.is_some_and(|flow| flow.contains(key));
         self.pending = waiting.into_iter().filter(|it| !is_under_way(it.key)).collect();
         // The fingerprint from before the read: later changes are seen the next time.
-        self.fingerprint = print;
+        self.fingerprint = fingerprint;
         Ok(())
     }
 
@@ -188,22 +188,22 @@ impl SendQueue {
     ) -> Result<Vec<(EventKey, EventKey)>, SpoolError> {
         let (taken, done): (Vec<&AckedEvent>, Vec<&AckedEvent>) =
             answered.iter().partition(|answer| answer.is_number_taken);
-        let mut unfit = Vec::new();
+        let mut invalid = Vec::new();
         for answer in &done {
             self.unrecorded.remove(&answer.key);
             self.loss_report.event_acked(answer.key);
             match (self.waiters.remove(&answer.key), &answer.exception) {
-                (Some(told), exception) => {
-                    drop(told.try_send(SendUpdate::Acknowledged(exception.clone())))
+                (Some(updates), exception) => {
+                    drop(updates.try_send(SendUpdate::Acknowledged(exception.clone())))
                 }
                 (None, Some(exception)) if is_invalid(exception) => {
-                    unfit.push((answer.key, exception))
+                    invalid.push((answer.key, exception))
                 }
                 (None, _) => {}
             }
         }
         // No caller waits, and the broker has no record: report it.
-        for (key, exception) in unfit {
+        for (key, exception) in invalid {
             let what = format!("the broker does not accept it: {}", describe_exception(exception));
             crate::print_line(&format!("event {} is quarantined: {what}", key.sequence));
             self.spool.quarantine(key, &what)?;
@@ -220,8 +220,8 @@ impl SendQueue {
         }
         let renamed = self.spool.renumber(&taken.iter().map(|answer| answer.key).collect())?;
         for (before, after) in &renamed {
-            if let Some(told) = self.waiters.remove(before) {
-                self.waiters.insert(*after, told);
+            if let Some(updates) = self.waiters.remove(before) {
+                self.waiters.insert(*after, updates);
             }
         }
         self.invalidate();
@@ -231,8 +231,9 @@ impl SendQueue {
     /// Quarantines an event that ended sessions.
     pub(crate) fn quarantine(&mut self, key: EventKey) -> Result<(), SpoolError> {
         let why = "the broker closed sessions when it was sent";
-        if let Some(told) = self.waiters.remove(&key) {
-            let _ = told.try_send(SendUpdate::Quarantined(format!("{why}, so it was quarantined")));
+        if let Some(updates) = self.waiters.remove(&key) {
+            let _ =
+                updates.try_send(SendUpdate::Quarantined(format!("{why}, so it was quarantined")));
         }
         self.invalidate();
         self.spool.quarantine(key, why)
@@ -240,13 +241,13 @@ impl SendQueue {
 }
 
 /// The next request; waits for ever if there are no callers.
-async fn next_request(orders: &mut Option<mpsc::Receiver<SendRequest>>) -> SendRequest {
-    if let Some(from) = orders
-        && let Some(order) = from.recv().await
+async fn next_request(requests: &mut Option<mpsc::Receiver<SendRequest>>) -> SendRequest {
+    if let Some(from) = requests
+        && let Some(request) = from.recv().await
     {
-        return order;
+        return request;
     }
-    *orders = None;
+    *requests = None;
     std::future::pending().await
 }
 

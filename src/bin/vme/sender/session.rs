@@ -24,10 +24,10 @@ const EVENTS_IN_FLIGHT_MAX: usize = 1_024;
 const BYTES_IN_FLIGHT_MAX: usize = 256 << 10;
 
 /// Room for other messages than events.
-const OTHER_MESSAGES_MAX: usize = 16;
+const CONTROL_MESSAGES: usize = 16;
 
 /// Within this time the broker must accept the call and send its welcome.
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(20);
+const WELCOME_WITHIN: Duration = Duration::from_secs(20);
 
 /// An open session.
 pub(crate) struct Session {
@@ -45,9 +45,9 @@ pub(crate) async fn open(
 ) -> Result<Session, ClientError> {
     let late = || ClientError::Unreachable {
         address: broker.to_owned(),
-        reason: format!("no welcome within {} s", WELCOME_TIMEOUT.as_secs()),
+        reason: format!("no welcome within {} s", WELCOME_WITHIN.as_secs()),
     };
-    let opened = timeout(WELCOME_TIMEOUT, connect_and_greet(broker, appliance, hello)).await;
+    let opened = timeout(WELCOME_WITHIN, connect_and_greet(broker, appliance, hello)).await;
     match opened.unwrap_or_else(|_| Err(late())) {
         Ok(session) => Ok(session),
         Err(error) => Err(error.diagnose().await),
@@ -59,20 +59,20 @@ async fn connect_and_greet(
     appliance: &str,
     hello: Hello,
 ) -> Result<Session, ClientError> {
-    let (says, said) = mpsc::channel(EVENTS_IN_FLIGHT_MAX + OTHER_MESSAGES_MAX);
+    let (outbound, messages) = mpsc::channel(EVENTS_IN_FLIGHT_MAX + CONTROL_MESSAGES);
     let hello = SessionRequest { message: Some(Outbound::Hello(hello)) };
     // A new channel has room for it.
-    let _ = says.try_send(hello);
-    let mut request = Request::new(ReceiverStream::new(said));
+    let _ = outbound.try_send(hello);
+    let mut request = Request::new(ReceiverStream::new(messages));
     let name = AsciiMetadataValue::try_from(appliance)
         .map_err(|_| Status::invalid_argument("the appliance's name is not printable ASCII"))?;
     request.metadata_mut().insert(APPLIANCE_METADATA, name);
     let mut client = EventServiceClient::new(client::connect(broker).await?);
     let of_call = |status| ClientError::from_status(broker, status);
-    let mut hears = client.session(request).await.map_err(of_call)?.into_inner();
-    match hears.message().await.map_err(of_call)? {
+    let mut inbound = client.session(request).await.map_err(of_call)?.into_inner();
+    match inbound.message().await.map_err(of_call)? {
         Some(SessionResponse { message: Some(Inbound::Welcome(welcome)) }) => {
-            Ok(Session { outbound: says, inbound: hears, welcome })
+            Ok(Session { outbound, inbound, welcome })
         }
         Some(_) => Err(Status::internal("the broker's first message is not a welcome").into()),
         None => Err(Status::unavailable("the broker closed the session at once").into()),
@@ -104,8 +104,8 @@ impl Session {
 
     /// The broker's next message; `None`: it closed the session.
     pub(crate) async fn next_message(&mut self) -> Result<Option<Inbound>, Status> {
-        let heard = self.inbound.message().await?;
+        let message = self.inbound.message().await?;
         // An unknown message is ignored, as an empty notice is.
-        Ok(heard.map(|it| it.message.unwrap_or_else(|| Inbound::Notice(Default::default()))))
+        Ok(message.map(|it| it.message.unwrap_or_else(|| Inbound::Notice(Default::default()))))
     }
 }

@@ -21,7 +21,7 @@ use crate::sender::stamp;
 use crate::sender::stamp::SendContext;
 
 /// Events that one write records as attempted.
-const BATCH_EVENTS_MAX: usize = 256;
+const BATCH_EVENTS: usize = 256;
 
 impl SpoolSender<'_> {
     pub(super) async fn session_loop(
@@ -30,12 +30,12 @@ impl SpoolSender<'_> {
         mut session: Session,
         flow: &mut InFlightWindow,
     ) -> Result<SessionResult, SpoolError> {
-        let over = |error| Ok(SessionResult { error, retry_after: Duration::ZERO });
+        let ended = |error| Ok(SessionResult { error, retry_after: Duration::ZERO });
         loop {
             self.queue.is_online = true;
             self.queue.refresh(Some(flow))?;
             if !self.send_pending(group, &session, flow) {
-                return over(Some(
+                return ended(Some(
                     Status::unavailable("the session accepts no more events").into(),
                 ));
             }
@@ -43,13 +43,13 @@ impl SpoolSender<'_> {
                 self.queue.pending.front().is_some_and(|next| !group.matches(next));
             if flow.is_empty() && (is_others_turn || self.is_done()?) {
                 session.send_message(Outbound::Goodbye(Goodbye { reason: "done".to_owned() }));
-                return over(None);
+                return ended(None);
             }
             tokio::select! {
-                heard = session.next_message() => match heard {
+                message = session.next_message() => match message {
                     Ok(Some(Inbound::Ack(ack))) => {
                         if let Err(error) = self.on_ack(flow, &ack)? {
-                            return over(Some(error));
+                            return ended(Some(error));
                         }
                     }
                     Ok(Some(Inbound::GoAway(away))) => {
@@ -57,7 +57,7 @@ impl SpoolSender<'_> {
                         self.redirect = address;
                         let retry_after = Duration::from_millis(u64::from(away.retry_after_ms));
                         let error = Some(Status::unavailable(away.explanation).into());
-                        return Ok(SessionResult { error, retry_after });
+                        return Ok(SessionResult { error, retry_after: retry_after });
                     }
                     Ok(Some(Inbound::Command(command))) => {
                         let text = "this vme supports no commands".to_owned();
@@ -66,10 +66,10 @@ impl SpoolSender<'_> {
                         session.send_message(Outbound::CommandResult(result));
                     }
                     Ok(Some(Inbound::Notice(_) | Inbound::Welcome(_))) => {}
-                    Ok(None) => return over(Some(Status::unavailable("it closed the session").into())),
+                    Ok(None) => return ended(Some(Status::unavailable("it closed the session").into())),
                     Err(status) => {
                         let error = ClientError::from_status(&self.config.target.broker, status);
-                        return over(Some(error));
+                        return ended(Some(error));
                     }
                 },
                 () = self.queue.poll() => {}
@@ -90,7 +90,7 @@ impl SpoolSender<'_> {
         // A call that has its reply leaves the other events to others.
         while self.awaited_reply.is_none() {
             let (mut events, mut waiting) = (Vec::new(), BTreeSet::new());
-            while events.len() < BATCH_EVENTS_MAX
+            while events.len() < BATCH_EVENTS
                 && let Some(next) = self.queue.pending.front()
                 && group.matches(next)
                 && flow.has_room(next.event.len())

@@ -66,14 +66,14 @@ fn serve(
     listener: TcpListener,
     answers: impl IntoIterator<Item = Result<u64, Status>>,
 ) -> ReceivedRequests {
-    let (heard, asked) = mpsc::channel(16);
+    let (requests, received) = mpsc::channel(16);
     let answers = Mutex::new(answers.into_iter().collect());
-    let service = EventServiceServer::new(FakeBroker { replies: answers, requests: heard });
+    let service = EventServiceServer::new(FakeBroker { replies: answers, requests });
     let serving = tonic::transport::Server::builder()
         .add_service(service)
         .serve_with_incoming(TcpListenerStream::new(listener));
     drop(tasks::spawn("broker", serving));
-    asked
+    received
 }
 
 fn target(broker: SocketAddr, timeout_ms: u64) -> BrokerTarget {
@@ -82,8 +82,8 @@ fn target(broker: SocketAddr, timeout_ms: u64) -> BrokerTarget {
 }
 
 /// Sends with the target's timeout.
-async fn send(way: &BrokerTarget) -> Result<CallReply, CallError> {
-    send_unary(way, request(), Instant::now() + way.timeout, &StopDeadline::default()).await
+async fn send(target: &BrokerTarget) -> Result<CallReply, CallError> {
+    send_unary(target, request(), Instant::now() + target.timeout, &StopDeadline::default()).await
 }
 
 fn request() -> ReportRequest {
@@ -94,15 +94,15 @@ fn request() -> ReportRequest {
 #[tokio::test]
 async fn an_unavailable_broker_is_retried_with_the_same_sequence() {
     let away = || Err(Status::unavailable("the journal is full"));
-    let (address, mut heard) = start_broker([away(), away(), Ok(17)]).await;
+    let (address, mut requests) = start_broker([away(), away(), Ok(17)]).await;
     let answered = send(&target(address, 120_000)).await.unwrap();
     assert_eq!((answered.response.record_number, answered.is_first_attempt), (17, false));
-    let (name, first) = heard.recv().await.unwrap();
+    let (name, first) = requests.recv().await.unwrap();
     assert_eq!((name.as_str(), first.spool_id), ("db1", 4711));
     for _ in 0..2 {
-        assert_eq!(heard.recv().await.unwrap(), (name.clone(), first.clone()));
+        assert_eq!(requests.recv().await.unwrap(), (name.clone(), first.clone()));
     }
-    assert!(heard.try_recv().is_err());
+    assert!(requests.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -120,8 +120,8 @@ async fn a_broker_that_starts_late_still_gets_the_event() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         serve(TcpListener::bind(address).await.unwrap(), [Ok(1)])
     };
-    let way = target(address, 120_000);
-    let (answered, _heard) = tokio::join!(send(&way), start);
+    let target = target(address, 120_000);
+    let (answered, _heard) = tokio::join!(send(&target), start);
     let answered = answered.unwrap();
     assert_eq!((answered.response.record_number, answered.is_first_attempt), (1, true));
 }
@@ -129,7 +129,7 @@ async fn a_broker_that_starts_late_still_gets_the_event() {
 #[tokio::test]
 async fn a_lost_connection_is_retried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let way = target(listener.local_addr().unwrap(), 120_000);
+    let target = target(listener.local_addr().unwrap(), 120_000);
     let go_away = async {
         for _ in 0..2 {
             let (mut connection, _) = listener.accept().await.unwrap();
@@ -138,18 +138,18 @@ async fn a_lost_connection_is_retried() {
         }
         serve(listener, [Ok(2)])
     };
-    let (answered, _heard) = tokio::join!(send(&way), go_away);
+    let (answered, _heard) = tokio::join!(send(&target), go_away);
     assert_eq!(answered.unwrap().response.record_number, 2);
 }
 
 #[tokio::test]
 async fn a_rejection_is_not_retried() {
-    let (address, mut heard) =
+    let (address, mut requests) =
         start_broker([Err(Status::invalid_argument("malformed")), Ok(1)]).await;
     let failure = send(&target(address, 120_000)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Usage);
-    heard.recv().await.unwrap();
-    assert!(heard.try_recv().is_err());
+    requests.recv().await.unwrap();
+    assert!(requests.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -189,9 +189,9 @@ async fn no_listener_is_unavailable() {
 #[tokio::test]
 async fn a_reply_of_another_version_or_program_is_retried_and_described() {
     let unknown = || Err(Status::unimplemented("Method not found!"));
-    let (address, mut heard) = start_broker([unknown(), Ok(1)]).await;
+    let (address, mut requests) = start_broker([unknown(), Ok(1)]).await;
     assert_eq!(send(&target(address, 10_000)).await.unwrap().response.record_number, 1);
-    heard.recv().await.unwrap();
+    requests.recv().await.unwrap();
 
     for (status, shown) in [
         (Status::unimplemented("Method not found!"), "it does not know this call"),
@@ -202,33 +202,33 @@ async fn a_reply_of_another_version_or_program_is_retried_and_described() {
         let failure = send(&target(address, 300)).await.unwrap_err();
         assert!(failure.is_retryable());
         assert_eq!(failure.exit_code(), ExitCode::Unavailable);
-        let told = failure.to_string();
+        let text = failure.to_string();
         let begin =
             format!("what answers at {address} is not gridd, or one of another version: {shown}");
-        assert!(told.starts_with(&begin), "{told}");
+        assert!(text.starts_with(&begin), "{text}");
     }
 }
 
 #[tokio::test]
 async fn another_protocol_is_named_and_the_event_is_retryable() {
-    for (says, shown) in [
+    for (bytes, shown) in [
         (&b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..], "it speaks HTTP/1"),
         (b"\x15\x03\x01\0\x02\x02\x46", "it speaks TLS"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "it begins with `SSH-2.0-OpenSSH_9.2`"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let way = target(listener.local_addr().unwrap(), 300);
+        let target = target(listener.local_addr().unwrap(), 300);
         let speak = async {
             loop {
                 let (mut connection, _) = listener.accept().await.unwrap();
                 // Unread data would turn the close into a reset.
                 let preface = &mut [0; 24];
                 drop(tokio::io::AsyncReadExt::read_exact(&mut connection, preface).await);
-                tokio::io::AsyncWriteExt::write_all(&mut connection, says).await.unwrap();
+                tokio::io::AsyncWriteExt::write_all(&mut connection, bytes).await.unwrap();
             }
         };
         let failure = tokio::select! {
-            failure = send(&way) => failure.unwrap_err(),
+            failure = send(&target) => failure.unwrap_err(),
             () = speak => unreachable!(),
         };
         assert!(failure.is_retryable(), "{failure}");

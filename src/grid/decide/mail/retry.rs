@@ -1,7 +1,7 @@
-//! Decides what a mail that arrived means for those that wait.
+//! Retries waiting mails after a mail was delivered.
 //!
-//! Guarantees that what was tried before goes at once, the gravest first, in one mail a recipient.
-//! Applies nothing.
+//! Guarantees that mails which were tried before go at once, the most severe first, as one mail per
+//! recipient. Applies nothing.
 
 use super::{header, removed};
 use crate::grid::log::effect::Effect;
@@ -11,8 +11,8 @@ use crate::grid::model::mail_message::{
 use crate::grid::state::State;
 use crate::grid::values::time::Timestamp;
 
-/// A mail arrived: what waits for the same server is tried at once, instead of by its own pause. Mails
-/// to the recipient that were tried become one, the gravest first.
+/// After a delivery all mails waiting for the same server are tried at once, without their own
+/// backoff. Mails to the recipient that were tried before become one, the most severe first.
 pub(in crate::grid) fn retry_waiting(
     state: &State,
     arrived: &MailMessage,
@@ -25,7 +25,7 @@ pub(in crate::grid) fn retry_waiting(
     let is_its = |it: &MailMessage| it.recipient == arrived.recipient;
     let (own, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| is_its(it));
     let (summaries, live): (Vec<_>, Vec<_>) = own.into_iter().partition(|it| it.digest.is_some());
-    // Who was told the same as this one was waits for the same.
+    // A mail with the same last reply waits for the same server.
     let is_same =
         |it: &&MailMessage| !arrived.last_reply.is_empty() && it.last_reply == arrived.last_reply;
     let others = others.into_iter().filter(is_same);
@@ -39,7 +39,7 @@ pub(in crate::grid) fn retry_waiting(
     effects
 }
 
-/// These mails to one recipient become one new mail, which waited as long as the first of them.
+/// Merges these mails to one recipient into one new mail, queued since the first of them.
 fn merged(state: &State, first: &MailMessage, all: &[&MailMessage], now: Timestamp) -> Vec<Effect> {
     let mut effects: Vec<_> = all.iter().flat_map(|it| removed(it, state.last() + 1)).collect();
     let mut notices: Vec<_> = all.iter().flat_map(|it| &it.notices).collect();

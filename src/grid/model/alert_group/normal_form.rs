@@ -1,21 +1,22 @@
-//! The text of an alert without its particulars: what stays the same when the same thing is said again.
+//! Replaces the variable parts of an alert's text, so that the same problem has the same text.
 //!
-//! Guarantees that numbers with their units, dates, addresses and ids are one `#` each and that words
-//! stay, quoted or not. A text of which little but `#` would be left stays as it is but for dates:
-//! splitting a problem costs mails, merging two loses an alert. Knows neither severities nor budgets.
+//! Guarantees that numbers with their units, dates, addresses and ids are one `#` each and that
+//! words stay, quoted or not. A text that would be little but `#` stays as it is except for dates:
+//! splitting a problem costs mails, merging two loses an alert. Knows neither severities nor rate
+//! limits.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// Fewest letters that say what it is about.
+/// The fewest letters of a meaningful text.
 const LETTERS_MIN: usize = 3;
 
-/// Fewest characters of a word of hex digits without `0x`, such as a checksum.
+/// The fewest characters of a word of hex digits without `0x`, such as a checksum.
 const HEX_WORD_MIN: usize = 4;
 
-/// Fewest characters of an id of letters and digits, such as a token.
+/// The fewest characters of an id of letters and digits, such as a token.
 const ID_CHARS_MIN: usize = 16;
 
 const MONTH: &str = "(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|\
@@ -27,12 +28,12 @@ const TIME: &str = r"[0-2]?\d:[0-5]\d(?::[0-6]\d(?:[.,]\d+)?)?(?:\s?[AaPp][Mm]\b
 
 const NUMBER: &str = r"\p{N}+(?:[.,:/_'’-]?\p{N}+)*(?:[eE][+-]?\d+\b)?";
 
-/// Units that may stand behind a number, with or without a space.
+/// Units that may follow a number, with or without a space.
 const UNIT: &str = "(?:%|‰|°|(?:percent|[num\u{b5}\u{3bc}]s|[mun]?secs?|(?:milli|micro)?seconds?|s|mins?|minutes?|m|\
                     hrs?|hours?|h|days?|d|weeks?|w|[kKMGTPE]i?[Bb]?(?:ytes?|its?)?(?:/s|ps)?|[Bb](?:/s|ps)?|\
                     bytes?|[kMG]?Hz|m?[VAW]|°?[CFK]|[rR][pP][mM]|st|nd|rd|th)\\b)";
 
-/// All that is a particular: dates first, then ids and addresses, then numbers.
+/// All variable parts: dates first, then ids and addresses, then numbers.
 static VARIABLE_PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let date = date();
     let hex = "[0-9a-fA-F]";
@@ -63,12 +64,12 @@ static DATES: LazyLock<Option<Regex>> =
 static PLACEHOLDER_LISTS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"#(?: ?, ?#)+").ok());
 
-/// Strings of JSON, and whether one is a field's name.
+/// Strings of JSON, and whether one is the name of a field.
 static JSON_STRINGS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#""(?<text>(?:[^"\\]|\\.)*)"(?<name>\s*:(?:\s*(?<number>-?\d[\d.eE+-]*))?)?"#).ok()
 });
 
-/// What says nothing of its own: names of fields, severities, and the like.
+/// Text without meaning of its own: names of fields, severities, and the like.
 static BOILERPLATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r#"(?xi) "[^"]*"\s*: | \b[\w.-]+= | \b(?: debug | info | notice | warn(?:ing)? | err(?:or)? |
@@ -87,7 +88,7 @@ fn date() -> String {
     )
 }
 
-/// The text without its particulars.
+/// The text with its variable parts replaced.
 pub(in crate::grid) fn normal_form(text: &str) -> String {
     let trimmed = text.trim();
     let is_json = trimmed.starts_with(['{', '[']) && trimmed.contains('"');
@@ -135,7 +136,7 @@ fn normalize_value(text: &str) -> String {
     if is_word && form != "#" { text.to_owned() } else { form }
 }
 
-/// Whether a field of that name tells one thing from another by its number.
+/// Whether the number in a field of that name distinguishes problems.
 fn is_code_field(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["code", "errno", "status", "signal", "exit", "event_id", "eventid", "type"]
@@ -161,7 +162,7 @@ fn replace_variable(found: &Captures<'_>) -> String {
     if is_particular { "#".to_owned() } else { mask_numbers(whole) }
 }
 
-/// An address of IPv6, a WWN, a time with hours: no `a:b:c`.
+/// An IPv6 address, a WWN or a time with hours, but not `a:b:c`.
 fn is_address(text: &str) -> bool {
     let plain = text.split(['%', '/']).next().unwrap_or_default();
     let is_whole = plain.matches("::").count() == 1 || plain.matches(':').count() == 7;
@@ -169,7 +170,7 @@ fn is_address(text: &str) -> bool {
         && (is_whole || text.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// A checksum or a token: no word such as `db1` or `deadbeef`.
+/// A checksum or a token, but not a word such as `db1` or `deadbeef`.
 fn is_id(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -177,7 +178,7 @@ fn is_id(word: &str) -> bool {
     digits > 0 && (is_hex || is_token)
 }
 
-/// A word with its numbers as `#`.
+/// The word with its numbers as `#`.
 fn mask_numbers(word: &str) -> String {
     let mut shown = String::with_capacity(word.len());
     for character in word.chars() {
@@ -205,7 +206,7 @@ fn join_lines(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the form still says what it is about.
+/// Whether the normal form still has meaning.
 fn is_meaningful(form: &str) -> bool {
     let content = replace_matches(&BOILERPLATE, form, |_| String::new());
     let letters = content.chars().filter(|it| it.is_alphabetic()).count();

@@ -1,4 +1,4 @@
-//! The table of the lifecycle, compared with what `step` does, and the rules of progress.
+//! Tests that `step` does what the table of the lifecycle says, and the rules of progress.
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn variant(name: &'static str, state: Lifecycle) -> Variant {
     Variant { name, state, rules: rules() }
 }
 
-/// Every state with its variants; whatever can be due is due at [`DUE`] and not before.
+/// Every state with its variants; whatever can be due is due at [`BOOT_DEADLINE`] and not before.
 fn variants() -> Vec<Variant> {
     let silent = Maintenance {
         progress: progress(34),
@@ -127,7 +127,7 @@ fn inputs() -> [(&'static str, LifecycleInput<'static>); 4] {
     ]
 }
 
-/// The rows of the table in the module's words: state, stimulus, becomes, because.
+/// The rows of the table in the module's docs: state, input, becomes, because.
 fn documented_rows() -> Vec<[&'static str; 4]> {
     SOURCE
         .lines()
@@ -140,7 +140,7 @@ fn documented_rows() -> Vec<[&'static str; 4]> {
         .collect()
 }
 
-/// The two right columns that `step` yields.
+/// The two right columns by `step`.
 fn actual_row(
     variant: &Variant,
     stimulus: &LifecycleInput<'_>,
@@ -166,9 +166,10 @@ fn the_documented_table_is_what_step_does() {
     let mut unused: Vec<_> = table.clone();
     for variant in variants() {
         for (word, stimulus) in inputs() {
-            let row_of = |state: &str| table.iter().find(|row| row[0] == state && row[1] == word);
-            let row = row_of(variant.name)
-                .or_else(|| row_of(variant.state.as_str()))
+            let row_named =
+                |state: &str| table.iter().find(|row| row[0] == state && row[1] == word);
+            let row = row_named(variant.name)
+                .or_else(|| row_named(variant.state.as_str()))
                 .unwrap_or_else(|| panic!("{} and {word} are not in the table", variant.name));
             let (becomes, because) = actual_row(&variant, &stimulus, at(BOOT_DEADLINE));
             assert_eq!((row[2], row[3]), (&*becomes, &*because), "{} and {word}", variant.name);
@@ -277,7 +278,7 @@ fn what_is_repeated_is_contact_and_not_progress() {
     assert_eq!(anew.progressed_at, at(70), "the same said anew is progress");
 }
 
-/// Reports the same every 30 s until `seconds`, then lets time pass.
+/// Sends the same report every 30 s until `seconds`, then lets time pass.
 fn step_without_progress(rules: &ClassSettings, seconds: u64) -> (Lifecycle, StepResult) {
     let mut state = in_maintenance(rules);
     for now in (30..=seconds).step_by(30) {

@@ -1,6 +1,7 @@
-//! A process that does all it can to be interrupted at a bad moment, in a process of its own.
+//! Tests the sampling of a process that is often at a bad point for an interruption.
 //!
-//! Whoever takes a lock in a signal's handler, or walks memory that goes, hangs or dies here.
+//! It runs in its own process. A signal handler that takes a lock, or accesses memory that is
+//! freed, hangs or crashes here.
 
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 
-/// How often all threads are looked at in each mode; a debug build is slower.
+/// How often all threads are sampled in each mode; a debug build is slower.
 const ROUNDS: usize = if cfg!(debug_assertions) { 60 } else { 250 };
 
-/// Set in the process of its own.
+/// Set in the child process.
 const INSIDE: &str = "GRID_TEST_HOSTILE";
 
 type Mode = (&'static str, fn(u64));
@@ -34,7 +35,8 @@ const MODES: [Mode; 8] = [
     }),
     ("loads", |_| {
         let name = CString::new("libresolv.so.2").expect("a name");
-        // SAFETY: a library of the C library's own, whose loading and unloading runs nothing of ours.
+        // SAFETY: a library of the C library's own, whose loading and unloading runs nothing of
+        // ours.
         unsafe {
             let library = libc::dlopen(name.as_ptr(), libc::RTLD_NOW);
             assert!(!library.is_null());
@@ -46,12 +48,12 @@ const MODES: [Mode; 8] = [
         drop(std::hint::black_box(std::backtrace::Backtrace::force_capture()));
     }),
     ("reads the clock", |_| {
-        std::hint::black_box(crate::guru_meditation::time::monotonic());
+        std::hint::black_box(crate::guru_meditation::time::monotonic_now());
     }),
 ];
 
-/// Does one thing over and over in a thread.
-fn over_and_over((_, act): Mode, over: &Arc<AtomicBool>) -> (Arc<AtomicU64>, JoinHandle<()>) {
+/// Repeats one action in a thread.
+fn repeat_in_thread((_, act): Mode, over: &Arc<AtomicBool>) -> (Arc<AtomicU64>, JoinHandle<()>) {
     let (over, rounds) = (Arc::clone(over), Arc::new(AtomicU64::new(0)));
     let counted = Arc::clone(&rounds);
     let acting = move || {
@@ -62,28 +64,28 @@ fn over_and_over((_, act): Mode, over: &Arc<AtomicBool>) -> (Arc<AtomicU64>, Joi
     (rounds, std::thread::spawn(acting))
 }
 
-/// Looks at all threads again and again while those modes run.
-fn look_at(modes: &[Mode]) {
+/// Samples all threads repeatedly while these modes run.
+fn sample_during(modes: &[Mode]) {
     let over = Arc::new(AtomicBool::new(false));
     let acting: Vec<_> = modes
         .iter()
-        .flat_map(|mode| [over_and_over(*mode, &over), over_and_over(*mode, &over)])
+        .flat_map(|mode| [repeat_in_thread(*mode, &over), repeat_in_thread(*mode, &over)])
         .collect();
     let (mut looked, mut silent) = (0, 0);
     for round in 0..ROUNDS {
-        let threads = all().expect("/proc is there");
-        let mut tables = Tables::load();
+        let threads = all_threads().expect("/proc is there");
+        let mut tables = UnwindTables::load();
         for taken in samples(&threads) {
             match taken {
                 Ok((sample, _)) => {
                     looked += usize::from(!tables.walk(&sample).addresses.is_empty())
                 }
-                Err(NoSample::Ended) => {}
+                Err(SampleError::Ended) => {}
                 Err(_) => silent += 1,
             }
         }
         if round % 50 == 0 {
-            add_section(&SectionBuilder::default());
+            write(&SectionBuilder::default());
         }
     }
     for (rounds, _) in &acting {
@@ -93,7 +95,7 @@ fn look_at(modes: &[Mode]) {
     }
     over.store(true, Ordering::Release);
     acting.into_iter().for_each(|(_, thread)| thread.join().expect("no panic"));
-    // Who has no processor for a while can't answer, nor can who starts a thread at that moment.
+    // A thread without a processor for a while cannot react, nor one that is starting a thread.
     assert!(looked > ROUNDS * 2 && silent < looked / 4, "{looked} stacks, {silent} silent");
 }
 
@@ -107,13 +109,13 @@ fn looking_at_a_hostile_process_harms_nothing() {
             .env(INSIDE, "1")
             .output()
             .expect("it starts");
-        let said = String::from_utf8_lossy(&ended.stdout);
-        assert!(ended.status.success() && said.contains("1 passed"), "{ended:?}");
+        let output = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && output.contains("1 passed"), "{ended:?}");
         return;
     }
     install().expect("a signal is free");
     for mode in MODES {
-        look_at(&[mode]);
+        sample_during(&[mode]);
     }
-    look_at(&MODES);
+    sample_during(&MODES);
 }

@@ -1,7 +1,8 @@
-//! Is the commit log sound? Reads it as a start would, without cutting anything off.
+//! Checks the commit log: reads it as a start would, without changing it.
 //!
-//! A tail that belongs to no finished commit is a note; bytes between blocks are damage. It tells
-//! the two apart as a start does: a later commit proves that what came before was acknowledged.
+//! A tail that belongs to no finished commit is a note; bytes between blocks are damage. It
+//! distinguishes the two as a start does: a later commit proves that what came before was
+//! acknowledged. Guarantees that no file is written. Does not know how findings are printed.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use crate::journal::frame::{Block, BlockContent};
 use crate::journal::identity::Identity;
 use crate::journal::scan::{BlockScan, ScanItem, UnreadableRange};
 
-/// Behind a gap: blocks that count only if one of them proves that the gap was acknowledged.
+/// After a gap: blocks that count only if one of them proves that the gap was acknowledged.
 #[derive(Default)]
 struct UnprovenBlocks {
     gaps: Vec<UnreadableRange>,
@@ -25,7 +26,7 @@ impl JournalCheck {
         &mut self,
         folder: &Path,
         identity: Identity,
-        look: &mut impl FnMut(&Path),
+        on_file: &mut impl FnMut(&Path),
     ) -> Result<(), JournalError> {
         if !folder.is_dir() {
             return Ok(());
@@ -37,10 +38,10 @@ impl JournalCheck {
         names.sort_unstable();
         let mut next = 0;
         for (at, (first, path)) in names.iter().enumerate() {
-            look(path);
+            on_file(path);
             self.note_first(*first);
             next = next.max(*first);
-            // Every file begins with a number that follows what was durable before it.
+            // The first number of a file follows what was durable when it was created.
             self.last = self.last.max(first - 1);
             let has_later = at + 1 < names.len();
             next = self.check_commit_file(path, next, identity, has_later)?;
@@ -48,7 +49,7 @@ impl JournalCheck {
         Ok(())
     }
 
-    /// Returns the number that comes after the file's last block.
+    /// Returns the number after the last block of the file.
     fn check_commit_file(
         &mut self,
         path: &Path,
@@ -57,10 +58,10 @@ impl JournalCheck {
         has_later: bool,
     ) -> Result<u64, JournalError> {
         let mut scan = BlockScan::new(open(path)?);
-        let mut doubtful = UnprovenBlocks::default();
+        let mut unproven = UnprovenBlocks::default();
         while let Some(found) = scan.next_block().map_err(JournalError::io("read", path))? {
             if scan.gap().bytes > 0 {
-                doubtful.gaps.push(scan.gap());
+                unproven.gaps.push(scan.gap());
             }
             let (offset, block) = match found {
                 ScanItem::Newer { offset } => {
@@ -69,48 +70,48 @@ impl JournalCheck {
                 }
                 ScanItem::Block { offset, block, .. } => (offset, block),
             };
-            let draft = block.header.info;
-            let is_ours = draft.journal == identity.journal
-                && draft.content == BlockContent::Commit
-                && draft.count > 0
-                && draft.first >= next;
+            let info = block.header.info;
+            let is_ours = info.journal == identity.journal
+                && info.content == BlockContent::Commit
+                && info.count > 0
+                && info.first >= next;
             if !is_ours {
                 let path = path.to_owned();
                 self.report.findings.push(Finding::OutOfPlace { path, offset });
                 continue;
             }
-            let proves = has_later || commit_start(&block).is_ok_and(|commit| commit > next);
-            if doubtful.gaps.is_empty() && draft.first == next {
+            let is_proof = has_later || commit_start(&block).is_ok_and(|commit| commit > next);
+            if unproven.gaps.is_empty() && info.first == next {
                 self.check_commit_block(path, &block, offset);
-                next = draft.last() + 1;
-            } else if proves {
-                for gap in doubtful.gaps.drain(..) {
+                next = info.last() + 1;
+            } else if is_proof {
+                for gap in unproven.gaps.drain(..) {
                     self.push_damaged(path, gap);
                 }
-                for block in doubtful.blocks.drain(..).chain([block]) {
+                for block in unproven.blocks.drain(..).chain([block]) {
                     next = block.header.info.last() + 1;
                     self.check_commit_block(path, &block, offset);
                 }
             } else {
-                doubtful.blocks.push(block);
+                unproven.blocks.push(block);
             }
         }
-        let tail = scan.gap().not_zero > 0;
-        if tail || !doubtful.gaps.is_empty() {
-            let at = doubtful.gaps.first().map_or(scan.gap().offset, |gap| gap.offset);
-            let words = "holds an unfinished commit, which nobody was told of";
-            self.report.notes.push(format!("{}: from byte {at} on it {words}", path.display()));
+        let has_tail = scan.gap().not_zero > 0;
+        if has_tail || !unproven.gaps.is_empty() {
+            let at = unproven.gaps.first().map_or(scan.gap().offset, |gap| gap.offset);
+            let text = "contains an unfinished commit, which was not acknowledged";
+            self.report.notes.push(format!("{}: from byte {at} on it {text}", path.display()));
         }
         Ok(next)
     }
 
     fn check_commit_block(&mut self, path: &Path, block: &Block, offset: u64) {
-        let draft = block.header.info;
+        let info = block.header.info;
         if self.check_records(path, block) {
             self.report.commit_blocks += 1;
-            self.add_present(draft.first..=draft.last());
+            self.add_present(info.first..=info.last());
         } else {
-            self.last = self.last.max(draft.last());
+            self.last = self.last.max(info.last());
             let path = path.to_owned();
             self.report.findings.push(Finding::OutOfPlace { path, offset });
         }

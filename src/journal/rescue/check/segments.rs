@@ -1,7 +1,8 @@
 //! Checks the segments of the archive.
 //!
-//! Two looks at each: a raw scan of its files, which decodes every record, and the check that its
-//! sealing made. The first tells what can be saved when the second fails.
+//! Reads each twice: a raw scan of its files, which decodes every record, and the check that
+//! sealed it. The first shows what can be salvaged if the second fails. Guarantees that no file is
+//! written. Does not know how findings are printed.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -21,15 +22,15 @@ impl JournalCheck {
         &mut self,
         folder: &Path,
         identity: Identity,
-        look: &mut impl FnMut(&Path),
+        on_file: &mut impl FnMut(&Path),
     ) -> Result<(), JournalError> {
         if !folder.is_dir() {
             return Ok(());
         }
         let trimmed = read_trim_mark(folder, identity.journal);
         if trimmed.is_none() {
-            let words = "can't be read: what was trimmed on purpose and what is lost look alike";
-            self.report.notes.push(format!("{} {words}", folder.join("trimmed").display()));
+            let text = "can't be read: trimmed and lost records can't be distinguished";
+            self.report.notes.push(format!("{} {text}", folder.join("trimmed").display()));
         }
         for path in disk::paths_in(folder)? {
             if let Some(first) = disk::number_in_name(&path, "span-", "") {
@@ -37,14 +38,14 @@ impl JournalCheck {
                     self.report.notes.push(format!("{} was trimmed", path.display()));
                     continue;
                 }
-                look(&path);
+                on_file(&path);
                 self.check_segment(&path, first, identity)?;
             } else if path.is_dir() {
-                let words = "is not used; `gridd journal salvage` reads it, too";
-                self.report.notes.push(format!("{} {words}", path.display()));
+                let text = "is not used; `gridd journal salvage` reads it, too";
+                self.report.notes.push(format!("{} {text}", path.display()));
             }
         }
-        // Without a word about trims the oldest that is there is where it began.
+        // Without the trim mark, the journal is taken to begin at the oldest record present.
         self.oldest = trimmed.map(|trimmed| trimmed + 1).or(self.oldest);
         Ok(())
     }
@@ -63,24 +64,24 @@ impl JournalCheck {
         self.note_first(first);
         self.last = self.last.max(seal.last);
         let mut found = self.scan_segment(path, identity)?;
-        // Gaps that the seal knows of are told as missing records, not of the span.
-        let mut whole = [found.clone(), seal.missing.clone()].concat();
-        let lost = missing_ranges(Some(first), &mut whole, seal.last);
+        // Gaps in the seal are reported as missing records, not as a defect of the segment.
+        let mut known = [found.clone(), seal.missing.clone()].concat();
+        let lost = missing_ranges(Some(first), &mut known, seal.last);
         match check_readable(path, first, &seal, identity) {
             Ok(()) => {
                 self.report.sealed_segments += 1;
                 seal.present_ranges(first).into_iter().for_each(|range| self.add_present(range));
             }
             Err(reason) => {
-                let (path, found_all) = (path.to_owned(), lost.is_empty());
-                self.report.findings.push(Finding::Segment { path, reason, found: found_all });
+                let (path, has_all) = (path.to_owned(), lost.is_empty());
+                self.report.findings.push(Finding::Segment { path, reason, found: has_all });
                 found.drain(..).for_each(|range| self.add_present(range));
             }
         }
         Ok(())
     }
 
-    /// A span that was being filled: the next start builds it again from the commit log.
+    /// A segment that was being filled: the next start rebuilds it from the commit log.
     fn check_unsealed(
         &mut self,
         path: &Path,
@@ -89,8 +90,8 @@ impl JournalCheck {
         identity: Identity,
     ) -> Result<(), JournalError> {
         if seal.exists() {
-            let words = "can't be read: the next start checks its span again";
-            self.report.notes.push(format!("{} {words}", seal.display()));
+            let text = "can't be read: the next start checks its segment again";
+            self.report.notes.push(format!("{} {text}", seal.display()));
         }
         if !self.present.iter().any(|range| range.contains(&first)) {
             for range in self.scan_segment(path, identity)? {
@@ -101,25 +102,25 @@ impl JournalCheck {
         Ok(())
     }
 
-    /// The numbers whose blocks lie whole in the span's files, ascending.
+    /// The numbers with intact blocks in the files of the segment, ascending.
     fn scan_segment(
         &mut self,
-        span: &Path,
+        segment: &Path,
         identity: Identity,
     ) -> Result<Vec<RangeInclusive<u64>>, JournalError> {
         let mut found = Vec::new();
-        for path in files_below(span)? {
+        for path in files_below(segment)? {
             let mut scan = BlockScan::new(open(&path)?);
             while let Some(next) = scan.next_block().map_err(JournalError::io("read", &path))? {
                 match next {
                     ScanItem::Newer { offset } => self.push_newer_block(&path, offset),
                     ScanItem::Block { block, .. } => {
-                        let draft = block.header.info;
-                        let is_ours = draft.journal == identity.journal
-                            && draft.content == BlockContent::Records
-                            && draft.count > 0;
+                        let info = block.header.info;
+                        let is_ours = info.journal == identity.journal
+                            && info.content == BlockContent::Records
+                            && info.count > 0;
                         if is_ours && self.check_records(&path, &block) {
-                            found.push(draft.first..=draft.last());
+                            found.push(info.first..=info.last());
                         }
                     }
                 }
@@ -130,9 +131,14 @@ impl JournalCheck {
     }
 }
 
-/// Whether the broker would read all of the span, or its complaint.
-fn check_readable(span: &Path, first: u64, seal: &Seal, identity: Identity) -> Result<(), String> {
-    verify_segment(span, identity.journal, first, seal).map_err(|error| {
+/// Whether the broker could read all of the segment, or its error.
+fn check_readable(
+    segment: &Path,
+    first: u64,
+    seal: &Seal,
+    identity: Identity,
+) -> Result<(), String> {
+    verify_segment(segment, identity.journal, first, seal).map_err(|error| {
         if let JournalError::Archive { reason, .. } = error { reason } else { error.to_string() }
     })
 }

@@ -1,4 +1,4 @@
-//! What is sound is called so; what is damaged, unfinished or newer is named with its place.
+//! A sound folder is reported sound; damage, unfinished commits and newer content are located.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn damage_is_reported_with_its_location() {
     let opened = journal(&data);
     let spans = opened.journal.log_truncation.archive.ranges();
     opened.journal.close().unwrap();
-    let spoil = |path: &Path, at: usize| {
+    let damage = |path: &Path, at: usize| {
         let mut bytes = fs::read(path).unwrap();
         bytes[at] ^= 1;
         fs::write(path, bytes).unwrap();
@@ -37,9 +37,9 @@ fn damage_is_reported_with_its_location() {
     let span = data.join(format!("archive/span-{:020}", spans[0].start()));
     let db = fs::read(span.join("db")).unwrap();
     let blocks: Vec<usize> = (0..db.len() - 4).filter(|at| &db[*at..*at + 4] == b"GRJB").collect();
-    blocks.iter().for_each(|at| spoil(&span.join("db"), at + 70));
+    blocks.iter().for_each(|at| damage(&span.join("db"), at + 70));
     let checkpoint = data.join("checkpoints/checkpoint-00000000000000000900");
-    spoil(&checkpoint, 65);
+    damage(&checkpoint, 65);
     let found = findings(&data);
     assert_eq!(found[0], {
         let why = "the checkpoint can't be loaded: the checksum of the payload is wrong";
@@ -47,8 +47,9 @@ fn damage_is_reported_with_its_location() {
     });
     assert!(found[1].starts_with(&format!("{}: it can't be read (", span.display())));
     assert!(
-        found[1]
-            .ends_with("; some of its records are gone: `gridd journal salvage` gets the others")
+        found[1].ends_with(
+            "; some of its records are lost: `gridd journal salvage` recovers the others"
+        )
     );
     assert!(found[2].starts_with("records 1 to "), "{found:?}");
     assert_eq!(found.len(), 3);
@@ -67,7 +68,7 @@ fn an_unfinished_commit_is_a_note_and_damage_before_a_finished_one_is_a_finding(
     let whole = fs::read(&log).unwrap();
     let blocks: Vec<usize> = (0..1000).filter(|at| whole[*at..].starts_with(b"GRJB")).collect();
     assert_eq!(blocks.len(), 3);
-    let spoilt = |block: usize| {
+    let check_damaged = |block: usize| {
         let mut bytes = whole.clone();
         bytes[blocks[block] + 80] ^= 1;
         fs::write(&log, bytes).unwrap();
@@ -79,12 +80,12 @@ fn an_unfinished_commit_is_a_note_and_damage_before_a_finished_one_is_a_finding(
     let damaged = format!(
         "{path}: damaged from byte {at} on, {bytes} bytes (the checksum of the payload is wrong)"
     );
-    assert_eq!(spoilt(1), (vec![], vec![damaged, "records 2 to 2 are missing".to_owned()]));
+    assert_eq!(check_damaged(1), (vec![], vec![damaged, "records 2 to 2 are missing".to_owned()]));
     let at = blocks[2];
     let note = format!(
-        "{path}: from byte {at} on it holds an unfinished commit, which nobody was told of"
+        "{path}: from byte {at} on it contains an unfinished commit, which was not acknowledged"
     );
-    assert_eq!(spoilt(2), (vec![note], vec![]));
+    assert_eq!(check_damaged(2), (vec![note], vec![]));
 }
 
 #[test]
@@ -107,21 +108,21 @@ fn what_a_newer_gridd_wrote_is_refused_with_a_message_at_each_level() {
         .unwrap();
     opened.journal.close().unwrap();
     let log = data.join("commits/00000000000000000001.log");
-    let word = "an effect is unknown: written by a newer gridd, which must be used to read it";
-    assert_eq!(findings(&data), [format!("{}: record 2: {word}", log.display())]);
+    let text = "an effect is unknown: written by a newer gridd, which must be used to read it";
+    assert_eq!(findings(&data), [format!("{}: record 2: {text}", log.display())]);
 
     let mut bytes = fs::read(&log).unwrap();
     bytes[4] = 2;
     let crc = crc32c::crc32c(&bytes[..60]);
     bytes[60..64].copy_from_slice(&crc.to_le_bytes());
     fs::write(&log, bytes).unwrap();
-    let word = "the block at byte 0 was written by a newer gridd: use that one";
-    assert_eq!(findings(&data)[0], format!("{}: {word}", log.display()));
-    let word = "the block at byte 0 was written by a newer gridd, this one knows format 1: start \
+    let text = "the block at byte 0 was written by a newer gridd: use that one";
+    assert_eq!(findings(&data)[0], format!("{}: {text}", log.display()));
+    let text = "the block at byte 0 was written by a newer gridd, this one knows format 1: start \
                 the newer one";
     assert_eq!(
         Journal::open(&JournalSettings::new(&data)).unwrap_err().to_string(),
-        format!("{}: {word}", log.display())
+        format!("{}: {text}", log.display())
     );
     assert_eq!(
         salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(),
@@ -134,16 +135,16 @@ fn what_a_newer_gridd_wrote_is_refused_with_a_message_at_each_level() {
     fs::copy(&log, &checkpoint).unwrap();
     assert_eq!(
         Journal::open(&JournalSettings::new(&data)).unwrap_err().to_string(),
-        format!("{}: {word}", checkpoint.display())
+        format!("{}: {text}", checkpoint.display())
     );
 
     let identity = data.join("identity");
     fs::write(&identity, "format = 2\n").unwrap();
-    let word = format!(
+    let text = format!(
         "{} has format 2, this gridd knows up to 1: start a newer gridd",
         identity.display()
     );
-    assert_eq!(check(&data, |_| {}).unwrap_err().to_string(), word);
-    assert_eq!(Journal::open(&JournalSettings::new(&data)).unwrap_err().to_string(), word);
-    assert_eq!(salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(), word);
+    assert_eq!(check(&data, |_| {}).unwrap_err().to_string(), text);
+    assert_eq!(Journal::open(&JournalSettings::new(&data)).unwrap_err().to_string(), text);
+    assert_eq!(salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(), text);
 }

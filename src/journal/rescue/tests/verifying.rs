@@ -1,5 +1,5 @@
-//! A backup that verifies is restored whole; of one that does not, everything a restore would lose is
-//! named, and nothing is written.
+//! A backup that verifies is restored completely; otherwise everything that a restore would lose is
+//! reported, and nothing is written.
 
 use super::*;
 
@@ -67,7 +67,7 @@ fn truncated_files_and_files_that_are_no_backup_are_reported_as_such() {
     assert_eq!(nowhere.to_string(), "cannot open it: No such file or directory (os error 2)");
 }
 
-/// Checksums alone would call this one whole.
+/// By checksums alone, this one would be whole.
 #[test]
 fn records_and_a_state_that_no_gridd_can_decode_are_reported() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,6 @@
-//! The same where nobody has tried it yet: no stacks, and the reason.
+//! Captures no stacks, on platforms without support, and states the reason.
+//!
+//! Guarantees the functions of the supported platform. Does not know threads.
 
 use super::{Duration, NoSample, Sample, io};
 

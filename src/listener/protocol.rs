@@ -1,7 +1,7 @@
-//! The first bytes of a connection, which say what it speaks, and the short words for who is wrong here.
+//! Detects the protocol of a connection, and builds the short responses to rejected clients.
 //!
-//! Guarantees that nothing that was read is lost: it is put back before the stream. Works over
-//! anything that can be read and written, so that TLS can lie below. Has no deadline: its caller has.
+//! Guarantees that no byte is lost: what was read is put back before the stream. Works over any
+//! stream, so that TLS can be below. Has no deadline: the caller has one.
 
 use std::io;
 use std::pin::Pin;
@@ -9,28 +9,28 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// What every HTTP/2 connection begins with.
+/// The first bytes of every HTTP/2 connection.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a connection speaks.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    /// It sent the whole preface.
+pub(super) enum DetectedProtocol {
+    /// The whole preface arrived.
     Http2,
-    /// It may be HTTP/1: letters of a method.
+    /// Probably HTTP/1: the first byte is a letter.
     Http1,
-    /// It is neither.
+    /// Neither.
     Other,
 }
 
-/// Reads until it is clear what the other side speaks; gives the stream with all bytes before it.
+/// Reads until the protocol is known; returns the stream with all bytes put back.
 ///
 /// # Errors
 ///
-/// When it ends before that, or breaks.
-pub(super) async fn read<S: AsyncRead + Unpin>(
+/// If the stream ends before that, or fails.
+pub(super) async fn detect<S: AsyncRead + Unpin>(
     mut stream: S,
-) -> io::Result<(Protocol, Rewound<S>)> {
+) -> io::Result<(DetectedProtocol, RewoundStream<S>)> {
     let mut bytes = [0; PREFACE.len()];
     let mut count = 0;
     while count < bytes.len() && PREFACE.starts_with(&bytes[..count]) {
@@ -40,25 +40,25 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
         };
     }
     let speaks = if bytes == *PREFACE {
-        Protocol::Http2
+        DetectedProtocol::Http2
     } else if bytes[0].is_ascii_alphabetic() {
-        Protocol::Http1
+        DetectedProtocol::Http1
     } else {
-        Protocol::Other
+        DetectedProtocol::Other
     };
-    Ok((speaks, Rewound { bytes, from: 0, to: count, stream }))
+    Ok((speaks, RewoundStream { bytes, from: 0, to: count, stream }))
 }
 
-/// A stream with the bytes before it that were read already.
+/// A stream preceded by bytes that were already read.
 #[derive(Debug)]
-pub(super) struct Rewound<S> {
+pub(super) struct RewoundStream<S> {
     bytes: [u8; PREFACE.len()],
     from: usize,
     to: usize,
     stream: S,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RewoundStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -74,7 +74,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RewoundStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -104,8 +104,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
     }
 }
 
-/// A whole answer in HTTP/1.1 that ends the connection.
-pub(super) fn plain_answer(status: &str, sentence: &str) -> Vec<u8> {
+/// A complete HTTP/1.1 response that closes the connection.
+pub(super) fn plain_response(status: &str, sentence: &str) -> Vec<u8> {
     let length = sentence.len() + 1;
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
@@ -114,11 +114,12 @@ pub(super) fn plain_answer(status: &str, sentence: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What HTTP/2 has for it: empty SETTINGS, then GOAWAY that says why, ENHANCE_YOUR_CALM.
+/// The HTTP/2 frames of a rejection: empty SETTINGS, then GOAWAY with ENHANCE_YOUR_CALM and a
+/// reason.
 pub(super) fn go_away(sentence: &str) -> Vec<u8> {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const ENHANCE_YOUR_CALM: u32 = 0xb;
-    // No stream was begun; the reason stands behind the last one's number and the code.
+    // No stream was opened; the reason follows the id of the last stream and the code.
     let length = u32::try_from(8 + sentence.len()).unwrap_or(u32::MAX).to_be_bytes();
     let mut bytes = SETTINGS.to_vec();
     bytes.extend([length[1], length[2], length[3], 7, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -132,19 +133,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_spoken_is_clear_by_the_first_bytes_and_none_is_lost() {
+    async fn the_first_bytes_show_the_protocol_and_none_is_lost() {
         let get = &b"GET / HTTP/1.1\r\n\r\n"[..];
         let post = &b"POST /"[..];
         let hello = &[0x16, 3, 1, 0, 200][..];
         let with_more = [&PREFACE[..], b"frames"].concat();
         for (sent, expected) in [
-            (get, Protocol::Http1),
-            (post, Protocol::Http1),
-            (b"PROPFIND / HTTP/1.1\r\n\r\n", Protocol::Http1),
-            (hello, Protocol::Other),
-            (&with_more, Protocol::Http2),
+            (get, DetectedProtocol::Http1),
+            (post, DetectedProtocol::Http1),
+            (b"PROPFIND / HTTP/1.1\r\n\r\n", DetectedProtocol::Http1),
+            (hello, DetectedProtocol::Other),
+            (&with_more, DetectedProtocol::Http2),
         ] {
-            let (speaks, mut stream) = read(sent).await.expect("it is clear");
+            let (speaks, mut stream) = detect(sent).await.expect("it is clear");
             assert_eq!(speaks, expected);
             let mut all = Vec::new();
             stream.read_to_end(&mut all).await.expect("the rest");
@@ -153,9 +154,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_stops_within_the_preface_has_said_nothing() {
+    async fn an_incomplete_preface_is_no_protocol() {
         for length in [0, 1, 20, 23] {
-            let ended = read(&PREFACE[..length]).await.expect_err("it is not clear");
+            let ended = detect(&PREFACE[..length]).await.expect_err("it is not clear");
             assert_eq!(ended.kind(), io::ErrorKind::UnexpectedEof);
         }
     }

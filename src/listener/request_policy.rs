@@ -1,9 +1,10 @@
-//! May this request be answered at all? Asked before any handler, of every request.
+//! Rejects requests of other origins and unknown host names before any handler runs.
 //!
-//! Guarantees that no page of another origin acts here. The gRPC port takes gRPC alone and nothing that
-//! a browser sent: with a POST every browser says its `Origin`. On the HTTP port whatever changes
-//! something must come from our own pages, or from no browser. On both, we must be called by a name that
-//! nobody else can point at us. Knows no user: who may do what is decided behind it.
+//! Guarantees that no page of another origin can change anything. The gRPC port accepts only gRPC,
+//! and nothing that a browser sent: every browser adds `Origin` to a POST. On the HTTP port,
+//! requests that change something must come from gridd's own pages, or from no browser. On both
+//! ports, the host name must be one that nobody else can point at this machine. Does not know
+//! users: handlers authorize them.
 
 use std::sync::Arc;
 
@@ -14,129 +15,137 @@ use http::{Method, StatusCode, Version};
 use super::Port;
 use super::hosts::AllowedHosts;
 
-/// The code of gRPC for who may not.
+/// The gRPC code PERMISSION_DENIED.
 const PERMISSION_DENIED: u8 = 7;
 
-/// Longest part of a request that a refusal repeats, in bytes.
-const QUOTED_BYTES_MAX: usize = 100;
+/// Maximum length of a part of a request that a rejection quotes, in bytes.
+const QUOTE_BYTES_MAX: usize = 100;
 
-/// Looks at requests before they are answered.
+/// Checks requests before they are handled.
 #[derive(Clone, Debug)]
-pub(super) struct RequestGate {
+pub(super) struct RequestPolicy {
     port: Port,
     hosts: Arc<AllowedHosts>,
 }
 
-/// Why a request is not answered.
+/// Why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestRejection {
-    /// For metrics.
-    pub(super) reason: &'static str,
-    /// For who speaks HTTP.
+    /// The label of metrics.
+    pub(super) label: &'static str,
+    /// The HTTP status.
     pub(super) status: StatusCode,
-    /// For who speaks gRPC, if it does.
+    /// The gRPC code, for gRPC requests.
     pub(super) code: Option<u8>,
-    /// For people.
+    /// The message.
     pub(super) message: String,
 }
 
-impl RequestGate {
+impl RequestPolicy {
     pub(super) fn new(port: Port, hosts: Arc<AllowedHosts>) -> Self {
         Self { port, hosts }
     }
 
-    /// Lets it pass, or says why not.
+    /// Accepts the request, or returns why it is rejected.
     pub(super) fn check(&self, request: &Parts) -> Result<(), RequestRejection> {
         match self.port {
             Port::Grpc => {
-                no_browser(request)?;
-                is_grpc(request)?;
-                self.has_allowed_host(request).map_err(|refused| RequestRejection {
+                reject_browsers(request)?;
+                require_grpc(request)?;
+                self.check_host(request).map_err(|refused| RequestRejection {
                     code: Some(PERMISSION_DENIED),
                     ..refused
                 })
             }
             Port::Http => {
-                self.has_allowed_host(request)?;
-                if request.method.is_safe() { Ok(()) } else { is_from_our_pages(request) }
+                self.check_host(request)?;
+                if request.method.is_safe() { Ok(()) } else { check_same_origin(request) }
             }
         }
     }
 
-    fn has_allowed_host(&self, request: &Parts) -> Result<(), RequestRejection> {
+    fn check_host(&self, request: &Parts) -> Result<(), RequestRejection> {
         let by_header: Vec<&str> =
             request.headers.get_all(HOST).iter().map(|it| it.to_str().unwrap_or("?")).collect();
         let by_target = request.uri.authority().map(http::uri::Authority::as_str);
         if by_header.len() > 1 {
-            return Err(refused("host", StatusCode::BAD_REQUEST, "two Host headers came"));
+            return Err(rejection(
+                "host",
+                StatusCode::BAD_REQUEST,
+                "the request has two Host headers",
+            ));
         }
         let mut names = by_target.into_iter().chain(by_header).peekable();
         if names.peek().is_none() {
-            // No browser speaks HTTP/1.0; probes of load balancers do.
+            // No browser uses HTTP/1.0; health checks of load balancers do.
             return match request.version {
                 Version::HTTP_09 | Version::HTTP_10 => Ok(()),
-                _ => Err(refused("host", StatusCode::BAD_REQUEST, "no Host came")),
+                _ => Err(rejection(
+                    "host",
+                    StatusCode::BAD_REQUEST,
+                    "the request has no Host header",
+                )),
             };
         }
         match names.find(|name| !self.hosts.allows(name)) {
             None => Ok(()),
             Some(wrong) => {
                 let sentence = format!(
-                    "this broker is not called {}; `hosts` in its settings lists the names, besides \
-                     addresses and localhost, by which it may be called",
-                    quoted(wrong)
+                    "{} is not a name of this broker; besides addresses and localhost, the setting \
+                     `hosts` lists its names",
+                    quote(wrong)
                 );
-                Err(refused("host", StatusCode::MISDIRECTED_REQUEST, sentence))
+                Err(rejection("host", StatusCode::MISDIRECTED_REQUEST, sentence))
             }
         }
     }
 }
 
-fn refused(
+fn rejection(
     word: &'static str,
     status: StatusCode,
     sentence: impl Into<String>,
 ) -> RequestRejection {
-    RequestRejection { reason: word, status, code: None, message: sentence.into() }
+    RequestRejection { label: word, status, code: None, message: sentence.into() }
 }
 
-/// What others sent, as far as it is safe to show.
-fn quoted(text: &str) -> String {
+/// Untrusted text, made safe to show.
+fn quote(text: &str) -> String {
     let shown = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' });
-    format!("`{}`", shown.take(QUOTED_BYTES_MAX).collect::<String>())
+    format!("`{}`", shown.take(QUOTE_BYTES_MAX).collect::<String>())
 }
 
-fn no_browser(request: &Parts) -> Result<(), RequestRejection> {
+fn reject_browsers(request: &Parts) -> Result<(), RequestRejection> {
     let is_browsers = |name: &str| name == ORIGIN.as_str() || name.starts_with("sec-fetch-");
     match request.headers.keys().find(|name| is_browsers(name.as_str())) {
         None => Ok(()),
         Some(name) => {
-            let sentence =
-                format!("this is the gRPC port; browsers (header {name}) are refused here");
-            Err(refused("browser", StatusCode::FORBIDDEN, sentence))
+            let sentence = format!("this is the gRPC port; browsers (header {name}) are rejected");
+            Err(rejection("browser", StatusCode::FORBIDDEN, sentence))
         }
     }
 }
 
-fn is_grpc(request: &Parts) -> Result<(), RequestRejection> {
+fn require_grpc(request: &Parts) -> Result<(), RequestRejection> {
     let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    // Browsers speak application/grpc-web, which is another thing.
+    // Browsers use application/grpc-web, which is a different protocol.
     let is_grpc = kind
         .and_then(|kind| kind.strip_prefix("application/grpc"))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']));
     if !is_grpc {
-        let sentence = "this is the gRPC port; it takes application/grpc alone";
-        return Err(refused("media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
+        let sentence = "this is the gRPC port; it accepts only application/grpc";
+        return Err(rejection("media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
     }
     if request.method != Method::POST {
         let sentence = "this is the gRPC port; every call is a POST";
-        return Err(refused("media_type", StatusCode::METHOD_NOT_ALLOWED, sentence));
+        return Err(rejection("media_type", StatusCode::METHOD_NOT_ALLOWED, sentence));
     }
     Ok(())
 }
 
-/// As Go's CrossOriginProtection has it: what browsers say of a request themselves, and no tokens.
-fn is_from_our_pages(request: &Parts) -> Result<(), RequestRejection> {
+/// Checks the headers that browsers set themselves, without tokens, as Go's CrossOriginProtection
+/// does.
+fn check_same_origin(request: &Parts) -> Result<(), RequestRejection> {
     let header = |name: &str| request.headers.get(name).map(|it| it.to_str().unwrap_or("?"));
     let is_ours = match (header("sec-fetch-site"), header("origin")) {
         (Some("same-origin" | "none"), _) => true,
@@ -146,14 +155,14 @@ fn is_from_our_pages(request: &Parts) -> Result<(), RequestRejection> {
             let named = origin.split_once("://").map(|(_, named)| named);
             named.is_some() && named == host
         }
-        // Not a browser. Once there are cookies, none counts here.
+        // Not a browser. If cookies are introduced, they must not count here.
         (None, None) => true,
     };
     if is_ours {
         return Ok(());
     }
-    let sentence = "a page of another origin can't change anything here";
-    Err(refused("cross_origin", StatusCode::FORBIDDEN, sentence))
+    let sentence = "a page of another origin cannot change anything here";
+    Err(rejection("cross_origin", StatusCode::FORBIDDEN, sentence))
 }
 
 #[cfg(test)]
@@ -162,10 +171,12 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a request with these headers: 0 if it passes, else the status.
+    /// The status of a rejected request with these headers; 0 if it is accepted.
     fn status(port: Port, request: http::request::Builder) -> u16 {
-        let gate =
-            RequestGate::new(port, Arc::new(AllowedHosts::new("broker.example").expect("a name")));
+        let gate = RequestPolicy::new(
+            port,
+            Arc::new(AllowedHosts::new("broker.example").expect("a name")),
+        );
         let (parts, ()) = request.body(()).expect("a request").into_parts();
         gate.check(&parts).map_or_else(|refused| refused.status.as_u16(), |()| 0)
     }
@@ -198,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_others_can_point_at_us_is_refused_on_both_ports() {
+    fn names_that_others_control_are_rejected_on_both_ports() {
         for (host, expected) in [
             ("127.0.0.1:7480", 0),
             ("localhost", 0),
@@ -221,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_pages_change_something() {
+    fn only_our_own_pages_can_change_something() {
         let post = || Request::post("/").header("host", "127.0.0.1:7480");
         let own = "http://127.0.0.1:7480";
         for (headers, expected) in [

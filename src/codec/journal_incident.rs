@@ -1,4 +1,6 @@
-//! Both halves for what happens to the journal itself: trims, gaps, a full disk.
+//! Encodes and decodes incidents of the journal itself: trims, gaps, a full disk.
+//!
+//! Guarantees that an unknown value is an error. Does not know the journal.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

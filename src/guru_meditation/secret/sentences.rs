@@ -1,16 +1,16 @@
-//! Hides secrets in sentences: `token=...`, `"password": "..."`, `--api-key ...`, `Bearer ...`, and
-//! tokens that are known by how they begin.
+//! Masks secrets in sentences: `token=...`, `"password": "..."`, `--api-key ...`, `Bearer ...`.
 //!
-//! Guarantees that what follows the name of a secret is hidden up to its end, in quotes or without,
-//! though something harmless may go with it. White space stays as it is.
+//! Also masks tokens with a known prefix. Guarantees that the value after a secret name is masked
+//! up to its end, quoted or not; harmless text may be masked with it. White space is unchanged.
+//! Does not know where the text comes from.
 
-use super::{MASK, is_secret_name, is_truth};
+use super::{MASK, is_boolean, is_secret_name};
 
-/// Words behind which a secret follows, if it looks like one.
-const SCHEMES: [&str; 4] = ["bearer", "basic", "plain", "login"];
+/// Authentication schemes, followed by a secret if the next word looks like one.
+const AUTH_SCHEMES: [&str; 4] = ["bearer", "basic", "plain", "login"];
 
-/// How tokens begin that services give out.
-const TOKENS: [&str; 12] = [
+/// Prefixes of tokens of well-known services.
+const TOKEN_PREFIXES: [&str; 12] = [
     "eyJ",
     "ghp_",
     "gho_",
@@ -25,30 +25,30 @@ const TOKENS: [&str; 12] = [
     "SG.",
 ];
 
-/// Nobody types a token that is shorter.
+/// Minimum length of a token.
 const TOKEN_BYTES_MIN: usize = 16;
 
-/// What the words so far say of the next one.
+/// What the previous words imply about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+enum Expected {
     /// Nothing.
-    Free,
-    /// It may be `=` or `:`, with a secret behind.
-    Sign,
+    Nothing,
+    /// It may be `=` or `:`, followed by a secret.
+    Separator,
     /// It is a secret.
     Secret,
-    /// It is one, unless it is a flag.
-    OfFlag,
-    /// It is one if it looks like one.
+    /// It is a secret, unless it is a flag.
+    FlagValue,
+    /// It is a secret if it looks like one.
     Likely,
-    /// The secret goes on up to this quote.
-    Within(char),
+    /// The secret continues up to this quote.
+    UntilQuote(char),
 }
 
-/// The text without secrets that stand behind their names.
-pub(super) fn hidden(text: &str) -> String {
+/// Masks secrets that follow their names.
+pub(super) fn mask_secrets(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    let mut next = Next::Free;
+    let mut next = Expected::Nothing;
     for piece in text.split_inclusive(char::is_whitespace) {
         let word = piece.trim_end_matches(char::is_whitespace);
         let space = &piece[word.len()..];
@@ -56,65 +56,67 @@ pub(super) fn hidden(text: &str) -> String {
             shown.push_str(space);
             continue;
         }
-        let (said, follows) = one(word, next);
-        shown.push_str(&said);
+        let (masked, follows) = mask_word(word, next);
+        shown.push_str(&masked);
         next = follows;
-        if !matches!(next, Next::Within(_)) {
+        if !matches!(next, Expected::UntilQuote(_)) {
             shown.push_str(space);
         }
     }
     shown
 }
 
-fn one(word: &str, next: Next) -> (String, Next) {
+fn mask_word(word: &str, next: Expected) -> (String, Expected) {
     match next {
-        Next::Within(quote) if word.contains(quote) => {
+        Expected::UntilQuote(quote) if word.contains(quote) => {
             let end = word.rfind(quote).unwrap_or_default();
-            (word[end..].to_owned(), Next::Free)
+            (word[end..].to_owned(), Expected::Nothing)
         }
-        Next::Within(_) => (String::new(), next),
-        Next::Secret | Next::Sign if matches!(word, "=" | ":" | "=>" | ":=") => {
-            (word.to_owned(), Next::Secret)
+        Expected::UntilQuote(_) => (String::new(), next),
+        Expected::Secret | Expected::Separator if matches!(word, "=" | ":" | "=>" | ":=") => {
+            (word.to_owned(), Expected::Secret)
         }
-        Next::OfFlag if word.starts_with('-') => within(word),
-        Next::Secret | Next::OfFlag if SCHEMES.contains(&&*word.to_ascii_lowercase()) => {
+        Expected::FlagValue if word.starts_with('-') => mask_within(word),
+        Expected::Secret | Expected::FlagValue
+            if AUTH_SCHEMES.contains(&&*word.to_ascii_lowercase()) =>
+        {
             (word.to_owned(), next)
         }
-        Next::Secret | Next::OfFlag => value(word),
-        Next::Likely if looks_random(word) => value(word),
-        Next::Free | Next::Sign | Next::Likely => within(word),
+        Expected::Secret | Expected::FlagValue => mask_secret(word),
+        Expected::Likely if looks_random(word) => mask_secret(word),
+        Expected::Nothing | Expected::Separator | Expected::Likely => mask_within(word),
     }
 }
 
-/// A word that holds a secret from its first letter on.
-fn value(word: &str) -> (String, Next) {
+/// Masks a word that starts with a secret.
+fn mask_secret(word: &str) -> (String, Expected) {
     let quote = word.chars().next().filter(|first| matches!(first, '"' | '\'' | '`'));
     if let Some(quote) = quote {
         let rest = &word[1..];
         return match rest.find(quote) {
             Some(end) => {
-                let (tail, next) = within(&rest[end + 1..]);
-                (format!("{quote}{}{quote}{tail}", masked(&rest[..end])), next)
+                let (tail, next) = mask_within(&rest[end + 1..]);
+                (format!("{quote}{}{quote}{tail}", mask_unless_boolean(&rest[..end])), next)
             }
-            None => (format!("{quote}{MASK}"), Next::Within(quote)),
+            None => (format!("{quote}{MASK}"), Expected::UntilQuote(quote)),
         };
     }
     let ends = |c: char| matches!(c, ',' | ';' | '&' | ')' | ']' | '}' | '>' | '"' | '\'' | '<');
     let end = word.find(ends).unwrap_or(word.len());
-    let (tail, next) = within(&word[end..]);
-    (format!("{}{tail}", masked(&word[..end])), next)
+    let (tail, next) = mask_within(&word[end..]);
+    (format!("{}{tail}", mask_unless_boolean(&word[..end])), next)
 }
 
-fn masked(value: &str) -> &str {
-    if value.is_empty() || is_truth(value) { value } else { MASK }
+fn mask_unless_boolean(value: &str) -> &str {
+    if value.is_empty() || is_boolean(value) { value } else { MASK }
 }
 
-/// A word that may hold names and secrets: `a=1&token=x`, `"password":"x"`.
-fn within(word: &str) -> (String, Next) {
+/// Masks secrets in a word that may contain names: `a=1&token=x`, `"password":"x"`.
+fn mask_within(word: &str) -> (String, Expected) {
     let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     for (at, sign) in word.char_indices().filter(|(_, c)| matches!(c, '=' | ':')) {
         let (before, behind) = (&word[..at], &word[at + 1..]);
-        // `a::b` is a path, no name.
+        // `a::b` is a path, not a name.
         if sign == ':' && (behind.starts_with([':', '/']) || before.ends_with(':')) {
             continue;
         }
@@ -129,32 +131,35 @@ fn within(word: &str) -> (String, Next) {
         if !is_secret || bare[..begin].ends_with("::") {
             continue;
         }
-        let flag = if bare[begin..].starts_with('-') { Next::OfFlag } else { Next::Secret };
-        let (said, next) = match behind {
+        let flag =
+            if bare[begin..].starts_with('-') { Expected::FlagValue } else { Expected::Secret };
+        let (value_masked, next) = match behind {
             "" | ">" => (behind.to_owned(), flag),
-            scheme if SCHEMES.contains(&&*scheme.to_ascii_lowercase()) => (scheme.to_owned(), flag),
-            behind => value(behind),
+            scheme if AUTH_SCHEMES.contains(&&*scheme.to_ascii_lowercase()) => {
+                (scheme.to_owned(), flag)
+            }
+            behind => mask_secret(behind),
         };
-        return (format!("{before}{sign}{said}"), next);
+        return (format!("{before}{sign}{value_masked}"), next);
     }
     let is_token = |token: &&str| word.starts_with(*token) && word.len() >= TOKEN_BYTES_MIN;
     let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-    let next = if SCHEMES.contains(&&*bare.to_ascii_lowercase()) {
-        Next::Likely
+    let next = if AUTH_SCHEMES.contains(&&*bare.to_ascii_lowercase()) {
+        Expected::Likely
     } else if word.starts_with("--") && is_secret_name(word) {
-        Next::OfFlag
+        Expected::FlagValue
     } else if is_secret_name(bare) && bare.len() == word.len() {
-        Next::Sign
+        Expected::Separator
     } else {
-        Next::Free
+        Expected::Nothing
     };
-    match TOKENS.iter().any(is_token) && looks_random(word) {
-        true => (MASK.to_owned(), Next::Free),
+    match TOKEN_PREFIXES.iter().any(is_token) && looks_random(word) {
+        true => (MASK.to_owned(), Expected::Nothing),
         false => (word.to_owned(), next),
     }
 }
 
-/// Letters and digits in a mixture that no word has.
+/// Whether a word mixes letters and digits as no natural word does.
 fn looks_random(word: &str) -> bool {
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "+/=_-.~%&".contains(c);
     let has_digit = word.contains(|c: char| c.is_ascii_digit());
@@ -170,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_behind_the_name_of_a_secret_is_hidden() {
+    fn the_value_after_a_secret_name_is_masked() {
         for (text, shown) in [
             ("535 5.7.8 bad token=abc123, try again", "535 5.7.8 bad token=***, try again"),
             ("login with password: hunter2 failed", "login with password: *** failed"),
@@ -187,12 +192,12 @@ mod tests {
             ("PGPASSWORD=x psql", "PGPASSWORD=*** psql"),
             ("db.password=x;db.user=y", "db.password=***;db.user=y"),
         ] {
-            assert_eq!(hidden(text), shown);
+            assert_eq!(mask_secrets(text), shown);
         }
     }
 
     #[test]
-    fn what_is_no_secret_stays() {
+    fn harmless_text_is_unchanged() {
         for text in [
             "",
             "password_in_clear = false",
@@ -207,7 +212,7 @@ mod tests {
             "http://example.org:7480/token/x",
             "queued as 4Zx81k0Vd2z1",
         ] {
-            assert_eq!(hidden(text), text);
+            assert_eq!(mask_secrets(text), text);
         }
     }
 }

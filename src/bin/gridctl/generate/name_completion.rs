@@ -1,15 +1,15 @@
-//! Completion of names that the broker knows, added to what clap makes for each shell.
+//! Adds the completion of names that the broker knows to the scripts of clap.
 //!
-//! Guarantees that a shell whose gridctl finds no broker completes as it did without. The script asks
-//! `gridctl complete-names` with all that is typed up to the cursor.
+//! Guarantees that without a broker a shell completes as before. The script calls `gridctl
+//! complete-names` with the words up to the cursor.
 
 use clap_complete::Shell;
 
-/// What clap made, with names.
-pub(super) fn with_names(shell: Shell, script: String) -> String {
+/// Adds the completion of names to a script of clap.
+pub(super) fn add_names(shell: Shell, script: String) -> String {
     match shell {
         Shell::Bash => script + BASH,
-        // zsh calls the function that has the file's name: clap's becomes a part of it.
+        // zsh calls the function that is named after the file: clap's becomes a part of it.
         Shell::Zsh => script
             .replace("\n_gridctl() {", "\n_gridctl_words() {")
             .replace("\nif [ \"$funcstack", &format!("{ZSH}\nif [ \"$funcstack")),
@@ -18,8 +18,8 @@ pub(super) fn with_names(shell: Shell, script: String) -> String {
     }
 }
 
-/// bash splits words at colons, which names of appliances have: what stands before the last one is
-/// on the line already.
+/// bash splits words at colons, which names of appliances contain: the part before the last colon
+/// is already on the line.
 const BASH: &str = r#"
 _gridctl_names() {
     _gridctl "$@"
@@ -31,7 +31,7 @@ _gridctl_names() {
     local last=${words[${#words[@]}-1]}
     [[ $last == *:* && $COMP_WORDBREAKS == *:* ]] && keep=${last%"${last##*:}"}
     for word in "${COMPREPLY[@]}"; do
-        # clap offers what stands for a value, too.
+        # clap also offers placeholders of values.
         [[ $word == "<"* || $word == "["* ]] || offered+=("$word")
     done
     while IFS= read -r word; do

@@ -1,1 +1,0 @@
-//! Segments: a sealed one is whole, another is rebuilt.

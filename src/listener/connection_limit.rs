@@ -1,0 +1,324 @@
+//! Limits the number of open connections, in total and per address.
+//!
+//! Guarantees both limits, so that no single client can use all slots. When all slots are used, a
+//! new connection replaces the one that has been idle longest (no request in flight, or no complete
+//! request yet), so idle connections keep nobody out. Only if none is idle is the new one rejected.
+//! Does not close connections itself: it signals their tasks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::metrics::OpenConnections;
+
+/// How many quarters of all slots one address may use.
+const ADDRESS_QUARTERS: usize = 3;
+
+/// Timeout for a connection to close after the signal; enough for a busy machine.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The connection slots of one listener. Cheap to clone; all clones share one state.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionPermits(Arc<LimitShared>);
+
+#[derive(Debug)]
+struct LimitShared {
+    limit: usize,
+    address_limit: usize,
+    slots: Mutex<SlotTable>,
+    /// Signals that a slot was released.
+    slot_freed: Notify,
+    open: OpenConnections,
+}
+
+#[derive(Debug, Default)]
+struct SlotTable {
+    next: u64,
+    entries: HashMap<u64, SlotEntry>,
+    /// Idle connections, longest idle first: the tick since when, and the id.
+    idle_entries: BTreeMap<u64, u64>,
+    per_address: HashMap<IpAddr, usize>,
+}
+
+#[derive(Debug)]
+struct SlotEntry {
+    address: IpAddr,
+    /// Requests in flight.
+    requests: u32,
+    /// Its key in the idle connections.
+    idle_key: Option<u64>,
+    close_signal: Arc<Notify>,
+}
+
+/// The limit that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LimitReached {
+    /// All slots are used.
+    Total {
+        /// The number of open connections.
+        open: usize,
+    },
+    /// The limit of one address.
+    Address,
+}
+
+impl LimitReached {
+    /// The label of metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Total { .. } => "full",
+            Self::Address => "address_full",
+        }
+    }
+
+    /// The message.
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            Self::Total { .. } => {
+                "the broker has reached its limit of open connections; try again later"
+            }
+            Self::Address => "this address has reached its limit of open connections",
+        }
+    }
+}
+
+impl ConnectionPermits {
+    /// Creates `most` free slots.
+    pub(super) fn new(most: usize, open: OpenConnections) -> Self {
+        let most_of_address = (most * ADDRESS_QUARTERS / 4).max(1);
+        let (book, freed) = (Mutex::default(), Notify::new());
+        Self(Arc::new(LimitShared {
+            limit: most,
+            address_limit: most_of_address,
+            slots: book,
+            slot_freed: freed,
+            open,
+        }))
+    }
+
+    /// Acquires a slot for a connection from `address`; an idle connection may be closed for it.
+    pub(super) async fn acquire(&self, address: IpAddr) -> Result<ConnectionSlot, LimitReached> {
+        let address = address_key(address);
+        let within = tokio::time::timeout(CLOSE_TIMEOUT, async {
+            loop {
+                // Created before the attempt, so that no released slot is missed.
+                let freed = self.0.slot_freed.notified();
+                match self.try_acquire(address) {
+                    Ok(place) => return Ok(place),
+                    Err((_, true)) => freed.await,
+                    Err((full, false)) => return Err(full),
+                }
+            }
+        });
+        within.await.unwrap_or_else(|_| {
+            Err(LimitReached::Total { open: self.0.lock_slots().entries.len() })
+        })
+    }
+
+    /// Signals the longest idle connection to close.
+    pub(super) fn close_idle(&self) {
+        self.0.lock_slots().close_idle(|_| true);
+    }
+
+    /// Acquires a slot, or returns the limit, and whether a slot will be released.
+    fn try_acquire(&self, address: IpAddr) -> Result<ConnectionSlot, (LimitReached, bool)> {
+        let mut book = self.0.lock_slots();
+        let of_address = book.per_address.get(&address).copied().unwrap_or(0);
+        if of_address >= self.0.address_limit {
+            return Err((LimitReached::Address, book.close_idle(|taken| taken.address == address)));
+        }
+        let open = book.entries.len();
+        if open >= self.0.limit {
+            return Err((LimitReached::Total { open }, book.close_idle(|_| true)));
+        }
+        let id = book.next();
+        let (idle_since, leave) = (book.next(), Arc::new(Notify::new()));
+        book.idle_entries.insert(idle_since, id);
+        let idle_since = Some(idle_since);
+        book.entries.insert(
+            id,
+            SlotEntry {
+                address,
+                requests: 0,
+                idle_key: idle_since,
+                close_signal: Arc::clone(&leave),
+            },
+        );
+        *book.per_address.entry(address).or_default() += 1;
+        self.0.open.set(book.entries.len());
+        Ok(ConnectionSlot { id, close_signal: leave, shared: Arc::clone(&self.0) })
+    }
+}
+
+impl LimitShared {
+    fn lock_slots(&self) -> MutexGuard<'_, SlotTable> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SlotTable {
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Signals the first idle connection that matches to close; `false`: there is none.
+    fn close_idle(&mut self, matches: impl Fn(&SlotEntry) -> bool) -> bool {
+        let matches = |id: &u64| self.entries.get(id).is_some_and(&matches);
+        let Some((since, id)) = self.idle_entries.iter().find(|(_, id)| matches(id)) else {
+            return false;
+        };
+        let (since, id) = (*since, *id);
+        self.idle_entries.remove(&since);
+        if let Some(taken) = self.entries.get_mut(&id) {
+            taken.idle_key = None;
+            taken.close_signal.notify_one();
+        }
+        true
+    }
+}
+
+/// A used slot; dropping it releases the slot.
+#[derive(Debug)]
+pub(super) struct ConnectionSlot {
+    id: u64,
+    close_signal: Arc<Notify>,
+    shared: Arc<LimitShared>,
+}
+
+impl ConnectionSlot {
+    /// Completes when another connection needs the slot.
+    pub(super) async fn close_requested(&self) {
+        self.close_signal.notified().await;
+    }
+
+    /// Marks a request in flight until the returned guard is dropped.
+    pub(super) fn begin_request(self: &Arc<Self>) -> RequestInFlight {
+        let mut book = self.shared.lock_slots();
+        let SlotTable { entries: taken, idle_entries: idle, .. } = &mut *book;
+        if let Some(taken) = taken.get_mut(&self.id) {
+            taken.requests += 1;
+            if let Some(since) = taken.idle_key.take() {
+                idle.remove(&since);
+            }
+        }
+        drop(book);
+        RequestInFlight(Arc::clone(self))
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        let mut book = self.shared.lock_slots();
+        if let Some(taken) = book.entries.remove(&self.id) {
+            if let Some(since) = taken.idle_key {
+                book.idle_entries.remove(&since);
+            }
+            if let Some(count) = book.per_address.get_mut(&taken.address) {
+                *count -= 1;
+                if *count == 0 {
+                    book.per_address.remove(&taken.address);
+                }
+            }
+        }
+        self.shared.open.set(book.entries.len());
+        drop(book);
+        self.shared.slot_freed.notify_one();
+    }
+}
+
+/// The guard of a request in flight.
+#[derive(Debug)]
+pub(super) struct RequestInFlight(Arc<ConnectionSlot>);
+
+impl Drop for RequestInFlight {
+    fn drop(&mut self) {
+        let mut book = self.0.shared.lock_slots();
+        let now = book.next();
+        let SlotTable { entries: taken, idle_entries: idle, .. } = &mut *book;
+        if let Some(taken) = taken.get_mut(&self.0.id) {
+            taken.requests -= 1;
+            if taken.requests == 0 {
+                taken.idle_key = Some(now);
+                idle.insert(now, self.0.id);
+            }
+        }
+    }
+}
+
+/// The key of an address: an IPv6 client usually has a whole /64.
+fn address_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Connections;
+
+    fn limit_of(most: usize) -> ConnectionPermits {
+        ConnectionPermits::new(most, Connections::default().open_gauge("http"))
+    }
+
+    fn address(last: u8) -> IpAddr {
+        [10, 0, 0, last].into()
+    }
+
+    #[tokio::test]
+    async fn one_address_cannot_take_all_slots() {
+        let places = limit_of(8);
+        let mut busy = Vec::new();
+        for _ in 0..6 {
+            let slot = Arc::new(places.acquire(address(1)).await.expect("a place"));
+            busy.push(slot.begin_request());
+        }
+        assert_eq!(
+            places.acquire(address(1)).await.expect_err("it has six of eight"),
+            LimitReached::Address
+        );
+        let other = Arc::new(places.acquire(address(2)).await.expect("another has a place"));
+        busy.push(other.begin_request());
+        let last = Arc::new(places.acquire(address(3)).await.expect("the last"));
+        busy.push(last.begin_request());
+        let none = places.acquire(address(4)).await.expect_err("all are busy");
+        assert_eq!(none, LimitReached::Total { open: 8 });
+        drop((busy.pop(), last));
+        places.acquire(address(4)).await.expect("one is free");
+    }
+
+    #[tokio::test]
+    async fn the_longest_idle_connection_is_closed_for_a_new_one() {
+        let places = limit_of(4);
+        let mut slots = Vec::new();
+        for last in 1..=4 {
+            slots.push(Arc::new(places.acquire(address(last)).await.expect("a place")));
+        }
+        // The first was busy in between, so the second has been idle longest.
+        drop(slots[0].begin_request());
+        let second = slots.remove(1);
+        let leaving = async {
+            second.close_requested().await;
+            drop(second);
+        };
+        let (came, ()) = tokio::join!(places.acquire(address(9)), leaving);
+        came.expect("its place");
+        assert_eq!(slots.len(), 3);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let of = |text: &str| address_key(text.parse().expect("an address"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1:2:3"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    }
+}
