@@ -76,7 +76,7 @@ impl Spool {
             let mut kept_aside = SpoolFile::open(&aside, 0)?;
             let (payload, kind) = (entry.payload.clone(), entry.kind);
             kept_aside.write(
-                vec![NewEntry { payload: payload, kind, state: EntryState::Attempted }],
+                vec![NewEntry { payload, kind, state: EntryState::Attempted }],
                 &[],
             )?;
             format!("it is in {}", aside.display())

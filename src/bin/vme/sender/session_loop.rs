@@ -57,7 +57,7 @@ impl SpoolSender<'_> {
                         self.redirect = address;
                         let retry_after = Duration::from_millis(u64::from(away.retry_after_ms));
                         let error = Some(Status::unavailable(away.explanation).into());
-                        return Ok(SessionResult { error, retry_after: retry_after });
+                        return Ok(SessionResult { error, retry_after });
                     }
                     Ok(Some(Inbound::Command(command))) => {
                         let text = "this vme supports no commands".to_owned();
