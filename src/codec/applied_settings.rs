@@ -5,7 +5,7 @@
 use super::proto;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
 
-pub(super) fn encode(it: &AppliedSettings) -> proto::SettingsInForce {
+pub(super) fn encode(it: &AppliedSettings) -> proto::AppliedSettings {
     let AppliedSettings {
         is_startup: at_start,
         settings,
@@ -14,25 +14,31 @@ pub(super) fn encode(it: &AppliedSettings) -> proto::SettingsInForce {
         omitted: left_out,
     } = it;
     let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| {
-        proto::SettingIs {
+        proto::AppliedSetting {
             key: key.to_string(),
             value: value.as_ref().map(ToString::to_string),
             origin: origin.to_string(),
             before: before.as_ref().map(ToString::to_string),
         }
     };
-    proto::SettingsInForce {
+    proto::AppliedSettings {
         at_start: *at_start,
         settings: settings.iter().map(one).collect(),
-        waiting: waiting.iter().map(one).collect(),
+        pending_restart: waiting.iter().map(one).collect(),
         warnings: warnings.iter().map(ToString::to_string).collect(),
-        left_out: *left_out,
+        omitted: *left_out,
     }
 }
 
-pub(super) fn decode(it: proto::SettingsInForce) -> AppliedSettings {
-    let proto::SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
-    let one = |proto::SettingIs { key, value, origin, before }| AppliedSetting {
+pub(super) fn decode(it: proto::AppliedSettings) -> AppliedSettings {
+    let proto::AppliedSettings {
+        at_start,
+        settings,
+        pending_restart: waiting,
+        warnings,
+        omitted: left_out,
+    } = it;
+    let one = |proto::AppliedSetting { key, value, origin, before }| AppliedSetting {
         key: key.into(),
         value: value.map(Into::into),
         origin: origin.into(),

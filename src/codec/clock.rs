@@ -51,7 +51,7 @@ pub(super) fn encode_last_run(last: LastRun) -> proto::LastRun {
     match last {
         LastRun::Unknown => proto::LastRun::Unspecified,
         LastRun::Stopped => proto::LastRun::Stopped,
-        LastRun::Interrupted => proto::LastRun::CutShort,
+        LastRun::Interrupted => proto::LastRun::Interrupted,
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) fn encode_last_run(last: LastRun) -> proto::LastRun {
 pub(super) fn decode_last_run(last: i32) -> LastRun {
     match proto::LastRun::try_from(last) {
         Ok(proto::LastRun::Stopped) => LastRun::Stopped,
-        Ok(proto::LastRun::CutShort) => LastRun::Interrupted,
+        Ok(proto::LastRun::Interrupted) => LastRun::Interrupted,
         Ok(proto::LastRun::Unspecified) | Err(_) => LastRun::Unknown,
     }
 }

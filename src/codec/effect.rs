@@ -44,7 +44,7 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
         },
         P::AlertRaised(it) => Effect::AlertRaised {
             number: appliance_or_broker(it.number),
-            kind: decode_alert_kind(it.matter)?,
+            kind: decode_alert_kind(it.kind)?,
             alert: Alert {
                 severity: decode_severity(it.severity)?,
                 since: Timestamp::from_micros(it.since_us),
@@ -53,7 +53,7 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
         },
         P::AlertCleared(it) => Effect::AlertCleared {
             number: appliance_or_broker(it.number),
-            kind: decode_alert_kind(it.matter)?,
+            kind: decode_alert_kind(it.kind)?,
         },
         P::DeadlinesMoved(it) => Effect::DeadlinesMoved {
             by: Duration::from_micros(it.by_us),
@@ -61,25 +61,25 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
         },
         P::TimeShifted(it) => Effect::TimeShifted(clock::decode_shift(it)),
         P::Lived(it) => Effect::LivedTime { lived: Duration::from_micros(it.lived_us) },
-        P::Spent(it) => usage::decode_rate_limit_state(&it)?,
-        P::BudgetsFilled(it) => Effect::RateLimitsReset { number: ApplianceIndex(it.number) },
-        P::AlertKey(it) => Effect::AlertGroup {
+        P::RateLimit(it) => usage::decode_rate_limit_state(&it)?,
+        P::RateLimitsReset(it) => Effect::RateLimitsReset { number: ApplianceIndex(it.number) },
+        P::AlertGroup(it) => Effect::AlertGroup {
             number: ApplianceIndex(it.number),
-            group: usage::decode_alert_group(it.key)?,
+            group: usage::decode_alert_group(it.group)?,
         },
-        P::AlertKeyForgotten(it) => Effect::AlertGroupForgotten {
+        P::AlertGroupForgotten(it) => Effect::AlertGroupForgotten {
             number: ApplianceIndex(it.number),
             id: decode_uuid(&it.id)?,
         },
-        P::RunTold(it) => Effect::RepeatsReported {
+        P::RepeatsReported(it) => Effect::RepeatsReported {
             number: ApplianceIndex(it.number),
-            group: usage::decode_alert_group(it.key)?,
+            group: usage::decode_alert_group(it.group)?,
         },
         P::Suppression(it) => usage::decode_suppression_effect(it)?,
-        P::HeardOf(it) => usage::decode_counters(&it)?,
+        P::Counters(it) => usage::decode_counters(&it)?,
         P::Unmailed(it) => usage::decode_unmailed_effect(it)?,
         P::Mail(it) => Effect::Mail(mail::decode_effect(it)?),
-        P::Memory(it) => {
+        P::History(it) => {
             Effect::History { number: ApplianceIndex(it.number), history: decode_history(it)? }
         }
         P::Tombstone(it) => {
@@ -88,7 +88,7 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
     })
 }
 
-fn decode_boot_effect(it: &proto::BootIs) -> Result<Boot, DecodeError> {
+fn decode_boot_effect(it: &proto::BootState) -> Result<Boot, DecodeError> {
     let id = match it.id.as_slice() {
         [] => None,
         bytes => Some(decode_boot(bytes)?),
@@ -96,7 +96,7 @@ fn decode_boot_effect(it: &proto::BootIs) -> Result<Boot, DecodeError> {
     let began_at = Timestamp::from_micros(it.began_at_us);
     let not_before = it.not_before_us.map_or(began_at, Timestamp::from_micros);
     let (has_agent, is_assumed) = (it.has_agent, it.is_assumed);
-    let newest_word = it.newest_word.as_ref().map(event::decode_event_order);
+    let newest_word = it.newest_event.as_ref().map(event::decode_event_order);
     Ok(Boot {
         id,
         began_at,
@@ -107,8 +107,10 @@ fn decode_boot_effect(it: &proto::BootIs) -> Result<Boot, DecodeError> {
     })
 }
 
-fn decode_lifecycle(state: Option<proto::lifecycle_is::State>) -> Result<Lifecycle, DecodeError> {
-    use proto::lifecycle_is::State as P;
+fn decode_lifecycle(
+    state: Option<proto::lifecycle_state::State>,
+) -> Result<Lifecycle, DecodeError> {
+    use proto::lifecycle_state::State as P;
     Ok(match state.ok_or(DecodeError::Newer { what: "a state of an appliance" })? {
         P::Idle(proto::Idle {}) => Lifecycle::Idle,
         P::Starting(it) => {
@@ -119,7 +121,7 @@ fn decode_lifecycle(state: Option<proto::lifecycle_is::State>) -> Result<Lifecyc
             best_progress: decode_progress(it.best)?,
             text: it.text.into(),
             reported_at: Timestamp::from_micros(it.reported_at_us),
-            report_deadline: Timestamp::from_micros(it.promise_us),
+            report_deadline: Timestamp::from_micros(it.report_deadline_us),
             progressed_at: Timestamp::from_micros(it.moved_at_us),
             stuck_at: it.stuck_at_us.map(Timestamp::from_micros),
             boot_deadline: it.boot_deadline_us.map(Timestamp::from_micros),
@@ -141,7 +143,7 @@ fn decode_failed(failed: proto::Failed) -> Result<FailedStart, DecodeError> {
         Ok(K::DumpTimeout) => FailureCause::DumpTimeout,
         Ok(K::Unspecified) | Err(_) => return Err(DecodeError::Newer { what: "a failure" }),
     };
-    let last_word = match failed.last_word {
+    let last_word = match failed.last_report {
         None => None,
         Some(word) => Some(LastReport {
             text: word.text.into(),
@@ -152,17 +154,17 @@ fn decode_failed(failed: proto::Failed) -> Result<FailedStart, DecodeError> {
     Ok(FailedStart { failure, reason: failed.reason.into(), last_report: last_word })
 }
 
-fn decode_history(mut it: proto::Memory) -> Result<ApplianceHistory, DecodeError> {
+fn decode_history(mut it: proto::ApplianceHistory) -> Result<ApplianceHistory, DecodeError> {
     Ok(ApplianceHistory {
         past_boots: it.past_boots.iter().map(|id| decode_boot(id)).collect::<Result<_, _>>()?,
         windows: it.windows.iter().map(decode_window).collect::<Result<_, _>>()?,
-        last_event_at: it.last_heard_at_us.map(Timestamp::from_micros),
+        last_event_at: it.last_event_at_us.map(Timestamp::from_micros),
         last_record: it.last_record,
         usage: usage::decode_usage(&mut it)?,
     })
 }
 
-pub(super) fn decode_window(it: &proto::Window) -> Result<SequenceWindow, DecodeError> {
+pub(super) fn decode_window(it: &proto::SequenceWindow) -> Result<SequenceWindow, DecodeError> {
     let spool = NonZeroU64::new(it.spool).map(SpoolId);
     Ok(SequenceWindow {
         boot: decode_boot(&it.boot)?,
@@ -173,18 +175,18 @@ pub(super) fn decode_window(it: &proto::Window) -> Result<SequenceWindow, Decode
 }
 
 fn decode_alert_kind(matter: i32) -> Result<AlertKind, DecodeError> {
-    Ok(match proto::Matter::try_from(matter) {
-        Ok(proto::Matter::StartFailed) => AlertKind::StartFailed,
-        Ok(proto::Matter::Stuck) => AlertKind::Stuck,
-        Ok(proto::Matter::NoContact) => AlertKind::NoContact,
-        Ok(proto::Matter::TwoMachines) => AlertKind::NameConflict,
-        Ok(proto::Matter::Flapping) => AlertKind::Flapping,
-        Ok(proto::Matter::RecordsMissing) => AlertKind::RecordsMissing,
-        Ok(proto::Matter::DiskLow) => AlertKind::DiskLow,
-        Ok(proto::Matter::MailFails) => AlertKind::MailFails,
-        Ok(proto::Matter::ClockDiffers) => AlertKind::ClockDiffers,
-        Ok(proto::Matter::ResourcesShort) => AlertKind::ResourcesShort,
-        Ok(proto::Matter::Unspecified) | Err(_) => {
+    Ok(match proto::AlertKind::try_from(matter) {
+        Ok(proto::AlertKind::StartFailed) => AlertKind::StartFailed,
+        Ok(proto::AlertKind::Stuck) => AlertKind::Stuck,
+        Ok(proto::AlertKind::NoContact) => AlertKind::NoContact,
+        Ok(proto::AlertKind::TwoMachines) => AlertKind::NameConflict,
+        Ok(proto::AlertKind::Flapping) => AlertKind::Flapping,
+        Ok(proto::AlertKind::RecordsMissing) => AlertKind::RecordsMissing,
+        Ok(proto::AlertKind::DiskLow) => AlertKind::DiskLow,
+        Ok(proto::AlertKind::MailFails) => AlertKind::MailFails,
+        Ok(proto::AlertKind::ClockDiffers) => AlertKind::ClockDiffers,
+        Ok(proto::AlertKind::ResourcesShort) => AlertKind::ResourcesShort,
+        Ok(proto::AlertKind::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "an alert kind" });
         }
     })

@@ -16,8 +16,8 @@ use crate::grid::values::event_order::EventOrder;
 use crate::grid::values::id::{ApplianceIndex, SpoolId};
 use crate::grid::values::time::Timestamp;
 
-pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::Heard {
-    use proto::heard::Kind as P;
+pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::ReceivedEvent {
+    use proto::received_event::Kind as P;
     let event = &heard.event;
     let kind = match &event.body {
         EventBody::StartedOk => P::StartedOk(proto::StartedOk {}),
@@ -34,7 +34,7 @@ pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::Heard {
             value: counter.as_ref().map_or(0.0, |it| it.value()),
         }),
     };
-    proto::Heard {
+    proto::ReceivedEvent {
         appliance: heard.appliance.0,
         boot: heard.boot.map_or_else(Vec::new, encode_boot),
         spool: heard.spool.map_or(0, |spool| spool.0.get()),
@@ -42,20 +42,20 @@ pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::Heard {
         by_session: heard.session.is_some(),
         kind: Some(kind),
         text: event.text.as_str().to_owned(),
-        is_text_cut: event.text.is_truncated(),
+        is_text_truncated: event.text.is_truncated(),
         severity: severity_number(event.severity),
         event_time_us: event.event_time.map(Timestamp::as_micros),
         uptime_us: event.uptime.map(micros),
         spooled_at_us: event.spooled_at.map(Timestamp::as_micros),
         repeated: event.is_repeated,
-        lost_before: event.dropped_before.iter().map(encode_dropped).collect(),
+        dropped_before: event.dropped_before.iter().map(encode_dropped).collect(),
         alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
-fn encode_dropped(lost: &DroppedEvents) -> proto::Lost {
+fn encode_dropped(lost: &DroppedEvents) -> proto::DroppedEvents {
     let kind = lost.kind.map_or(0, event_kind_number);
-    proto::Lost {
+    proto::DroppedEvents {
         kind,
         count: lost.count,
         first_us: lost.first_at.map(Timestamp::as_micros),
@@ -79,7 +79,7 @@ pub(super) fn event_kind_number(kind: EventKind) -> u32 {
     }
 }
 
-pub(super) fn decode_event(heard: proto::Heard) -> Result<ReceivedEvent, DecodeError> {
+pub(super) fn decode_event(heard: proto::ReceivedEvent) -> Result<ReceivedEvent, DecodeError> {
     let kind = decode_body(heard.kind)?;
     let boot = match heard.boot.as_slice() {
         [] => None,
@@ -94,14 +94,14 @@ pub(super) fn decode_event(heard: proto::Heard) -> Result<ReceivedEvent, DecodeE
         session: heard.by_session.then_some(SessionId(0)),
         event: Event {
             body: kind,
-            text: BoundedText::with_truncated(&heard.text, heard.is_text_cut),
+            text: BoundedText::with_truncated(&heard.text, heard.is_text_truncated),
             severity: decode_severity(heard.severity)?,
             event_time: heard.event_time_us.map(Timestamp::from_micros),
             uptime: heard.uptime_us.map(Duration::from_micros),
             spooled_at: heard.spooled_at_us.map(Timestamp::from_micros),
             is_repeated: heard.repeated,
             dropped_before: heard
-                .lost_before
+                .dropped_before
                 .iter()
                 .map(decode_dropped)
                 .collect::<Result<_, _>>()?,
@@ -110,8 +110,8 @@ pub(super) fn decode_event(heard: proto::Heard) -> Result<ReceivedEvent, DecodeE
     })
 }
 
-fn decode_body(kind: Option<proto::heard::Kind>) -> Result<EventBody, DecodeError> {
-    use proto::heard::Kind as P;
+fn decode_body(kind: Option<proto::received_event::Kind>) -> Result<EventBody, DecodeError> {
+    use proto::received_event::Kind as P;
     Ok(match kind.ok_or(DecodeError::Newer { what: "an event's kind" })? {
         P::StartedOk(proto::StartedOk {}) => EventBody::StartedOk,
         P::StartFailed(proto::StartFailed {}) => EventBody::StartFailed,
@@ -129,7 +129,7 @@ fn decode_body(kind: Option<proto::heard::Kind>) -> Result<EventBody, DecodeErro
     })
 }
 
-fn decode_dropped(lost: &proto::Lost) -> Result<DroppedEvents, DecodeError> {
+fn decode_dropped(lost: &proto::DroppedEvents) -> Result<DroppedEvents, DecodeError> {
     Ok(DroppedEvents {
         kind: match lost.kind {
             0 => None,
@@ -160,9 +160,9 @@ pub(super) fn decode_event_kind(kind: u32) -> Result<EventKind, DecodeError> {
     })
 }
 
-pub(super) fn encode_event_order(it: &EventOrder) -> proto::Word {
+pub(super) fn encode_event_order(it: &EventOrder) -> proto::EventOrder {
     let EventOrder { uptime, sequence: numbered, time } = *it;
-    proto::Word {
+    proto::EventOrder {
         uptime_us: uptime.map(micros),
         spool: numbered.map_or(0, |(spool, _)| spool.0.get()),
         sequence: numbered.map_or(0, |(_, sequence)| sequence.get()),
@@ -170,7 +170,7 @@ pub(super) fn encode_event_order(it: &EventOrder) -> proto::Word {
     }
 }
 
-pub(super) fn decode_event_order(it: &proto::Word) -> EventOrder {
+pub(super) fn decode_event_order(it: &proto::EventOrder) -> EventOrder {
     let spool = NonZeroU64::new(it.spool).map(SpoolId);
     EventOrder {
         uptime: it.uptime_us.map(Duration::from_micros),

@@ -43,11 +43,11 @@ pub(super) fn decode(
             appliance: ApplianceIndex(ended.appliance),
             boot: decode_boot(&ended.boot)?,
         },
-        P::Appeared(appeared) => Input::Registered {
+        P::Registered(appeared) => Input::Registered {
             name: decode_name(&appeared.name)?,
             uuid: decode_uuid(&appeared.uuid)?,
         },
-        P::Ordered(ordered) => {
+        P::AdminCommand(ordered) => {
             Input::Command { by: ordered.by.as_str().into(), command: decode_command(ordered)? }
         }
         P::Deadline(deadline) => Input::Deadline {
@@ -66,7 +66,7 @@ pub(super) fn decode(
             last_run: clock::decode_last_run(started.last_run),
         }),
         P::BrokerStopped(proto::BrokerStopped {}) => Input::BrokerStopped,
-        P::BrokerStalled(stalled) => Input::BrokerPaused {
+        P::BrokerPaused(stalled) => Input::BrokerPaused {
             lasted: Duration::from_micros(stalled.lasted_us),
             cause: match (stalled.clock_went_ahead, stalled.disk_was_low) {
                 (false, false) => BrokerPause::ProcessPaused,
@@ -85,9 +85,9 @@ pub(super) fn decode(
         P::Settings(it) => Input::Settings(applied_settings::decode(it)),
         P::Tally(proto::Tally {}) => Input::Tally,
         P::MailDue(due) => Input::MailDue { message: MessageNumber(due.message) },
-        P::MailAnswered(it) => mail::decode_delivery(it)?,
-        P::MailOrdered(it) => mail::decode_command(it)?,
-        P::RunOver(over) => Input::RepeatsEnded {
+        P::MailDelivery(it) => mail::decode_delivery(it)?,
+        P::MailCommand(it) => mail::decode_command(it)?,
+        P::RepeatsEnded(over) => Input::RepeatsEnded {
             appliance: ApplianceIndex(over.appliance),
             group: decode_uuid(&over.key)?,
         },
@@ -96,8 +96,8 @@ pub(super) fn decode(
     })
 }
 
-fn decode_command(ordered: proto::Ordered) -> Result<AdminCommand, DecodeError> {
-    use proto::OrderKind as K;
+fn decode_command(ordered: proto::AdminCommand) -> Result<AdminCommand, DecodeError> {
+    use proto::CommandKind as K;
     let kind = K::try_from(ordered.kind)
         .map_err(|_| DecodeError::Newer { what: "an administrator's command" })?;
     let name = decode_name(&ordered.name)?;
@@ -134,13 +134,13 @@ pub(super) fn decode_overrides(own: Option<&proto::Overrides>) -> Overrides {
 }
 
 pub(super) fn decode_rejection(refusal: i32) -> Result<EventRejection, DecodeError> {
-    Ok(match proto::Refusal::try_from(refusal) {
-        Ok(proto::Refusal::Stopped) => EventRejection::Stopped,
-        Ok(proto::Refusal::AlreadyRunning) => EventRejection::AlreadyRunning,
-        Ok(proto::Refusal::FailedForGood) => EventRejection::FailedPermanently,
-        Ok(proto::Refusal::Dumping) => EventRejection::Dumping,
-        Ok(proto::Refusal::Removed) => EventRejection::Removed,
-        Ok(proto::Refusal::Unspecified) | Err(_) => {
+    Ok(match proto::EventRejection::try_from(refusal) {
+        Ok(proto::EventRejection::Stopped) => EventRejection::Stopped,
+        Ok(proto::EventRejection::AlreadyRunning) => EventRejection::AlreadyRunning,
+        Ok(proto::EventRejection::FailedPermanently) => EventRejection::FailedPermanently,
+        Ok(proto::EventRejection::Dumping) => EventRejection::Dumping,
+        Ok(proto::EventRejection::Removed) => EventRejection::Removed,
+        Ok(proto::EventRejection::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "a rejection reason" });
         }
     })

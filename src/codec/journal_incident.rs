@@ -29,7 +29,7 @@ pub(super) fn encode(storage: &JournalIncident) -> proto::record::Input {
             P::RecordsMissing(proto::RecordsMissing { ranges: encode_ranges(ranges) })
         }
         JournalIncident::DiskLow { free, threshold: mark } => {
-            P::DiskSpace(proto::DiskSpace { is_low: true, free: *free, mark: *mark })
+            P::DiskSpace(proto::DiskSpace { is_low: true, free: *free, low_water: *mark })
         }
         JournalIncident::ResourcesShort { message: what } => {
             P::Resources(proto::Resources { short: what.to_string() })
@@ -38,7 +38,7 @@ pub(super) fn encode(storage: &JournalIncident) -> proto::record::Input {
             P::Resources(proto::Resources { short: String::new() })
         }
         JournalIncident::DiskRecovered { free } => {
-            P::DiskSpace(proto::DiskSpace { is_low: false, free: *free, mark: 0 })
+            P::DiskSpace(proto::DiskSpace { is_low: false, free: *free, low_water: 0 })
         }
     }
 }
@@ -53,7 +53,7 @@ pub(super) fn decode_trimmed(trimmed: proto::Trimmed) -> Result<Trimmed, DecodeE
 }
 
 pub(super) fn decode_disk_space(space: proto::DiskSpace) -> JournalIncident {
-    let proto::DiskSpace { is_low, free, mark } = space;
+    let proto::DiskSpace { is_low, free, low_water: mark } = space;
     if is_low {
         JournalIncident::DiskLow { free, threshold: mark }
     } else {

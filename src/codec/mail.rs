@@ -18,17 +18,17 @@ pub(super) fn encode_delivery(
     message: MessageNumber,
     attempt: u32,
     it: &Delivery,
-) -> proto::MailAnswered {
+) -> proto::MailDelivery {
     let kind = match it {
         Delivery::Sent(_) => proto::DeliveryKind::Sent,
         Delivery::Deferred(_) => proto::DeliveryKind::Deferred,
         Delivery::Refused(_) => proto::DeliveryKind::Refused,
     };
     let reply = it.reply().to_owned();
-    proto::MailAnswered { message: message.0, attempt, kind: kind.into(), reply }
+    proto::MailDelivery { message: message.0, attempt, kind: kind.into(), reply }
 }
 
-pub(super) fn decode_delivery(it: proto::MailAnswered) -> Result<Input, DecodeError> {
+pub(super) fn decode_delivery(it: proto::MailDelivery) -> Result<Input, DecodeError> {
     use proto::DeliveryKind as K;
     let reply = it.reply.into();
     let delivery = match K::try_from(it.kind) {
@@ -47,16 +47,16 @@ pub(super) fn encode_command(
     by: &str,
     message: MessageNumber,
     order: OutboxCommand,
-) -> proto::MailOrdered {
+) -> proto::MailCommand {
     let kind = match order {
-        OutboxCommand::Retry => proto::MailOrderKind::Retry,
-        OutboxCommand::Drop => proto::MailOrderKind::Drop,
+        OutboxCommand::Retry => proto::OutboxCommandKind::Retry,
+        OutboxCommand::Drop => proto::OutboxCommandKind::Drop,
     };
-    proto::MailOrdered { by: by.to_owned(), message: message.0, kind: kind.into() }
+    proto::MailCommand { by: by.to_owned(), message: message.0, kind: kind.into() }
 }
 
-pub(super) fn decode_command(it: proto::MailOrdered) -> Result<Input, DecodeError> {
-    use proto::MailOrderKind as K;
+pub(super) fn decode_command(it: proto::MailCommand) -> Result<Input, DecodeError> {
+    use proto::OutboxCommandKind as K;
     let order = match K::try_from(it.kind) {
         Ok(K::Retry) => OutboxCommand::Retry,
         Ok(K::Drop) => OutboxCommand::Drop,
@@ -74,14 +74,14 @@ pub(super) fn encode_effect(change: &MailEffect) -> proto::MailChange {
         MailEffect::Notice { number, at, notice: it } => P::Notice(encode_notice(*number, *at, it)),
         MailEffect::DigestCount { number, subject: about, count } => {
             let (number, about, count) = (number.0, about.to_string(), *count);
-            P::LateOf(proto::MessageLateOf { number, about, count })
+            P::DigestCount(proto::DigestCount { number, subject: about, count })
         }
         MailEffect::Removed { number, recipient, record } => {
             let (number, recipient) = (number.0, recipient.to_string());
-            P::Gone(proto::MessageGone { number, recipient, record: record.unwrap_or(0) })
+            P::Removed(proto::MessageRemoved { number, recipient, record: record.unwrap_or(0) })
         }
         MailEffect::Finished { number, record } => {
-            P::Trace(proto::MessageTrace { number: number.0, record: *record })
+            P::Finished(proto::MessageFinished { number: number.0, record: *record })
         }
         MailEffect::Brief { number, at, brief: it } => P::Brief(encode_brief(*number, *at, it)),
         MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at } => {
@@ -90,7 +90,11 @@ pub(super) fn encode_effect(change: &MailEffect) -> proto::MailChange {
                 Urgency::Repeat => 0,
                 Urgency::New(severity) => severity_number(*severity),
             };
-            P::RecipientSpent(proto::RecipientSpent { recipient, urgency, full_at_us })
+            P::RecipientLimit(proto::RecipientLimit {
+                recipient,
+                urgency,
+                refilled_at_us: full_at_us,
+            })
         }
         MailEffect::LastNumber { number } => {
             P::LastMessage(proto::LastMessage { number: number.0 })
@@ -104,61 +108,61 @@ pub(super) fn decode_effect(it: proto::MailChange) -> Result<MailEffect, DecodeE
     Ok(match it.change.ok_or(DecodeError::Newer { what: "a change of the outbox" })? {
         P::Message(it) => decode_message(it)?,
         P::Notice(it) => decode_notice(it)?,
-        P::LateOf(it) => {
-            let (number, about) = (MessageNumber(it.number), it.about.into());
+        P::DigestCount(it) => {
+            let (number, about) = (MessageNumber(it.number), it.subject.into());
             MailEffect::DigestCount { number, subject: about, count: it.count }
         }
-        P::Gone(it) => {
+        P::Removed(it) => {
             let (number, recipient) = (MessageNumber(it.number), it.recipient.into());
             let record = Some(it.record).filter(|record| *record > 0);
             MailEffect::Removed { number, recipient, record }
         }
-        P::Trace(it) => {
+        P::Finished(it) => {
             MailEffect::Finished { number: MessageNumber(it.number), record: it.record }
         }
         P::Brief(it) => decode_brief(it)?,
-        P::RecipientSpent(it) => MailEffect::RecipientLimit {
+        P::RecipientLimit(it) => MailEffect::RecipientLimit {
             recipient: it.recipient.into(),
             urgency: match it.urgency {
                 0 => Urgency::Repeat,
                 grave => Urgency::New(decode_severity(grave)?),
             },
-            refilled_at: Timestamp::from_micros(it.full_at_us),
+            refilled_at: Timestamp::from_micros(it.refilled_at_us),
         },
         P::LastMessage(it) => MailEffect::LastNumber { number: MessageNumber(it.number) },
     })
 }
 
-fn encode_message(message: &MailMessage) -> proto::MessageIs {
+fn encode_message(message: &MailMessage) -> proto::MessageState {
     let standing = match message.state {
-        DeliveryState::Waiting => proto::MessageStanding::Waiting,
-        DeliveryState::InFlight => proto::MessageStanding::UnderWay,
-        DeliveryState::Failed => proto::MessageStanding::Failed,
+        DeliveryState::Waiting => proto::DeliveryState::Waiting,
+        DeliveryState::InFlight => proto::DeliveryState::InFlight,
+        DeliveryState::Failed => proto::DeliveryState::Failed,
     };
-    proto::MessageIs {
+    proto::MessageState {
         number: message.number.0,
         recipient: message.recipient.to_string(),
-        owed_since_us: message.queued_at.as_micros(),
-        more: message.omitted,
+        queued_since_us: message.queued_at.as_micros(),
+        omitted: message.omitted,
         attempts: message.attempts,
-        standing: standing.into(),
+        state: standing.into(),
         due_us: message.due_at.as_micros(),
         last_reply: message.last_reply.to_string(),
         retried_at_us: message.retried_at.map(Timestamp::as_micros),
-        late: message.digest.as_ref().map(|late| proto::MessageLate {
+        backlog_digest: message.digest.as_ref().map(|late| proto::BacklogDigest {
             first_at_us: late.first_at.as_micros(),
             last_at_us: late.last_at.as_micros(),
             severities: late.severity_counts.to_vec(),
         }),
-        away_us: micros(message.downtime),
+        downtime_us: micros(message.downtime),
     }
 }
 
-fn decode_message(it: proto::MessageIs) -> Result<MailEffect, DecodeError> {
-    use proto::MessageStanding as S;
-    let standing = match S::try_from(it.standing) {
+fn decode_message(it: proto::MessageState) -> Result<MailEffect, DecodeError> {
+    use proto::DeliveryState as S;
+    let standing = match S::try_from(it.state) {
         Ok(S::Waiting) => DeliveryState::Waiting,
-        Ok(S::UnderWay) => DeliveryState::InFlight,
+        Ok(S::InFlight) => DeliveryState::InFlight,
         Ok(S::Failed) => DeliveryState::Failed,
         Ok(S::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "the state of a mail" });
@@ -167,22 +171,22 @@ fn decode_message(it: proto::MessageIs) -> Result<MailEffect, DecodeError> {
     let message = MailMessage {
         number: MessageNumber(it.number),
         recipient: it.recipient.into(),
-        queued_at: Timestamp::from_micros(it.owed_since_us),
+        queued_at: Timestamp::from_micros(it.queued_since_us),
         notices: Vec::new(),
         briefs: Vec::new(),
-        omitted: it.more,
+        omitted: it.omitted,
         retried_at: it.retried_at_us.map(Timestamp::from_micros),
         attempts: it.attempts,
         state: standing,
         due_at: Timestamp::from_micros(it.due_us),
         last_reply: it.last_reply.into(),
-        digest: it.late.map(|late| decode_digest(&late)).transpose()?,
-        downtime: Duration::from_micros(it.away_us),
+        digest: it.backlog_digest.map(|late| decode_digest(&late)).transpose()?,
+        downtime: Duration::from_micros(it.downtime_us),
     };
     Ok(MailEffect::Header { message: Box::new(message) })
 }
 
-fn decode_digest(it: &proto::MessageLate) -> Result<Box<BacklogDigest>, DecodeError> {
+fn decode_digest(it: &proto::BacklogDigest) -> Result<Box<BacklogDigest>, DecodeError> {
     let severities = it.severities.as_slice().try_into();
     Ok(Box::new(BacklogDigest {
         first_at: Timestamp::from_micros(it.first_at_us),
@@ -197,14 +201,14 @@ fn encode_notice(number: MessageNumber, at: usize, notice: &Notice) -> proto::Me
     proto::MessageNotice {
         number: number.0,
         at: u32::try_from(at).unwrap_or(u32::MAX),
-        about: notice.subject.to_string(),
-        matter: notice.topic.to_string(),
+        subject: notice.subject.to_string(),
+        topic: notice.topic.to_string(),
         severity: severity_number(notice.severity),
         at_us: notice.at.as_micros(),
         text: notice.text.to_string(),
         record: notice.record,
         is_resolved: notice.is_resolved,
-        again: notice.occurrences,
+        occurrences: notice.occurrences,
     }
 }
 
@@ -212,8 +216,8 @@ fn encode_brief(number: MessageNumber, at: usize, brief: &BriefNotice) -> proto:
     proto::MessageBrief {
         number: number.0,
         at: u32::try_from(at).unwrap_or(u32::MAX),
-        about: brief.subject.to_string(),
-        matter: brief.topic.to_string(),
+        subject: brief.subject.to_string(),
+        topic: brief.topic.to_string(),
         severity: severity_number(brief.severity),
         is_resolved: brief.is_resolved,
     }
@@ -221,7 +225,7 @@ fn encode_brief(number: MessageNumber, at: usize, brief: &BriefNotice) -> proto:
 
 fn decode_brief(it: proto::MessageBrief) -> Result<MailEffect, DecodeError> {
     let at = usize::try_from(it.at).unwrap_or(usize::MAX);
-    let (about, matter) = (it.about.into(), it.matter.into());
+    let (about, matter) = (it.subject.into(), it.topic.into());
     let (severity, is_resolved) = (decode_severity(it.severity)?, it.is_resolved);
     let brief = BriefNotice { subject: about, topic: matter, severity, is_resolved };
     Ok(MailEffect::Brief { number: MessageNumber(it.number), at, brief })
@@ -230,14 +234,14 @@ fn decode_brief(it: proto::MessageBrief) -> Result<MailEffect, DecodeError> {
 fn decode_notice(it: proto::MessageNotice) -> Result<MailEffect, DecodeError> {
     let at = usize::try_from(it.at).unwrap_or(usize::MAX);
     let notice = Notice {
-        subject: it.about.into(),
-        topic: it.matter.into(),
+        subject: it.subject.into(),
+        topic: it.topic.into(),
         severity: decode_severity(it.severity)?,
         at: Timestamp::from_micros(it.at_us),
         text: it.text.into(),
         record: it.record,
         is_resolved: it.is_resolved,
-        occurrences: it.again,
+        occurrences: it.occurrences,
     };
     Ok(MailEffect::Notice { number: MessageNumber(it.number), at, notice })
 }

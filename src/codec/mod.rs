@@ -59,14 +59,14 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
 /// [`DecodeError`], which says what can't be decoded.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     let message = proto::Record::decode(bytes).map_err(malformed)?;
-    let rejection = || input::decode_rejection(message.refusal);
+    let rejection = || input::decode_rejection(message.rejection);
     let outcome = match proto::Outcome::try_from(message.outcome) {
-        Ok(proto::Outcome::Unspecified | proto::Outcome::Kept) => Outcome::Stored,
-        Ok(proto::Outcome::History) => Outcome::OlderBoot,
+        Ok(proto::Outcome::Unspecified | proto::Outcome::Stored) => Outcome::Stored,
+        Ok(proto::Outcome::OlderBoot) => Outcome::OlderBoot,
         Ok(proto::Outcome::Stale) => Outcome::StaleEvent,
         Ok(proto::Outcome::Suppressed) => Outcome::Suppressed,
         Ok(proto::Outcome::Repeated) => Outcome::Repeated,
-        Ok(proto::Outcome::NotKept) => Outcome::BelowThreshold,
+        Ok(proto::Outcome::BelowThreshold) => Outcome::BelowThreshold,
         Ok(proto::Outcome::Refused) => Outcome::Rejected(rejection()?),
         Err(_) => return Err(DecodeError::Newer { what: "an outcome" }),
     };
@@ -75,7 +75,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         number: message.number,
         at: Timestamp::from_micros(message.at_us),
         outcome,
-        flags: RecordFlags::from_bits(message.marks),
+        flags: RecordFlags::from_bits(message.flags),
         input: input::decode(message.input, &effects)?,
         effects,
     })

@@ -24,7 +24,7 @@ fn an_unknown_effect_or_input_is_refused_as_newer() {
 #[test]
 fn a_value_that_no_gridd_writes_is_refused() {
     let number = 1;
-    let appliance = proto::ApplianceIs { number, name: "a b".into(), ..Default::default() };
+    let appliance = proto::ApplianceState { number, name: "a b".into(), ..Default::default() };
     let change = Some(proto::effect::Change::Appliance(appliance));
     let mut written = to_proto::encode_record(&record(Input::BrokerStopped, Vec::new()));
     written.effects.push(proto::Effect { change });

@@ -21,21 +21,23 @@ pub(super) fn encode_record(record: &Record) -> proto::Record {
     let (outcome, refusal) = match record.outcome {
         // The latter two are never recorded.
         Outcome::Stored | Outcome::Duplicate | Outcome::Coalesced => {
-            (proto::Outcome::Kept, proto::Refusal::Unspecified)
+            (proto::Outcome::Stored, proto::EventRejection::Unspecified)
         }
-        Outcome::Repeated => (proto::Outcome::Repeated, proto::Refusal::Unspecified),
-        Outcome::BelowThreshold => (proto::Outcome::NotKept, proto::Refusal::Unspecified),
-        Outcome::Suppressed => (proto::Outcome::Suppressed, proto::Refusal::Unspecified),
-        Outcome::OlderBoot => (proto::Outcome::History, proto::Refusal::Unspecified),
-        Outcome::StaleEvent => (proto::Outcome::Stale, proto::Refusal::Unspecified),
+        Outcome::Repeated => (proto::Outcome::Repeated, proto::EventRejection::Unspecified),
+        Outcome::BelowThreshold => {
+            (proto::Outcome::BelowThreshold, proto::EventRejection::Unspecified)
+        }
+        Outcome::Suppressed => (proto::Outcome::Suppressed, proto::EventRejection::Unspecified),
+        Outcome::OlderBoot => (proto::Outcome::OlderBoot, proto::EventRejection::Unspecified),
+        Outcome::StaleEvent => (proto::Outcome::Stale, proto::EventRejection::Unspecified),
         Outcome::Rejected(refusal) => (
             proto::Outcome::Refused,
             match refusal {
-                EventRejection::Stopped => proto::Refusal::Stopped,
-                EventRejection::AlreadyRunning => proto::Refusal::AlreadyRunning,
-                EventRejection::FailedPermanently => proto::Refusal::FailedForGood,
-                EventRejection::Dumping => proto::Refusal::Dumping,
-                EventRejection::Removed => proto::Refusal::Removed,
+                EventRejection::Stopped => proto::EventRejection::Stopped,
+                EventRejection::AlreadyRunning => proto::EventRejection::AlreadyRunning,
+                EventRejection::FailedPermanently => proto::EventRejection::FailedPermanently,
+                EventRejection::Dumping => proto::EventRejection::Dumping,
+                EventRejection::Removed => proto::EventRejection::Removed,
             },
         ),
     };
@@ -44,8 +46,8 @@ pub(super) fn encode_record(record: &Record) -> proto::Record {
         at_us: record.at.as_micros(),
         input: Some(encode_input(&record.input)),
         outcome: outcome.into(),
-        refusal: refusal.into(),
-        marks: record.flags.bits(),
+        rejection: refusal.into(),
+        flags: record.flags.bits(),
         effects: record.effects.iter().map(encode_effect).collect(),
     }
 }
@@ -66,11 +68,11 @@ fn encode_input(input: &Input) -> proto::record::Input {
         Input::SessionEnded { appliance, boot: id } => {
             P::SessionEnded(proto::SessionEnded { appliance: appliance.0, boot: encode_boot(*id) })
         }
-        Input::Registered { name, uuid } => P::Appeared(proto::Appeared {
+        Input::Registered { name, uuid } => P::Registered(proto::Registered {
             name: name.as_str().to_owned(),
             uuid: uuid.as_bytes().to_vec(),
         }),
-        Input::Command { by, command: order } => P::Ordered(encode_command(by, order)),
+        Input::Command { by, command: order } => P::AdminCommand(encode_command(by, order)),
         Input::Deadline { appliance, timer } => {
             let timer = timer::write(*timer).into();
             P::Deadline(proto::Deadline { appliance: appliance.0, timer })
@@ -87,7 +89,7 @@ fn encode_input(input: &Input) -> proto::record::Input {
             last_run: clock::encode_last_run(started.last_run).into(),
         }),
         Input::BrokerStopped => P::BrokerStopped(proto::BrokerStopped {}),
-        Input::BrokerPaused { lasted, cause } => P::BrokerStalled(proto::BrokerStalled {
+        Input::BrokerPaused { lasted, cause } => P::BrokerPaused(proto::BrokerPaused {
             lasted_us: micros(*lasted),
             clock_went_ahead: *cause == BrokerPause::ClockJumpedAhead,
             disk_was_low: *cause == BrokerPause::DiskLow,
@@ -97,21 +99,22 @@ fn encode_input(input: &Input) -> proto::record::Input {
         Input::Tally => P::Tally(proto::Tally {}),
         Input::MailDue { message } => P::MailDue(proto::MailDue { message: message.0 }),
         Input::MailDelivery { message, attempt, delivery } => {
-            P::MailAnswered(mail::encode_delivery(*message, *attempt, delivery))
+            P::MailDelivery(mail::encode_delivery(*message, *attempt, delivery))
         }
         Input::MailCommand { by, message, command: order } => {
-            P::MailOrdered(mail::encode_command(by, *message, *order))
+            P::MailCommand(mail::encode_command(by, *message, *order))
         }
-        Input::RepeatsEnded { appliance, group: key } => {
-            P::RunOver(proto::RunOver { appliance: appliance.0, key: key.as_bytes().to_vec() })
-        }
+        Input::RepeatsEnded { appliance, group: key } => P::RepeatsEnded(proto::RepeatsEnded {
+            appliance: appliance.0,
+            key: key.as_bytes().to_vec(),
+        }),
         Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
     }
 }
 
-fn encode_command(by: &str, order: &AdminCommand) -> proto::Ordered {
-    use proto::OrderKind as K;
+fn encode_command(by: &str, order: &AdminCommand) -> proto::AdminCommand {
+    use proto::CommandKind as K;
     let kind = match order {
         AdminCommand::Add { .. } => K::Add,
         AdminCommand::Set { .. } => K::Set,
@@ -121,11 +124,11 @@ fn encode_command(by: &str, order: &AdminCommand) -> proto::Ordered {
         AdminCommand::CrashDump { .. } => K::CrashDump,
         AdminCommand::Unsuppress { .. } => K::Unsuppress,
     };
-    let mut written = proto::Ordered {
+    let mut written = proto::AdminCommand {
         by: by.to_owned(),
         kind: kind.into(),
         name: order.appliance_name().as_str().to_owned(),
-        ..proto::Ordered::default()
+        ..proto::AdminCommand::default()
     };
     match order {
         AdminCommand::Add { uuid, class, overrides: own, .. } => {
@@ -162,7 +165,7 @@ pub(super) fn encode_effect(effect: &Effect) -> proto::Effect {
     use proto::effect::Change as P;
     let change = match effect {
         Effect::Appliance { number, name, uuid, class, overrides: own } => {
-            P::Appliance(proto::ApplianceIs {
+            P::Appliance(proto::ApplianceState {
                 number: number.0,
                 name: name.as_str().to_owned(),
                 uuid: uuid.as_bytes().to_vec(),
@@ -172,7 +175,7 @@ pub(super) fn encode_effect(effect: &Effect) -> proto::Effect {
         }
         Effect::Removed { number } => P::Removed(proto::Removed { number: number.0 }),
         Effect::Boot { number, boot } => P::Boot(encode_boot_effect(*number, boot)),
-        Effect::Lifecycle { number, lifecycle: it, since } => P::Lifecycle(proto::LifecycleIs {
+        Effect::Lifecycle { number, lifecycle: it, since } => P::Lifecycle(proto::LifecycleState {
             number: number.0,
             since_us: since.as_micros(),
             state: Some(encode_lifecycle(it)),
@@ -186,43 +189,43 @@ pub(super) fn encode_effect(effect: &Effect) -> proto::Effect {
         }
         Effect::AlertCleared { number, kind: it } => P::AlertCleared(proto::AlertCleared {
             number: number.map_or(0, |number| number.0),
-            matter: encode_alert_kind(*it).into(),
+            kind: encode_alert_kind(*it).into(),
         }),
         Effect::DeadlinesMoved { by, not_before } => P::DeadlinesMoved(proto::DeadlinesMoved {
             by_us: micros(*by),
             not_before_us: not_before.as_micros(),
         }),
         Effect::TimeShifted(shift) => P::TimeShifted(clock::encode_shift(*shift)),
-        Effect::LivedTime { lived } => P::Lived(proto::Lived { lived_us: micros(*lived) }),
+        Effect::LivedTime { lived } => P::Lived(proto::LivedTime { lived_us: micros(*lived) }),
         Effect::RateLimitState { number, limit: budget, refilled_at: full_at } => {
-            P::Spent(usage::encode_rate_limit_state(*number, *budget, *full_at))
+            P::RateLimit(usage::encode_rate_limit_state(*number, *budget, *full_at))
         }
         Effect::RateLimitsReset { number } => {
-            P::BudgetsFilled(proto::BudgetsFilled { number: number.0 })
+            P::RateLimitsReset(proto::RateLimitsReset { number: number.0 })
         }
         Effect::AlertGroup { number, group: key } => {
             let key = Some(usage::encode_alert_group(key));
-            P::AlertKey(proto::AlertKeyIs { number: number.0, key })
+            P::AlertGroup(proto::AlertGroupState { number: number.0, group: key })
         }
         Effect::AlertGroupForgotten { number, id } => {
             let id = id.as_bytes().to_vec();
-            P::AlertKeyForgotten(proto::AlertKeyForgotten { number: number.0, id })
+            P::AlertGroupForgotten(proto::AlertGroupForgotten { number: number.0, id })
         }
         Effect::RepeatsReported { number, group: key } => {
             let key = Some(usage::encode_alert_group(key));
-            P::RunTold(proto::RunTold { number: number.0, key })
+            P::RepeatsReported(proto::RepeatsReported { number: number.0, group: key })
         }
         Effect::Suppression { number, phase, suppression } => {
             P::Suppression(usage::encode_suppression_effect(*number, *phase, suppression))
         }
         Effect::Counters { number, windows, last_event_at: last_heard_at, counts } => {
-            P::HeardOf(usage::encode_counters(*number, windows, *last_heard_at, counts))
+            P::Counters(usage::encode_counters(*number, windows, *last_heard_at, counts))
         }
         Effect::SuppressedAlerts { number, unmailed } => {
             P::Unmailed(usage::encode_unmailed_effect(*number, unmailed))
         }
         Effect::Mail(change) => P::Mail(mail::encode_effect(change)),
-        Effect::History { number, history: it } => P::Memory(encode_history(*number, it)),
+        Effect::History { number, history: it } => P::History(encode_history(*number, it)),
         Effect::Tombstone { number, name } => {
             P::Tombstone(proto::Tombstone { number: number.0, name: name.as_str().to_owned() })
         }
@@ -230,8 +233,8 @@ pub(super) fn encode_effect(effect: &Effect) -> proto::Effect {
     proto::Effect { change: Some(change) }
 }
 
-fn encode_boot_effect(number: ApplianceIndex, it: &Boot) -> proto::BootIs {
-    proto::BootIs {
+fn encode_boot_effect(number: ApplianceIndex, it: &Boot) -> proto::BootState {
+    proto::BootState {
         number: number.0,
         id: it.id.map_or_else(Vec::new, encode_boot),
         began_at_us: it.began_at.as_micros(),
@@ -239,7 +242,7 @@ fn encode_boot_effect(number: ApplianceIndex, it: &Boot) -> proto::BootIs {
             .then(|| it.earliest_began_at.as_micros()),
         has_agent: it.has_agent,
         is_assumed: it.is_assumed_running,
-        newest_word: it.newest_event.as_ref().map(event::encode_event_order),
+        newest_event: it.newest_event.as_ref().map(event::encode_event_order),
     }
 }
 
@@ -250,15 +253,15 @@ fn encode_alert_raised(
 ) -> proto::AlertRaised {
     proto::AlertRaised {
         number: number.map_or(0, |number| number.0),
-        matter: encode_alert_kind(it).into(),
+        kind: encode_alert_kind(it).into(),
         severity: severity_number(alert.severity),
         since_us: alert.since.as_micros(),
         text: alert.text.to_string(),
     }
 }
 
-fn encode_lifecycle(lifecycle: &Lifecycle) -> proto::lifecycle_is::State {
-    use proto::lifecycle_is::State as P;
+fn encode_lifecycle(lifecycle: &Lifecycle) -> proto::lifecycle_state::State {
+    use proto::lifecycle_state::State as P;
     match lifecycle {
         Lifecycle::Idle => P::Idle(proto::Idle {}),
         Lifecycle::Starting { deadline } => {
@@ -279,7 +282,7 @@ fn encode_maintenance(known: &Maintenance) -> proto::Maintenance {
         best: percent(known.best_progress),
         text: known.text.to_string(),
         reported_at_us: known.reported_at.as_micros(),
-        promise_us: known.report_deadline.as_micros(),
+        report_deadline_us: known.report_deadline.as_micros(),
         moved_at_us: known.progressed_at.as_micros(),
         stuck_at_us: known.stuck_at.map(Timestamp::as_micros),
         boot_deadline_us: known.boot_deadline.map(Timestamp::as_micros),
@@ -299,7 +302,7 @@ fn encode_failed(failed: &FailedStart) -> proto::Failed {
         kind: kind.into(),
         limit_us: micros(limit),
         reason: failed.reason.to_string(),
-        last_word: failed.last_report.as_ref().map(|word| proto::LastWord {
+        last_report: failed.last_report.as_ref().map(|word| proto::LastReport {
             text: word.text.to_string(),
             progress: percent(word.progress),
             at_us: word.at.as_micros(),
@@ -307,21 +310,21 @@ fn encode_failed(failed: &FailedStart) -> proto::Failed {
     }
 }
 
-fn encode_history(number: ApplianceIndex, memory: &ApplianceHistory) -> proto::Memory {
-    let mut written = proto::Memory {
+fn encode_history(number: ApplianceIndex, memory: &ApplianceHistory) -> proto::ApplianceHistory {
+    let mut written = proto::ApplianceHistory {
         number: number.0,
         past_boots: memory.past_boots.iter().map(|id| encode_boot(*id)).collect(),
         windows: memory.windows.iter().map(encode_window).collect(),
-        last_heard_at_us: memory.last_event_at.map(Timestamp::as_micros),
+        last_event_at_us: memory.last_event_at.map(Timestamp::as_micros),
         last_record: memory.last_record,
-        ..proto::Memory::default()
+        ..proto::ApplianceHistory::default()
     };
     usage::encode_usage(number, &memory.usage, &mut written);
     written
 }
 
-pub(super) fn encode_window(window: &SequenceWindow) -> proto::Window {
-    proto::Window {
+pub(super) fn encode_window(window: &SequenceWindow) -> proto::SequenceWindow {
+    proto::SequenceWindow {
         boot: encode_boot(window.boot),
         spool: window.spool.0.get(),
         highest: window.highest,
@@ -330,18 +333,18 @@ pub(super) fn encode_window(window: &SequenceWindow) -> proto::Window {
     }
 }
 
-fn encode_alert_kind(matter: AlertKind) -> proto::Matter {
+fn encode_alert_kind(matter: AlertKind) -> proto::AlertKind {
     match matter {
-        AlertKind::StartFailed => proto::Matter::StartFailed,
-        AlertKind::Stuck => proto::Matter::Stuck,
-        AlertKind::NoContact => proto::Matter::NoContact,
-        AlertKind::NameConflict => proto::Matter::TwoMachines,
-        AlertKind::Flapping => proto::Matter::Flapping,
-        AlertKind::RecordsMissing => proto::Matter::RecordsMissing,
-        AlertKind::DiskLow => proto::Matter::DiskLow,
-        AlertKind::MailFails => proto::Matter::MailFails,
-        AlertKind::ClockDiffers => proto::Matter::ClockDiffers,
-        AlertKind::ResourcesShort => proto::Matter::ResourcesShort,
+        AlertKind::StartFailed => proto::AlertKind::StartFailed,
+        AlertKind::Stuck => proto::AlertKind::Stuck,
+        AlertKind::NoContact => proto::AlertKind::NoContact,
+        AlertKind::NameConflict => proto::AlertKind::TwoMachines,
+        AlertKind::Flapping => proto::AlertKind::Flapping,
+        AlertKind::RecordsMissing => proto::AlertKind::RecordsMissing,
+        AlertKind::DiskLow => proto::AlertKind::DiskLow,
+        AlertKind::MailFails => proto::AlertKind::MailFails,
+        AlertKind::ClockDiffers => proto::AlertKind::ClockDiffers,
+        AlertKind::ResourcesShort => proto::AlertKind::ResourcesShort,
     }
 }
 

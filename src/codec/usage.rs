@@ -24,71 +24,77 @@ pub(super) fn encode_rate_limit_state(
     number: ApplianceIndex,
     name: RateLimitKind,
     full_at: Timestamp,
-) -> proto::Spent {
+) -> proto::RateLimitState {
     let (number, full_at_us) = (number.0, full_at.as_micros());
-    proto::Spent { number, budget: encode_rate_limit_kind(name).into(), full_at_us }
-}
-
-pub(super) fn decode_rate_limit_state(it: &proto::Spent) -> Result<Effect, DecodeError> {
-    Ok(Effect::RateLimitState {
-        number: ApplianceIndex(it.number),
-        limit: decode_rate_limit_kind(it.budget)?,
-        refilled_at: Timestamp::from_micros(it.full_at_us),
-    })
-}
-
-pub(super) fn encode_alert_group(key: &AlertGroup) -> proto::AlertKey {
-    proto::AlertKey {
-        id: key.id.as_bytes().to_vec(),
-        label: key.label.to_string(),
-        full_at_us: key.refilled_at.as_micros(),
-        said: key.content_hash.as_bytes().to_vec(),
-        record: key.record,
-        began_at_us: key.run_began_at.as_micros(),
-        said_at_us: key.last_seen_at.as_micros(),
-        repeats: key.repeats,
-        first_repeat_at_us: key.first_repeat_at.as_micros(),
-        mailed: key.notified.as_ref().map(encode_notification_schedule),
+    proto::RateLimitState {
+        number,
+        rate_limit: encode_rate_limit_kind(name).into(),
+        refilled_at_us: full_at_us,
     }
 }
 
-fn encode_notification_schedule(it: &NotificationSchedule) -> proto::Repeating {
-    proto::Repeating {
-        said: it.content_hash.as_bytes().to_vec(),
+pub(super) fn decode_rate_limit_state(it: &proto::RateLimitState) -> Result<Effect, DecodeError> {
+    Ok(Effect::RateLimitState {
+        number: ApplianceIndex(it.number),
+        limit: decode_rate_limit_kind(it.rate_limit)?,
+        refilled_at: Timestamp::from_micros(it.refilled_at_us),
+    })
+}
+
+pub(super) fn encode_alert_group(key: &AlertGroup) -> proto::AlertGroup {
+    proto::AlertGroup {
+        id: key.id.as_bytes().to_vec(),
+        label: key.label.to_string(),
+        refilled_at_us: key.refilled_at.as_micros(),
+        content_hash: key.content_hash.as_bytes().to_vec(),
+        record: key.record,
+        run_began_at_us: key.run_began_at.as_micros(),
+        last_seen_at_us: key.last_seen_at.as_micros(),
+        repeats: key.repeats,
+        first_repeat_at_us: key.first_repeat_at.as_micros(),
+        notified: key.notified.as_ref().map(encode_notification_schedule),
+    }
+}
+
+fn encode_notification_schedule(it: &NotificationSchedule) -> proto::NotificationSchedule {
+    proto::NotificationSchedule {
+        content_hash: it.content_hash.as_bytes().to_vec(),
         severity: severity_number(it.severity),
         at_us: it.notified_at.as_micros(),
         times: it.repeat_count,
-        has_told_change: it.has_sent_change,
+        has_sent_change: it.has_sent_change,
         since: it.occurrences,
         is_changed: it.is_changed,
-        said_at_us: it.last_seen_at.as_micros(),
+        last_seen_at_us: it.last_seen_at.as_micros(),
         pause_us: micros(it.last_gap),
         text: it.last_text.to_string(),
     }
 }
 
-fn decode_notification_schedule(it: proto::Repeating) -> Result<NotificationSchedule, DecodeError> {
+fn decode_notification_schedule(
+    it: proto::NotificationSchedule,
+) -> Result<NotificationSchedule, DecodeError> {
     Ok(NotificationSchedule {
-        content_hash: decode_uuid(&it.said)?,
+        content_hash: decode_uuid(&it.content_hash)?,
         severity: decode_severity(it.severity)?,
         notified_at: Timestamp::from_micros(it.at_us),
         repeat_count: it.times,
-        has_sent_change: it.has_told_change,
+        has_sent_change: it.has_sent_change,
         occurrences: it.since,
         is_changed: it.is_changed,
-        last_seen_at: Timestamp::from_micros(it.said_at_us),
+        last_seen_at: Timestamp::from_micros(it.last_seen_at_us),
         last_gap: Duration::from_micros(it.pause_us),
         last_text: it.text.into(),
     })
 }
 
-fn encode_unmailed(it: &UnmailedAlerts) -> proto::Unmailed {
+fn encode_unmailed(it: &UnmailedAlerts) -> proto::UnmailedAlerts {
     let kind = |(label, severity, count): &(Box<str>, Severity, u64)| proto::UnmailedKind {
         label: label.to_string(),
         severity: severity_number(*severity),
         count: *count,
     };
-    proto::Unmailed {
+    proto::UnmailedAlerts {
         kinds: it.groups.iter().map(kind).collect(),
         others: it.others,
         others_severity: it.others_severity.map_or(0, severity_number),
@@ -100,7 +106,7 @@ fn encode_unmailed(it: &UnmailedAlerts) -> proto::Unmailed {
     }
 }
 
-fn decode_unmailed(it: proto::Unmailed) -> Result<UnmailedAlerts, DecodeError> {
+fn decode_unmailed(it: proto::UnmailedAlerts) -> Result<UnmailedAlerts, DecodeError> {
     let kind =
         |it: proto::UnmailedKind| Ok((it.label.into(), decode_severity(it.severity)?, it.count));
     Ok(UnmailedAlerts {
@@ -121,28 +127,30 @@ fn decode_unmailed(it: proto::Unmailed) -> Result<UnmailedAlerts, DecodeError> {
 pub(super) fn encode_unmailed_effect(
     number: ApplianceIndex,
     it: &UnmailedAlerts,
-) -> proto::UnmailedIs {
-    proto::UnmailedIs { number: number.0, unmailed: Some(encode_unmailed(it)) }
+) -> proto::UnmailedState {
+    proto::UnmailedState { number: number.0, unmailed: Some(encode_unmailed(it)) }
 }
 
-pub(super) fn decode_unmailed_effect(it: proto::UnmailedIs) -> Result<Effect, DecodeError> {
+pub(super) fn decode_unmailed_effect(it: proto::UnmailedState) -> Result<Effect, DecodeError> {
     let unmailed = decode_unmailed(it.unmailed.unwrap_or_default())?;
     Ok(Effect::SuppressedAlerts { number: ApplianceIndex(it.number), unmailed })
 }
 
-pub(super) fn decode_alert_group(key: Option<proto::AlertKey>) -> Result<AlertGroup, DecodeError> {
+pub(super) fn decode_alert_group(
+    key: Option<proto::AlertGroup>,
+) -> Result<AlertGroup, DecodeError> {
     let key = key.ok_or(DecodeError::Impossible { what: "an alert group" })?;
     Ok(AlertGroup {
         id: decode_uuid(&key.id)?,
         label: key.label.into(),
-        refilled_at: Timestamp::from_micros(key.full_at_us),
-        content_hash: decode_uuid(&key.said)?,
+        refilled_at: Timestamp::from_micros(key.refilled_at_us),
+        content_hash: decode_uuid(&key.content_hash)?,
         record: key.record,
-        run_began_at: Timestamp::from_micros(key.began_at_us),
-        last_seen_at: Timestamp::from_micros(key.said_at_us),
+        run_began_at: Timestamp::from_micros(key.run_began_at_us),
+        last_seen_at: Timestamp::from_micros(key.last_seen_at_us),
         repeats: key.repeats,
         first_repeat_at: Timestamp::from_micros(key.first_repeat_at_us),
-        notified: key.mailed.map(decode_notification_schedule).transpose()?,
+        notified: key.notified.map(decode_notification_schedule).transpose()?,
     })
 }
 
@@ -150,23 +158,25 @@ pub(super) fn encode_suppression_effect(
     number: ApplianceIndex,
     phase: SuppressionPhase,
     it: &Suppression,
-) -> proto::SuppressionIs {
+) -> proto::SuppressionState {
     let phase = match phase {
         SuppressionPhase::Begins => proto::SuppressionPhase::Begins,
         SuppressionPhase::Counts => proto::SuppressionPhase::Counts,
-        SuppressionPhase::Summarised => proto::SuppressionPhase::SummedUp,
+        SuppressionPhase::Summarised => proto::SuppressionPhase::Summarised,
         SuppressionPhase::Ends => proto::SuppressionPhase::Ends,
     };
     let suppression = Some(encode_suppression(it));
-    proto::SuppressionIs { number: number.0, phase: phase.into(), suppression }
+    proto::SuppressionState { number: number.0, phase: phase.into(), suppression }
 }
 
-pub(super) fn decode_suppression_effect(it: proto::SuppressionIs) -> Result<Effect, DecodeError> {
+pub(super) fn decode_suppression_effect(
+    it: proto::SuppressionState,
+) -> Result<Effect, DecodeError> {
     use proto::SuppressionPhase as P;
     let phase = match P::try_from(it.phase) {
         Ok(P::Begins) => SuppressionPhase::Begins,
         Ok(P::Counts) => SuppressionPhase::Counts,
-        Ok(P::SummedUp) => SuppressionPhase::Summarised,
+        Ok(P::Summarised) => SuppressionPhase::Summarised,
         Ok(P::Ends) => SuppressionPhase::Ends,
         Ok(P::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "the phase of a suppression" });
@@ -180,9 +190,9 @@ pub(super) fn decode_suppression_effect(it: proto::SuppressionIs) -> Result<Effe
 fn encode_suppression(it: &Suppression) -> proto::Suppression {
     let written = proto::Suppression {
         since_us: it.since.as_micros(),
-        budget: encode_rate_limit_kind(it.limit).into(),
-        over_at_us: it.last_exceeded_at.as_micros(),
-        summed_up: it.summaries,
+        rate_limit: encode_rate_limit_kind(it.limit).into(),
+        last_exceeded_at_us: it.last_exceeded_at.as_micros(),
+        summaries: it.summaries,
         ..proto::Suppression::default()
     };
     let Some(held) = &it.events else { return written };
@@ -211,9 +221,9 @@ fn decode_suppression(it: proto::Suppression) -> Result<Suppression, DecodeError
     };
     Ok(Suppression {
         since: Timestamp::from_micros(it.since_us),
-        limit: decode_rate_limit_kind(it.budget)?,
-        last_exceeded_at: Timestamp::from_micros(it.over_at_us),
-        summaries: it.summed_up,
+        limit: decode_rate_limit_kind(it.rate_limit)?,
+        last_exceeded_at: Timestamp::from_micros(it.last_exceeded_at_us),
+        summaries: it.summaries,
         events: held,
     })
 }
@@ -223,32 +233,36 @@ pub(super) fn encode_counters(
     windows: &[SequenceWindow],
     last_heard_at: Timestamp,
     heard: &OutcomeCounts,
-) -> proto::HeardOf {
-    proto::HeardOf {
+) -> proto::Counters {
+    proto::Counters {
         number: number.0,
         windows: windows.iter().map(encode_window).collect(),
-        last_heard_at_us: last_heard_at.as_micros(),
+        last_event_at_us: last_heard_at.as_micros(),
         counts: encode_outcome_counts(heard),
     }
 }
 
-pub(super) fn decode_counters(it: &proto::HeardOf) -> Result<Effect, DecodeError> {
+pub(super) fn decode_counters(it: &proto::Counters) -> Result<Effect, DecodeError> {
     Ok(Effect::Counters {
         number: ApplianceIndex(it.number),
         windows: it.windows.iter().map(effect::decode_window).collect::<Result<_, _>>()?,
-        last_event_at: Timestamp::from_micros(it.last_heard_at_us),
+        last_event_at: Timestamp::from_micros(it.last_event_at_us),
         counts: decode_outcome_counts(&it.counts)?,
     })
 }
 
 /// Encodes the usage of an appliance into its history.
-pub(super) fn encode_usage(number: ApplianceIndex, it: &Usage, memory: &mut proto::Memory) {
+pub(super) fn encode_usage(
+    number: ApplianceIndex,
+    it: &Usage,
+    memory: &mut proto::ApplianceHistory,
+) {
     let touched =
         RateLimitKind::ALL.into_iter().map(|name| (name, it.rate_limits.refilled_at(name)));
     let touched = touched.filter(|(_, full_at)| *full_at != Timestamp::EPOCH);
-    memory.spent =
+    memory.rate_limits =
         touched.map(|(name, full_at)| encode_rate_limit_state(number, name, full_at)).collect();
-    memory.alert_keys = it.alert_groups.iter().map(encode_alert_group).collect();
+    memory.alert_groups = it.alert_groups.iter().map(encode_alert_group).collect();
     memory.suppression = it.suppression.as_deref().map(encode_suppression);
     memory.counts = encode_outcome_counts(&it.counts);
     memory.progress_at_us = it.progress_stored_at.as_micros();
@@ -256,12 +270,13 @@ pub(super) fn encode_usage(number: ApplianceIndex, it: &Usage, memory: &mut prot
 }
 
 /// Decodes the usage of an appliance from its history.
-pub(super) fn decode_usage(memory: &mut proto::Memory) -> Result<Usage, DecodeError> {
+pub(super) fn decode_usage(memory: &mut proto::ApplianceHistory) -> Result<Usage, DecodeError> {
     let mut spent = RateLimitState::default();
-    for it in &memory.spent {
-        spent.set(decode_rate_limit_kind(it.budget)?, Timestamp::from_micros(it.full_at_us));
+    for it in &memory.rate_limits {
+        spent
+            .set(decode_rate_limit_kind(it.rate_limit)?, Timestamp::from_micros(it.refilled_at_us));
     }
-    let keys = std::mem::take(&mut memory.alert_keys).into_iter();
+    let keys = std::mem::take(&mut memory.alert_groups).into_iter();
     Ok(Usage {
         rate_limits: spent,
         alert_groups: keys.map(|key| decode_alert_group(Some(key))).collect::<Result<_, _>>()?,
@@ -310,27 +325,27 @@ fn decode_outcome_counts(written: &[proto::Count]) -> Result<OutcomeCounts, Deco
     Ok(counts)
 }
 
-fn encode_rate_limit_kind(budget: RateLimitKind) -> proto::Budget {
+fn encode_rate_limit_kind(budget: RateLimitKind) -> proto::RateLimitKind {
     match budget {
-        RateLimitKind::Lifecycle => proto::Budget::Lifecycle,
-        RateLimitKind::Boots => proto::Budget::Boots,
-        RateLimitKind::Log => proto::Budget::Log,
-        RateLimitKind::AlertGroup => proto::Budget::AlertKey,
-        RateLimitKind::Alert => proto::Budget::Alert,
-        RateLimitKind::Counter => proto::Budget::Counter,
-        RateLimitKind::Replay => proto::Budget::Replay,
-        RateLimitKind::Fatal => proto::Budget::Fatal,
-        RateLimitKind::Escalated => proto::Budget::Graver,
+        RateLimitKind::Lifecycle => proto::RateLimitKind::Lifecycle,
+        RateLimitKind::Boots => proto::RateLimitKind::Boots,
+        RateLimitKind::Log => proto::RateLimitKind::Log,
+        RateLimitKind::AlertGroup => proto::RateLimitKind::AlertGroup,
+        RateLimitKind::Alert => proto::RateLimitKind::Alert,
+        RateLimitKind::Counter => proto::RateLimitKind::Counter,
+        RateLimitKind::Replay => proto::RateLimitKind::Replay,
+        RateLimitKind::Fatal => proto::RateLimitKind::Fatal,
+        RateLimitKind::Escalated => proto::RateLimitKind::Graver,
     }
 }
 
 fn decode_rate_limit_kind(budget: i32) -> Result<RateLimitKind, DecodeError> {
-    use proto::Budget as B;
+    use proto::RateLimitKind as B;
     Ok(match B::try_from(budget) {
         Ok(B::Lifecycle) => RateLimitKind::Lifecycle,
         Ok(B::Boots) => RateLimitKind::Boots,
         Ok(B::Log) => RateLimitKind::Log,
-        Ok(B::AlertKey) => RateLimitKind::AlertGroup,
+        Ok(B::AlertGroup) => RateLimitKind::AlertGroup,
         Ok(B::Alert) => RateLimitKind::Alert,
         Ok(B::Counter) => RateLimitKind::Counter,
         Ok(B::Replay) => RateLimitKind::Replay,

@@ -61,7 +61,7 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
         } else {
             String::new()
         },
-        marks: record.flags.labels().map(str::to_owned).collect(),
+        flags: record.flags.labels().map(str::to_owned).collect(),
         settings: if let Input::Settings(it) = &record.input {
             Some(applied_settings(it))
         } else {
@@ -124,7 +124,7 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         progress,
         text,
         failure: failure.to_owned(),
-        last_heard_at: appliance.last_event_at.map(encode_timestamp),
+        last_event_at: appliance.last_event_at.map(encode_timestamp),
         sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
         open_alerts: grid
             .state()
@@ -251,7 +251,7 @@ fn new_state(record: &Record) -> Option<&Lifecycle> {
     last.filter(|(_, since)| **since == record.at).map(|(lifecycle, _)| lifecycle)
 }
 
-fn applied_settings(it: &AppliedSettings) -> proto::SettingsInForce {
+fn applied_settings(it: &AppliedSettings) -> proto::AppliedSettings {
     let AppliedSettings {
         is_startup: at_start,
         settings,
@@ -260,14 +260,14 @@ fn applied_settings(it: &AppliedSettings) -> proto::SettingsInForce {
         omitted: left_out,
     } = it;
     let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| {
-        proto::SettingIs {
+        proto::AppliedSetting {
             key: key.to_string(),
             value: value.as_ref().map(ToString::to_string),
             origin: origin.to_string(),
             before: before.as_ref().map(ToString::to_string),
         }
     };
-    proto::SettingsInForce {
+    proto::AppliedSettings {
         at_start: *at_start,
         settings: settings.iter().map(one).collect(),
         waiting: waiting.iter().map(one).collect(),

@@ -61,19 +61,19 @@ pub fn decode_severity(sent: proto::Severity) -> Option<Severity> {
 }
 
 /// Decodes an alert kind; `None`: unspecified.
-pub fn decode_alert_kind(sent: proto::AlertMatter) -> Option<AlertKind> {
+pub fn decode_alert_kind(sent: proto::AlertKind) -> Option<AlertKind> {
     match sent {
-        proto::AlertMatter::Unspecified => None,
-        proto::AlertMatter::StartFailed => Some(AlertKind::StartFailed),
-        proto::AlertMatter::Stuck => Some(AlertKind::Stuck),
-        proto::AlertMatter::NoContact => Some(AlertKind::NoContact),
-        proto::AlertMatter::TwoMachines => Some(AlertKind::NameConflict),
-        proto::AlertMatter::Flapping => Some(AlertKind::Flapping),
-        proto::AlertMatter::RecordsMissing => Some(AlertKind::RecordsMissing),
-        proto::AlertMatter::DiskLow => Some(AlertKind::DiskLow),
-        proto::AlertMatter::MailFails => Some(AlertKind::MailFails),
-        proto::AlertMatter::ClockDiffers => Some(AlertKind::ClockDiffers),
-        proto::AlertMatter::ResourcesShort => Some(AlertKind::ResourcesShort),
+        proto::AlertKind::Unspecified => None,
+        proto::AlertKind::StartFailed => Some(AlertKind::StartFailed),
+        proto::AlertKind::Stuck => Some(AlertKind::Stuck),
+        proto::AlertKind::NoContact => Some(AlertKind::NoContact),
+        proto::AlertKind::TwoMachines => Some(AlertKind::NameConflict),
+        proto::AlertKind::Flapping => Some(AlertKind::Flapping),
+        proto::AlertKind::RecordsMissing => Some(AlertKind::RecordsMissing),
+        proto::AlertKind::DiskLow => Some(AlertKind::DiskLow),
+        proto::AlertKind::MailFails => Some(AlertKind::MailFails),
+        proto::AlertKind::ClockDiffers => Some(AlertKind::ClockDiffers),
+        proto::AlertKind::ResourcesShort => Some(AlertKind::ResourcesShort),
     }
 }
 

@@ -14,9 +14,9 @@ use crate::contract;
 use crate::contract::decode::violation;
 use crate::contract::encode;
 use crate::contract::proto;
-use crate::contract::proto::{AlertFilter, AlertMatter};
 use crate::contract::proto::{
-    GetAlertRequest, GetAlertResponse, ListAlertsRequest, ListAlertsResponse, OpenAlert,
+    AlertFilter, GetAlertRequest, GetAlertResponse, ListAlertsRequest, ListAlertsResponse,
+    OpenAlert,
 };
 use crate::contract::servers::alert_service_server::AlertService;
 use crate::grid::Grid;
@@ -47,7 +47,7 @@ impl AlertService for Services {
         request: Request<GetAlertRequest>,
     ) -> Result<Response<GetAlertResponse>, Status> {
         require_role(request.metadata(), Role::Viewer)?;
-        let GetAlertRequest { appliance, matter } = request.into_inner();
+        let GetAlertRequest { appliance, kind } = request.into_inner();
         let name = match appliance.as_str() {
             "" => None,
             name => Some(
@@ -55,10 +55,9 @@ impl AlertService for Services {
                     .map_err(|error| status::invalid_field("appliance", error.to_string()))?,
             ),
         };
-        let matter = AlertMatter::try_from(matter).ok().and_then(contract::decode_alert_kind);
-        let matter =
-            matter.ok_or_else(|| status::invalid_field("matter", "is not an alert kind"))?;
-        let found = self.broker.query(move |grid, _| find(grid, name.as_ref(), matter));
+        let kind = proto::AlertKind::try_from(kind).ok().and_then(contract::decode_alert_kind);
+        let kind = kind.ok_or_else(|| status::invalid_field("kind", "is not an alert kind"))?;
+        let found = self.broker.query(move |grid, _| find(grid, name.as_ref(), kind));
         let alert = found.await.map_err(status::unavailable)??;
         Ok(Response::new(GetAlertResponse { alert: Some(alert) }))
     }
@@ -68,8 +67,8 @@ impl AlertService for Services {
 type AlertPosition = (Option<ApplianceIndex>, AlertKind);
 
 /// `INDEX.KIND`, both as numbers; index 0 is the broker.
-fn encode_position((row, matter): AlertPosition) -> String {
-    format!("{}.{}", row.map_or(0, |row| row.0), i32::from(encode::alert::alert_kind(matter)))
+fn encode_position((row, kind): AlertPosition) -> String {
+    format!("{}.{}", row.map_or(0, |row| row.0), i32::from(encode::alert::alert_kind(kind)))
 }
 
 fn decode_position(token: &str) -> Result<AlertPosition, Status> {
@@ -77,10 +76,10 @@ fn decode_position(token: &str) -> Result<AlertPosition, Status> {
         return Ok((None, AlertKind::FIRST));
     }
     let read = || {
-        let (row, matter) = token.split_once('.')?;
+        let (row, kind) = token.split_once('.')?;
         let row = Some(row.parse().ok()?).filter(|row| *row > 0).map(ApplianceIndex);
-        let matter = AlertMatter::try_from(matter.parse::<i32>().ok()?).ok()?;
-        Some((row, contract::decode_alert_kind(matter)?))
+        let kind = proto::AlertKind::try_from(kind.parse::<i32>().ok()?).ok()?;
+        Some((row, contract::decode_alert_kind(kind)?))
     };
     read().ok_or_else(|| status::invalid_field("page_token", "is not the token of an earlier page"))
 }
@@ -131,15 +130,15 @@ fn list(
     size: usize,
 ) -> (Vec<OpenAlert>, Option<AlertPosition>) {
     let (mut found, mut bytes) = (Vec::new(), 0);
-    let (row, matter) = from;
-    for ((row, matter, alert), examined) in grid.state().alerts_from(row, matter).zip(0..) {
+    let (row, kind) = from;
+    for ((row, kind, alert), examined) in grid.state().alerts_from(row, kind).zip(0..) {
         let is_full = found.len() == size || bytes >= page::ENCODED_BYTES_MAX;
         if is_full || examined == ROWS_PER_QUERY {
-            return (found, Some((row, matter)));
+            return (found, Some((row, kind)));
         }
         let name = name_of(grid, row);
         if wanted.matches(name, alert) {
-            let shown = encode::alert::alert(name.unwrap_or_default(), matter, alert);
+            let shown = encode::alert::alert(name.unwrap_or_default(), kind, alert);
             bytes += shown.encoded_len();
             found.push(shown);
         }
@@ -147,7 +146,7 @@ fn list(
     (found, None)
 }
 
-fn find(grid: &Grid, name: Option<&ApplianceName>, matter: AlertKind) -> Result<OpenAlert, Status> {
+fn find(grid: &Grid, name: Option<&ApplianceName>, kind: AlertKind) -> Result<OpenAlert, Status> {
     let row = match name {
         None => None,
         Some(name) => Some(grid.state().find(name).ok_or_else(|| {
@@ -155,16 +154,16 @@ fn find(grid: &Grid, name: Option<&ApplianceName>, matter: AlertKind) -> Result<
             status::command_rejected(&CommandRejection::NotFound { name })
         })?),
     };
-    if let Some(alert) = grid.state().alert(row, matter) {
-        return Ok(encode::alert::alert(name.map_or("", ApplianceName::as_str), matter, alert));
+    if let Some(alert) = grid.state().alert(row, kind) {
+        return Ok(encode::alert::alert(name.map_or("", ApplianceName::as_str), kind, alert));
     }
     let about = name.map_or("the broker itself", ApplianceName::as_str);
     let of_row = grid.state().alerts_from(row, AlertKind::FIRST);
     let open: BTreeSet<&str> =
-        of_row.take_while(|(of, _, _)| *of == row).map(|(_, matter, _)| matter.as_str()).collect();
+        of_row.take_while(|(of, _, _)| *of == row).map(|(_, kind, _)| kind.as_str()).collect();
     let open = if open.is_empty() { vec!["none"] } else { open.into_iter().collect() };
     let text =
-        format!("{} of {about} is not open; open alerts: {}", matter.as_str(), open.join(", "));
+        format!("{} of {about} is not open; open alerts: {}", kind.as_str(), open.join(", "));
     Err(status::not_found("NOT_OPEN", text))
 }
 

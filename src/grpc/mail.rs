@@ -19,7 +19,7 @@ use crate::contract::decode::violation;
 use crate::contract::encode;
 use crate::contract::proto::{
     DropMailRequest, DropMailResponse, GetMailRequest, GetMailResponse, ListMailsRequest,
-    ListMailsResponse, Mail, MailFilter, MailStanding, RetryMailRequest, RetryMailResponse,
+    ListMailsResponse, Mail, MailFilter, MailState, RetryMailRequest, RetryMailResponse,
     TestMailRequest, TestMailResponse,
 };
 use crate::contract::servers::mail_service_server::MailService;
@@ -236,29 +236,29 @@ struct MailMatcher {
 
 impl MailMatcher {
     fn new(filter: Option<MailFilter>) -> Result<Self, Status> {
-        let MailFilter { recipients, standings } = filter.unwrap_or_default();
+        let MailFilter { recipients, states } = filter.unwrap_or_default();
         let mut violations = Vec::new();
         let recipients = filter::patterns("filter.recipients", &recipients, &mut violations);
-        for (standing, at) in standings.iter().zip(0..) {
-            match MailStanding::try_from(*standing) {
-                Ok(MailStanding::Unspecified) | Err(_) => {
-                    let field = format!("filter.standings[{at}]");
+        for (state, at) in states.iter().zip(0..) {
+            match MailState::try_from(*state) {
+                Ok(MailState::Unspecified) | Err(_) => {
+                    let field = format!("filter.states[{at}]");
                     violations.push(violation(&field, "is not a mail state"));
                 }
                 Ok(_) => {}
             }
         }
         if violations.is_empty() {
-            Ok(Self { recipients, states: standings.into_iter().collect() })
+            Ok(Self { recipients, states: states.into_iter().collect() })
         } else {
             Err(status::invalid(violations))
         }
     }
 
     fn matches(&self, message: &MailMessage) -> bool {
-        let standing = i32::from(encode::mail::mail_state(message.state));
+        let state = i32::from(encode::mail::mail_state(message.state));
         let is_to = |globs: &GlobSet| globs.is_match(&*message.recipient);
-        (self.states.is_empty() || self.states.contains(&standing))
+        (self.states.is_empty() || self.states.contains(&state))
             && self.recipients.as_ref().is_none_or(is_to)
     }
 }

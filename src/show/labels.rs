@@ -4,7 +4,7 @@
 //! labels and contract cannot diverge. Does not know which of them are valid where.
 
 use crate::contract::proto::event::Kind;
-use crate::contract::proto::{AlertMatter, ApplianceState, EventKind, LostReason, MailStanding};
+use crate::contract::proto::{AlertKind, ApplianceState, EventKind, LostReason, MailState};
 use crate::contract::proto::{Outcome, RecordKind, Severity};
 
 /// The label of a [`RecordKind`]; `None` if it is unspecified.
@@ -34,12 +34,12 @@ pub fn outcome(number: i32) -> Option<String> {
 
 /// The label of an [`AlertMatter`]; `None` if it is unspecified.
 pub fn alert_kind(number: i32) -> Option<String> {
-    label("ALERT_MATTER_", AlertMatter::try_from(number).map(|it| it.as_str_name()), number)
+    label("ALERT_KIND_", AlertKind::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The label of a [`MailStanding`]; `None` if it is unspecified.
 pub fn mail_state(number: i32) -> Option<String> {
-    label("MAIL_STANDING_", MailStanding::try_from(number).map(|it| it.as_str_name()), number)
+    label("MAIL_STATE_", MailState::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The label of a [`LostReason`]; `None` if it is unspecified.
@@ -74,13 +74,13 @@ pub fn parse_state(label: &str) -> Option<ApplianceState> {
 }
 
 /// The [`AlertMatter`] of a label.
-pub fn parse_alert_kind(label: &str) -> Option<AlertMatter> {
-    specified(AlertMatter::from_str_name(&contract_name("ALERT_MATTER_", label))?)
+pub fn parse_alert_kind(label: &str) -> Option<AlertKind> {
+    specified(AlertKind::from_str_name(&contract_name("ALERT_KIND_", label))?)
 }
 
 /// The [`MailStanding`] of a label.
-pub fn parse_mail_state(label: &str) -> Option<MailStanding> {
-    specified(MailStanding::from_str_name(&contract_name("MAIL_STANDING_", label))?)
+pub fn parse_mail_state(label: &str) -> Option<MailState> {
+    specified(MailState::from_str_name(&contract_name("MAIL_STATE_", label))?)
 }
 
 /// The labels of all kinds of record, in the contract's order.

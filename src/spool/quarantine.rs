@@ -75,10 +75,8 @@ impl Spool {
         let location = if length < QUARANTINE_BYTES_MAX {
             let mut kept_aside = SpoolFile::open(&aside, 0)?;
             let (payload, kind) = (entry.payload.clone(), entry.kind);
-            kept_aside.write(
-                vec![NewEntry { payload, kind, state: EntryState::Attempted }],
-                &[],
-            )?;
+            kept_aside
+                .write(vec![NewEntry { payload, kind, state: EntryState::Attempted }], &[])?;
             format!("it is in {}", aside.display())
         } else {
             format!("{} has no room for it", aside.display())

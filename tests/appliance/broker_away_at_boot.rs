@@ -44,7 +44,7 @@ fn assert_marks(records: &[Record]) -> (usize, usize) {
     let (mut replays, mut live) = (0, 0);
     for record in records.iter().filter(|it| it.appliance == "db1") {
         let Some(event) = &record.event else { continue };
-        let is_replay = record.marks.iter().any(|mark| mark == "replayed");
+        let is_replay = record.flags.iter().any(|mark| mark == "replayed");
         assert_eq!(is_replay, event.spooled_at.is_some(), "{record:?}");
         let at = |it: Option<&prost_types::Timestamp>| {
             decode_timestamp(it.expect("a time")).expect("a time")

@@ -54,7 +54,7 @@ fn off(record: &Record) -> i64 {
 }
 
 fn is_marked(record: &Record, mark: &str) -> bool {
-    record.marks.iter().any(|it| it == mark)
+    record.flags.iter().any(|it| it == mark)
 }
 
 fn of<'a>(records: &'a [Record], name: &str) -> Vec<&'a Record> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::{AlertMatter, Event, ListAlertsRequest, Log};
+use grid_broker::contract::proto::{AlertKind, Event, ListAlertsRequest, Log};
 use grid_broker::spool::EntryState;
 use rustix::process::{Signal, kill_process};
 use tokio::time::sleep;
@@ -19,7 +19,7 @@ async fn are_two(gridd: &Gridd) -> bool {
     let listed = gridd.alerts().await.list_alerts(ListAlertsRequest::default()).await;
     let alerts = listed.expect("the open matters").into_inner().alerts;
     alerts.iter().any(|it| {
-        it.matter() == AlertMatter::TwoMachines && it.text.starts_with("two machines report as")
+        it.kind() == AlertKind::TwoMachines && it.text.starts_with("two machines report as")
     })
 }
 

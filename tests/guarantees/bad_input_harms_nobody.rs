@@ -374,7 +374,7 @@ async fn an_event_time_far_off_is_kept_and_marked() {
         let event_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
         let sent = Event { event_time, ..event(Kind::Log(Log {}), number, "when?") };
         let answer = report(&gridd, DB1, sent).await.expect("it is taken");
-        assert_eq!((answer.outcome, &answer.marks[..]), (Outcome::Kept.into(), &owned(marks)[..]));
+        assert_eq!((answer.outcome, &answer.flags[..]), (Outcome::Kept.into(), &owned(marks)[..]));
     }
     let records = gridd.records(&["--kind", "log"]).await;
     let times: Vec<_> = records.iter().map(|it| it["event"]["event_time"].clone()).collect();

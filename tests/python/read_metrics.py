@@ -11,7 +11,7 @@ import urllib.request
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-LABELS = {"listener", "reason", "kind", "outcome", "code", "verdict", "state", "matter", "severity", "le", "version"}
+LABELS = {"listener", "reason", "kind", "outcome", "code", "verdict", "state", "severity", "le", "version"}
 UNITS = ("bytes", "seconds")
 
 

@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use grid_broker::contract::proto::{
-    AlertFilter, AlertMatter, GetAlertRequest, ListAlertsRequest, OpenAlert,
+    AlertFilter, AlertKind, GetAlertRequest, ListAlertsRequest, OpenAlert,
 };
 use grid_broker::show::labels;
 
@@ -39,14 +39,14 @@ pub(crate) async fn run(
 async fn show_subject(
     broker: &Connection,
     name: &str,
-    kind: Option<AlertMatter>,
+    kind: Option<AlertKind>,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     if let Some(kind) = kind {
         let get = async |name: String| {
             let (appliance, matter) = (subject::parse(&name).to_owned(), kind.into());
-            let request = broker.unary(GetAlertRequest { appliance, matter });
+            let request = broker.unary(GetAlertRequest { appliance, kind: matter });
             Ok(broker.alerts().get_alert(request).await?.into_inner().alert)
         };
         let (_, alert) = names::call_with_name(broker, name, look, get).await?;
@@ -163,7 +163,7 @@ fn cells(alert: &OpenAlert, look: &OutputOptions) -> Vec<TableCell> {
     let severity = labels::severity(alert.severity).unwrap_or_default();
     vec![
         TableCell::new(subject_of(alert)),
-        TableCell::new(&labels::alert_kind(alert.matter).unwrap_or_default()),
+        TableCell::new(&labels::alert_kind(alert.kind).unwrap_or_default()),
         TableCell::styled(&severity, record_view::severity_style(alert.severity)),
         TableCell::new(&look.format_column_time(&alert.since)),
         TableCell::new(&alert.text),
@@ -178,7 +178,7 @@ fn detail_lines(alert: &OpenAlert, look: &OutputOptions) -> Vec<String> {
     let pairs = [
         ("appliance", subject_of(alert).to_owned()),
         ("what", alert.text.clone()),
-        ("kind", labels::alert_kind(alert.matter).unwrap_or_default()),
+        ("kind", labels::alert_kind(alert.kind).unwrap_or_default()),
         ("severity", labels::severity(alert.severity).unwrap_or_default()),
         ("since", look.format_time(&alert.since)),
     ];
@@ -187,7 +187,7 @@ fn detail_lines(alert: &OpenAlert, look: &OutputOptions) -> Vec<String> {
 }
 
 fn object(alert: &OpenAlert) -> OutputObject {
-    let OpenAlert { appliance, matter, severity, since, text } = alert;
+    let OpenAlert { appliance, kind: matter, severity, since, text } = alert;
     let fields = vec![
         ("appliance", appliance.into()),
         ("kind", labels::alert_kind(*matter).into()),

@@ -83,7 +83,7 @@ pub(crate) fn detail_lines(appliance: &Appliance, look: &OutputOptions) -> Vec<S
     pairs.extend(appliance.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
     pairs.extend([
         ("boot", with_time(&appliance.boot_id, ", began ", &appliance.boot_began_at)),
-        ("last event", look.format_time(&appliance.last_heard_at)),
+        ("last event", look.format_time(&appliance.last_event_at)),
         ("events", describe_counts(&appliance.counts)),
         ("sessions", appliance.sessions.to_string()),
         ("last record", number(appliance.last_record)),
@@ -147,7 +147,7 @@ fn object(appliance: &Appliance) -> OutputObject {
         progress,
         text,
         failure,
-        last_heard_at,
+        last_event_at: last_heard_at,
         sessions,
         open_alerts,
         last_record,

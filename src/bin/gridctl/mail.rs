@@ -7,7 +7,7 @@ use std::io::Write;
 
 use grid_broker::contract::proto::{
     DropMailRequest, GetMailRequest, ListMailsRequest, ListMailsResponse, Mail, MailFilter,
-    MailStanding, RetryMailRequest, TestMailRequest, TestMailResponse,
+    MailState, RetryMailRequest, TestMailRequest, TestMailResponse,
 };
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::size::format_count;
@@ -85,7 +85,7 @@ async fn list(
 ) -> Result<(), CliError> {
     let MailList { recipients, state: standing, flags } = arguments;
     let standings = standing.iter().map(|it| *it as i32).collect();
-    let filter = MailFilter { recipients: names::split_at_commas(recipients), standings };
+    let filter = MailFilter { recipients: names::split_at_commas(recipients), states: standings };
     let mut listing = ListWriter::new(out, look, mail_view::view());
     if flags.watch {
         let fetch = async || Ok(list_all(broker, &filter).await?.0);
@@ -120,8 +120,8 @@ async fn retry_all(
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let standings = vec![MailStanding::Waiting.into(), MailStanding::Failed.into()];
-    let filter = MailFilter { standings, ..MailFilter::default() };
+    let standings = vec![MailState::Waiting.into(), MailState::Failed.into()];
+    let filter = MailFilter { states: standings, ..MailFilter::default() };
     let (mails, _) = list_all(broker, &filter).await?;
     if mails.is_empty() {
         look.note("no mails are waiting or failed: nothing to retry");

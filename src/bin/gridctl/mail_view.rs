@@ -4,7 +4,7 @@
 //! Does not know how mails are fetched.
 
 use grid_broker::contract::proto::{
-    AlertsOfAppliance, AlertsOfSeverity, Mail, MailBrief, MailNotice, MailStanding, MailSummary,
+    AlertsOfAppliance, AlertsOfSeverity, Mail, MailBrief, MailNotice, MailState, MailSummary,
 };
 use grid_broker::show::escape::escape;
 use grid_broker::show::labels;
@@ -40,14 +40,14 @@ const COLUMNS: &[Column] = &[
 ];
 
 fn cells(mail: &Mail, look: &OutputOptions) -> Vec<TableCell> {
-    let standing = labels::mail_state(mail.standing).unwrap_or_default();
+    let standing = labels::mail_state(mail.state).unwrap_or_default();
     vec![
         TableCell::new(&mail.number.to_string()),
         TableCell::new(&mail.recipient),
-        TableCell::styled(&standing, state_style(mail.standing)),
-        TableCell::new(&look.format_column_time(&mail.owed_since)),
-        match MailStanding::try_from(mail.standing) {
-            Ok(MailStanding::Failed) => TableCell::new("never"),
+        TableCell::styled(&standing, state_style(mail.state)),
+        TableCell::new(&look.format_column_time(&mail.queued_since)),
+        match MailState::try_from(mail.state) {
+            Ok(MailState::Failed) => TableCell::new("never"),
             _ => TableCell::new(&look.format_column_time(&mail.due)),
         },
         TableCell::new(&mail.attempts.to_string()),
@@ -56,15 +56,15 @@ fn cells(mail: &Mail, look: &OutputOptions) -> Vec<TableCell> {
 }
 
 fn state_style(standing: i32) -> CellStyle {
-    match MailStanding::try_from(standing) {
-        Ok(MailStanding::Failed) => CellStyle::Red,
-        Ok(MailStanding::UnderWay) => CellStyle::Yellow,
+    match MailState::try_from(standing) {
+        Ok(MailState::Failed) => CellStyle::Red,
+        Ok(MailState::UnderWay) => CellStyle::Yellow,
         Ok(
-            MailStanding::Unspecified
-            | MailStanding::Waiting
-            | MailStanding::Sent
-            | MailStanding::Joined
-            | MailStanding::Removed,
+            MailState::Unspecified
+            | MailState::Waiting
+            | MailState::Sent
+            | MailState::Joined
+            | MailState::Removed,
         )
         | Err(_) => CellStyle::None,
     }
@@ -111,12 +111,12 @@ fn describe_summary(summary: &MailSummary) -> String {
 
 /// A mail as `key: value` lines; unset values have no line.
 pub(crate) fn detail_lines(mail: &Mail, look: &OutputOptions) -> Vec<String> {
-    let (name, at) = match MailStanding::try_from(mail.standing) {
-        Ok(MailStanding::Failed) => ("deleted at", &mail.removed_at),
-        Ok(MailStanding::Sent) => ("sent at", &mail.ended_at),
-        Ok(MailStanding::Joined) => ("joined at", &mail.ended_at),
-        Ok(MailStanding::Removed) => ("removed at", &mail.ended_at),
-        Ok(MailStanding::Unspecified | MailStanding::Waiting | MailStanding::UnderWay) | Err(_) => {
+    let (name, at) = match MailState::try_from(mail.state) {
+        Ok(MailState::Failed) => ("deleted at", &mail.removed_at),
+        Ok(MailState::Sent) => ("sent at", &mail.ended_at),
+        Ok(MailState::Joined) => ("joined at", &mail.ended_at),
+        Ok(MailState::Removed) => ("removed at", &mail.ended_at),
+        Ok(MailState::Unspecified | MailState::Waiting | MailState::UnderWay) | Err(_) => {
             ("next attempt", &mail.due)
         }
     };
@@ -124,8 +124,8 @@ pub(crate) fn detail_lines(mail: &Mail, look: &OutputOptions) -> Vec<String> {
     let mut pairs = vec![
         ("mail", mail.number.to_string()),
         ("to", mail.recipient.clone()),
-        ("state", labels::mail_state(mail.standing).unwrap_or_default()),
-        ("queued since", look.format_time(&mail.owed_since)),
+        ("state", labels::mail_state(mail.state).unwrap_or_default()),
+        ("queued since", look.format_time(&mail.queued_since)),
         (name, look.format_time(at)),
         ("sent as part of mail", unless_zero(mail.joined)),
         ("record", unless_zero(mail.record_number)),
@@ -174,11 +174,11 @@ fn describe_notice(notice: &MailNotice, look: &OutputOptions) -> String {
     let severity = labels::severity(notice.severity).unwrap_or_default();
     let appliance = subject::format(&notice.appliance);
     let over = if notice.resolved { ", resolved" } else { "" };
-    let again = match notice.again {
+    let again = match notice.repeats {
         0 => String::new(),
         again => format!(", repeated {again} times since the last mail"),
     };
-    let MailNotice { matter, text, record_number, .. } = notice;
+    let MailNotice { kind: matter, text, record_number, .. } = notice;
     format!("{at} {severity} {appliance} {matter}: {text} (record {record_number}{again}{over})")
 }
 
@@ -187,11 +187,11 @@ fn describe_brief(brief: &MailBrief) -> String {
     let severity = labels::severity(brief.severity).unwrap_or_default();
     let appliance = if brief.appliance.is_empty() { "-" } else { &brief.appliance };
     let over = if brief.resolved { " (resolved)" } else { "" };
-    format!("{severity} {appliance} {}{over}", brief.matter)
+    format!("{severity} {appliance} {}{over}", brief.kind)
 }
 
 fn brief_fields(brief: &MailBrief) -> ObjectValue {
-    let MailBrief { appliance, matter, severity, resolved } = brief;
+    let MailBrief { appliance, kind: matter, severity, resolved } = brief;
     ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
         ("kind", matter.into()),
@@ -204,8 +204,8 @@ fn object(mail: &Mail) -> OutputObject {
     let Mail {
         number,
         recipient,
-        standing,
-        owed_since,
+        state: standing,
+        queued_since: owed_since,
         due,
         attempts,
         last_reply,
@@ -259,8 +259,16 @@ fn summary_fields(summary: &MailSummary) -> Fields {
 }
 
 fn notice_fields(notice: &MailNotice) -> ObjectValue {
-    let MailNotice { appliance, matter, severity, at, text, record_number, resolved, again } =
-        notice;
+    let MailNotice {
+        appliance,
+        kind: matter,
+        severity,
+        at,
+        text,
+        record_number,
+        resolved,
+        repeats: again,
+    } = notice;
     ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
         ("kind", matter.into()),

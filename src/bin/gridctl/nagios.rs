@@ -118,7 +118,7 @@ fn evaluate(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (NagiosStatus, 
         ("failed", count_of(ApplianceState::Failed)),
         ("alerts", alerts.len() as u64),
         ("alerts_error", errors as u64),
-        ("mails_queued", status.mails_owed),
+        ("mails_queued", status.mails_queued),
         ("mails_failed", status.mails_failed),
         ("sessions", status.sessions.into()),
     ];

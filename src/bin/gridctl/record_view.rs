@@ -7,7 +7,7 @@
 
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{
-    Event, LostEvents, Outcome, Record, SettingIs, SettingsInForce, Severity,
+    AppliedSetting, AppliedSettings, Event, LostEvents, Outcome, Record, Severity,
 };
 use grid_broker::show::labels;
 
@@ -82,8 +82,8 @@ fn describe_record(record: &Record) -> String {
     if !record.administrator.is_empty() {
         parts.push(format!("by {}", record.administrator));
     }
-    if !record.marks.is_empty() {
-        parts.push(format!("[{}]", record.marks.join(", ")));
+    if !record.flags.is_empty() {
+        parts.push(format!("[{}]", record.flags.join(", ")));
     }
     parts.retain(|part| !part.is_empty());
     parts.join(" ")
@@ -119,14 +119,14 @@ pub(crate) fn detail_lines(record: &Record, look: &OutputOptions) -> Vec<String>
         ("reason", record.reason.clone()),
         ("explanation", record.explanation.clone()),
         ("administrator", record.administrator.clone()),
-        ("flags", record.marks.join(", ")),
+        ("flags", record.flags.join(", ")),
         ("boot", record.boot_id.clone()),
     ];
     if let Some(event) = &record.event {
         pairs.extend(event_lines(event, look));
     }
     if let Some(settings) = &record.settings {
-        let shown = |it: &SettingIs| {
+        let shown = |it: &AppliedSetting| {
             let value = it.value.as_deref().unwrap_or("unset");
             format!("{} = {value} ({})", it.key, it.origin)
         };
@@ -184,7 +184,7 @@ fn object(record: &Record) -> OutputObject {
         explanation,
         event,
         administrator,
-        marks,
+        flags: marks,
         settings,
         // The texts contain these as RFC 3339.
         text_times: _,
@@ -210,9 +210,9 @@ fn object(record: &Record) -> OutputObject {
     OutputObject { kind: "record", name: number.to_string(), fields }
 }
 
-fn settings_fields(it: &SettingsInForce) -> Fields {
-    let SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
-    let list = |of: &[SettingIs]| ObjectValue::List(of.iter().map(setting_value).collect());
+fn settings_fields(it: &AppliedSettings) -> Fields {
+    let AppliedSettings { at_start, settings, waiting, warnings, left_out } = it;
+    let list = |of: &[AppliedSetting]| ObjectValue::List(of.iter().map(setting_value).collect());
     vec![
         ("at_start", (*at_start).into()),
         ("settings", list(settings)),
@@ -222,8 +222,8 @@ fn settings_fields(it: &SettingsInForce) -> Fields {
     ]
 }
 
-fn setting_value(it: &SettingIs) -> ObjectValue {
-    let SettingIs { key, value, origin, before } = it;
+fn setting_value(it: &AppliedSetting) -> ObjectValue {
+    let AppliedSetting { key, value, origin, before } = it;
     let text = |text: &Option<String>| text.as_ref().map_or(ObjectValue::Null, ObjectValue::from);
     ObjectValue::Object(Some(vec![
         ("key", key.into()),
@@ -321,7 +321,7 @@ mod tests {
                 lost_before: vec![LostEvents { count: 2, reason: 1, ..LostEvents::default() }],
                 ..Event::default()
             }),
-            marks: vec!["replayed".to_owned()],
+            flags: vec!["replayed".to_owned()],
             ..Record::default()
         }
     }

@@ -169,9 +169,9 @@ fn describe_mail(status: &GetStatusResponse, look: &OutputOptions) -> String {
     if status.mail_recipients == 0 {
         parts.push("not configured".to_owned());
     }
-    if status.mails_owed > 0 {
-        let since = look.format_time(&status.mails_owed_since);
-        parts.push(format!("{} queued, the oldest since {since}", status.mails_owed));
+    if status.mails_queued > 0 {
+        let since = look.format_time(&status.mails_queued_since);
+        parts.push(format!("{} queued, the oldest since {since}", status.mails_queued));
     }
     if status.mails_failed > 0 {
         parts.push(format!("{} failed", status.mails_failed));
@@ -197,8 +197,8 @@ fn object(status: &GetStatusResponse) -> OutputObject {
         open_alerts,
         trust,
         mail_recipients,
-        mails_owed,
-        mails_owed_since,
+        mails_queued: mails_owed,
+        mails_queued_since: mails_owed_since,
         mails_failed,
         growth_bytes_per_day,
         growth_measured_s,
@@ -299,8 +299,8 @@ mod tests {
         let configured = GetStatusResponse { mail_recipients: 2, ..status() };
         assert_eq!(describe_mail(&configured, &look), "none queued");
         let queued = GetStatusResponse {
-            mails_owed: 3,
-            mails_owed_since: Some(since),
+            mails_queued: 3,
+            mails_queued_since: Some(since),
             mails_failed: 1,
             ..configured
         };

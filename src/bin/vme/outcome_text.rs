@@ -38,7 +38,7 @@ impl OutcomeText {
             reason: exception.reason.clone(),
             explanation,
             suppressed_until: exception.suppressed_until,
-            marks: Vec::new(),
+            flags: Vec::new(),
         })
     }
 
@@ -76,7 +76,7 @@ impl OutcomeText {
                 ExitCode::Failed,
             ),
         };
-        Self { text: text + &describe_flags(&response.marks), exit_code }
+        Self { text: text + &describe_flags(&response.flags), exit_code }
     }
 }
 
@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn flags_are_shown_as_text() {
         let marks = ["text_cut", "progress_fell"].map(ToOwned::to_owned).into();
-        let response = ReportResponse { record_number: 18, marks, ..ReportResponse::default() };
+        let response =
+            ReportResponse { record_number: 18, flags: marks, ..ReportResponse::default() };
         let (text, _) = text_of(Outcome::Kept, response);
         assert_eq!(text, "is record 18 (text truncated to 4096 bytes, progress fell)");
     }

@@ -10,7 +10,7 @@ pub fn alert(appliance: &str, which: AlertKind, alert: &Alert) -> proto::OpenAle
     let Alert { severity, since, text } = alert;
     proto::OpenAlert {
         appliance: appliance.to_owned(),
-        matter: alert_kind(which).into(),
+        kind: alert_kind(which).into(),
         severity: encode_severity(*severity).into(),
         since: Some(encode_timestamp(*since)),
         text: text.to_string(),
@@ -18,18 +18,18 @@ pub fn alert(appliance: &str, which: AlertKind, alert: &Alert) -> proto::OpenAle
 }
 
 /// Encodes an alert kind.
-pub fn alert_kind(matter: AlertKind) -> proto::AlertMatter {
+pub fn alert_kind(matter: AlertKind) -> proto::AlertKind {
     match matter {
-        AlertKind::StartFailed => proto::AlertMatter::StartFailed,
-        AlertKind::Stuck => proto::AlertMatter::Stuck,
-        AlertKind::NoContact => proto::AlertMatter::NoContact,
-        AlertKind::NameConflict => proto::AlertMatter::TwoMachines,
-        AlertKind::Flapping => proto::AlertMatter::Flapping,
-        AlertKind::RecordsMissing => proto::AlertMatter::RecordsMissing,
-        AlertKind::DiskLow => proto::AlertMatter::DiskLow,
-        AlertKind::MailFails => proto::AlertMatter::MailFails,
-        AlertKind::ClockDiffers => proto::AlertMatter::ClockDiffers,
-        AlertKind::ResourcesShort => proto::AlertMatter::ResourcesShort,
+        AlertKind::StartFailed => proto::AlertKind::StartFailed,
+        AlertKind::Stuck => proto::AlertKind::Stuck,
+        AlertKind::NoContact => proto::AlertKind::NoContact,
+        AlertKind::NameConflict => proto::AlertKind::TwoMachines,
+        AlertKind::Flapping => proto::AlertKind::Flapping,
+        AlertKind::RecordsMissing => proto::AlertKind::RecordsMissing,
+        AlertKind::DiskLow => proto::AlertKind::DiskLow,
+        AlertKind::MailFails => proto::AlertKind::MailFails,
+        AlertKind::ClockDiffers => proto::AlertKind::ClockDiffers,
+        AlertKind::ResourcesShort => proto::AlertKind::ResourcesShort,
     }
 }
 
@@ -40,14 +40,14 @@ mod tests {
 
     #[test]
     fn an_alert_kind_has_one_label_on_every_surface() {
-        let sent: Vec<_> = (1..).map_while(|it| proto::AlertMatter::try_from(it).ok()).collect();
+        let sent: Vec<_> = (1..).map_while(|it| proto::AlertKind::try_from(it).ok()).collect();
         assert!(sent.len() >= 8, "{sent:?}");
         for sent in sent {
             let decoded = contract::decode_alert_kind(sent).unwrap();
             assert_eq!(alert_kind(decoded), sent);
-            let label = sent.as_str_name().trim_start_matches("ALERT_MATTER_").to_lowercase();
+            let label = sent.as_str_name().trim_start_matches("ALERT_KIND_").to_lowercase();
             assert_eq!(decoded.as_str(), label);
         }
-        assert_eq!(contract::decode_alert_kind(proto::AlertMatter::Unspecified), None);
+        assert_eq!(contract::decode_alert_kind(proto::AlertKind::Unspecified), None);
     }
 }

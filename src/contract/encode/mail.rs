@@ -29,8 +29,8 @@ pub fn mail(message: &MailMessage) -> proto::Mail {
     proto::Mail {
         number: number.0,
         recipient: recipient.to_string(),
-        standing: mail_state(*state).into(),
-        owed_since: Some(encode_timestamp(*owed_since)),
+        state: mail_state(*state).into(),
+        queued_since: Some(encode_timestamp(*owed_since)),
         due: (*state == DeliveryState::Waiting).then(|| encode_timestamp(*due)),
         removed_at: (*state == DeliveryState::Failed).then(|| encode_timestamp(*due)),
         attempts: *attempts,
@@ -50,19 +50,19 @@ pub fn completed_mail(number: MessageNumber, record: &Record) -> Option<proto::M
     let (message, joined) = finished_message(number, record)?;
     let (state, reply) = if let Input::MailDelivery { message: of, delivery, .. } = &record.input {
         match *of == number {
-            true => (proto::MailStanding::Sent, delivery.reply()),
-            false => (proto::MailStanding::Joined, &*message.last_reply),
+            true => (proto::MailState::Sent, delivery.reply()),
+            false => (proto::MailState::Joined, &*message.last_reply),
         }
     } else {
-        (proto::MailStanding::Removed, &*message.last_reply)
+        (proto::MailState::Removed, &*message.last_reply)
     };
     Some(proto::Mail {
-        standing: state.into(),
+        state: state.into(),
         due: None,
         last_reply: reply.to_owned(),
         ended_at: Some(encode_timestamp(record.at)),
         record_number: record.number,
-        joined: joined.filter(|_| state == proto::MailStanding::Joined).map_or(0, |it| it.0),
+        joined: joined.filter(|_| state == proto::MailState::Joined).map_or(0, |it| it.0),
         ..mail(&message)
     })
 }
@@ -71,7 +71,7 @@ fn brief(brief: &BriefNotice) -> proto::MailBrief {
     let BriefNotice { subject: about, topic: matter, severity, is_resolved } = brief;
     proto::MailBrief {
         appliance: about.to_string(),
-        matter: matter.to_string(),
+        kind: matter.to_string(),
         severity: encode_severity(*severity).into(),
         resolved: *is_resolved,
     }
@@ -99,11 +99,11 @@ fn summary(late: &BacklogDigest) -> proto::MailSummary {
 }
 
 /// Encodes the state of a mail.
-pub fn mail_state(standing: DeliveryState) -> proto::MailStanding {
+pub fn mail_state(standing: DeliveryState) -> proto::MailState {
     match standing {
-        DeliveryState::Waiting => proto::MailStanding::Waiting,
-        DeliveryState::InFlight => proto::MailStanding::UnderWay,
-        DeliveryState::Failed => proto::MailStanding::Failed,
+        DeliveryState::Waiting => proto::MailState::Waiting,
+        DeliveryState::InFlight => proto::MailState::UnderWay,
+        DeliveryState::Failed => proto::MailState::Failed,
     }
 }
 
@@ -120,12 +120,12 @@ fn notice(notice: &Notice) -> proto::MailNotice {
     } = notice;
     proto::MailNotice {
         appliance: about.to_string(),
-        matter: matter.to_string(),
+        kind: matter.to_string(),
         severity: encode_severity(*severity).into(),
         at: Some(encode_timestamp(*at)),
         text: text.to_string(),
         record_number: *record,
         resolved: *is_resolved,
-        again: *again,
+        repeats: *again,
     }
 }

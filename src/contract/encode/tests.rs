@@ -99,7 +99,7 @@ fn an_old_event_is_shown_with_both_times() {
             encoded.event.as_ref().and_then(|it| it.event_time),
             Some(encode_timestamp(wrong))
         );
-        assert_eq!(encoded.marks, ["time_off", "replayed"]);
+        assert_eq!(encoded.flags, ["time_off", "replayed"]);
         let year = if years < 0 { "2006" } else { "2046" };
         assert!(
             encoded.explanation.starts_with(&format!("its own clock says {year}-")),
@@ -154,7 +154,7 @@ fn kinds_and_severities_have_the_numbers_of_the_contract() {
         (RecordKind::Deadline, proto::RecordKind::Deadline),
         (RecordKind::Administrator, proto::RecordKind::Administrator),
         (RecordKind::Broker, proto::RecordKind::Broker),
-        (RecordKind::Admission, proto::RecordKind::Admission),
+        (RecordKind::Suppression, proto::RecordKind::Suppression),
         (RecordKind::Tally, proto::RecordKind::Tally),
         (RecordKind::Mail, proto::RecordKind::Mail),
     ];

@@ -33,7 +33,7 @@ pub enum RecordKind {
     /// The broker started, stopped, or reports on itself.
     Broker = 9,
     /// A run of repeats or a suppression is summed up, or ended.
-    Admission = 10,
+    Suppression = 10,
     /// Events without a record of their own were counted.
     Tally = 11,
     /// A mail was handed over, sent, deferred, failed, retried or dropped.
@@ -54,9 +54,9 @@ impl Record {
             Input::Hello(_) | Input::SessionEnded { .. } | Input::Registered { .. } => {
                 RecordKind::Session
             }
-            Input::Deadline { timer, .. } if timer.is_of_admission() => RecordKind::Admission,
+            Input::Deadline { timer, .. } if timer.is_of_admission() => RecordKind::Suppression,
             Input::Deadline { .. } => RecordKind::Deadline,
-            Input::RepeatsEnded { .. } => RecordKind::Admission,
+            Input::RepeatsEnded { .. } => RecordKind::Suppression,
             Input::Tally => RecordKind::Tally,
             Input::MailDue { .. } | Input::MailDelivery { .. } | Input::MailCommand { .. } => {
                 RecordKind::Mail

@@ -71,17 +71,17 @@ async fn queued_mails_are_listed_over_all_pages_and_by_filter() {
     let recipients = vec!["*@example.com".to_owned()];
     let page = listed(&desk, with_filter(MailFilter { recipients, ..MailFilter::default() })).await;
     let [mail] = page.mails.as_slice() else { panic!("one, not {:?}", page.mails) };
-    assert_eq!((mail.number, mail.standing(), mail.attempts), (3, MailStanding::Waiting, 0));
+    assert_eq!((mail.number, mail.state(), mail.attempts), (3, MailState::Waiting, 0));
     let [notice] = mail.notices.as_slice() else { panic!("one, not {:?}", mail.notices) };
-    assert_eq!((notice.appliance.as_str(), notice.matter.as_str()), ("db1", "start_failed"));
+    assert_eq!((notice.appliance.as_str(), notice.kind.as_str()), ("db1", "start_failed"));
     assert!(notice.text.contains("no disk"), "{}", notice.text);
-    let standings = vec![MailStanding::Failed.into()];
-    let page = listed(&desk, with_filter(MailFilter { standings, ..MailFilter::default() })).await;
+    let states = vec![MailState::Failed.into()];
+    let page = listed(&desk, with_filter(MailFilter { states, ..MailFilter::default() })).await;
     assert!(page.mails.is_empty());
-    let standings = vec![MailStanding::Failed.into(), 9];
-    let odd = with_filter(MailFilter { standings, ..MailFilter::default() });
+    let states = vec![MailState::Failed.into(), 9];
+    let odd = with_filter(MailFilter { states, ..MailFilter::default() });
     let status = desk.list_mails(Request::new(odd)).await.expect_err("no state");
-    assert_eq!(status.message(), "filter.standings[1]: is not a mail state");
+    assert_eq!(status.message(), "filter.states[1]: is not a mail state");
 }
 
 #[tokio::test(flavor = "multi_thread")]

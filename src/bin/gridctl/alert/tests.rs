@@ -18,7 +18,7 @@ struct ScriptedAlerts(Arc<Mutex<Vec<AlertFilter>>>);
 fn open_alert(appliance: &str) -> OpenAlert {
     OpenAlert {
         appliance: appliance.to_owned(),
-        matter: AlertMatter::StartFailed.into(),
+        kind: AlertKind::StartFailed.into(),
         severity: Severity::Error.into(),
         since: Some(prost_types::Timestamp { seconds: 1_795_183_330, nanos: 0 }),
         text: "failed: no\x1b[2J disk, \u{202e}rm".to_owned(),
@@ -51,7 +51,7 @@ impl AlertService for ScriptedAlerts {
         request: Request<GetAlertRequest>,
     ) -> AlertRpcResult<GetAlertResponse> {
         let request = request.into_inner();
-        assert_eq!(request.matter(), AlertMatter::StartFailed);
+        assert_eq!(request.kind(), AlertKind::StartFailed);
         Ok(Response::new(GetAlertResponse { alert: Some(open_alert(&request.appliance)) }))
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use grid_broker::contract::proto::{AlertMatter, Severity};
+use grid_broker::contract::proto::{AlertKind, Severity};
 
 use super::list::{AlertSort, ListFlags};
 use crate::args::values::{alert_kinds, severities};
@@ -29,7 +29,7 @@ pub(crate) enum AlertCommand {
         name: String,
         /// Only alerts of this kind
         #[arg(value_parser = alert_kinds(), hide_possible_values = true, ignore_case = true)]
-        kind: Option<AlertMatter>,
+        kind: Option<AlertKind>,
     },
 }
 

@@ -94,7 +94,7 @@ impl SortKey<OpenAlert> for AlertSort {
             Self::Severity => b.severity.cmp(&a.severity),
             Self::Appliance => a.appliance.cmp(&b.appliance),
             Self::Since => compare_times(&a.since, &b.since),
-            Self::Kind => a.matter.cmp(&b.matter),
+            Self::Kind => a.kind.cmp(&b.kind),
         }
     }
 }

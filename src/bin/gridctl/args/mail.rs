@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use grid_broker::contract::proto::MailStanding;
+use grid_broker::contract::proto::MailState;
 
 use super::list::{ListFlags, MailSort};
 use crate::args::values::{mail_states, parse_number};
@@ -67,7 +67,7 @@ pub(crate) struct MailList {
     /// Only in these states
     #[arg(long = "state", alias = "standing", value_name = "STATE", value_parser = mail_states(), ignore_case = true,
           value_delimiter = ',')]
-    pub(crate) state: Vec<MailStanding>,
+    pub(crate) state: Vec<MailState>,
     /// Order and watch.
     #[command(flatten)]
     pub(crate) flags: ListFlags<MailSort>,

@@ -5,9 +5,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use grid_broker::contract::proto::{
-    AlertMatter, ApplianceState, MailStanding, RecordKind, Severity,
-};
+use grid_broker::contract::proto::{AlertKind, ApplianceState, MailState, RecordKind, Severity};
 use grid_broker::show::labels;
 
 /// Names of severities in syslog, journalctl and Python.
@@ -35,7 +33,11 @@ pub(super) fn severities() -> impl TypedValueParser<Value = Severity> {
 
 /// Kinds of record.
 pub(super) fn kinds() -> impl TypedValueParser<Value = RecordKind> {
-    value_parser_of(labels::record_kinds(), &[], labels::parse_record_kind)
+    value_parser_of(
+        labels::record_kinds(),
+        &[("admission", "suppression")],
+        labels::parse_record_kind,
+    )
 }
 
 /// States of appliances.
@@ -44,12 +46,12 @@ pub(super) fn states() -> impl TypedValueParser<Value = ApplianceState> {
 }
 
 /// Kinds of alert.
-pub(super) fn alert_kinds() -> impl TypedValueParser<Value = AlertMatter> {
+pub(super) fn alert_kinds() -> impl TypedValueParser<Value = AlertKind> {
     value_parser_of(labels::alert_kinds(), &[], labels::parse_alert_kind)
 }
 
 /// States of mails.
-pub(super) fn mail_states() -> impl TypedValueParser<Value = MailStanding> {
+pub(super) fn mail_states() -> impl TypedValueParser<Value = MailState> {
     // Mails that have left the queue are in no list.
     let queued = labels::mail_states().into_iter().take(3).collect();
     value_parser_of(queued, MAIL_STATE_ALIASES, labels::parse_mail_state)

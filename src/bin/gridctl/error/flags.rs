@@ -14,7 +14,6 @@ const FIELD_FLAGS: &[(&str, &str)] = &[
     ("filter.kinds", "--kind"),
     ("filter.severity_at_least", "--severity"),
     ("filter.states", "--state"),
-    ("filter.standings", "--state"),
     ("filter.since", "--since"),
     ("filter.until", "--until"),
     ("filter.text", "--text"),

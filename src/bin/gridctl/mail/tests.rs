@@ -24,19 +24,19 @@ fn queued_mail(number: u64) -> Mail {
     let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     let notice = MailNotice {
         appliance: "shop:main.db1".to_owned(),
-        matter: "start_failed".to_owned(),
+        kind: "start_failed".to_owned(),
         severity: Severity::Error.into(),
         at: at(1_795_183_330),
         text: "start of shop:main.db1 failed: no\x1b[2J disk".to_owned(),
         record_number: 12,
         resolved: false,
-        again: 0,
+        repeats: 0,
     };
     Mail {
         number,
         recipient: "ops@example.org".to_owned(),
-        standing: MailStanding::Failed.into(),
-        owed_since: at(1_795_183_330),
+        state: MailState::Failed.into(),
+        queued_since: at(1_795_183_330),
         removed_at: at(1_797_775_330),
         attempts: 3,
         last_reply: "550 no such\u{9b} user".to_owned(),
@@ -172,7 +172,7 @@ async fn the_command_line_becomes_the_filter() {
     run_line(&script, line).await.1.unwrap();
     let expected = MailFilter {
         recipients: vec!["*@example.org".to_owned()],
-        standings: vec![MailStanding::Failed.into(), MailStanding::UnderWay.into()],
+        states: vec![MailState::Failed.into(), MailState::UnderWay.into()],
     };
     assert_eq!(script.asked.lock().unwrap()[0], expected);
 }

@@ -96,7 +96,7 @@ fn what_a_newer_gridd_wrote_is_refused_with_a_message_at_each_level() {
     let newer = crate::codec::proto::Record {
         number: 2,
         effects: vec![crate::codec::proto::Effect { change: None }],
-        input: Some(crate::codec::proto::record::Input::BrokerStalled(Default::default())),
+        input: Some(crate::codec::proto::record::Input::BrokerPaused(Default::default())),
         ..Default::default()
     };
     let newer = prost::Message::encode_to_vec(&newer);
