@@ -286,8 +286,8 @@ impl EventLoop {
         let received = ReceivedEvent { appliance, boot, spool, sequence, session, event };
         let decision = self.decide(Input::Event(received), at);
         let record = decision.record.as_ref().map(|record| record.number);
-        let (outcome, marks) = match decision.reply {
-            Reply::Event(outcome, marks) => (outcome, marks),
+        let (outcome, flags) = match decision.reply {
+            Reply::Event(outcome, flags) => (outcome, flags),
             Reply::Command(_) | Reply::Mail(_) | Reply::Nothing => {
                 (Outcome::Stored, RecordFlags::NONE)
             }
@@ -305,7 +305,7 @@ impl EventLoop {
             | Outcome::Rejected(_) => None,
         };
         self.commit.event_count += 1;
-        (decision.release, EventReply { outcome, marks, record, suppressed_until })
+        (decision.release, EventReply { outcome, marks: flags, record, suppressed_until })
     }
 
     fn decide(&mut self, occurrence: impl Into<Occurrence>, at: Timestamp) -> Decision {

@@ -174,8 +174,8 @@ pub(super) fn decode_window(it: &proto::SequenceWindow) -> Result<SequenceWindow
     })
 }
 
-fn decode_alert_kind(matter: i32) -> Result<AlertKind, DecodeError> {
-    Ok(match proto::AlertKind::try_from(matter) {
+fn decode_alert_kind(kind: i32) -> Result<AlertKind, DecodeError> {
+    Ok(match proto::AlertKind::try_from(kind) {
         Ok(proto::AlertKind::StartFailed) => AlertKind::StartFailed,
         Ok(proto::AlertKind::Stuck) => AlertKind::Stuck,
         Ok(proto::AlertKind::NoContact) => AlertKind::NoContact,

@@ -16,9 +16,9 @@ use crate::grid::values::event_order::EventOrder;
 use crate::grid::values::id::{ApplianceIndex, SpoolId};
 use crate::grid::values::time::Timestamp;
 
-pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::ReceivedEvent {
+pub(super) fn encode_event(received: &ReceivedEvent) -> proto::ReceivedEvent {
     use proto::received_event::Kind as P;
-    let event = &heard.event;
+    let event = &received.event;
     let kind = match &event.body {
         EventBody::StartedOk => P::StartedOk(proto::StartedOk {}),
         EventBody::StartFailed => P::StartFailed(proto::StartFailed {}),
@@ -35,11 +35,11 @@ pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::ReceivedEvent {
         }),
     };
     proto::ReceivedEvent {
-        appliance: heard.appliance.0,
-        boot: heard.boot.map_or_else(Vec::new, encode_boot),
-        spool: heard.spool.map_or(0, |spool| spool.0.get()),
-        sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
-        by_session: heard.session.is_some(),
+        appliance: received.appliance.0,
+        boot: received.boot.map_or_else(Vec::new, encode_boot),
+        spool: received.spool.map_or(0, |spool| spool.0.get()),
+        sequence: received.sequence.map_or(0, |sequence| sequence.get()),
+        by_session: received.session.is_some(),
         kind: Some(kind),
         text: event.text.as_str().to_owned(),
         is_text_truncated: event.text.is_truncated(),
@@ -79,33 +79,33 @@ pub(super) fn event_kind_number(kind: EventKind) -> u32 {
     }
 }
 
-pub(super) fn decode_event(heard: proto::ReceivedEvent) -> Result<ReceivedEvent, DecodeError> {
-    let kind = decode_body(heard.kind)?;
-    let boot = match heard.boot.as_slice() {
+pub(super) fn decode_event(received: proto::ReceivedEvent) -> Result<ReceivedEvent, DecodeError> {
+    let kind = decode_body(received.kind)?;
+    let boot = match received.boot.as_slice() {
         [] => None,
         bytes => Some(read_boot(bytes)?),
     };
     Ok(ReceivedEvent {
-        appliance: ApplianceIndex(heard.appliance),
+        appliance: ApplianceIndex(received.appliance),
         boot,
-        spool: NonZeroU64::new(heard.spool).map(SpoolId),
-        sequence: NonZeroU64::new(heard.sequence),
+        spool: NonZeroU64::new(received.spool).map(SpoolId),
+        sequence: NonZeroU64::new(received.sequence),
         // The number of a session has no meaning in another run.
-        session: heard.by_session.then_some(SessionId(0)),
+        session: received.by_session.then_some(SessionId(0)),
         event: Event {
             body: kind,
-            text: BoundedText::with_truncated(&heard.text, heard.is_text_truncated),
-            severity: decode_severity(heard.severity)?,
-            event_time: heard.event_time_us.map(Timestamp::from_micros),
-            uptime: heard.uptime_us.map(Duration::from_micros),
-            spooled_at: heard.spooled_at_us.map(Timestamp::from_micros),
-            is_repeated: heard.repeated,
-            dropped_before: heard
+            text: BoundedText::with_truncated(&received.text, received.is_text_truncated),
+            severity: decode_severity(received.severity)?,
+            event_time: received.event_time_us.map(Timestamp::from_micros),
+            uptime: received.uptime_us.map(Duration::from_micros),
+            spooled_at: received.spooled_at_us.map(Timestamp::from_micros),
+            is_repeated: received.repeated,
+            dropped_before: received
                 .dropped_before
                 .iter()
                 .map(decode_dropped)
                 .collect::<Result<_, _>>()?,
-            group_key: Some(heard.alert_key).filter(|key| !key.is_empty()).map(Into::into),
+            group_key: Some(received.alert_key).filter(|key| !key.is_empty()).map(Into::into),
         },
     })
 }

@@ -134,7 +134,7 @@ pub(super) fn decode_effect(it: proto::MailChange) -> Result<MailEffect, DecodeE
 }
 
 fn encode_message(message: &MailMessage) -> proto::MessageState {
-    let standing = match message.state {
+    let state = match message.state {
         DeliveryState::Waiting => proto::DeliveryState::Waiting,
         DeliveryState::InFlight => proto::DeliveryState::InFlight,
         DeliveryState::Failed => proto::DeliveryState::Failed,
@@ -145,7 +145,7 @@ fn encode_message(message: &MailMessage) -> proto::MessageState {
         queued_since_us: message.queued_at.as_micros(),
         omitted: message.omitted,
         attempts: message.attempts,
-        state: standing.into(),
+        state: state.into(),
         due_us: message.due_at.as_micros(),
         last_reply: message.last_reply.to_string(),
         retried_at_us: message.retried_at.map(Timestamp::as_micros),
@@ -160,7 +160,7 @@ fn encode_message(message: &MailMessage) -> proto::MessageState {
 
 fn decode_message(it: proto::MessageState) -> Result<MailEffect, DecodeError> {
     use proto::DeliveryState as S;
-    let standing = match S::try_from(it.state) {
+    let state = match S::try_from(it.state) {
         Ok(S::Waiting) => DeliveryState::Waiting,
         Ok(S::InFlight) => DeliveryState::InFlight,
         Ok(S::Failed) => DeliveryState::Failed,
@@ -177,7 +177,7 @@ fn decode_message(it: proto::MessageState) -> Result<MailEffect, DecodeError> {
         omitted: it.omitted,
         retried_at: it.retried_at_us.map(Timestamp::from_micros),
         attempts: it.attempts,
-        state: standing,
+        state,
         due_at: Timestamp::from_micros(it.due_us),
         last_reply: it.last_reply.into(),
         digest: it.backlog_digest.map(|late| decode_digest(&late)).transpose()?,
@@ -225,9 +225,9 @@ fn encode_brief(number: MessageNumber, at: usize, brief: &BriefNotice) -> proto:
 
 fn decode_brief(it: proto::MessageBrief) -> Result<MailEffect, DecodeError> {
     let at = usize::try_from(it.at).unwrap_or(usize::MAX);
-    let (about, matter) = (it.subject.into(), it.topic.into());
+    let (about, kind) = (it.subject.into(), it.topic.into());
     let (severity, is_resolved) = (decode_severity(it.severity)?, it.is_resolved);
-    let brief = BriefNotice { subject: about, topic: matter, severity, is_resolved };
+    let brief = BriefNotice { subject: about, topic: kind, severity, is_resolved };
     Ok(MailEffect::Brief { number: MessageNumber(it.number), at, brief })
 }
 

@@ -49,8 +49,8 @@ pub(super) fn spool() -> Option<SpoolId> {
 }
 
 pub(super) fn record(input: Input, effects: Vec<Effect>) -> Record {
-    let marks = RecordFlags::from_bits(0b1011);
-    Record { number: 12, at: at(99), input, outcome: Outcome::Stored, flags: marks, effects }
+    let flags = RecordFlags::from_bits(0b1011);
+    Record { number: 12, at: at(99), input, outcome: Outcome::Stored, flags, effects }
 }
 
 pub(super) fn reads_back(record: &Record) {
@@ -300,7 +300,7 @@ fn every_effect_reads_back() {
         },
     ];
     effects.extend(boots().map(|boot| Effect::Boot { number, boot }));
-    for matter in [
+    for kind in [
         AlertKind::StartFailed,
         AlertKind::Stuck,
         AlertKind::NoContact,
@@ -313,8 +313,8 @@ fn every_effect_reads_back() {
         AlertKind::ResourcesShort,
     ] {
         let alert = Alert { severity: Severity::Error, since: at(6), text: "text".into() };
-        effects.push(Effect::AlertRaised { number: Some(number), kind: matter, alert });
-        effects.push(Effect::AlertCleared { number: None, kind: matter });
+        effects.push(Effect::AlertRaised { number: Some(number), kind, alert });
+        effects.push(Effect::AlertCleared { number: None, kind });
     }
     effects.extend(lifecycles().into_iter().map(|lifecycle| Effect::Lifecycle {
         number,

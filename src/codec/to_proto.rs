@@ -184,8 +184,8 @@ pub(super) fn encode_effect(effect: &Effect) -> proto::Effect {
             number: number.0,
             at_us: at.iter().map(|at| at.as_micros()).collect(),
         }),
-        Effect::AlertRaised { number, kind: matter, alert } => {
-            P::AlertRaised(encode_alert_raised(*number, *matter, alert))
+        Effect::AlertRaised { number, kind, alert } => {
+            P::AlertRaised(encode_alert_raised(*number, *kind, alert))
         }
         Effect::AlertCleared { number, kind: it } => P::AlertCleared(proto::AlertCleared {
             number: number.map_or(0, |number| number.0),
@@ -218,8 +218,8 @@ pub(super) fn encode_effect(effect: &Effect) -> proto::Effect {
         Effect::Suppression { number, phase, suppression } => {
             P::Suppression(usage::encode_suppression_effect(*number, *phase, suppression))
         }
-        Effect::Counters { number, windows, last_event_at: last_heard_at, counts } => {
-            P::Counters(usage::encode_counters(*number, windows, *last_heard_at, counts))
+        Effect::Counters { number, windows, last_event_at, counts } => {
+            P::Counters(usage::encode_counters(*number, windows, *last_event_at, counts))
         }
         Effect::SuppressedAlerts { number, unmailed } => {
             P::Unmailed(usage::encode_unmailed_effect(*number, unmailed))
@@ -333,8 +333,8 @@ pub(super) fn encode_window(window: &SequenceWindow) -> proto::SequenceWindow {
     }
 }
 
-fn encode_alert_kind(matter: AlertKind) -> proto::AlertKind {
-    match matter {
+fn encode_alert_kind(kind: AlertKind) -> proto::AlertKind {
+    match kind {
         AlertKind::StartFailed => proto::AlertKind::StartFailed,
         AlertKind::Stuck => proto::AlertKind::Stuck,
         AlertKind::NoContact => proto::AlertKind::NoContact,

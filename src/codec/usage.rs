@@ -231,14 +231,14 @@ fn decode_suppression(it: proto::Suppression) -> Result<Suppression, DecodeError
 pub(super) fn encode_counters(
     number: ApplianceIndex,
     windows: &[SequenceWindow],
-    last_heard_at: Timestamp,
-    heard: &OutcomeCounts,
+    last_event_at: Timestamp,
+    received: &OutcomeCounts,
 ) -> proto::Counters {
     proto::Counters {
         number: number.0,
         windows: windows.iter().map(encode_window).collect(),
-        last_event_at_us: last_heard_at.as_micros(),
-        counts: encode_outcome_counts(heard),
+        last_event_at_us: last_event_at.as_micros(),
+        counts: encode_outcome_counts(received),
     }
 }
 

@@ -122,7 +122,7 @@ fn every_mail_reads_back() {
         MailEffect::LastNumber { number },
         MailEffect::DigestCount { number, subject: "db1".into(), count: 9 },
     ];
-    for standing in [DeliveryState::Waiting, DeliveryState::InFlight, DeliveryState::Failed] {
+    for state in [DeliveryState::Waiting, DeliveryState::InFlight, DeliveryState::Failed] {
         let message = MailMessage {
             number,
             recipient: "anna@example.org".into(),
@@ -130,13 +130,13 @@ fn every_mail_reads_back() {
             notices: Vec::new(),
             omitted: 2,
             briefs: Vec::new(),
-            retried_at: (standing == DeliveryState::Failed).then(|| at(3)),
+            retried_at: (state == DeliveryState::Failed).then(|| at(3)),
             attempts: 3,
-            state: standing,
+            state,
             due_at: at(4),
             last_reply: "451 later".into(),
-            digest: (standing != DeliveryState::Failed).then(|| Box::new(backlog_digest())),
-            downtime: Duration::from_secs(u64::from(standing == DeliveryState::Waiting)),
+            digest: (state != DeliveryState::Failed).then(|| Box::new(backlog_digest())),
+            downtime: Duration::from_secs(u64::from(state == DeliveryState::Waiting)),
         };
         effects.push(MailEffect::Header { message: Box::new(message) });
     }

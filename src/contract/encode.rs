@@ -32,15 +32,15 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
     let (reason, explanation) = explain::describe_outcome(record.outcome);
     let explanation = rate_limit_explanation(record).unwrap_or_else(|| explanation.to_owned());
     let appliance = record.subject().map_or_else(|| command_target(&record.input), &name);
-    let heard = if let Input::Event(heard) = &record.input { Some(heard) } else { None };
-    let said = heard.and_then(|heard| explain::occurred_at(&heard.event, record.flags));
-    let lost = heard.into_iter().flat_map(|heard| &heard.event.dropped_before);
+    let received = if let Input::Event(received) = &record.input { Some(received) } else { None };
+    let said = received.and_then(|received| explain::occurred_at(&received.event, record.flags));
+    let lost = received.into_iter().flat_map(|received| &received.event.dropped_before);
     let lost = lost.map(|lost| explain::dropped(&appliance, lost));
     let explanation = [Sentence::from(explanation)].into_iter().chain(said).chain(lost);
     let (explanation, explanation_times) = encode_sentence(&Sentence::join(explanation, "; "));
     let broker_text = || encode_sentence(&explain::describe_record(record));
     let (text, text_times) =
-        heard.map_or_else(broker_text, |heard| (event::text(&heard.event), Vec::new()));
+        received.map_or_else(broker_text, |received| (event::text(&received.event), Vec::new()));
     proto::Record {
         number: record.number,
         received_at: Some(encode_timestamp(record.at)),
@@ -50,10 +50,10 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
         boot_id: boot_of(record).map_or_else(String::new, |boot| encode_uuid(boot.0)),
         text,
         state: new_state(record).map_or(proto::ApplianceState::Unspecified, state).into(),
-        outcome: heard.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
+        outcome: received.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
         reason: reason.to_owned(),
         explanation,
-        event: heard.map(event::event),
+        event: received.map(event::event),
         administrator: if let Input::Command { by, .. } | Input::MailCommand { by, .. } =
             &record.input
         {

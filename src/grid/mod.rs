@@ -194,11 +194,11 @@ impl Grid {
         if let Some(number) = self.tally_required_by(record) {
             return self.pending_counts.tally_for(number, &self.state, now);
         }
-        let Input::Event(heard) = &record.input else { return None };
-        let appliance = self.state.appliance(heard.appliance)?;
+        let Input::Event(received) = &record.input else { return None };
+        let appliance = self.state.appliance(received.appliance)?;
         let is_in = !matches!(record.outcome, Outcome::Suppressed);
-        let key = decide::admission::finished_run(appliance, heard, now).filter(|_| is_in)?;
-        let over = Input::RepeatsEnded { appliance: heard.appliance, group: key };
+        let key = decide::admission::finished_run(appliance, received, now).filter(|_| is_in)?;
+        let over = Input::RepeatsEnded { appliance: received.appliance, group: key };
         let circumstances = Context::default();
         decide(&self.state, &self.settings, circumstances, over, now).record
     }
@@ -206,10 +206,10 @@ impl Grid {
     /// The appliance whose tally must precede `record`, because it reports counts or moves a
     /// sequence window.
     fn tally_required_by(&self, record: &Record) -> Option<ApplianceIndex> {
-        if let Input::Event(heard) = &record.input
-            && self.pending_counts.must_precede(heard, self.boot_of(heard.appliance))
+        if let Input::Event(received) = &record.input
+            && self.pending_counts.must_precede(received, self.boot_of(received.appliance))
         {
-            return Some(heard.appliance);
+            return Some(received.appliance);
         }
         let is_of_time = matches!(record.input, Input::Deadline { .. });
         let of = |effect: &Effect| {
@@ -310,14 +310,14 @@ impl Grid {
                 conflict: self.sessions.poll_conflict(*appliance, now),
                 ..Context::default()
             },
-            Input::Event(heard) => {
-                let number = heard.appliance;
+            Input::Event(received) => {
+                let number = received.appliance;
                 let speaks =
-                    heard.boot.is_none_or(|boot| self.sessions.may_have_boot(number, boot));
+                    received.boot.is_none_or(|boot| self.sessions.may_have_boot(number, boot));
                 Context {
                     is_contact_lost: false,
                     conflict: self.sessions.conflict(number, now),
-                    is_outside_sessions: heard.session.is_some() && !speaks,
+                    is_outside_sessions: received.session.is_some() && !speaks,
                     other_clock_offset: self.other_clock_offset,
                 }
             }

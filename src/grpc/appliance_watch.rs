@@ -27,13 +27,17 @@ const APPLIANCES_PER_QUERY: usize = 256;
 
 /// Opens a watch.
 pub(super) fn open(
-    desk: Services,
+    services: Services,
     wanted: ApplianceMatcher,
 ) -> impl Stream<Item = Result<WatchAppliancesResponse, Status>> + Send + use<> {
-    let (teller, stream) = StreamSender::new(desk.stopping.clone());
+    let (teller, stream) = StreamSender::new(services.stopping.clone());
     panic_guard::spawn_stream("watch appliances", teller.error_sender(), async move {
-        let mut watch =
-            ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() };
+        let mut watch = ApplianceWatch {
+            desk: services,
+            matcher: wanted,
+            sender: teller,
+            sent_names: BTreeSet::new(),
+        };
         let result = watch.run().await;
         watch.sender.finish(result).await;
     });
@@ -239,12 +243,17 @@ mod tests {
         let states = vec![ApplianceState::Idle.into()];
         let wanted =
             ApplianceMatcher::new(Some(ApplianceFilter { states, ..ApplianceFilter::default() }));
-        let desk = Services::new(&started, None, stopping.clone());
+        let services = Services::new(&started, None, stopping.clone());
         let (teller, told) = StreamSender::new(stopping);
         let wanted = wanted.expect("a filter");
         (
             started,
-            ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() },
+            ApplianceWatch {
+                desk: services,
+                matcher: wanted,
+                sender: teller,
+                sent_names: BTreeSet::new(),
+            },
             told,
         )
     }

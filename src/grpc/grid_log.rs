@@ -179,14 +179,18 @@ pub(super) fn check_page_size(requested: u32) -> Result<usize, Status> {
 pub(super) struct RecordCursor;
 
 impl RecordCursor {
-    pub(super) fn encode(number: u64, desk: &Services) -> String {
-        format!("{:08x}.{number:x}", desk.journal_tag())
+    pub(super) fn encode(number: u64, services: &Services) -> String {
+        format!("{:08x}.{number:x}", services.journal_tag())
     }
 
     /// # Errors
     ///
     /// If the token is of another journal, or of records that this journal has not or no longer.
-    pub(super) fn decode(field: &str, token: &str, desk: &Services) -> Result<Option<u64>, Status> {
+    pub(super) fn decode(
+        field: &str,
+        token: &str,
+        services: &Services,
+    ) -> Result<Option<u64>, Status> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -194,8 +198,8 @@ impl RecordCursor {
             Some((u32::from_str_radix(mark, 16).ok()?, u64::from_str_radix(number, 16).ok()?))
         });
         match parsed {
-            Some((mark, number)) if mark == desk.journal_tag() => {
-                let end = desk.reader.durable();
+            Some((mark, number)) if mark == services.journal_tag() => {
+                let end = services.reader.durable();
                 if number <= end {
                     return Ok(Some(number));
                 }

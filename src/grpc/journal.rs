@@ -37,24 +37,25 @@ impl JournalService for Services {
     ) -> Result<Response<Self::BackUpStream>, Status> {
         let by = require_role(request.metadata(), Role::Admin)?;
         let (told, chunks) = mpsc::channel(CHUNKS_BUFFERED);
-        let desk = self.clone();
-        tracing::info!(administrator = %by, records = desk.reader.durable(), "a backup started");
-        drop(tasks::spawn_blocking("backup", move || back_up(&desk, told)));
+        let services = self.clone();
+        tracing::info!(administrator = %by, records = services.reader.durable(), "a backup started");
+        drop(tasks::spawn_blocking("backup", move || back_up(&services, told)));
         Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
     }
 }
 
-fn back_up(desk: &Services, told: ChunkSender) {
-    let stopping = desk.stopping.clone();
+fn back_up(services: &Services, told: ChunkSender) {
+    let stopping = services.stopping.clone();
     let chunks = ChunkWriter {
         sender: told.clone(),
         stopping,
         buffer: Vec::new(),
         message: empty_message(),
     };
-    let result = desk
-        .reader
-        .back_up(desk.identity, desk.term, chunks, |chunks, progress| chunks.progress(progress));
+    let result =
+        services.reader.back_up(services.identity, services.term, chunks, |chunks, progress| {
+            chunks.progress(progress)
+        });
     let failed = match result {
         Ok((mut chunks, written)) => match chunks.send() {
             Ok(()) => {

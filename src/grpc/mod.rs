@@ -149,7 +149,7 @@ pub async fn announce_shutdown(health: &HealthReporter) {
 ///
 /// When the reflection service rejects the contract's descriptors: a broken build.
 pub async fn routes(
-    desk: Services,
+    services: Services,
 ) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in HEALTH_SERVICES {
@@ -163,13 +163,13 @@ pub async fn routes(
     let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(
-            EventServiceServer::new(desk.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            EventServiceServer::new(services.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
         )
-        .add_service(GridLogServiceServer::new(desk.clone()))
-        .add_service(ApplianceServiceServer::new(desk.clone()))
-        .add_service(AlertServiceServer::new(desk.clone()))
-        .add_service(MailServiceServer::new(desk.clone()))
-        .add_service(BrokerServiceServer::new(desk.clone()))
-        .add_service(JournalServiceServer::new(desk));
+        .add_service(GridLogServiceServer::new(services.clone()))
+        .add_service(ApplianceServiceServer::new(services.clone()))
+        .add_service(AlertServiceServer::new(services.clone()))
+        .add_service(MailServiceServer::new(services.clone()))
+        .add_service(BrokerServiceServer::new(services.clone()))
+        .add_service(JournalServiceServer::new(services));
     Ok((routes.prepare(), health))
 }

@@ -62,14 +62,14 @@ type ResponseSender = mpsc::Sender<Result<SessionResponse, Status>>;
 
 /// Opens the session; returns the stream of the broker's messages.
 pub(super) fn open(
-    desk: Services,
+    services: Services,
     name: ApplianceName,
     inbound: Streaming<RawSessionRequest>,
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(RESPONSES_BUFFERED);
-    let metrics = desk.metrics.clone();
+    let metrics = services.metrics.clone();
     panic_guard::spawn_stream("session", answers.clone(), async move {
-        if let Err(status) = run_session(desk, name, inbound, &answers).await {
+        if let Err(status) = run_session(services, name, inbound, &answers).await {
             metrics.refused(status::code_label(status.code()));
             // A client that is gone is fine.
             let _ = answers.send(Err(status)).await;
@@ -79,7 +79,7 @@ pub(super) fn open(
 }
 
 async fn run_session(
-    desk: Services,
+    services: Services,
     name: ApplianceName,
     mut inbound: Streaming<RawSessionRequest>,
     answers: &ResponseSender,
@@ -88,7 +88,7 @@ async fn run_session(
     let boot = check_hello(&hello)?;
     let spool = NonZeroU64::new(hello.spool_id).map(SpoolId);
     let uptime = (hello.uptime_ms > 0).then(|| Duration::from_millis(hello.uptime_ms));
-    let id = SessionId(desk.next_session_id.fetch_add(1, Ordering::Relaxed));
+    let id = SessionId(services.next_session_id.fetch_add(1, Ordering::Relaxed));
     let greeting = UnresolvedHello {
         boot,
         uptime,
@@ -98,19 +98,19 @@ async fn run_session(
         session: id,
     };
     let backlog = Backlog::default();
-    let welcomed = desk.broker.open_session(name.clone(), greeting, backlog.clone()).await;
+    let welcomed = services.broker.open_session(name.clone(), greeting, backlog.clone()).await;
     let welcomed = welcomed.map_err(status::unavailable)?;
     let inbound = ReadAhead::new(inbound, backlog);
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
     tracing::debug!(appliance = %name, boot = %boot, "a session opened");
-    let welcome = build_welcome(&desk, &welcomed, spool.is_some());
+    let welcome = build_welcome(&services, &welcomed, spool.is_some());
     let ended = match send_message(answers, Message::Welcome(welcome)).await {
-        Ok(()) => run_open_session(&desk, key, inbound, answers).await,
+        Ok(()) => run_open_session(&services, key, inbound, answers).await,
         Err(ClientGone) => Ok(()),
     };
     tracing::debug!(appliance = %name, boot = %boot, "a session ended");
     // A broker that stops expects all sessions to end.
-    let _ = desk.broker.close_session(key).await;
+    let _ = services.broker.close_session(key).await;
     ended
 }
 
@@ -158,12 +158,12 @@ fn check_hello(hello: &Hello) -> Result<BootId, Status> {
     }
 }
 
-fn build_welcome(desk: &Services, welcomed: &SessionAccepted, has_spool: bool) -> Welcome {
+fn build_welcome(services: &Services, welcomed: &SessionAccepted, has_spool: bool) -> Welcome {
     let promise_max = u32::try_from(welcomed.report_deadline_max.as_millis()).unwrap_or(u32::MAX);
     Welcome {
-        broker_id: encode_uuid(desk.identity.broker),
-        journal_id: encode_uuid(desk.identity.journal),
-        term: desk.term,
+        broker_id: encode_uuid(services.identity.broker),
+        journal_id: encode_uuid(services.identity.journal),
+        term: services.term,
         limits: Some(Limits {
             text_bytes: u32::try_from(TEXT_BYTES_MAX).unwrap_or(u32::MAX),
             event_bytes: u32::try_from(EVENT_BYTES_MAX).unwrap_or(u32::MAX),
@@ -172,21 +172,21 @@ fn build_welcome(desk: &Services, welcomed: &SessionAccepted, has_spool: bool) -
         window_events: WINDOW_EVENTS,
         window_bytes: WINDOW_BYTES,
         reporting_interval_ms: REPORTING_INTERVAL_MS,
-        server_time: Some(encode_timestamp(desk.broker.now())),
+        server_time: Some(encode_timestamp(services.broker.now())),
         sequence_reset: has_spool && !welcomed.is_spool_known,
         appliance_uuid: encode_uuid(welcomed.uuid),
     }
 }
 
 async fn run_open_session(
-    desk: &Services,
+    services: &Services,
     key: SessionKey,
     inbound: ReadAhead,
     answers: &ResponseSender,
 ) -> Result<(), Status> {
     let (unacknowledged, notices) = (Unacknowledged::default(), SuppressionNotice::default());
     let mut open = OpenSession {
-        desk,
+        desk: services,
         key,
         inbound,
         outbound: answers,

@@ -24,14 +24,14 @@ const BATCH: usize = 256;
 
 /// Opens a tail after the record `behind`, or with `history` records.
 pub(super) fn open(
-    desk: Services,
+    services: Services,
     filter: RecordMatcher,
     history: usize,
     behind: Option<u64>,
 ) -> impl Stream<Item = Result<TailRecordsResponse, Status>> + Send + use<> {
-    let (teller, stream) = StreamSender::new(desk.stopping.clone());
+    let (teller, stream) = StreamSender::new(services.stopping.clone());
     panic_guard::spawn_stream("tail", teller.error_sender(), async move {
-        let mut tail = RecordTail { desk, filter, sender: teller };
+        let mut tail = RecordTail { desk: services, filter, sender: teller };
         let result = tail.run(history, behind).await;
         tail.sender.finish(result).await;
     });

@@ -52,11 +52,11 @@ struct AlertLabels {
 
 /// Renders everything; before the broker has started, only the metrics of the process.
 pub(super) async fn render(
-    desk: Option<ServedBroker>,
+    services: Option<ServedBroker>,
     connections: &Connections,
 ) -> Result<String, fmt::Error> {
     let mut all = Registry::default();
-    process(all.sub_registry_with_prefix("process"), &ProcessStats::read(), desk.as_ref());
+    process(all.sub_registry_with_prefix("process"), &ProcessStats::read(), services.as_ref());
     let registry = all.sub_registry_with_prefix("gridd");
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "Version of gridd", version);
@@ -64,19 +64,20 @@ pub(super) async fn render(
     let help = "Log lines dropped because standard error was too slow";
     registry.register("tracing_lines_dropped", help, ConstCounter::new(stderr::dropped()));
     connections.register(registry);
-    if let Some(desk) = desk {
-        desk.metrics.register(registry);
-        queue(registry, &desk);
-        let query = tokio::time::timeout(QUERY_TIMEOUT, desk.broker.query(|grid, _| collect(grid)));
+    if let Some(services) = services {
+        services.metrics.register(registry);
+        queue(registry, &services);
+        let query =
+            tokio::time::timeout(QUERY_TIMEOUT, services.broker.query(|grid, _| collect(grid)));
         let metrics = query.await.ok().and_then(Result::ok);
         let answers = f64::from(u8::from(metrics.is_some()));
         gauge(registry, "loop_answers", "Whether the broker loop responded within 2 s", answers);
         if let Some(metrics) = metrics {
             grid(registry, &metrics);
         }
-        let reader = desk.reader.clone();
+        let reader = services.reader.clone();
         let status = tasks::spawn_blocking("journal status", move || reader.status()).await;
-        journal(registry, &desk, status.ok().and_then(Result::ok));
+        journal(registry, &services, status.ok().and_then(Result::ok));
     }
     let mut text = String::new();
     text::encode(&mut text, &all)?;
@@ -91,7 +92,7 @@ fn gauge_with_unit(registry: &mut Registry, name: &str, unit: Unit, help: &str, 
     registry.register_with_unit(name, help, unit, ConstGauge::new(value));
 }
 
-fn process(registry: &mut Registry, process: &ProcessStats, desk: Option<&ServedBroker>) {
+fn process(registry: &mut Registry, process: &ProcessStats, services: Option<&ServedBroker>) {
     let ProcessStats { resident_bytes, fds, fds_max, cpu_seconds, threads } = *process;
     if let Some(bytes) = resident_bytes {
         gauge_with_unit(registry, "resident_memory", Unit::Bytes, "Memory in RAM", bytes as f64);
@@ -109,18 +110,18 @@ fn process(registry: &mut Registry, process: &ProcessStats, desk: Option<&Served
         let help = "CPU time spent, user and system";
         registry.register_with_unit("cpu", help, Unit::Seconds, ConstCounter::new(seconds));
     }
-    if let Some(desk) = desk {
+    if let Some(services) = services {
         let help = "When the broker started, since 1970";
-        gauge_with_unit(registry, "start_time", Unit::Seconds, help, seconds(desk.started_at));
+        gauge_with_unit(registry, "start_time", Unit::Seconds, help, seconds(services.started_at));
     }
 }
 
-fn queue(registry: &mut Registry, desk: &ServedBroker) {
-    let (items, room) = desk.broker.queue_usage();
+fn queue(registry: &mut Registry, services: &ServedBroker) {
+    let (items, room) = services.broker.queue_usage();
     gauge(registry, "queue_items", "Requests that wait for the broker loop", items as f64);
     let help = "Room for events in the queue";
     gauge_with_unit(registry, "queue_room", Unit::Bytes, help, room as f64);
-    let low = f64::from(u8::from(desk.broker.disk_is_low()));
+    let low = f64::from(u8::from(services.broker.disk_is_low()));
     gauge(registry, "disk_low", "Whether nothing new is accepted because the disk is full", low);
 }
 
@@ -133,9 +134,9 @@ fn collect(grid: &Grid) -> GridMetrics {
         *appliances.entry(Label::without_prefix("APPLIANCE_STATE_", name)).or_default() += 1;
     }
     let mut alerts = BTreeMap::new();
-    for (_, matter, alert) in grid.state().alerts() {
+    for (_, kind, alert) in grid.state().alerts() {
         let severity = encode::encode_severity(alert.severity).as_str_name();
-        let labels = (Label(matter.as_str()), Label::without_prefix("SEVERITY_", severity));
+        let labels = (Label(kind.as_str()), Label::without_prefix("SEVERITY_", severity));
         *alerts.entry(labels).or_default() += 1;
     }
     let sessions = grid.sessions().open_count();
@@ -159,8 +160,8 @@ fn grid(registry: &mut Registry, metrics: &GridMetrics) {
         alerts.get_or_create(&labels).set(*count as f64);
     }
     registry.register("alerts_open", "Open alerts by kind and severity", alerts);
-    let OutboxStats { queued: owed, oldest_queued_at: since, failed } = metrics.outbox;
-    gauge(registry, "mails_queued", "Mails that are queued and have not failed", owed as f64);
+    let OutboxStats { queued, oldest_queued_at: since, failed } = metrics.outbox;
+    gauge(registry, "mails_queued", "Mails that are queued and have not failed", queued as f64);
     gauge(registry, "mails_failed", "Mails that have failed", failed as f64);
     if let Some(since) = since {
         let help = "Since when the oldest queued mail is queued, since 1970";
@@ -178,11 +179,11 @@ fn grid(registry: &mut Registry, metrics: &GridMetrics) {
     }
 }
 
-fn journal(registry: &mut Registry, desk: &ServedBroker, status: Option<JournalStatus>) {
+fn journal(registry: &mut Registry, services: &ServedBroker, status: Option<JournalStatus>) {
     let journal = registry.sub_registry_with_prefix("journal");
-    gauge(journal, "term", "Starts on this journal", desk.term as f64);
-    gauge(journal, "first_record", "Oldest record kept", desk.reader.first() as f64);
-    gauge(journal, "last_record", "Newest durable record", desk.reader.durable() as f64);
+    gauge(journal, "term", "Starts on this journal", services.term as f64);
+    gauge(journal, "first_record", "Oldest record kept", services.reader.first() as f64);
+    gauge(journal, "last_record", "Newest durable record", services.reader.durable() as f64);
     let Some(status) = status else { return };
     let JournalStatus {
         commit_log_bytes,

@@ -68,7 +68,7 @@ struct HttpState {
 
 /// Builds the routes; `desk` is set once the broker has started, `stopping` becomes true when it stops.
 pub fn router(
-    desk: watch::Receiver<Option<ServedBroker>>,
+    services: watch::Receiver<Option<ServedBroker>>,
     connections: Connections,
     stopping: watch::Receiver<bool>,
 ) -> Router {
@@ -77,7 +77,7 @@ pub fn router(
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics_response))
-        .with_state(HttpState { served: desk, stopping, connections })
+        .with_state(HttpState { served: services, stopping, connections })
 }
 
 async fn readiness(State(front): State<HttpState>) -> (StatusCode, String) {
@@ -95,19 +95,19 @@ async fn unready_reason(front: &HttpState) -> Option<&'static str> {
     if *front.stopping.borrow() {
         return Some("stopping\n");
     }
-    let Some(desk) = front.served.borrow().clone() else {
+    let Some(services) = front.served.borrow().clone() else {
         return Some("starting: the journal is being read\n");
     };
-    if desk.broker.is_starved() {
+    if services.broker.is_starved() {
         return Some(
             "starved: the system has no descriptors or memory for the journal; requests wait and are \
              retried\n",
         );
     }
-    if desk.broker.disk_is_low() {
+    if services.broker.disk_is_low() {
         return Some("disk low: nothing new is accepted until there is room; reading continues\n");
     }
-    let answer = tokio::time::timeout(QUERY_TIMEOUT, desk.broker.query(|_, _| ())).await;
+    let answer = tokio::time::timeout(QUERY_TIMEOUT, services.broker.query(|_, _| ())).await;
     match answer {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some("stopping\n"),
@@ -116,8 +116,8 @@ async fn unready_reason(front: &HttpState) -> Option<&'static str> {
 }
 
 async fn metrics_response(State(front): State<HttpState>) -> Response {
-    let desk = front.served.borrow().clone();
-    match metrics::render(desk, &front.connections).await {
+    let services = front.served.borrow().clone();
+    match metrics::render(services, &front.connections).await {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             let text = format!("cannot write the metrics: {error}\n");
@@ -132,9 +132,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_starting_or_stopping_broker_is_not_ready_and_gives_the_reason() {
-        let (_sender, desk) = watch::channel(None);
+        let (_sender, services) = watch::channel(None);
         let (stop, stopping) = watch::channel(false);
-        let front = HttpState { served: desk, stopping, connections: Connections::default() };
+        let front = HttpState { served: services, stopping, connections: Connections::default() };
         assert_eq!(unready_reason(&front).await, Some("starting: the journal is being read\n"));
         let (status, _) = readiness(State(front.clone())).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

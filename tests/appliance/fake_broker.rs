@@ -63,9 +63,9 @@ impl Fake {
 
     /// Whether this event ends the session.
     fn is_the_end(&self, event: &Event) -> bool {
-        let mut heard = self.heard.lock().expect("the lock");
-        let is_it = event.text.contains(self.poison) && heard.ended < self.times;
-        heard.ended += usize::from(is_it);
+        let mut received = self.heard.lock().expect("the lock");
+        let is_it = event.text.contains(self.poison) && received.ended < self.times;
+        received.ended += usize::from(is_it);
         is_it
     }
 

@@ -75,8 +75,8 @@ impl Member {
     /// Through which event all are answered.
     async fn acked(&mut self) -> u64 {
         loop {
-            let heard = self.hears.message().await.expect("it is open").expect("it goes on");
-            match heard.message {
+            let received = self.hears.message().await.expect("it is open").expect("it goes on");
+            match received.message {
                 Some(Hears::Ack(ack)) => return ack.through,
                 Some(Hears::Notice(_)) => {}
                 other => panic!("not expected: {other:?}"),

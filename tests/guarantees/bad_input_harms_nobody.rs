@@ -332,8 +332,8 @@ async fn control_characters_are_kept_as_sent_and_shown_escaped() {
     let table = gridd.gridctl(&["log", "list", "--kind", "log"]).await.done();
     assert_eq!(table.lines().count(), 2, "{table}");
     assert!(table.contains(shown), "{table}");
-    let standing = gridd.gridctl(&["appliance", "show", DB1]).await.done();
-    assert!(standing.contains(shown), "{standing}");
+    let state = gridd.gridctl(&["appliance", "show", DB1]).await.done();
+    assert!(state.contains(shown), "{state}");
     for words in [
         &["log", "list"][..],
         &["log", "list", "--output", "json"],
@@ -365,7 +365,7 @@ fn appliance_of(shown: &Value) -> &Value {
 #[tokio::test]
 async fn an_event_time_far_off_is_kept_and_marked() {
     let gridd = Gridd::start().await;
-    for (number, (seconds, marks)) in (1..).zip([
+    for (number, (seconds, flags)) in (1..).zip([
         (-62_135_596_800, &["time_off"][..]),
         (0, &["time_off"]),
         (253_402_300_799, &["time_off"]),
@@ -374,7 +374,7 @@ async fn an_event_time_far_off_is_kept_and_marked() {
         let event_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
         let sent = Event { event_time, ..event(Kind::Log(Log {}), number, "when?") };
         let answer = report(&gridd, DB1, sent).await.expect("it is taken");
-        assert_eq!((answer.outcome, &answer.flags[..]), (Outcome::Kept.into(), &owned(marks)[..]));
+        assert_eq!((answer.outcome, &answer.flags[..]), (Outcome::Kept.into(), &owned(flags)[..]));
     }
     let records = gridd.records(&["--kind", "log"]).await;
     let times: Vec<_> = records.iter().map(|it| it["event"]["event_time"].clone()).collect();

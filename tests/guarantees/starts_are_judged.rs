@@ -26,8 +26,8 @@ fn state(appliance: &Appliance) -> ApplianceState {
 /// The marks of the newest record of that appliance.
 async fn newest_marks(gridd: &Gridd, name: &str) -> Vec<String> {
     let records = gridd.records(&["--appliance", name]).await;
-    let marks = records.last().expect("a record")["flags"].clone();
-    serde_json::from_value(marks).expect("words")
+    let flags = records.last().expect("a record")["flags"].clone();
+    serde_json::from_value(flags).expect("words")
 }
 
 #[tokio::test]

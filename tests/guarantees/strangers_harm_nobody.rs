@@ -218,9 +218,9 @@ async fn frames_that_nobody_asked_for_write_no_lines() {
     let last = frame(PING, 0, 0, b"the last");
     let sent = [PREFACE, &frame(SETTINGS, 0, 0, b""), &unasked, &last].concat();
     stream.write_all(&sent).await.expect("all is taken");
-    let mut heard = Vec::new();
-    while !heard.windows(8).any(|it| it == b"the last") {
-        let count = soon("the answer to the last ping", stream.read_buf(&mut heard)).await;
+    let mut received = Vec::new();
+    while !received.windows(8).any(|it| it == b"the last") {
+        let count = soon("the answer to the last ping", stream.read_buf(&mut received)).await;
         assert!(count.is_ok_and(|count| count > 0), "the connection stays");
     }
     let told = gridd.stderr();

@@ -159,11 +159,11 @@ async fn a_tail_of_some_appliances_hears_of_one_that_appears_later() {
     let ask = TailRecordsRequest { filter: Some(filter), ..Default::default() };
     let mut tail = tailed(&gridd, ask).await;
     assert_eq!(tail.next().await.message, None);
-    for (name, heard) in
+    for (name, received) in
         [("web2", false), ("db1", true), ("web1", false), ("db2", true), ("db1", true)]
     {
         gridd.vme(name, 1, &["id=log", &format!("msg=of {name}")]).await.done();
-        if heard {
+        if received {
             let Some(Message::Record(record)) = tail.next().await.message else { panic!("one") };
             assert_eq!(record.text, format!("of {name}"));
         }

@@ -37,7 +37,7 @@ fn log(sequence: u64) -> grid_broker::contract::proto::Event {
 
 /// Says events until the session breaks; gives the number of those acknowledged, and whether the
 /// broker said GoAway. Each ack is told to `heard`.
-async fn speak(mut session: Session, heard: Arc<Notify>) -> (u64, bool) {
+async fn speak(mut session: Session, received: Arc<Notify>) -> (u64, bool) {
     let (mut said, mut acked) = (0, 0);
     loop {
         while said < EVENTS && said - acked < WINDOW {
@@ -49,7 +49,7 @@ async fn speak(mut session: Session, heard: Arc<Notify>) -> (u64, bool) {
             Ok(Some(Message::Ack(ack))) => {
                 assert_eq!(ack.exceptions, [], "all are new");
                 acked = ack.through;
-                heard.notify_one();
+                received.notify_one();
             }
             Ok(Some(Message::GoAway(_))) => return (acked, true),
             Ok(None) | Err(_) => return (acked, false),
@@ -82,14 +82,14 @@ fn assert_dense(records: &[Value]) {
 async fn killed_in_the_middle(gridd: &mut Gridd, round: u64) -> Vec<(u64, u64)> {
     let speakers: Vec<u64> = (round * SPEAKERS..(round + 1) * SPEAKERS).collect();
     let mut sessions = Vec::new();
-    let heard = Arc::new(Notify::new());
+    let received = Arc::new(Notify::new());
     for speaker in &speakers {
         let session = Session::open(gridd, &name(*speaker), 1, 1 + speaker).await;
-        sessions.push(tasks::spawn("speaker", speak(session, heard.clone())));
+        sessions.push(tasks::spawn("speaker", speak(session, received.clone())));
     }
     // In the middle: some are acknowledged, and surely not all are said.
     for _ in 0..=round {
-        soon("an ack", heard.notified()).await;
+        soon("an ack", received.notified()).await;
     }
     gridd.kill().await;
     let mut acked = Vec::new();
@@ -197,9 +197,9 @@ async fn sigterm_sends_go_away_and_loses_nothing() {
     let mut gridd = Gridd::without_budgets().await;
     let mut idle = Session::open(&gridd, "idle", 1, 1).await;
     let session = Session::open(&gridd, &name(0), 1, 1).await;
-    let heard = Arc::new(Notify::new());
-    let speaker = tasks::spawn("speaker", speak(session, heard.clone()));
-    soon("an ack", heard.notified()).await;
+    let received = Arc::new(Notify::new());
+    let speaker = tasks::spawn("speaker", speak(session, received.clone()));
+    soon("an ack", received.notified()).await;
     assert_eq!(gridd.terminate().await, Some(0));
     match idle.next().await {
         Ok(Some(Message::GoAway(go_away))) => {

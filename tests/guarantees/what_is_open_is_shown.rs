@@ -131,12 +131,12 @@ async fn what_is_owed_is_listed_and_dropped_by_order() {
         let json = gridd.gridctl(&words).await.done();
         serde_json::from_str::<Vec<Value>>(&json).expect("an array of mails")
     };
-    let owed = list(&[]).await;
-    let to: Vec<_> = owed.iter().map(|mail| mail["recipient"].as_str()).collect();
+    let queued = list(&[]).await;
+    let to: Vec<_> = queued.iter().map(|mail| mail["recipient"].as_str()).collect();
     assert_eq!(to, [Some("ann@example.org"), Some("bob@example.org")]);
-    let notice = &owed[0]["notices"][0];
+    let notice = &queued[0]["notices"][0];
     assert_eq!((&notice["appliance"], &notice["kind"]), (&NAME.into(), &"start_failed".into()));
-    assert_eq!(list(&["bob@*", "--state", "waiting"]).await, owed[1..]);
+    assert_eq!(list(&["bob@*", "--state", "waiting"]).await, queued[1..]);
     assert!(list(&["--state", "failed"]).await.is_empty());
     let shown = gridd.gridctl(&["mail", "show", "2"]).await.done();
     assert!(shown.contains("to:           bob@example.org\nstate:        waiting\n"), "{shown}");
@@ -147,7 +147,7 @@ async fn what_is_owed_is_listed_and_dropped_by_order() {
     command.env("USER", "anna");
     let dropped = crate::harness::run(command).await.done();
     assert!(dropped.starts_with("mail 2 is dropped (record "), "{dropped}");
-    assert_eq!(list(&[]).await, owed[..1]);
+    assert_eq!(list(&[]).await, queued[..1]);
     let told = gridd.records(&["--kind", "mail"]).await;
     let told = told.last().expect("the order");
     let text = "mail 2 to bob@example.org dropped";

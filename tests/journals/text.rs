@@ -44,10 +44,10 @@ pub(crate) fn state(state: &State) -> String {
         }
         writeln!(out, "  {}", admission(&it.usage)).unwrap();
     }
-    for (number, matter, alert) in state.alerts() {
+    for (number, kind, alert) in state.alerts() {
         let row = number.map_or(0, |number| number.0);
         let (since, text) = (alert.since.as_micros(), &alert.text);
-        writeln!(out, "{row} {matter:?} {:?} since {since}: {text}", alert.severity).unwrap();
+        writeln!(out, "{row} {kind:?} {:?} since {since}: {text}", alert.severity).unwrap();
     }
     for it in state.outbox().messages.values() {
         let (since, due) = (it.queued_at.as_micros(), it.due_at.as_micros());

@@ -66,7 +66,7 @@ async fn a_loop_that_is_stuck_in_a_sync_is_not_called_alive() {
     let talking = talks(&broker, client);
     has_failed(&broker).await;
     eventually("it is told", || broker.said().contains("the broker loop does not respond")).await;
-    let heard = || {
+    let received = || {
         let mut word = [0; 4_096];
         let mut words = String::new();
         while let Ok(bytes) = socket.recv(&mut word) {
@@ -74,10 +74,10 @@ async fn a_loop_that_is_stuck_in_a_sync_is_not_called_alive() {
         }
         words
     };
-    assert!(heard().contains("READY=1"));
+    assert!(received().contains("READY=1"));
     tokio::time::sleep(WATCHDOG * 2).await;
-    assert_eq!(heard(), "", "while it is stuck");
-    eventually("it turns again", || heard().contains("WATCHDOG=1")).await;
+    assert_eq!(received(), "", "while it is stuck");
+    eventually("it turns again", || received().contains("WATCHDOG=1")).await;
     broker.kill();
     let client = talking.await.expect("no panic");
     broker.environment = Vec::new();

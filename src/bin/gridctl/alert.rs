@@ -187,15 +187,15 @@ fn detail_lines(alert: &OpenAlert, look: &OutputOptions) -> Vec<String> {
 }
 
 fn object(alert: &OpenAlert) -> OutputObject {
-    let OpenAlert { appliance, kind: matter, severity, since, text } = alert;
+    let OpenAlert { appliance, kind, severity, since, text } = alert;
     let fields = vec![
         ("appliance", appliance.into()),
-        ("kind", labels::alert_kind(*matter).into()),
+        ("kind", labels::alert_kind(*kind).into()),
         ("severity", labels::severity(*severity).into()),
         ("since", since.into()),
         ("text", text.into()),
     ];
-    let name = format!("{} {}", subject_of(alert), labels::alert_kind(*matter).unwrap_or_default());
+    let name = format!("{} {}", subject_of(alert), labels::alert_kind(*kind).unwrap_or_default());
     OutputObject { kind: "alert", name, fields }
 }
 

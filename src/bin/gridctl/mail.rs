@@ -83,9 +83,9 @@ async fn list(
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let MailList { recipients, state: standing, flags } = arguments;
-    let standings = standing.iter().map(|it| *it as i32).collect();
-    let filter = MailFilter { recipients: names::split_at_commas(recipients), states: standings };
+    let MailList { recipients, state, flags } = arguments;
+    let states = state.iter().map(|it| *it as i32).collect();
+    let filter = MailFilter { recipients: names::split_at_commas(recipients), states };
     let mut listing = ListWriter::new(out, look, mail_view::view());
     if flags.watch {
         let fetch = async || Ok(list_all(broker, &filter).await?.0);
@@ -120,8 +120,8 @@ async fn retry_all(
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let standings = vec![MailState::Waiting.into(), MailState::Failed.into()];
-    let filter = MailFilter { states: standings, ..MailFilter::default() };
+    let states = vec![MailState::Waiting.into(), MailState::Failed.into()];
+    let filter = MailFilter { states, ..MailFilter::default() };
     let (mails, _) = list_all(broker, &filter).await?;
     if mails.is_empty() {
         look.note("no mails are waiting or failed: nothing to retry");

@@ -40,11 +40,11 @@ const COLUMNS: &[Column] = &[
 ];
 
 fn cells(mail: &Mail, look: &OutputOptions) -> Vec<TableCell> {
-    let standing = labels::mail_state(mail.state).unwrap_or_default();
+    let state = labels::mail_state(mail.state).unwrap_or_default();
     vec![
         TableCell::new(&mail.number.to_string()),
         TableCell::new(&mail.recipient),
-        TableCell::styled(&standing, state_style(mail.state)),
+        TableCell::styled(&state, state_style(mail.state)),
         TableCell::new(&look.format_column_time(&mail.queued_since)),
         match MailState::try_from(mail.state) {
             Ok(MailState::Failed) => TableCell::new("never"),
@@ -55,8 +55,8 @@ fn cells(mail: &Mail, look: &OutputOptions) -> Vec<TableCell> {
     ]
 }
 
-fn state_style(standing: i32) -> CellStyle {
-    match MailState::try_from(standing) {
+fn state_style(state: i32) -> CellStyle {
+    match MailState::try_from(state) {
         Ok(MailState::Failed) => CellStyle::Red,
         Ok(MailState::UnderWay) => CellStyle::Yellow,
         Ok(
@@ -178,8 +178,8 @@ fn describe_notice(notice: &MailNotice, look: &OutputOptions) -> String {
         0 => String::new(),
         again => format!(", repeated {again} times since the last mail"),
     };
-    let MailNotice { kind: matter, text, record_number, .. } = notice;
-    format!("{at} {severity} {appliance} {matter}: {text} (record {record_number}{again}{over})")
+    let MailNotice { kind, text, record_number, .. } = notice;
+    format!("{at} {severity} {appliance} {kind}: {text} (record {record_number}{again}{over})")
 }
 
 /// `error db1 start_failed`.
@@ -191,10 +191,10 @@ fn describe_brief(brief: &MailBrief) -> String {
 }
 
 fn brief_fields(brief: &MailBrief) -> ObjectValue {
-    let MailBrief { appliance, kind: matter, severity, resolved } = brief;
+    let MailBrief { appliance, kind, severity, resolved } = brief;
     ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
-        ("kind", matter.into()),
+        ("kind", kind.into()),
         ("severity", labels::severity(*severity).into()),
         ("resolved", (*resolved).into()),
     ]))
@@ -204,8 +204,8 @@ fn object(mail: &Mail) -> OutputObject {
     let Mail {
         number,
         recipient,
-        state: standing,
-        queued_since: owed_since,
+        state,
+        queued_since,
         due,
         attempts,
         last_reply,
@@ -221,8 +221,8 @@ fn object(mail: &Mail) -> OutputObject {
     let fields = vec![
         ("number", (*number).into()),
         ("recipient", recipient.into()),
-        ("state", labels::mail_state(*standing).into()),
-        ("queued_since", owed_since.into()),
+        ("state", labels::mail_state(*state).into()),
+        ("queued_since", queued_since.into()),
         ("due", due.into()),
         ("attempts", (*attempts).into()),
         ("last_reply", last_reply.into()),
@@ -259,19 +259,11 @@ fn summary_fields(summary: &MailSummary) -> Fields {
 }
 
 fn notice_fields(notice: &MailNotice) -> ObjectValue {
-    let MailNotice {
-        appliance,
-        kind: matter,
-        severity,
-        at,
-        text,
-        record_number,
-        resolved,
-        repeats: again,
-    } = notice;
+    let MailNotice { appliance, kind, severity, at, text, record_number, resolved, repeats: again } =
+        notice;
     ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
-        ("kind", matter.into()),
+        ("kind", kind.into()),
         ("severity", labels::severity(*severity).into()),
         ("at", at.into()),
         ("text", text.into()),

@@ -184,7 +184,7 @@ fn object(record: &Record) -> OutputObject {
         explanation,
         event,
         administrator,
-        flags: marks,
+        flags,
         settings,
         // The texts contain these as RFC 3339.
         text_times: _,
@@ -204,7 +204,7 @@ fn object(record: &Record) -> OutputObject {
         ("explanation", explanation.into()),
         ("event", ObjectValue::Object(event.as_ref().map(event_fields))),
         ("administrator", administrator.into()),
-        ("flags", marks.into()),
+        ("flags", flags.into()),
         ("settings", ObjectValue::Object(settings.as_ref().map(settings_fields))),
     ];
     OutputObject { kind: "record", name: number.to_string(), fields }

@@ -183,9 +183,8 @@ mod tests {
 
     #[test]
     fn flags_are_shown_as_text() {
-        let marks = ["text_cut", "progress_fell"].map(ToOwned::to_owned).into();
-        let response =
-            ReportResponse { record_number: 18, flags: marks, ..ReportResponse::default() };
+        let flags = ["text_cut", "progress_fell"].map(ToOwned::to_owned).into();
+        let response = ReportResponse { record_number: 18, flags, ..ReportResponse::default() };
         let (text, _) = text_of(Outcome::Kept, response);
         assert_eq!(text, "is record 18 (text truncated to 4096 bytes, progress fell)");
     }

@@ -18,8 +18,8 @@ pub fn alert(appliance: &str, which: AlertKind, alert: &Alert) -> proto::OpenAle
 }
 
 /// Encodes an alert kind.
-pub fn alert_kind(matter: AlertKind) -> proto::AlertKind {
-    match matter {
+pub fn alert_kind(kind: AlertKind) -> proto::AlertKind {
+    match kind {
         AlertKind::StartFailed => proto::AlertKind::StartFailed,
         AlertKind::Stuck => proto::AlertKind::Stuck,
         AlertKind::NoContact => proto::AlertKind::NoContact,

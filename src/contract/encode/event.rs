@@ -21,9 +21,9 @@ pub(super) fn text(event: &Event) -> String {
 }
 
 /// Encodes an event, as received.
-pub(super) fn event(heard: &ReceivedEvent) -> proto::Event {
+pub(super) fn event(received: &ReceivedEvent) -> proto::Event {
     use proto::event::Kind;
-    let event = &heard.event;
+    let event = &received.event;
     let mut within = None;
     let kind = match &event.body {
         EventBody::StartedOk => Kind::StartedOk(proto::StartedOk {}),
@@ -52,8 +52,8 @@ pub(super) fn event(heard: &ReceivedEvent) -> proto::Event {
         kind: Some(kind),
         text: event.text.as_str().to_owned(),
         severity: encode_severity(event.severity).into(),
-        boot_id: heard.boot.map_or_else(String::new, |boot| encode_uuid(boot.0)),
-        sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
+        boot_id: received.boot.map_or_else(String::new, |boot| encode_uuid(boot.0)),
+        sequence: received.sequence.map_or(0, |sequence| sequence.get()),
         event_time: event.event_time.map(encode_timestamp),
         uptime_ms: event.uptime.map_or(0, millis),
         spooled_at: event.spooled_at.map(encode_timestamp),

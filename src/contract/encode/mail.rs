@@ -14,7 +14,7 @@ pub fn mail(message: &MailMessage) -> proto::Mail {
     let MailMessage {
         number,
         recipient,
-        queued_at: owed_since,
+        queued_at: queued_since,
         notices,
         omitted: more,
         briefs,
@@ -30,7 +30,7 @@ pub fn mail(message: &MailMessage) -> proto::Mail {
         number: number.0,
         recipient: recipient.to_string(),
         state: mail_state(*state).into(),
-        queued_since: Some(encode_timestamp(*owed_since)),
+        queued_since: Some(encode_timestamp(*queued_since)),
         due: (*state == DeliveryState::Waiting).then(|| encode_timestamp(*due)),
         removed_at: (*state == DeliveryState::Failed).then(|| encode_timestamp(*due)),
         attempts: *attempts,
@@ -68,10 +68,10 @@ pub fn completed_mail(number: MessageNumber, record: &Record) -> Option<proto::M
 }
 
 fn brief(brief: &BriefNotice) -> proto::MailBrief {
-    let BriefNotice { subject: about, topic: matter, severity, is_resolved } = brief;
+    let BriefNotice { subject: about, topic: kind, severity, is_resolved } = brief;
     proto::MailBrief {
         appliance: about.to_string(),
-        kind: matter.to_string(),
+        kind: kind.to_string(),
         severity: encode_severity(*severity).into(),
         resolved: *is_resolved,
     }
@@ -99,8 +99,8 @@ fn summary(late: &BacklogDigest) -> proto::MailSummary {
 }
 
 /// Encodes the state of a mail.
-pub fn mail_state(standing: DeliveryState) -> proto::MailState {
-    match standing {
+pub fn mail_state(state: DeliveryState) -> proto::MailState {
+    match state {
         DeliveryState::Waiting => proto::MailState::Waiting,
         DeliveryState::InFlight => proto::MailState::UnderWay,
         DeliveryState::Failed => proto::MailState::Failed,
@@ -110,7 +110,7 @@ pub fn mail_state(standing: DeliveryState) -> proto::MailState {
 fn notice(notice: &Notice) -> proto::MailNotice {
     let Notice {
         subject: about,
-        topic: matter,
+        topic: kind,
         severity,
         at,
         text,
@@ -120,7 +120,7 @@ fn notice(notice: &Notice) -> proto::MailNotice {
     } = notice;
     proto::MailNotice {
         appliance: about.to_string(),
-        kind: matter.to_string(),
+        kind: kind.to_string(),
         severity: encode_severity(*severity).into(),
         at: Some(encode_timestamp(*at)),
         text: text.to_string(),

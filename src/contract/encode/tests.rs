@@ -28,12 +28,12 @@ fn log_record() -> Record {
         group_key: None,
     };
     let (appliance, session) = (ApplianceIndex(1), None);
-    let heard =
+    let received =
         ReceivedEvent { appliance, boot: None, spool: None, sequence: None, session, event };
     Record {
         number: 7,
         at: ago(0),
-        input: Input::Event(heard),
+        input: Input::Event(received),
         outcome: Outcome::Stored,
         flags: RecordFlags::NONE,
         effects: Vec::new(),
@@ -45,8 +45,8 @@ fn encoded(record: &Record) -> proto::Record {
 }
 
 fn event_of(record: &mut Record) -> &mut Event {
-    let Input::Event(heard) = &mut record.input else { panic!("an event") };
-    &mut heard.event
+    let Input::Event(received) = &mut record.input else { panic!("an event") };
+    &mut received.event
 }
 
 #[test]

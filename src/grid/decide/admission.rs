@@ -48,10 +48,10 @@ impl Admission<'_> {
     /// Checks an event whose boot has that relation to the current boot.
     pub(in crate::grid) fn check(
         &self,
-        heard: &ReceivedEvent,
+        received: &ReceivedEvent,
         relation: BootRelation,
     ) -> AdmissionVerdict {
-        let event = &heard.event;
+        let event = &received.event;
         let is_mild =
             matches!(event.body, EventBody::Log) && event.severity < self.rules.log_severity_min;
         if is_mild && event.dropped_before.is_empty() {
@@ -74,7 +74,7 @@ impl Admission<'_> {
             };
         }
         let of_kind = match &event.body {
-            EventBody::Maintenance { .. } if self.coalesces(heard) && is_current => {
+            EventBody::Maintenance { .. } if self.coalesces(received) && is_current => {
                 return AdmissionVerdict::Admit(Vec::new());
             }
             EventBody::StartedOk | EventBody::StartFailed | EventBody::Maintenance { .. } => {
@@ -90,13 +90,13 @@ impl Admission<'_> {
     }
 
     /// Whether this is a progress report right after another one that was stored.
-    pub(in crate::grid) fn coalesces(&self, heard: &ReceivedEvent) -> bool {
-        let admission = &self.appliance.usage;
-        matches!(heard.event.body, EventBody::Maintenance { .. })
-            && heard.event.spooled_at.is_none()
-            && heard.event.dropped_before.is_empty()
+    pub(in crate::grid) fn coalesces(&self, received: &ReceivedEvent) -> bool {
+        let usage = &self.appliance.usage;
+        matches!(received.event.body, EventBody::Maintenance { .. })
+            && received.event.spooled_at.is_none()
+            && received.event.dropped_before.is_empty()
             && matches!(self.appliance.lifecycle, Lifecycle::Maintenance(_))
-            && self.now < admission.progress_stored_at.after(COALESCE_WITHIN)
+            && self.now < usage.progress_stored_at.after(COALESCE_WITHIN)
     }
 
     fn admit(&self, boots: Option<RateLimitKind>, of_kind: RateLimitKind) -> AdmissionVerdict {
@@ -132,16 +132,16 @@ impl Admission<'_> {
     /// The suppression that follows from an exhausted rate limit.
     pub(in crate::grid) fn suppress(
         &self,
-        heard: &ReceivedEvent,
+        received: &ReceivedEvent,
         budget: RateLimitKind,
     ) -> (SuppressionPhase, Suppression) {
         match &self.appliance.usage.suppression {
             None => (SuppressionPhase::Begins, Suppression::new(budget, self.now)),
             Some(suppression) => {
-                let (kind, text) = (heard.event.body.kind(), heard.event.text.as_str());
+                let (kind, text) = (received.event.body.kind(), received.event.text.as_str());
                 let mut held = (**suppression).clone().count_one(kind, text, self.now);
                 // The events it dropped before are not stored either.
-                for lost in &heard.event.dropped_before {
+                for lost in &received.event.dropped_before {
                     held.count_dropped(lost.kind.unwrap_or(kind), lost.count);
                 }
                 (SuppressionPhase::Counts, held)
@@ -245,10 +245,10 @@ impl Admission<'_> {
 /// it.
 pub(in crate::grid) fn finished_run(
     appliance: &Appliance,
-    heard: &ReceivedEvent,
+    received: &ReceivedEvent,
     now: Timestamp,
 ) -> Option<Uuid> {
-    let event = &heard.event;
+    let event = &received.event;
     let EventBody::Alert { counter } = &event.body else { return None };
     if event.text.is_empty() || event.spooled_at.is_some() {
         return None;

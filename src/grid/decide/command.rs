@@ -173,8 +173,8 @@ fn set_appliance(
 
 fn stop_appliance(change: &mut Transition<'_>) {
     change.set_lifecycle(Lifecycle::Idle);
-    for matter in [AlertKind::NoContact, AlertKind::NameConflict, AlertKind::Flapping] {
-        change.clear(matter);
+    for kind in [AlertKind::NoContact, AlertKind::NameConflict, AlertKind::Flapping] {
+        change.clear(kind);
     }
 }
 

@@ -31,42 +31,45 @@ const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 impl Decider<'_> {
-    pub(in crate::grid) fn event(&self, heard: &ReceivedEvent) -> (Outcome, Option<DecisionDraft>) {
+    pub(in crate::grid) fn event(
+        &self,
+        received: &ReceivedEvent,
+    ) -> (Outcome, Option<DecisionDraft>) {
         // Events of a removed appliance leave no record: there could be any number of them.
-        let Some(appliance) = self.state.appliance(heard.appliance) else {
+        let Some(appliance) = self.state.appliance(received.appliance) else {
             return (Outcome::Rejected(EventRejection::Removed), None);
         };
-        if is_duplicate(appliance, heard) {
+        if is_duplicate(appliance, received) {
             return (Outcome::Duplicate, None);
         }
-        let draft = self.decide_event(appliance, heard);
+        let draft = self.decide_event(appliance, received);
         (draft.outcome, Some(draft))
     }
 
-    fn decide_event(&self, appliance: &Appliance, heard: &ReceivedEvent) -> DecisionDraft {
+    fn decide_event(&self, appliance: &Appliance, received: &ReceivedEvent) -> DecisionDraft {
         let rules = self.settings.rules(&appliance.class, &appliance.overrides);
         let mut change = Transition::new(self.state, appliance, &rules, self.now);
-        let marks = self.flags(heard);
-        change.flags = marks;
-        let is_live = heard.event.spooled_at.is_none();
+        let flags = self.flags(received);
+        change.flags = flags;
+        let is_live = received.event.spooled_at.is_none();
         // A session can begin only its own boot: its events of other boots are older.
         let may_begin = is_live && !self.context.is_outside_sessions;
-        let relation = change.boot_relation(heard.boot, may_begin, heard.event.uptime);
+        let relation = change.boot_relation(received.boot, may_begin, received.event.uptime);
         let record = self.state.last() + 1;
-        let door = Admission { appliance, rules: &rules, now: self.now, record };
+        let admission = Admission { appliance, rules: &rules, now: self.now, record };
         let number = appliance.number;
         // An event that restores contact always has a record.
         let is_lost = self.state.alert(Some(number), AlertKind::NoContact).is_some();
         let finds = is_live && is_lost && relation != BootRelation::Stale;
         let absorbed = |outcome, effects: Vec<Effect>| {
             if !finds {
-                return DecisionDraft::counted(outcome, marks, effects);
+                return DecisionDraft::counted(outcome, flags, effects);
             }
-            let matter = AlertKind::NoContact;
-            let found = Effect::AlertCleared { number: Some(number), kind: matter };
-            DecisionDraft::new(outcome, marks, [effects, vec![found]].concat())
+            let kind = AlertKind::NoContact;
+            let found = Effect::AlertCleared { number: Some(number), kind };
+            DecisionDraft::new(outcome, flags, [effects, vec![found]].concat())
         };
-        match door.check(heard, relation) {
+        match admission.check(received, relation) {
             AdmissionVerdict::Admit(effects) => change.push_effects(effects),
             AdmissionVerdict::BelowThreshold => {
                 return absorbed(Outcome::BelowThreshold, Vec::new());
@@ -76,13 +79,13 @@ impl Decider<'_> {
                 return absorbed(Outcome::Repeated, effects);
             }
             AdmissionVerdict::RateLimited(budget) => {
-                let (phase, suppression) = door.suppress(heard, budget);
+                let (phase, suppression) = admission.suppress(received, budget);
                 let mut effects = vec![Effect::Suppression { number, phase, suppression }];
-                effects.extend(self.count_unmailed(appliance, &heard.event));
+                effects.extend(self.count_unmailed(appliance, &received.event));
                 // The first event of a suppression is stored, as an example.
                 return match phase {
                     SuppressionPhase::Begins => {
-                        DecisionDraft::new(Outcome::Suppressed, marks, effects)
+                        DecisionDraft::new(Outcome::Suppressed, flags, effects)
                     }
                     SuppressionPhase::Counts
                     | SuppressionPhase::Summarised
@@ -91,39 +94,41 @@ impl Decider<'_> {
             }
         }
         match relation {
-            BootRelation::Current if rules.managed && self.is_stale(appliance, heard) => {
-                let (effects, marks) = change.into_effects();
-                return DecisionDraft::new(Outcome::StaleEvent, marks, effects);
+            BootRelation::Current if rules.managed && self.is_stale(appliance, received) => {
+                let (effects, flags) = change.into_effects();
+                return DecisionDraft::new(Outcome::StaleEvent, flags, effects);
             }
             BootRelation::Current => {}
             BootRelation::Adopts(id) => change.adopt_boot(id),
-            BootRelation::Begins(id) => change.begin_boot(Some(id), heard.event.uptime),
-            BootRelation::Stale => return self.older_boot(change, heard, appliance),
+            BootRelation::Begins(id) => change.begin_boot(Some(id), received.event.uptime),
+            BootRelation::Stale => return self.older_boot(change, received, appliance),
         }
         if is_live {
             change.contact_restored();
         }
-        let outcome = match apply_to_lifecycle(&mut change, heard, rules.managed) {
+        let outcome = match apply_to_lifecycle(&mut change, received, rules.managed) {
             Ok(()) => Outcome::Stored,
             Err(refusal) => Outcome::Rejected(refusal),
         };
-        let (effects, marks) = change.into_effects();
-        if relation == BootRelation::Current && is_progress_only(&effects) && door.coalesces(heard)
+        let (effects, flags) = change.into_effects();
+        if relation == BootRelation::Current
+            && is_progress_only(&effects)
+            && admission.coalesces(received)
         {
-            return DecisionDraft::counted(Outcome::Coalesced, marks, effects);
+            return DecisionDraft::counted(Outcome::Coalesced, flags, effects);
         }
-        DecisionDraft::new(outcome, marks, effects)
+        DecisionDraft::new(outcome, flags, effects)
     }
 
     /// Whether a replayed event is older than what is known of the start. Live events are accepted:
     /// those of one machine arrive in order.
-    fn is_stale(&self, appliance: &Appliance, heard: &ReceivedEvent) -> bool {
-        let event = &heard.event;
+    fn is_stale(&self, appliance: &Appliance, received: &ReceivedEvent) -> bool {
+        let event = &received.event;
         if event.spooled_at.is_none() || !event.body.is_lifecycle() {
             return false;
         }
         let Some(boot) = appliance.boot else { return false };
-        let word = EventOrder::at(heard, self.now);
+        let word = EventOrder::at(received, self.now);
         if boot.newest_event.is_some_and(|newest| word.precedes(&newest)) {
             return true;
         }
@@ -141,18 +146,18 @@ impl Decider<'_> {
     fn older_boot(
         &self,
         mut change: Transition<'_>,
-        heard: &ReceivedEvent,
+        received: &ReceivedEvent,
         appliance: &Appliance,
     ) -> DecisionDraft {
         // From its spool a machine sends events of its earlier boots, perhaps while a dead session
         // of such a boot is not detected yet.
-        let is_live = heard.session.is_some() && heard.event.spooled_at.is_none();
+        let is_live = received.session.is_some() && received.event.spooled_at.is_none();
         if is_live && self.context.conflict != SessionConflict::Absent {
             let text = explain::duplicate_name(appliance.name.as_str());
             change.raise(AlertKind::NameConflict, Severity::Error, text);
         }
-        let (effects, marks) = change.into_effects();
-        DecisionDraft::new(Outcome::OlderBoot, marks, effects)
+        let (effects, flags) = change.into_effects();
+        DecisionDraft::new(Outcome::OlderBoot, flags, effects)
     }
 
     /// A suppressed alert is in no mail: it is counted until a mail reports it.
@@ -177,9 +182,9 @@ impl Decider<'_> {
         Some(DecisionDraft::recorded(vec![Effect::RepeatsReported { number, group }]))
     }
 
-    fn flags(&self, heard: &ReceivedEvent) -> RecordFlags {
-        let event = &heard.event;
-        let mut marks = RecordFlags::NONE;
+    fn flags(&self, received: &ReceivedEvent) -> RecordFlags {
+        let event = &received.event;
+        let mut flags = RecordFlags::NONE;
         let is_off_by = |now: Timestamp, time: Timestamp| {
             time > now.after(CLOCK_AHEAD_MAX) || time < now.before(CLOCK_BEHIND_MAX)
         };
@@ -189,18 +194,18 @@ impl Decider<'_> {
             is_off_by(self.now, time) && other.is_none_or(|now| is_off_by(now, time))
         };
         if event.event_time.is_some_and(is_off) {
-            marks |= RecordFlags::TIME_OFF;
+            flags |= RecordFlags::TIME_OFF;
         }
         if event.text.is_truncated() {
-            marks |= RecordFlags::TEXT_CUT;
+            flags |= RecordFlags::TEXT_CUT;
         }
         if event.spooled_at.is_some() {
-            marks |= RecordFlags::REPLAYED;
+            flags |= RecordFlags::REPLAYED;
         }
         if event.is_repeated {
-            marks |= RecordFlags::REPEATED;
+            flags |= RecordFlags::REPEATED;
         }
-        marks
+        flags
     }
 }
 
@@ -209,8 +214,8 @@ fn is_progress_only(effects: &[Effect]) -> bool {
     matches!(effects, [Effect::Lifecycle { .. }] | [Effect::Lifecycle { .. }, Effect::Boot { .. }])
 }
 
-fn is_duplicate(appliance: &Appliance, heard: &ReceivedEvent) -> bool {
-    match (heard.boot.or(appliance.boot_id()), heard.spool, heard.sequence) {
+fn is_duplicate(appliance: &Appliance, received: &ReceivedEvent) -> bool {
+    match (received.boot.or(appliance.boot_id()), received.spool, received.sequence) {
         (Some(boot), Some(spool), Some(sequence)) => {
             appliance.windows.contains(boot, spool, sequence)
         }
@@ -220,10 +225,10 @@ fn is_duplicate(appliance: &Appliance, heard: &ReceivedEvent) -> bool {
 
 fn apply_to_lifecycle(
     change: &mut Transition<'_>,
-    heard: &ReceivedEvent,
+    received: &ReceivedEvent,
     is_managed: bool,
 ) -> Result<(), EventRejection> {
-    let stimulus = match &heard.event.body {
+    let stimulus = match &received.event.body {
         EventBody::Log | EventBody::Alert { .. } => return Ok(()),
         EventBody::StartedOk | EventBody::StartFailed | EventBody::Maintenance { .. }
             if !is_managed =>
@@ -232,15 +237,17 @@ fn apply_to_lifecycle(
             return Ok(());
         }
         EventBody::StartedOk => LifecycleInput::StartedOk,
-        EventBody::StartFailed => LifecycleInput::StartFailed { reason: heard.event.text.as_str() },
+        EventBody::StartFailed => {
+            LifecycleInput::StartFailed { reason: received.event.text.as_str() }
+        }
         EventBody::Maintenance { progress, next_report_within } => {
             LifecycleInput::Maintenance(ProgressReport {
                 progress: *progress,
-                text: heard.event.text.as_str(),
+                text: received.event.text.as_str(),
                 next_report_within: *next_report_within,
-                is_repeated: heard.event.is_repeated,
+                is_repeated: received.event.is_repeated,
             })
         }
     };
-    change.apply_report(&stimulus, heard)
+    change.apply_report(&stimulus, received)
 }

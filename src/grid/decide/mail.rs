@@ -338,13 +338,13 @@ fn cleared_if_last(state: &State, number: MessageNumber) -> Option<Effect> {
     let mut others = state.outbox().messages.values().filter(|it| it.number != number);
     let has_failed = others.any(|it| it.state == DeliveryState::Failed);
     let is_open = state.alert(None, AlertKind::MailFails).is_some();
-    let matter = AlertKind::MailFails;
-    (is_open && !has_failed).then_some(Effect::AlertCleared { number: None, kind: matter })
+    let kind = AlertKind::MailFails;
+    (is_open && !has_failed).then_some(Effect::AlertCleared { number: None, kind })
 }
 
 fn failed_message(message: MailMessage, last_reply: Box<str>, now: Timestamp) -> Effect {
-    let (standing, due) = (DeliveryState::Failed, now.after(FAILED_RETENTION));
-    header(&MailMessage { state: standing, due_at: due, last_reply, ..message })
+    let (state, due) = (DeliveryState::Failed, now.after(FAILED_RETENTION));
+    header(&MailMessage { state, due_at: due, last_reply, ..message })
 }
 
 /// 1, 2, 4 ... 60 minutes.

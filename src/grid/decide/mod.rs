@@ -177,8 +177,8 @@ pub(in crate::grid) struct DecisionDraft {
 }
 
 impl DecisionDraft {
-    pub(in crate::grid) fn new(outcome: Outcome, marks: RecordFlags, effects: Vec<Effect>) -> Self {
-        Self { outcome, flags: marks, effects, is_counted: false }
+    pub(in crate::grid) fn new(outcome: Outcome, flags: RecordFlags, effects: Vec<Effect>) -> Self {
+        Self { outcome, flags, effects, is_counted: false }
     }
 
     pub(in crate::grid) fn recorded(effects: Vec<Effect>) -> Self {
@@ -187,10 +187,10 @@ impl DecisionDraft {
 
     pub(in crate::grid) fn counted(
         outcome: Outcome,
-        marks: RecordFlags,
+        flags: RecordFlags,
         effects: Vec<Effect>,
     ) -> Self {
-        Self { outcome, flags: marks, effects, is_counted: true }
+        Self { outcome, flags, effects, is_counted: true }
     }
 }
 
@@ -204,10 +204,10 @@ pub fn decide(
 ) -> Decision {
     let view = Decider { state, settings, context: circumstances, now };
     let (answer, draft) = match &input {
-        Input::Event(heard) => {
-            let (outcome, draft) = view.event(heard);
-            let marks = draft.as_ref().map_or(RecordFlags::NONE, |draft| draft.flags);
-            (Reply::Event(outcome, marks), draft)
+        Input::Event(received) => {
+            let (outcome, draft) = view.event(received);
+            let flags = draft.as_ref().map_or(RecordFlags::NONE, |draft| draft.flags);
+            (Reply::Event(outcome, flags), draft)
         }
         Input::Hello(hello) => (Reply::Nothing, view.hello(hello)),
         Input::SessionEnded { appliance, .. } => (Reply::Nothing, view.session_ended(*appliance)),
@@ -251,14 +251,14 @@ pub fn decide(
         }),
     };
     let (mut record, mut absorbed) = (None, None);
-    if let Some(DecisionDraft { outcome, flags: marks, effects, is_counted: is_absorbed }) = draft {
+    if let Some(DecisionDraft { outcome, flags, effects, is_counted: is_absorbed }) = draft {
         match (input, is_absorbed) {
-            (Input::Event(heard), true) => {
-                absorbed = Some(CountedEvent { received: heard, outcome, effects });
+            (Input::Event(received), true) => {
+                absorbed = Some(CountedEvent { received, outcome, effects });
             }
             (input, _) => {
                 let number = state.last() + 1;
-                let mut made = Record { number, at: now, input, outcome, flags: marks, effects };
+                let mut made = Record { number, at: now, input, outcome, flags, effects };
                 // Mails are batched by the times that apply from here on.
                 let shift = made.effects.iter().find_map(|effect| {
                     if let Effect::TimeShifted(shift) = effect { Some(*shift) } else { None }
@@ -310,8 +310,8 @@ impl Decider<'_> {
             BootRelation::Adopts(id) => change.adopt_boot(id),
             BootRelation::Begins(id) => {
                 let record = self.state.last() + 1;
-                let door = Admission { appliance, rules: &rules, now: self.now, record };
-                match door.acquire([RateLimitKind::Boots]) {
+                let admission = Admission { appliance, rules: &rules, now: self.now, record };
+                match admission.acquire([RateLimitKind::Boots]) {
                     Ok(effects) => change.push_effects(effects),
                     // The boot begins with the first event that the limit allows.
                     Err(budget) => return self.suppress_boot(appliance, budget),
@@ -323,9 +323,9 @@ impl Decider<'_> {
             change.session_seen();
         }
         change.contact_restored();
-        let (mut effects, marks) = change.into_effects();
+        let (mut effects, flags) = change.into_effects();
         effects.extend(self.lost_events(appliance, hello));
-        (!effects.is_empty()).then_some(DecisionDraft::new(Outcome::Stored, marks, effects))
+        (!effects.is_empty()).then_some(DecisionDraft::new(Outcome::Stored, flags, effects))
     }
 
     /// Suppresses an appliance with too many new boots.
@@ -366,8 +366,8 @@ impl Decider<'_> {
         let shift = started.shift.filter(|_| started.downtime.is_some());
         let shifted = shift.map(|shift| self.state.shifted(shift));
         let state = shifted.as_ref().unwrap_or(self.state);
-        let moved = started.downtime.map(|away| Effect::DeadlinesMoved {
-            by: if shift.is_some() { Duration::ZERO } else { away },
+        let moved = started.downtime.map(|downtime| Effect::DeadlinesMoved {
+            by: if shift.is_some() { Duration::ZERO } else { downtime },
             not_before: self.now.after(GRACE_AFTER_DOWNTIME),
         });
         let missing = journal_incident::gaps_at_start(state, &started.missing_records, self.now);
@@ -381,6 +381,6 @@ impl Decider<'_> {
 }
 
 pub(in crate::grid) fn record_if_changed(change: Transition<'_>) -> Option<DecisionDraft> {
-    let (effects, marks) = change.into_effects();
-    (!effects.is_empty()).then_some(DecisionDraft::new(Outcome::Stored, marks, effects))
+    let (effects, flags) = change.into_effects();
+    (!effects.is_empty()).then_some(DecisionDraft::new(Outcome::Stored, flags, effects))
 }

@@ -45,16 +45,16 @@ impl NoticeCollector<'_> {
     /// The alert event of the record.
     fn alert(&mut self, record: &mut Record) {
         let at = record.at;
-        if let Input::Event(heard) = &record.input
-            && let EventBody::Alert { counter } = &heard.event.body
+        if let Input::Event(received) = &record.input
+            && let EventBody::Alert { counter } = &received.event.body
             && self.mail.triggers.contains("alert")
-            && !heard.event.text.is_empty()
+            && !received.event.text.is_empty()
             && matches!(record.outcome, Outcome::Stored | Outcome::OlderBoot)
-            && let Some(appliance) = self.state.appliance(heard.appliance)
+            && let Some(appliance) = self.state.appliance(received.appliance)
         {
-            let severity = heard.event.severity;
-            let text = heard.event.text.as_str();
-            let (_, matter) = group_key_of(&heard.event, counter.as_ref(), severity);
+            let severity = received.event.severity;
+            let text = received.event.text.as_str();
+            let (_, kind) = group_key_of(&received.event, counter.as_ref(), severity);
             let key = record.effects.iter_mut().find_map(|effect| {
                 if let Effect::AlertGroup { group: key, .. } = effect { Some(key) } else { None }
             });
@@ -63,7 +63,7 @@ impl NoticeCollector<'_> {
                 Some(key) => {
                     let before =
                         appliance.usage.alert_group(key.id).and_then(|it| it.notified.as_ref());
-                    let graver = self.more_severe(appliance, heard, severity);
+                    let graver = self.more_severe(appliance, received, severity);
                     schedule(key, before, graver, (severity, text), at)
                 }
                 None => Some(0),
@@ -71,9 +71,9 @@ impl NoticeCollector<'_> {
             let Some(again) = again else { return };
             self.notices.push(Notice {
                 subject: appliance.name.as_str().into(),
-                topic: matter,
+                topic: kind,
                 severity,
-                at: occurred_at(heard, record),
+                at: occurred_at(received, record),
                 text: text.into(),
                 record: record.number,
                 is_resolved: false,
@@ -86,13 +86,13 @@ impl NoticeCollector<'_> {
     fn more_severe(
         &self,
         appliance: &Appliance,
-        heard: &ReceivedEvent,
+        received: &ReceivedEvent,
         severity: Severity,
     ) -> Option<NotificationSchedule> {
-        let EventBody::Alert { counter } = &heard.event.body else { return None };
+        let EventBody::Alert { counter } = &received.event.body else { return None };
         let graver = Severity::ALL.into_iter().filter(|it| *it > severity);
         let mut mailed = graver.filter_map(|severity| {
-            let (id, _) = group_key_of(&heard.event, counter.as_ref(), severity);
+            let (id, _) = group_key_of(&received.event, counter.as_ref(), severity);
             appliance.usage.alert_group(id)?.notified.clone()
         });
         mailed.find(|mailed| !mailed.is_over(self.now))
@@ -102,8 +102,8 @@ impl NoticeCollector<'_> {
     fn broker_alerts(&mut self, record: &mut Record) {
         let mut keys = Vec::new();
         for effect in &record.effects {
-            let Effect::AlertRaised { number, kind: matter, alert } = effect else { continue };
-            let word = match matter {
+            let Effect::AlertRaised { number, kind, alert } = effect else { continue };
+            let word = match kind {
                 AlertKind::StartFailed => failure_trigger(record),
                 // Mailed when it opened; a later start only updates its text.
                 AlertKind::DiskLow if alert.since < record.at => continue,
@@ -113,7 +113,7 @@ impl NoticeCollector<'_> {
                 | AlertKind::Flapping
                 | AlertKind::RecordsMissing
                 | AlertKind::DiskLow
-                | AlertKind::ClockDiffers => matter.as_str(),
+                | AlertKind::ClockDiffers => kind.as_str(),
                 // Such a mail could not be delivered.
                 AlertKind::MailFails => continue,
                 // Any client could cause it, and a mail each time.
@@ -122,7 +122,7 @@ impl NoticeCollector<'_> {
             if !self.mail.triggers.contains(word) {
                 continue;
             }
-            let again = match (matter, number) {
+            let again = match (kind, number) {
                 (AlertKind::StartFailed, Some(number)) => {
                     let (key, again) = self.start_failed(*number, alert, record.number);
                     let number = *number;
@@ -270,9 +270,9 @@ fn schedule(
 }
 
 /// When it happened. A clock that is far off is ignored in favour of the time of receipt.
-fn occurred_at(heard: &ReceivedEvent, record: &Record) -> Timestamp {
+fn occurred_at(received: &ReceivedEvent, record: &Record) -> Timestamp {
     let is_off = record.flags.contains(RecordFlags::TIME_OFF);
-    heard.event.event_time.filter(|at| !is_off && *at <= record.at).unwrap_or(record.at)
+    received.event.event_time.filter(|at| !is_off && *at <= record.at).unwrap_or(record.at)
 }
 
 /// How the start of the record failed.

@@ -167,8 +167,8 @@ impl<'a> Transition<'a> {
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
         self.drop_assumption(stimulus);
         match step(&self.lifecycle, stimulus, self.rules, began_at, self.now) {
-            StepResult::Becomes(next, marks) => {
-                self.flags |= marks;
+            StepResult::Becomes(next, flags) => {
+                self.flags |= flags;
                 self.set_lifecycle(next);
                 Ok(())
             }
@@ -185,9 +185,9 @@ impl<'a> Transition<'a> {
     pub(in crate::grid) fn apply_report(
         &mut self,
         stimulus: &LifecycleInput<'_>,
-        heard: &ReceivedEvent,
+        received: &ReceivedEvent,
     ) -> Result<(), EventRejection> {
-        let word = EventOrder::at(heard, self.now);
+        let word = EventOrder::at(received, self.now);
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
         let judged_at = self.appliance.verdict_at();
         self.apply(stimulus)?;
@@ -241,17 +241,17 @@ impl<'a> Transition<'a> {
     }
 
     /// Opens an alert, unless it is open already.
-    pub(in crate::grid) fn raise(&mut self, matter: AlertKind, severity: Severity, text: String) {
-        if !self.is_open(matter) {
-            self.raise_new(matter, severity, text);
+    pub(in crate::grid) fn raise(&mut self, kind: AlertKind, severity: Severity, text: String) {
+        if !self.is_open(kind) {
+            self.raise_new(kind, severity, text);
         }
     }
 
     /// Resolves an alert, if it is open.
-    pub(in crate::grid) fn clear(&mut self, matter: AlertKind) {
-        if self.is_open(matter) {
+    pub(in crate::grid) fn clear(&mut self, kind: AlertKind) {
+        if self.is_open(kind) {
             let number = Some(self.appliance.number);
-            self.effects.push(Effect::AlertCleared { number, kind: matter });
+            self.effects.push(Effect::AlertCleared { number, kind });
         }
     }
 
@@ -333,26 +333,20 @@ impl<'a> Transition<'a> {
     }
 
     /// Whether the alert was open before this transition and is not resolved by it.
-    fn is_open(&self, matter: AlertKind) -> bool {
+    fn is_open(&self, kind: AlertKind) -> bool {
         let number = Some(self.appliance.number);
-        self.state.alert(number, matter).is_some()
-            && !self.effects.contains(&Effect::AlertCleared { number, kind: matter })
+        self.state.alert(number, kind).is_some()
+            && !self.effects.contains(&Effect::AlertCleared { number, kind })
     }
 
-    fn raise_new(&mut self, matter: AlertKind, severity: Severity, text: String) {
-        self.raise_since(matter, severity, text, self.now);
+    fn raise_new(&mut self, kind: AlertKind, severity: Severity, text: String) {
+        self.raise_since(kind, severity, text, self.now);
     }
 
-    fn raise_since(
-        &mut self,
-        matter: AlertKind,
-        severity: Severity,
-        text: String,
-        since: Timestamp,
-    ) {
+    fn raise_since(&mut self, kind: AlertKind, severity: Severity, text: String, since: Timestamp) {
         let alert = Alert { severity, since, text: text.into() };
         let number = Some(self.appliance.number);
-        self.effects.push(Effect::AlertRaised { number, kind: matter, alert });
+        self.effects.push(Effect::AlertRaised { number, kind, alert });
     }
 }
 

@@ -50,9 +50,9 @@ pub(super) fn describe_command(order: &AdminCommand) -> String {
 pub(super) fn describe_start(started: &BrokerStarted) -> String {
     let mut text = format!("gridd {} started, term {}", started.version, started.term);
     match started.downtime {
-        Some(away) => text.push_str(&format!(
+        Some(downtime) => text.push_str(&format!(
             ", broker was down for {}; deadlines moved by it, none fires within 60 s",
-            describe_duration(away)
+            describe_duration(downtime)
         )),
         None => text.push_str(", a new journal"),
     }

@@ -250,24 +250,24 @@ fn describe_period(first: Timestamp, last: Timestamp) -> Sentence {
 
 /// A suppression: `812 log events not stored, 14:02 to 14:19; the last: "disk 3"`.
 fn describe_suppression(phase: SuppressionPhase, suppression: &Suppression) -> Option<Sentence> {
-    let standing = match phase {
+    let state = match phase {
         SuppressionPhase::Counts => return None,
         SuppressionPhase::Begins => return Some(rate_limited(suppression.limit).into()),
         SuppressionPhase::Summarised => Sentence::from("suppressed since ").time(suppression.since),
         SuppressionPhase::Ends => "suppression ended".into(),
     };
-    let Some(held) = &suppression.events else { return Some(standing) };
-    Some(standing.text(": ").sentence(&not_stored(held)))
+    let Some(held) = &suppression.events else { return Some(state) };
+    Some(state.text(": ").sentence(&not_stored(held)))
 }
 
 /// When an event happened, by the appliance's clock, if it was not sent at once: `occurred at
 /// 14:02:10`. A time that is far off is shown, but not used.
-pub fn occurred_at(event: &Event, marks: RecordFlags) -> Option<Sentence> {
+pub fn occurred_at(event: &Event, flags: RecordFlags) -> Option<Sentence> {
     let at = event.event_time?;
-    if marks.contains(RecordFlags::TIME_OFF) {
+    if flags.contains(RecordFlags::TIME_OFF) {
         return Some(Sentence::from("its own clock says ").time(at));
     }
-    marks.contains(RecordFlags::REPLAYED).then(|| Sentence::from("occurred at ").time(at))
+    flags.contains(RecordFlags::REPLAYED).then(|| Sentence::from("occurred at ").time(at))
 }
 
 /// Events that an appliance dropped: `lost 17 log events of db1, 14:02 to 14:19, spool full`.

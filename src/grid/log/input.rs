@@ -10,7 +10,7 @@ impl Input {
     /// The number of the appliance it is about, if the input has one.
     pub fn appliance(&self) -> Option<ApplianceIndex> {
         match self {
-            Self::Event(heard) => Some(heard.appliance),
+            Self::Event(received) => Some(received.appliance),
             Self::Hello(hello) => Some(hello.appliance),
             Self::SessionEnded { appliance, .. }
             | Self::Deadline { appliance, .. }
@@ -34,7 +34,7 @@ impl Input {
     /// The boot it contains.
     pub fn boot(&self) -> Option<BootId> {
         match self {
-            Self::Event(heard) => heard.boot,
+            Self::Event(received) => received.boot,
             Self::Hello(hello) => Some(hello.boot),
             Self::SessionEnded { boot, .. } => Some(*boot),
             Self::Registered { .. }
@@ -63,8 +63,8 @@ impl Input {
     /// The sender, if this is a live event outside a session.
     pub fn live_reporter(&self) -> Option<ApplianceIndex> {
         match self {
-            Self::Event(heard) if heard.session.is_none() => {
-                heard.event.spooled_at.is_none().then_some(heard.appliance)
+            Self::Event(received) if received.session.is_none() => {
+                received.event.spooled_at.is_none().then_some(received.appliance)
             }
             Self::Event(_)
             | Self::Hello(_)

@@ -130,9 +130,9 @@ pub(in crate::grid) fn gaps_at_start(
 }
 
 /// Raises an alert with the current text; an open one keeps its start.
-fn raised_or_updated(state: &State, matter: AlertKind, now: Timestamp, text: String) -> Effect {
-    let since = state.alert(None, matter).map_or(now, |open| open.since);
-    raised(matter, since, text)
+fn raised_or_updated(state: &State, kind: AlertKind, now: Timestamp, text: String) -> Effect {
+    let since = state.alert(None, kind).map_or(now, |open| open.since);
+    raised(kind, since, text)
 }
 
 /// Adds gaps found while running to the known ones.
@@ -171,8 +171,8 @@ pub(in crate::grid) fn client_ahead_of_journal(
     Some(raised(AlertKind::RecordsMissing, now, text))
 }
 
-fn raised(matter: AlertKind, now: Timestamp, text: String) -> Effect {
-    let severity = match matter {
+fn raised(kind: AlertKind, now: Timestamp, text: String) -> Effect {
+    let severity = match kind {
         AlertKind::RecordsMissing => Severity::Fatal,
         AlertKind::DiskLow
         | AlertKind::StartFailed
@@ -185,11 +185,11 @@ fn raised(matter: AlertKind, now: Timestamp, text: String) -> Effect {
         | AlertKind::ResourcesShort => Severity::Error,
     };
     let alert = Alert { severity, since: now, text: text.into() };
-    Effect::AlertRaised { number: None, kind: matter, alert }
+    Effect::AlertRaised { number: None, kind, alert }
 }
 
-fn cleared(state: &State, matter: AlertKind) -> Option<Effect> {
-    state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, kind: matter })
+fn cleared(state: &State, kind: AlertKind) -> Option<Effect> {
+    state.alert(None, kind).map(|_| Effect::AlertCleared { number: None, kind })
 }
 
 fn disk_low_text(free: u64, mark: u64) -> String {

@@ -44,7 +44,7 @@ impl Record {
     /// What it is about.
     pub fn kind(&self) -> RecordKind {
         match &self.input {
-            Input::Event(heard) => match heard.event.body {
+            Input::Event(received) => match received.event.body {
                 EventBody::StartedOk => RecordKind::StartedOk,
                 EventBody::StartFailed => RecordKind::StartFailed,
                 EventBody::Maintenance { .. } => RecordKind::Maintenance,
@@ -83,8 +83,10 @@ impl Record {
         });
         let own = match &self.input {
             // Whoever looks for what went wrong finds what was lost, however mild what was said next.
-            Input::Event(heard) if heard.event.dropped_before.is_empty() => heard.event.severity,
-            Input::Event(heard) => heard.event.severity.max(Severity::Warn),
+            Input::Event(received) if received.event.dropped_before.is_empty() => {
+                received.event.severity
+            }
+            Input::Event(received) => received.event.severity.max(Severity::Warn),
             Input::BrokerStarted(started)
                 if !started.recovery.is_empty()
                     || started.clock_back.is_some()

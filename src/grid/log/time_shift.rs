@@ -60,10 +60,10 @@ impl TimeShift {
                 let at = at.into_iter().map(|at| self.shift_pending(at)).collect();
                 Effect::FailedStarts { number, at }
             }
-            Effect::AlertRaised { number, kind: matter, alert } => {
+            Effect::AlertRaised { number, kind, alert } => {
                 let Alert { severity, since, text } = alert;
                 let alert = Alert { severity, since: self.shift_past(since), text };
-                Effect::AlertRaised { number, kind: matter, alert }
+                Effect::AlertRaised { number, kind, alert }
             }
             Effect::RateLimitState { number, limit: budget, refilled_at: full_at } => {
                 Effect::RateLimitState {
@@ -82,31 +82,21 @@ impl TimeShift {
                 let suppression = self.shift_suppression(suppression);
                 Effect::Suppression { number, phase, suppression }
             }
-            Effect::Counters { number, windows, last_event_at: last_heard_at, counts } => {
-                let last_heard_at = self.shift_past(last_heard_at);
-                Effect::Counters { number, windows, last_event_at: last_heard_at, counts }
+            Effect::Counters { number, windows, last_event_at, counts } => {
+                let last_event_at = self.shift_past(last_event_at);
+                Effect::Counters { number, windows, last_event_at, counts }
             }
             Effect::SuppressedAlerts { number, unmailed } => {
                 Effect::SuppressedAlerts { number, unmailed: self.shift_unmailed(unmailed) }
             }
             Effect::Mail(change) => Effect::Mail(self.shift_mail(change)),
             Effect::History { number, history: memory } => {
-                let ApplianceHistory {
-                    past_boots,
-                    windows,
-                    last_event_at: last_heard_at,
-                    last_record,
-                    usage: admission,
-                } = memory;
-                let last_heard_at = last_heard_at.map(|at| self.shift_past(at));
-                let admission = self.shift_usage(admission);
-                let memory = ApplianceHistory {
-                    past_boots,
-                    windows,
-                    last_event_at: last_heard_at,
-                    last_record,
-                    usage: admission,
-                };
+                let ApplianceHistory { past_boots, windows, last_event_at, last_record, usage } =
+                    memory;
+                let last_event_at = last_event_at.map(|at| self.shift_past(at));
+                let usage = self.shift_usage(usage);
+                let memory =
+                    ApplianceHistory { past_boots, windows, last_event_at, last_record, usage };
                 Effect::History { number, history: memory }
             }
             Effect::Appliance { .. }
@@ -174,7 +164,7 @@ impl TimeShift {
         }
     }
 
-    fn shift_usage(self, admission: Usage) -> Usage {
+    fn shift_usage(self, usage: Usage) -> Usage {
         let Usage {
             rate_limits: mut spent,
             alert_groups: keys,
@@ -182,7 +172,7 @@ impl TimeShift {
             counts,
             progress_stored_at: progress_at,
             unmailed,
-        } = admission;
+        } = usage;
         for budget in RateLimitKind::ALL {
             spent.set(budget, self.shift_pending(spent.refilled_at(budget)));
         }
@@ -296,21 +286,22 @@ impl TimeShift {
         let MailMessage {
             number,
             recipient,
-            queued_at: owed_since,
+            queued_at: queued_since,
             notices,
             omitted: more,
             attempts,
-            state: standing,
+            state,
             due_at: due,
             last_reply,
             digest: late,
-            downtime: away,
+            downtime,
             briefs,
             retried_at,
         } = message;
-        let moved = self.shift_past(owed_since);
+        let moved = self.shift_past(queued_since);
         // No broker could try it meanwhile, though it was queued before.
-        let away = if moved == owed_since { away.saturating_add(self.by.ahead()) } else { away };
+        let downtime =
+            if moved == queued_since { downtime.saturating_add(self.by.ahead()) } else { downtime };
         let late = late.map(|late| {
             let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } =
                 *late;
@@ -324,11 +315,11 @@ impl TimeShift {
             notices,
             omitted: more,
             attempts,
-            state: standing,
+            state,
             due_at: self.shift_pending(due),
             last_reply,
             digest: late,
-            downtime: away,
+            downtime,
             briefs,
             retried_at: retried_at.map(|at| self.shift_past(at)),
         }

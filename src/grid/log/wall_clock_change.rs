@@ -80,8 +80,8 @@ impl WallClockChange {
 
 /// Resolves the alert on the wall clock.
 pub(in crate::grid) fn cleared(state: &State) -> Option<Effect> {
-    let matter = AlertKind::ClockDiffers;
-    state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, kind: matter })
+    let kind = AlertKind::ClockDiffers;
+    state.alert(None, kind).map(|_| Effect::AlertCleared { number: None, kind })
 }
 
 fn raised(text: String, now: Timestamp) -> Effect {

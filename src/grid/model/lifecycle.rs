@@ -387,11 +387,11 @@ fn apply_report(
     report: &ProgressReport<'_>,
     rules: &ClassSettings,
     now: Timestamp,
-    mut marks: RecordFlags,
+    mut flags: RecordFlags,
 ) -> StepResult {
     let promised = match report.next_report_within {
         Some(wished) if wished > rules.report_interval_max => {
-            marks |= RecordFlags::PROMISE_CUT;
+            flags |= RecordFlags::PROMISE_CUT;
             rules.report_interval_max
         }
         Some(wished) => wished.max(*REPORT_DEADLINE_RANGE.start()),
@@ -408,7 +408,7 @@ fn apply_report(
     };
     let progress = report.progress.or(known.and_then(|known| known.progress));
     if known.is_some_and(|known| report.progress.is_some() && report.progress < known.progress) {
-        marks |= RecordFlags::PROGRESS_FELL;
+        flags |= RecordFlags::PROGRESS_FELL;
     }
     let has_other_words = known.is_some_and(|known| !is_same_wording(&text, &known.text));
     // A job in parts starts again at a low percentage, with another text.
@@ -443,7 +443,7 @@ fn apply_report(
         stuck_at,
         boot_deadline,
     };
-    StepResult::Becomes(Lifecycle::Maintenance(Box::new(next)), marks)
+    StepResult::Becomes(Lifecycle::Maintenance(Box::new(next)), flags)
 }
 
 fn check_maintenance(

@@ -233,9 +233,9 @@ pub struct BriefNotice {
 
 impl From<&Notice> for BriefNotice {
     fn from(notice: &Notice) -> Self {
-        let Notice { subject: about, topic: matter, severity, is_resolved, .. } = notice;
-        let (about, matter) = (about.clone(), matter.clone());
-        Self { subject: about, topic: matter, severity: *severity, is_resolved: *is_resolved }
+        let Notice { subject: about, topic: kind, severity, is_resolved, .. } = notice;
+        let (about, kind) = (about.clone(), kind.clone());
+        Self { subject: about, topic: kind, severity: *severity, is_resolved: *is_resolved }
     }
 }
 

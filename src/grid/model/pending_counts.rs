@@ -65,11 +65,11 @@ impl PendingCounts {
     /// duplicate though a crash forgot it.
     pub(in crate::grid) fn must_precede(
         &self,
-        heard: &ReceivedEvent,
+        received: &ReceivedEvent,
         boot: Option<BootId>,
     ) -> bool {
-        let first = self.0.get(&heard.appliance).and_then(|touched| touched.first_sequence);
-        match (first, sequence_key(heard, boot)) {
+        let first = self.0.get(&received.appliance).and_then(|touched| touched.first_sequence);
+        match (first, sequence_key(received, boot)) {
             (Some((boot, spool, first)), Some((its_boot, its_spool, sequence))) => {
                 let is_near = sequence < first.saturating_add(WINDOW_WIDTH);
                 (boot, spool) != (its_boot, its_spool) || !is_near
@@ -113,28 +113,27 @@ fn tally_record(effects: Vec<Effect>, state: &State, now: Timestamp) -> Option<R
     })
 }
 
-fn sequence_key(heard: &ReceivedEvent, boot: Option<BootId>) -> Option<(BootId, SpoolId, u64)> {
-    Some((heard.boot.or(boot)?, heard.spool?, heard.sequence?.get()))
+fn sequence_key(received: &ReceivedEvent, boot: Option<BootId>) -> Option<(BootId, SpoolId, u64)> {
+    Some((received.boot.or(boot)?, received.spool?, received.sequence?.get()))
 }
 
 impl PendingChange {
     fn push_effects(self, number: ApplianceIndex, state: &State, effects: &mut Vec<Effect>) {
         let Some(appliance) = state.appliance(number) else { return };
-        let admission = &appliance.usage;
+        let usage = &appliance.usage;
         effects.push(Effect::Counters {
             number,
             windows: appliance.windows.values().to_vec(),
             last_event_at: appliance.last_event_at.unwrap_or_default(),
-            counts: admission.counts.clone(),
+            counts: usage.counts.clone(),
         });
-        let keys =
-            self.alert_groups.into_iter().filter_map(|id| admission.alert_group(id)).cloned();
+        let keys = self.alert_groups.into_iter().filter_map(|id| usage.alert_group(id)).cloned();
         effects.extend(keys.map(|key| Effect::AlertGroup { number, group: key }));
-        if let Some(suppression) = admission.suppression.as_ref().filter(|_| self.has_suppression) {
+        if let Some(suppression) = usage.suppression.as_ref().filter(|_| self.has_suppression) {
             let (phase, suppression) = (SuppressionPhase::Counts, (**suppression).clone());
             effects.push(Effect::Suppression { number, phase, suppression });
         }
-        if let Some(unmailed) = admission.unmailed.as_ref().filter(|_| self.has_unmailed) {
+        if let Some(unmailed) = usage.unmailed.as_ref().filter(|_| self.has_unmailed) {
             effects.push(Effect::SuppressedAlerts { number, unmailed: (**unmailed).clone() });
         }
         // The newest event belongs to the boot, whatever the state of the start is by now.

@@ -279,11 +279,11 @@ mod tests {
         }
 
         #[test]
-        fn a_sequence_is_known_exactly_when_marked(marks in prop::collection::vec(1u64..300, 1..100)) {
+        fn a_sequence_is_known_exactly_when_marked(numbers in prop::collection::vec(1u64..300, 1..100)) {
             let spool = SpoolId(number(5));
             let mut windows = SequenceWindows::default();
             let mut model = BTreeSet::new();
-            for mark in marks {
+            for mark in numbers {
                 windows.mark(boot(1), spool, number(mark), boot(1));
                 model.insert(mark);
                 let highest = *model.last().expect("just inserted");

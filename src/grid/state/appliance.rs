@@ -90,21 +90,23 @@ impl Appliance {
 
     pub(in crate::grid) fn record_event(
         &mut self,
-        heard: &ReceivedEvent,
+        received: &ReceivedEvent,
         outcome: Outcome,
         at: Timestamp,
     ) {
         self.last_event_at = Some(at);
-        let boot = heard.boot.or(self.boot_id());
-        if let (Some(boot), Some(spool), Some(sequence)) = (boot, heard.spool, heard.sequence)
+        let boot = received.boot.or(self.boot_id());
+        if let (Some(boot), Some(spool), Some(sequence)) = (boot, received.spool, received.sequence)
             && outcome != Outcome::Duplicate
         {
             self.windows.mark(boot, spool, sequence, self.boot_id().unwrap_or(boot));
         }
         if let Some(outcome) = OutcomeKind::new(outcome) {
-            self.usage.counts.increment(heard.event.body.kind(), outcome);
+            self.usage.counts.increment(received.event.body.kind(), outcome);
         }
-        if outcome == Outcome::Stored && matches!(heard.event.body, EventBody::Maintenance { .. }) {
+        if outcome == Outcome::Stored
+            && matches!(received.event.body, EventBody::Maintenance { .. })
+        {
             self.usage.progress_stored_at = at;
         }
     }
@@ -162,12 +164,12 @@ impl Appliance {
             Effect::SuppressedAlerts { unmailed, .. } => {
                 self.usage.unmailed = Some(Box::new(unmailed.clone()));
             }
-            Effect::Counters { windows, last_event_at: last_heard_at, counts, .. } => {
+            Effect::Counters { windows, last_event_at, counts, .. } => {
                 self.windows = SequenceWindows::default();
                 for window in windows {
                     self.windows.push_back(*window);
                 }
-                self.last_event_at = Some(*last_heard_at);
+                self.last_event_at = Some(*last_event_at);
                 self.usage.counts = counts.clone();
             }
             Effect::Appliance { .. }

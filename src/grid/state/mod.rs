@@ -104,30 +104,30 @@ impl State {
     }
 
     /// An open alert.
-    pub fn alert(&self, number: Option<ApplianceIndex>, matter: AlertKind) -> Option<&Alert> {
-        self.alerts.get(&(number, matter))
+    pub fn alert(&self, number: Option<ApplianceIndex>, kind: AlertKind) -> Option<&Alert> {
+        self.alerts.get(&(number, kind))
     }
 
     /// All open alerts, those of the broker first, then by number.
     pub fn alerts(&self) -> impl Iterator<Item = (Option<ApplianceIndex>, AlertKind, &Alert)> {
-        self.alerts.iter().map(|((number, matter), alert)| (*number, *matter, alert))
+        self.alerts.iter().map(|((number, kind), alert)| (*number, *kind, alert))
     }
 
     /// All open alerts from that key on, whether it is open or not.
     pub fn alerts_from(
         &self,
         number: Option<ApplianceIndex>,
-        matter: AlertKind,
+        kind: AlertKind,
     ) -> impl Iterator<Item = (Option<ApplianceIndex>, AlertKind, &Alert)> {
-        let alerts = self.alerts.range((number, matter)..);
-        alerts.map(|((number, matter), alert)| (*number, *matter, alert))
+        let alerts = self.alerts.range((number, kind)..);
+        alerts.map(|((number, kind), alert)| (*number, *kind, alert))
     }
 
     /// The open alerts of one appliance.
     pub fn alerts_of(&self, number: ApplianceIndex) -> impl Iterator<Item = (AlertKind, &Alert)> {
         self.alerts_from(Some(number), AlertKind::FIRST)
             .take_while(move |(of, _, _)| *of == Some(number))
-            .map(|(_, matter, alert)| (matter, alert))
+            .map(|(_, kind, alert)| (kind, alert))
     }
 
     /// The queued mails.
@@ -151,8 +151,8 @@ impl State {
                 if record.input != Input::Tally {
                     appliance.last_record = record.number;
                 }
-                if let Input::Event(heard) = &record.input {
-                    appliance.record_event(heard, record.outcome, record.at);
+                if let Input::Event(received) = &record.input {
+                    appliance.record_event(received, record.outcome, record.at);
                 }
             }
         }
@@ -186,9 +186,9 @@ impl State {
                 Row::Present(appliance) => appliance.to_effects(&mut effects),
             }
         }
-        effects.extend(self.alerts.iter().map(|((number, matter), alert)| Effect::AlertRaised {
+        effects.extend(self.alerts.iter().map(|((number, kind), alert)| Effect::AlertRaised {
             number: *number,
-            kind: *matter,
+            kind: *kind,
             alert: alert.clone(),
         }));
         self.outbox.to_effects(&mut effects);
@@ -256,12 +256,12 @@ impl State {
                 self.put_row(*number, Row::Removed(name.clone()));
                 AffectedAppliances::Nothing
             }
-            Effect::AlertRaised { number, kind: matter, alert } => {
-                self.alerts.insert((*number, *matter), alert.clone());
+            Effect::AlertRaised { number, kind, alert } => {
+                self.alerts.insert((*number, *kind), alert.clone());
                 number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
             }
-            Effect::AlertCleared { number, kind: matter } => {
-                self.alerts.remove(&(*number, *matter));
+            Effect::AlertCleared { number, kind } => {
+                self.alerts.remove(&(*number, *kind));
                 number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
             }
             Effect::Mail(change) => {

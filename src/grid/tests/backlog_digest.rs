@@ -114,8 +114,8 @@ fn a_clock_wrong_by_years_dates_no_mail_and_no_alert() {
     for wrong in [at(0).before(seconds(20 * 365 * 86_400)), at(20 * 365 * 86_400)] {
         let mut timeline = timeline();
         timeline.at(500).store(alert("live").with_event_time(wrong));
-        let marks = timeline.store(alert("late").with_event_time(wrong).spooled(wrong));
-        assert!(marks.contains(RecordFlags::TIME_OFF) && marks.contains(RecordFlags::REPLAYED));
+        let flags = timeline.store(alert("late").with_event_time(wrong).spooled(wrong));
+        assert!(flags.contains(RecordFlags::TIME_OFF) && flags.contains(RecordFlags::REPLAYED));
         timeline.store(start_failed(2, "x").with_event_time(wrong));
         for message in queued(&timeline) {
             assert!(message.notices.iter().all(|it| it.at == at(500)), "{message:?}");

@@ -188,8 +188,8 @@ fn spooled_events_of_another_boot_are_history() {
     timeline.hello(2);
     let spooled = |it: EventBuilder| it.spooled(at(0));
     for event in [started_ok(1), start_failed(1, "x"), maintenance(1, 3, "y"), log(1)] {
-        let (outcome, marks) = timeline.receive(spooled(event));
-        assert_eq!((outcome, marks), (Outcome::OlderBoot, RecordFlags::REPLAYED));
+        let (outcome, flags) = timeline.receive(spooled(event));
+        assert_eq!((outcome, flags), (Outcome::OlderBoot, RecordFlags::REPLAYED));
         assert_eq!(timeline.changes(), []);
     }
     assert_eq!((timeline.state(), timeline.db1().boot_id()), ("starting", Some(boot(2))));

@@ -258,17 +258,17 @@ impl Timeline {
 
     /// Receives an event.
     pub(super) fn receive(&mut self, said: EventBuilder) -> (Outcome, RecordFlags) {
-        let Reply::Event(outcome, marks) = self.handle(Input::Event(said.0)).reply else {
+        let Reply::Event(outcome, flags) = self.handle(Input::Event(said.0)).reply else {
             panic!("an event is answered");
         };
-        (outcome, marks)
+        (outcome, flags)
     }
 
     /// Receives an event that must be stored; returns its flags.
     pub(super) fn store(&mut self, said: EventBuilder) -> RecordFlags {
-        let (outcome, marks) = self.receive(said);
+        let (outcome, flags) = self.receive(said);
         assert_eq!(outcome, Outcome::Stored);
-        marks
+        flags
     }
 
     /// Opens a session of DB1 in a boot that has just begun.
@@ -352,16 +352,16 @@ impl Timeline {
     }
 
     /// Restarts the broker after a downtime, with other settings.
-    pub(super) fn restart_with(&mut self, away: Duration, settings: GridSettings) {
-        self.now = self.now.after(away);
+    pub(super) fn restart_with(&mut self, downtime: Duration, settings: GridSettings) {
+        self.now = self.now.after(downtime);
         // Whoever waits for a reply gets none.
         self.driver = Driver::new(Grid::new(self.restored.clone(), settings, self.now));
         self.terms += 1;
         self.handle(Input::BrokerStarted(BrokerStarted {
             term: self.terms,
             version: "0.1.0".into(),
-            downtime: Some(away),
-            shift: Some(TimeShift::pause(Offset::ahead_by(away))),
+            downtime: Some(downtime),
+            shift: Some(TimeShift::pause(Offset::ahead_by(downtime))),
             clock_back: None,
             last_run: LastRun::Unknown,
             recovery: Vec::new(),
@@ -379,8 +379,8 @@ impl Timeline {
     }
 
     /// Restarts the broker after a downtime.
-    pub(super) fn restart_after(&mut self, away: Duration) {
+    pub(super) fn restart_after(&mut self, downtime: Duration) {
         let settings = self.grid().settings().clone();
-        self.restart_with(away, settings);
+        self.restart_with(downtime, settings);
     }
 }

@@ -145,16 +145,16 @@ fn event_times_far_off_are_stored_and_flagged() {
         (Timestamp::MIN, true),
         (Timestamp::MAX, true),
     ] {
-        let marks = timeline.store(log(1).with_event_time(time));
-        assert_eq!(marks.contains(RecordFlags::TIME_OFF), is_off, "{time:?}");
+        let flags = timeline.store(log(1).with_event_time(time));
+        assert_eq!(flags.contains(RecordFlags::TIME_OFF), is_off, "{time:?}");
     }
 }
 
 #[test]
 fn a_truncated_text_is_flagged() {
     let mut timeline = Timeline::new();
-    let marks = timeline.store(new_event(1, EventBody::Log, &"x".repeat(5_000)));
-    assert_eq!(marks, RecordFlags::TEXT_CUT);
+    let flags = timeline.store(new_event(1, EventBody::Log, &"x".repeat(5_000)));
+    assert_eq!(flags, RecordFlags::TEXT_CUT);
 }
 
 #[test]

@@ -48,8 +48,8 @@ fn started_ok_after_another_failure_is_a_recovery() {
     let mut timeline = Timeline::new();
     timeline.hello(1);
     timeline.store(start_failed(1, "no disk"));
-    let marks = timeline.store(started_ok(1));
-    assert!(marks.contains(RecordFlags::RECOVERED) && !marks.contains(RecordFlags::LATE));
+    let flags = timeline.store(started_ok(1));
+    assert!(flags.contains(RecordFlags::RECOVERED) && !flags.contains(RecordFlags::LATE));
     assert_eq!(timeline.state(), "running");
     assert!(!timeline.is_open(AlertKind::StartFailed));
 }

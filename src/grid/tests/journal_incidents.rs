@@ -20,8 +20,8 @@ fn started(missing: Vec<std::ops::RangeInclusive<u64>>) -> Input {
     })
 }
 
-fn open(timeline: &Timeline, matter: AlertKind) -> Option<(Severity, String)> {
-    let alert = timeline.grid().state().alert(None, matter)?;
+fn open(timeline: &Timeline, kind: AlertKind) -> Option<(Severity, String)> {
+    let alert = timeline.grid().state().alert(None, kind)?;
     Some((alert.severity, alert.text.to_string()))
 }
 

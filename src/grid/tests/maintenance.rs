@@ -54,16 +54,16 @@ fn a_report_interval_shorter_than_the_silence_counts() {
 #[test]
 fn a_longer_report_interval_is_limited_and_flagged_and_a_class_may_allow_more() {
     let mut timeline = default_timeline();
-    let marks =
+    let flags =
         timeline.at(20).store(maintenance(1, 35, "b").with_next_report_within(seconds(600)));
-    assert!(marks.contains(RecordFlags::PROMISE_CUT));
+    assert!(flags.contains(RecordFlags::PROMISE_CUT));
     assert_eq!(timeline.deadline(), Some(80));
 
     let rules = ClassSettings { report_interval_max: seconds(900), ..ClassSettings::default() };
     let mut timeline = self::timeline(rules);
-    let marks =
+    let flags =
         timeline.at(20).store(maintenance(1, 35, "b").with_next_report_within(seconds(600)));
-    assert_eq!((marks, timeline.deadline()), (RecordFlags::NONE, Some(620)));
+    assert_eq!((flags, timeline.deadline()), (RecordFlags::NONE, Some(620)));
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn the_stuck_alert_ends_with_maintenance() {
 fn who_hung_may_come_back_to_maintenance() {
     let mut timeline = default_timeline();
     timeline.at(80);
-    let marks = timeline.store(maintenance(1, 36, "still here"));
-    assert!(marks.contains(RecordFlags::RECOVERED));
+    let flags = timeline.store(maintenance(1, 36, "still here"));
+    assert!(flags.contains(RecordFlags::RECOVERED));
     assert_eq!(
         (timeline.state(), timeline.since(), timeline.deadline()),
         ("maintenance", 80, Some(140))
@@ -233,8 +233,8 @@ fn the_running_refuse_maintenance_and_start_failed() {
 fn progress_of_the_past_boot_does_not_count_in_the_next() {
     let mut timeline = default_timeline();
     timeline.at(20).hello(2);
-    let marks = timeline.store(maintenance(2, 1, "a"));
-    assert_eq!(marks, RecordFlags::NONE);
+    let flags = timeline.store(maintenance(2, 1, "a"));
+    assert_eq!(flags, RecordFlags::NONE);
     let Lifecycle::Maintenance(known) = &timeline.db1().lifecycle else { panic!("in maintenance") };
     assert_eq!(known.best_progress.map(|best| best.percent()), Some(1));
 }

@@ -17,10 +17,11 @@ pub(super) enum Promise {
 impl Promise {
     /// What the acknowledgement of a numbered event stands on.
     pub(super) fn of(occurrence: &Occurrence, grid: &Grid) -> Option<Self> {
-        let Occurrence::Input(Input::Event(heard)) = occurrence else { return None };
-        let appliance = heard.appliance;
+        let Occurrence::Input(Input::Event(received)) = occurrence else { return None };
+        let appliance = received.appliance;
         let present = grid.state().appliance(appliance)?.boot_id();
-        let (boot, spool, sequence) = (heard.boot.or(present)?, heard.spool?, heard.sequence?);
+        let (boot, spool, sequence) =
+            (received.boot.or(present)?, received.spool?, received.sequence?);
         Some(Self::Known { appliance, boot, spool, sequence })
     }
 }

@@ -108,15 +108,15 @@ fn assert_transitions_are_documented(records: &[Record]) {
 
 /// A rejected event, or history, changes neither boot nor start, and no alert of a start.
 fn assert_change_is_allowed(before: &State, after: &State, record: &Record) {
-    let Input::Event(heard) = &record.input else { return };
+    let Input::Event(received) = &record.input else { return };
     for row in (1..before.next_number().0).map(ApplianceIndex) {
         let (old, new) = (before.appliance(row), after.appliance(row));
-        if row != heard.appliance {
+        if row != received.appliance {
             assert_eq!(old, new, "an event is about its own appliance");
             continue;
         }
         let (Some(old), Some(new)) = (old, new) else { continue };
-        let is_other_boot = heard.boot.is_some_and(|boot| new.boot_id() != Some(boot));
+        let is_other_boot = received.boot.is_some_and(|boot| new.boot_id() != Some(boot));
         if is_other_boot {
             // An event that is not stored has a record if it ends a loss of contact.
             let is_quiet = matches!(
@@ -153,7 +153,7 @@ fn assert_is_sound(timeline: &Timeline) {
         assert!(appliance.usage.alert_groups.len() <= ALERT_GROUPS_MAX);
         assert!(appliance.failed_starts.len() <= FLAPPING_FAILURES);
         assert!(appliance.failed_starts.is_sorted());
-        let is_open = |matter| state.alert(Some(appliance.number), matter).is_some();
+        let is_open = |kind| state.alert(Some(appliance.number), kind).is_some();
         let is_failed = matches!(appliance.lifecycle, Lifecycle::Failed(_));
         assert_eq!(is_open(AlertKind::StartFailed), is_failed);
         let is_stuck = matches!(&appliance.lifecycle, Lifecycle::Maintenance(known)
@@ -201,9 +201,9 @@ proptest! {
         assert_is_sound(&play.timeline);
         play.assert_counts();
         for appliance in play.timeline.grid().state().appliances() {
-            let admission = &appliance.usage;
-            prop_assert!(admission.suppression.is_none(), "{:?}", admission);
-            prop_assert!(admission.alert_groups.iter().all(|key| key.repeats == 0), "{:?}", admission);
+            let usage = &appliance.usage;
+            prop_assert!(usage.suppression.is_none(), "{:?}", usage);
+            prop_assert!(usage.alert_groups.iter().all(|key| key.repeats == 0), "{:?}", usage);
         }
         for appliance in play.timeline.grid().state().appliances() {
             let deadline = appliance.lifecycle.deadline();

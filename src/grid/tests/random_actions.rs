@@ -209,6 +209,6 @@ pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
         4 => commands().prop_map(SimulatedAction::Command),
         5 => durations().prop_map(SimulatedAction::Wait),
         1 => durations().prop_map(SimulatedAction::Pause),
-        1 => (durations(), 0usize..8).prop_map(|(away, number)| SimulatedAction::Restart(away, number)),
+        1 => (durations(), 0usize..8).prop_map(|(downtime, number)| SimulatedAction::Restart(downtime, number)),
     ]
 }

@@ -25,10 +25,10 @@ fn an_event_older_than_the_newest_changes_nothing() {
     let mut timeline = booted();
     timeline.at(250).store(start_failed(1, "no disk").with_uptime(seconds(250)));
     let stale = started_ok(1).with_uptime(seconds(120)).spooled(at(120));
-    let Reply::Event(outcome, marks) = timeline.handle(Input::Event(stale.0)).reply else {
+    let Reply::Event(outcome, flags) = timeline.handle(Input::Event(stale.0)).reply else {
         panic!("an event is answered");
     };
-    assert_eq!((outcome, marks), (Outcome::StaleEvent, RecordFlags::REPLAYED));
+    assert_eq!((outcome, flags), (Outcome::StaleEvent, RecordFlags::REPLAYED));
     assert_eq!(explain::describe_outcome(outcome).0, "STALE");
     assert_eq!((timeline.state(), timeline.failure()), ("failed", "reported"));
     assert!(timeline.is_open(AlertKind::StartFailed));
@@ -106,11 +106,11 @@ fn a_report_from_before_the_verdict_is_no_sign_of_life_after_it() {
 fn a_start_that_was_complete_before_the_verdict_was_not_late() {
     let mut timeline = booted();
     timeline.at(600);
-    let marks = timeline
+    let flags = timeline
         .store(started_ok(1).with_uptime(seconds(200)).with_event_time(at(200)).spooled(at(200)));
     assert!(
-        marks.contains(RecordFlags::RECOVERED) && !marks.contains(RecordFlags::LATE),
-        "{marks:?}"
+        flags.contains(RecordFlags::RECOVERED) && !flags.contains(RecordFlags::LATE),
+        "{flags:?}"
     );
     assert_eq!(timeline.state(), "running");
     let mut timeline = booted();

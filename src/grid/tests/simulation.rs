@@ -89,12 +89,12 @@ impl Simulation {
                 self.timeline
                     .handle(Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused });
             }
-            SimulatedAction::Restart(away, number) => {
+            SimulatedAction::Restart(downtime, number) => {
                 self.sessions.clear();
                 self.last_event = None;
                 // Counts without a tally are not acknowledged: a crash loses them.
                 self.unacknowledged.clear();
-                self.timeline.restart_with(away, settings(number));
+                self.timeline.restart_with(downtime, settings(number));
             }
         }
     }

@@ -22,12 +22,12 @@ pub struct EventOrder {
 
 impl EventOrder {
     /// The position of an event received at `now`.
-    pub fn at(heard: &ReceivedEvent, now: Timestamp) -> Self {
-        let event = &heard.event;
+    pub fn at(received: &ReceivedEvent, now: Timestamp) -> Self {
+        let event = &received.event;
         Self {
             // Limited to the journal's microseconds, so that it reads back equal.
             uptime: event.uptime.map(|it| it.min(Duration::from_micros(u64::MAX))),
-            sequence: heard.spool.zip(heard.sequence),
+            sequence: received.spool.zip(received.sequence),
             time: event.event_time.or(event.spooled_at).unwrap_or(now),
         }
     }

@@ -44,12 +44,12 @@ async fn started(folder: &std::path::Path) -> (Started, Services) {
     let name = ApplianceName::new("db1").expect("a name");
     let failed = IncomingEvent { boot: Some(BootId(Uuid::from_u128(1))), sequence: None, event };
     started.broker.submit_event(name, None, failed, 10).await.expect("is accepted");
-    let desk = Services::new(&started, None, watch::channel(false).1);
-    (started, desk)
+    let services = Services::new(&started, None, watch::channel(false).1);
+    (started, services)
 }
 
-async fn listed(desk: &Services, request: ListMailsRequest) -> ListMailsResponse {
-    desk.list_mails(Request::new(request)).await.expect("a page").into_inner()
+async fn listed(services: &Services, request: ListMailsRequest) -> ListMailsResponse {
+    services.list_mails(Request::new(request)).await.expect("a page").into_inner()
 }
 
 fn with_filter(filter: MailFilter) -> ListMailsRequest {
@@ -59,50 +59,52 @@ fn with_filter(filter: MailFilter) -> ListMailsRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn queued_mails_are_listed_over_all_pages_and_by_filter() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (_started, desk) = started(folder.path()).await;
+    let (_started, services) = started(folder.path()).await;
     let (mut to, mut page_token) = (Vec::new(), String::new());
     for _ in 0..RECIPIENTS.len() {
-        let page = listed(&desk, ListMailsRequest { filter: None, page_size: 1, page_token }).await;
+        let page =
+            listed(&services, ListMailsRequest { filter: None, page_size: 1, page_token }).await;
         assert_eq!((page.configured, page.recipients, page.mails.len()), (true, 3, 1));
         to.extend(page.mails.into_iter().map(|mail| mail.recipient));
         page_token = page.next_page_token;
     }
     assert_eq!((to.as_slice(), page_token.as_str()), (&RECIPIENTS.map(ToOwned::to_owned)[..], ""));
     let recipients = vec!["*@example.com".to_owned()];
-    let page = listed(&desk, with_filter(MailFilter { recipients, ..MailFilter::default() })).await;
+    let page =
+        listed(&services, with_filter(MailFilter { recipients, ..MailFilter::default() })).await;
     let [mail] = page.mails.as_slice() else { panic!("one, not {:?}", page.mails) };
     assert_eq!((mail.number, mail.state(), mail.attempts), (3, MailState::Waiting, 0));
     let [notice] = mail.notices.as_slice() else { panic!("one, not {:?}", mail.notices) };
     assert_eq!((notice.appliance.as_str(), notice.kind.as_str()), ("db1", "start_failed"));
     assert!(notice.text.contains("no disk"), "{}", notice.text);
     let states = vec![MailState::Failed.into()];
-    let page = listed(&desk, with_filter(MailFilter { states, ..MailFilter::default() })).await;
+    let page = listed(&services, with_filter(MailFilter { states, ..MailFilter::default() })).await;
     assert!(page.mails.is_empty());
     let states = vec![MailState::Failed.into(), 9];
     let odd = with_filter(MailFilter { states, ..MailFilter::default() });
-    let status = desk.list_mails(Request::new(odd)).await.expect_err("no state");
+    let status = services.list_mails(Request::new(odd)).await.expect_err("no state");
     assert_eq!(status.message(), "filter.states[1]: is not a mail state");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_a_record_of_its_administrator_and_dropped_mails_are_not_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (started, desk) = started(folder.path()).await;
-    let retried = desk.retry_mail(Request::new(RetryMailRequest { number: 1 })).await;
+    let (started, services) = started(folder.path()).await;
+    let retried = services.retry_mail(Request::new(RetryMailRequest { number: 1 })).await;
     let retried = retried.expect("is queued").into_inner();
     assert!(retried.configured && retried.mail.is_some_and(|mail| mail.number == 1));
-    let dropped = desk.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
+    let dropped = services.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
     let dropped = dropped.expect("is queued").into_inner();
     assert!(dropped.record_number > retried.record_number);
     let mut request = Request::new(GetMailRequest { number: 3 });
     request.metadata_mut().insert("grid-appliance", "db1".parse().expect("metadata"));
-    let status = desk.get_mail(request).await.expect_err("an appliance calls");
+    let status = services.get_mail(request).await.expect_err("an appliance calls");
     assert_eq!(status.code(), Code::PermissionDenied);
-    let status = desk.get_mail(Request::new(GetMailRequest { number: 2 })).await;
+    let status = services.get_mail(Request::new(GetMailRequest { number: 2 })).await;
     let status = status.expect_err("it is dropped");
     assert_eq!(status.code(), Code::NotFound);
     assert_eq!(status.message(), "no mail 2 is queued; `gridctl mail list` shows those that are");
-    let again = desk.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
+    let again = services.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
     assert_eq!(again.expect_err("it is dropped").code(), Code::NotFound);
     let records = started.broker.query(|grid, _| grid.state().outbox().stats());
     assert_eq!(records.await.expect("it answers").queued, 2);
@@ -111,16 +113,16 @@ async fn a_command_is_a_record_of_its_administrator_and_dropped_mails_are_not_fo
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_is_tested_by_admins_only_and_only_where_it_is_configured() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (_started, desk) = started(folder.path()).await;
+    let (_started, services) = started(folder.path()).await;
     let to = |address: &str| Request::new(TestMailRequest { address: address.to_owned() });
-    let status = desk.test_mail(to("ann@example.org")).await.expect_err("not configured");
+    let status = services.test_mail(to("ann@example.org")).await.expect_err("not configured");
     assert_eq!(status.code(), Code::FailedPrecondition);
     let accepts = MailTest::new(|to| Box::pin(async move { Ok(vec![format!("250 {to}")]) }));
-    let desk = desk.with_mail_test(Some(accepts));
-    let tested = desk.test_mail(to("ann@example.org")).await.expect("it is sent").into_inner();
+    let services = services.with_mail_test(Some(accepts));
+    let tested = services.test_mail(to("ann@example.org")).await.expect("it is sent").into_inner();
     assert!(tested.accepted);
     assert_eq!(tested.dialogue, ["250 ann@example.org"]);
-    let status = desk.test_mail(to("ann")).await.expect_err("no address");
+    let status = services.test_mail(to("ann")).await.expect_err("no address");
     assert_eq!(status.message(), "address: name@host of at most 254 bytes is allowed");
 }
 

@@ -54,8 +54,8 @@ impl<'a> SharedProblems<'a> {
     }
 
     /// Whether a line is part of a shared problem.
-    pub(super) fn contains(&self, matter: &str, severity: Severity, is_resolved: bool) -> bool {
-        self.problems.keys().any(|it| *it == (matter, severity, is_resolved))
+    pub(super) fn contains(&self, kind: &str, severity: Severity, is_resolved: bool) -> bool {
+        self.problems.keys().any(|it| *it == (kind, severity, is_resolved))
     }
 }
 

@@ -39,12 +39,12 @@ fn smtp_config() -> SmtpConfig {
     SmtpConfig::new(&mail).expect("is right")
 }
 
-fn notice(about: &str, matter: &str, text: &str) -> Notice {
-    let (about, matter, text) = (about.into(), matter.into(), text.into());
+fn notice(about: &str, kind: &str, text: &str) -> Notice {
+    let (about, kind, text) = (about.into(), kind.into(), text.into());
     let severity = Severity::Error;
     Notice {
         subject: about,
-        topic: matter,
+        topic: kind,
         severity,
         at: at(0),
         text,
@@ -196,7 +196,7 @@ fn mails_match_the_reviewed_files() {
 fn subjects_say_it_all_in_78_characters() {
     let long = format!("a:{}.db1", "x".repeat(100));
     let of = |notices| subject::subject(&message(notices), "grid", &TimeZone::UTC);
-    let one = |about, matter, text| of(vec![notice(about, matter, text)]);
+    let one = |about, kind, text| of(vec![notice(about, kind, text)]);
     let cases = [
         (
             one("db1", "start_failed", "start of db1 failed: no disk"),

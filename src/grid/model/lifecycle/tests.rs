@@ -43,10 +43,10 @@ fn step_deadline(state: &Lifecycle, rules: &ClassSettings, seconds: u64) -> Step
 }
 
 fn maintenance_of(step: StepResult) -> (Maintenance, RecordFlags) {
-    let StepResult::Becomes(Lifecycle::Maintenance(known), marks) = step else {
+    let StepResult::Becomes(Lifecycle::Maintenance(known), flags) = step else {
         panic!("not in maintenance: {step:?}");
     };
-    (*known, marks)
+    (*known, flags)
 }
 
 fn failure_of(step: StepResult) -> FailedStart {
@@ -147,12 +147,12 @@ fn actual_row(
     now: Timestamp,
 ) -> (String, String) {
     match step(&variant.state, stimulus, &variant.rules, at(0), now) {
-        StepResult::Becomes(Lifecycle::Failed(failed), marks) => {
-            assert_eq!(marks, RecordFlags::NONE);
+        StepResult::Becomes(Lifecycle::Failed(failed), flags) => {
+            assert_eq!(flags, RecordFlags::NONE);
             ("failed".into(), failed.failure.as_str().into())
         }
-        StepResult::Becomes(next, marks) => {
-            (next.as_str().into(), marks.labels().collect::<Vec<_>>().join(" "))
+        StepResult::Becomes(next, flags) => {
+            (next.as_str().into(), flags.labels().collect::<Vec<_>>().join(" "))
         }
         StepResult::Unchanged => (variant.state.as_str().into(), "no change".into()),
         StepResult::Refused(refusal) => ("refused".into(), refusal.as_str().to_lowercase()),
@@ -217,9 +217,9 @@ fn a_boot_timeout_contains_its_limit() {
 #[test]
 fn falling_progress_is_stored_and_flagged() {
     let state = in_maintenance(&rules());
-    let (fallen, marks) = maintenance_of(step_report(&state, report(20, "checking"), &rules(), 20));
+    let (fallen, flags) = maintenance_of(step_report(&state, report(20, "checking"), &rules(), 20));
     assert_eq!((fallen.progress, fallen.best_progress), (progress(20), progress(34)));
-    assert!(marks.contains(RecordFlags::PROGRESS_FELL));
+    assert!(flags.contains(RecordFlags::PROGRESS_FELL));
 }
 
 #[test]
@@ -228,8 +228,8 @@ fn progress_that_rises_below_its_best_has_not_moved() {
     let (fallen, _) = maintenance_of(step_report(&state, report(20, "checking"), &rules(), 20));
     assert_eq!(fallen.progressed_at, at(10));
     let fallen = Lifecycle::Maintenance(Box::new(fallen));
-    let (risen, marks) = maintenance_of(step_report(&fallen, report(30, "checking"), &rules(), 30));
-    assert_eq!((risen.progressed_at, marks), (at(10), RecordFlags::NONE));
+    let (risen, flags) = maintenance_of(step_report(&fallen, report(30, "checking"), &rules(), 30));
+    assert_eq!((risen.progressed_at, flags), (at(10), RecordFlags::NONE));
     let (best, _) = maintenance_of(step_report(&fallen, report(35, "checking"), &rules(), 40));
     assert_eq!(best.progressed_at, at(40));
 }
@@ -237,9 +237,9 @@ fn progress_that_rises_below_its_best_has_not_moved() {
 #[test]
 fn a_lower_percentage_of_another_text_is_a_part_that_begins_anew() {
     let state = in_maintenance(&rules());
-    let (part, marks) = maintenance_of(step_report(&state, report(20, "copying"), &rules(), 20));
+    let (part, flags) = maintenance_of(step_report(&state, report(20, "copying"), &rules(), 20));
     assert_eq!((part.best_progress, part.progressed_at), (progress(20), at(20)));
-    assert!(marks.contains(RecordFlags::PROGRESS_FELL));
+    assert!(flags.contains(RecordFlags::PROGRESS_FELL));
 }
 
 #[test]
@@ -260,10 +260,10 @@ fn a_new_text_is_progress_where_no_percentage_is_known() {
 #[test]
 fn a_report_without_text_or_progress_keeps_the_values_before() {
     let silent = ProgressReport { progress: None, ..report(1, "") };
-    let (kept, marks) =
+    let (kept, flags) =
         maintenance_of(step_report(&in_maintenance(&rules()), silent, &rules(), 50));
     assert_eq!((kept.progress, &*kept.text), (progress(34), "checking"));
-    assert_eq!((kept.progressed_at, kept.reported_at, marks), (at(10), at(50), RecordFlags::NONE));
+    assert_eq!((kept.progressed_at, kept.reported_at, flags), (at(10), at(50), RecordFlags::NONE));
 }
 
 #[test]
@@ -294,8 +294,8 @@ fn progress_that_does_not_move_for_15_min_is_stuck() {
     assert_eq!(step_without_progress(&rules(), 900).1, StepResult::NotDue);
     let (state, warned) = step_without_progress(&rules(), 930);
     assert_eq!(state.deadline(), Some(at(910)));
-    let (stuck, marks) = maintenance_of(warned);
-    assert_eq!((stuck.stuck_at, stuck.progressed_at, marks), (None, at(10), RecordFlags::STUCK));
+    let (stuck, flags) = maintenance_of(warned);
+    assert_eq!((stuck.stuck_at, stuck.progressed_at, flags), (None, at(10), RecordFlags::STUCK));
     let stuck = Lifecycle::Maintenance(Box::new(stuck));
     assert_eq!(step_deadline(&stuck, &rules(), 940), StepResult::NotDue, "it is said once");
     assert_eq!(stuck.deadline(), Some(at(990)), "silence is judged on");
@@ -319,8 +319,8 @@ fn a_report_interval_is_limited_by_the_class() {
     let promising = |seconds| {
         let within = Some(Duration::from_secs(seconds));
         let report = ProgressReport { next_report_within: within, ..report(1, "a") };
-        let (known, marks) = maintenance_of(step_report(&starting(), report, &rules(), 100));
-        (known.report_deadline, marks)
+        let (known, flags) = maintenance_of(step_report(&starting(), report, &rules(), 100));
+        (known.report_deadline, flags)
     };
     assert_eq!(promising(20), (at(120), RecordFlags::NONE));
     assert_eq!(promising(60), (at(160), RecordFlags::NONE));
@@ -332,9 +332,9 @@ fn a_report_interval_is_limited_by_the_class() {
 #[test]
 fn without_a_report_interval_the_silence_of_the_class_applies() {
     let rules = ClassSettings { report_deadline: Duration::from_secs(90), ..rules() };
-    let (known, marks) = maintenance_of(step_report(&starting(), report(1, "a"), &rules, 100));
+    let (known, flags) = maintenance_of(step_report(&starting(), report(1, "a"), &rules, 100));
     assert_eq!(
-        (known.report_deadline, marks),
+        (known.report_deadline, flags),
         (at(190), RecordFlags::NONE),
         "nothing promised, nothing cut"
     );
@@ -357,8 +357,8 @@ fn hung_waits_for_no_deadline_that_has_passed() {
     let StepResult::Becomes(failed, _) = step_deadline(&starting(), &rules, 300) else {
         panic!("the boot deadline passed");
     };
-    let (back, marks) = maintenance_of(step_report(&failed, report(1, "a"), &rules, 400));
-    assert_eq!((back.report_deadline, marks), (at(460), RecordFlags::RECOVERED));
+    let (back, flags) = maintenance_of(step_report(&failed, report(1, "a"), &rules, 400));
+    assert_eq!((back.report_deadline, flags), (at(460), RecordFlags::RECOVERED));
 }
 
 #[test]

@@ -31,14 +31,14 @@ proptest! {
     #[test]
     fn whatever_is_said_the_mail_has_our_headers_and_two_parts(
         about in hostile_text(),
-        matter in hostile_text(),
+        kind in hostile_text(),
         text in hostile_text(),
         reply in hostile_text(),
         micros in any::<i64>(),
         attempt in 1..3_u32,
         count in 1..4_usize,
     ) {
-        let mut message = message(vec![notice(&about, &matter, &text); count]);
+        let mut message = message(vec![notice(&about, &kind, &text); count]);
         message.last_reply = reply.into();
         message.attempts = attempt;
         message.queued_at = Timestamp::from_micros(micros);
