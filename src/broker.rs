@@ -34,36 +34,37 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backlog::PendingDeadlines;
+use commit::PendingCommit;
+use queue::{BrokerRequest, PendingReply, QueuedRequest};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
 
+use crate::broker::clock_adjustment::WallClockFollower;
+use crate::broker::disk_guard::DiskGuard;
 use crate::clock::{Clock, monotonic_now};
 use crate::grid::decide::{Decision, Release, Reply};
 use crate::grid::driver::Driver;
-use crate::grid::log::record::{Input, Outcome, ReceivedEvent, SessionId};
+use crate::grid::log::input::{Input, ReceivedEvent};
 use crate::grid::occurrence::Occurrence;
-use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 
-use crate::broker::clock_adjustment::WallClockFollower;
-use crate::broker::disk_guard::DiskGuard;
 pub use crate::broker::mail_dispatch::MailJob;
 pub use crate::broker::query::{CommitLatency, QueryError};
 pub use crate::broker::reconfigure::Reconfiguration;
 pub use crate::broker::sessions::UnresolvedHello;
 pub use backlog::Backlog;
-use backlog::PendingDeadlines;
-use commit::PendingCommit;
 pub use name_index::NameIndex;
 pub use queue::{
     BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply, IncomingEvent,
     SessionAccepted, SessionKey, Unavailable,
 };
-use queue::{BrokerRequest, PendingReply, QueuedRequest};
 pub use start::{BrokerStartError, Started, start};
 
 /// Most requests decided in one commit.

@@ -13,8 +13,7 @@ use tokio::time::Instant;
 
 use super::EventLoop;
 use crate::clock::monotonic_now;
-use crate::grid::log::record::SessionId;
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{ApplianceIndex, SessionId};
 use crate::grid::values::time::Timestamp;
 
 /// How often to check a session that has something to submit.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::EventLoop;
 use crate::clock::wall_clock::{WallClockFinding, WallClockTracker};
 use crate::clock::wall_now;
-use crate::grid::log::record::{BrokerPause, Input};
+use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::occurrence::Occurrence;

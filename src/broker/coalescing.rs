@@ -10,8 +10,7 @@ use super::queue::{BatchReply, EventReply, PendingReply};
 use super::{BYTES_PER_COMMIT, EventLoop};
 use crate::codec::encode_record;
 use crate::grid::decide::Release;
-use crate::grid::log::record::SessionId;
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{ApplianceIndex, SessionId};
 use crate::grid::values::time::Timestamp;
 
 impl EventLoop {

@@ -11,10 +11,11 @@ use crate::broker::metrics;
 use crate::grid::MAILS_IN_FLIGHT_MAX;
 use crate::grid::decide::Reply;
 use crate::grid::decide::mail::MailRejection;
-use crate::grid::log::effect::Effect;
-use crate::grid::log::record::{Input, Record};
+use crate::grid::log::effect::{Effect, MailEffect};
+use crate::grid::log::input::Input;
+use crate::grid::log::record::Record;
 use crate::grid::model::mail_message::{
-    Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber, OutboxCommand,
+    Delivery, DeliveryState, MailMessage, MessageNumber, OutboxCommand,
 };
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;

@@ -3,10 +3,11 @@
 //! Guarantees labels from fixed lists. Does not know who reads the numbers.
 
 use crate::grid::log::effect::Effect;
-use crate::grid::log::record::{Outcome, Record};
+use crate::grid::log::record::Record;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::Delivery;
 use crate::grid::values::event::EventBody;
+use crate::grid::values::outcome::Outcome;
 use crate::metrics::{Label, Metrics};
 
 /// The label of an event's kind.

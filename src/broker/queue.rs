@@ -20,11 +20,12 @@ use crate::clock::{Clock, Stamp};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
 use crate::grid::decide::mail::MailRejection;
-use crate::grid::log::record::{AdminCommand, Outcome, SessionId};
+use crate::grid::log::command::AdminCommand;
 use crate::grid::values::event::Event;
 use crate::grid::values::id::{
-    ApplianceIndex, ApplianceName, BootId, RecordNumber, Sequence, SpoolId,
+    ApplianceIndex, ApplianceName, BootId, RecordNumber, Sequence, SessionId, SpoolId,
 };
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 

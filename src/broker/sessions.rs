@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::backlog::Backlog;
 use super::queue::BrokerRequest;
 use super::{BrokerHandle, EventLoop, SessionAccepted, Unavailable};
-use crate::grid::log::record::{Input, SessionHello, SessionId};
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
+use crate::grid::log::input::{Input, SessionHello};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId, SpoolId};
 use crate::grid::values::time::Timestamp;
 
 /// A hello before its name is resolved; its fields are those of [`SessionHello`].

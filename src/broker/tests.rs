@@ -10,14 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::grid::Grid;
-use crate::grid::explain;
 use crate::grid::log::applied_settings::AppliedSettings;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::SessionId;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings;
 use crate::grid::values::event::{BoundedText, Event, EventBody, Severity};
-use crate::grid::values::id::{ApplianceName, BootId, SpoolId};
+use crate::grid::values::id::{ApplianceName, BootId, SessionId, SpoolId};
+use crate::grid::{Grid, explain};
 use crate::journal::{self, HeaderFilter, PageLimit};
 use crate::small_disk::{fill, on_small_disk};
 use crate::tasks;
@@ -132,7 +130,7 @@ fn below_the_low_water_mark_nothing_new_is_taken_and_reading_goes_on() {
             wait_until("the alert", async || is_low(broker).await).await;
             let refused = broker.submit_event(db1(), None, log_event("b"), 10).await;
             assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
-            let order = crate::grid::log::record::AdminCommand::Remove { name: db1() };
+            let order = crate::grid::log::command::AdminCommand::Remove { name: db1() };
             let refused = broker.command("me", order).await;
             assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
             std::fs::remove_file(filler).expect("removes");

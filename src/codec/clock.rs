@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::to_proto::micros;
 use super::{DecodeError, proto};
-use crate::grid::log::record::LastRun;
+use crate::grid::log::input::LastRun;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::values::time::{Offset, Timestamp};

@@ -11,7 +11,9 @@ use super::input::{
 };
 use super::{clock, event, mail, proto};
 use crate::codec::usage;
-use crate::grid::log::effect::{Alert, AlertKind, ApplianceHistory, Boot, Effect};
+use crate::grid::log::effect::Effect;
+use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::{
     FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
 };

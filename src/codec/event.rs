@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::input::{decode_boot as read_boot, decode_progress, decode_severity};
 use super::to_proto::{encode_boot, micros, percent, severity_number};
 use super::{DecodeError, proto};
-use crate::grid::log::record::{ReceivedEvent, SessionId};
+use crate::grid::log::input::ReceivedEvent;
 use crate::grid::values::event::{
     BoundedText, Counter, DropReason, DroppedEvents, Event, EventBody, EventKind,
 };
 use crate::grid::values::event_order::EventOrder;
-use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode_event(received: &ReceivedEvent) -> proto::ReceivedEvent {

@@ -11,16 +11,15 @@ use super::DecodeError;
 use super::proto;
 use super::{clock, event, mail, timer};
 use crate::codec::{applied_settings, journal_incident};
+use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, SessionHello};
 use crate::grid::log::journal_incident::JournalIncident;
-use crate::grid::log::record::{
-    AdminCommand, BrokerPause, BrokerStarted, Input, OverrideReset, SessionHello, SessionId,
-};
-use crate::grid::model::lifecycle::EventRejection;
 use crate::grid::model::mail_message::MessageNumber;
 use crate::grid::model::settings::Overrides;
 use crate::grid::values::event::{Progress, Severity};
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId, SpoolId};
+use crate::grid::values::outcome::EventRejection;
 
 /// The input of a record that has these effects.
 pub(super) fn decode(

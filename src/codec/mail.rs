@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::input::decode_severity;
 use super::to_proto::{micros, severity_number};
 use super::{DecodeError, proto};
-use crate::grid::log::record::Input;
+use crate::grid::log::effect::MailEffect;
+use crate::grid::log::input::Input;
 use crate::grid::model::mail_message::{
-    BacklogDigest, BriefNotice, Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber,
-    Notice, OutboxCommand, Urgency,
+    BacklogDigest, BriefNotice, Delivery, DeliveryState, MailMessage, MessageNumber, Notice,
+    OutboxCommand, Urgency,
 };
 use crate::grid::values::time::Timestamp;
 

@@ -16,8 +16,9 @@ mod to_proto;
 
 use prost::Message;
 
-use crate::grid::log::record::{Outcome, Record};
+use crate::grid::log::record::Record;
 use crate::grid::state::State;
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 

@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::tests::record;
 use super::*;
-use crate::grid::log::record::Input;
+use crate::grid::log::input::Input;
 
 #[test]
 fn an_unknown_effect_or_input_is_refused_as_newer() {

@@ -8,17 +8,19 @@ use uuid::Uuid;
 use super::*;
 use crate::codec::usage_tests::usage;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
-use crate::grid::log::effect::{Alert, AlertKind, ApplianceHistory, Boot, Effect};
-use crate::grid::log::journal_incident::{JournalIncident, TrimReason, Trimmed};
-use crate::grid::log::record::{
-    AdminCommand, BrokerPause, BrokerStarted, Input, LastRun, OverrideReset, ReceivedEvent,
-    SessionHello, SessionId,
+use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{
+    BrokerPause, BrokerStarted, Input, LastRun, ReceivedEvent, SessionHello,
 };
+use crate::grid::log::journal_incident::{JournalIncident, TrimReason, Trimmed};
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::timer::Timer;
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::{
-    EventRejection, FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
+    FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
 };
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::settings::Overrides;
@@ -27,7 +29,8 @@ use crate::grid::values::event::{
     Severity,
 };
 use crate::grid::values::event_order::EventOrder;
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId, SpoolId};
+use crate::grid::values::outcome::EventRejection;
 use crate::grid::values::time::Offset;
 
 pub(super) const INDEX: ApplianceIndex = ApplianceIndex(7);

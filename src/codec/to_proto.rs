@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use super::{clock, event, mail, proto, timer};
 use crate::codec::{applied_settings, journal_incident, usage};
-use crate::grid::log::effect::{Alert, AlertKind, ApplianceHistory, Boot, Effect};
-use crate::grid::log::record::{AdminCommand, BrokerPause, Input, Outcome, OverrideReset, Record};
-use crate::grid::model::lifecycle::{
-    EventRejection, FailedStart, FailureCause, Lifecycle, Maintenance,
-};
+use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerPause, Input};
+use crate::grid::log::record::Record;
+use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::boot::{ApplianceHistory, Boot};
+use crate::grid::model::lifecycle::{FailedStart, FailureCause, Lifecycle, Maintenance};
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::settings::Overrides;
 use crate::grid::values::event::{Progress, Severity};
 use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode_record(record: &Record) -> proto::Record {

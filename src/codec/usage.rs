@@ -8,13 +8,14 @@ use super::event::{decode_event_kind, event_kind_number};
 use super::input::{decode_severity, decode_uuid};
 use super::to_proto::{encode_window, micros, severity_number};
 use super::{DecodeError, effect, proto};
-use crate::grid::log::effect::{Effect, SuppressionPhase};
+use crate::grid::log::effect::Effect;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{
-    OutcomeCounts, OutcomeKind, RateLimitKind, RateLimitState, SuppressedEvents, Suppression, Usage,
+    OutcomeCounts, OutcomeKind, RateLimitKind, RateLimitState, SuppressedEvents, Suppression,
+    SuppressionPhase, Usage,
 };
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::ApplianceIndex;

@@ -5,18 +5,18 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::tests::{INDEX, at, boot, reads_back, record, spool};
-use crate::grid::log::effect::{Effect, SuppressionPhase};
-use crate::grid::log::record::Input;
+use crate::grid::log::effect::{Effect, MailEffect};
+use crate::grid::log::input::Input;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::mail_message::{
-    BacklogDigest, BriefNotice, Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber,
-    Notice, OutboxCommand, Urgency,
+    BacklogDigest, BriefNotice, Delivery, DeliveryState, MailMessage, MessageNumber, Notice,
+    OutboxCommand, Urgency,
 };
 use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{
-    OutcomeCounts, OutcomeKind, RateLimitKind, RateLimitState, Suppression, Usage,
+    OutcomeCounts, OutcomeKind, RateLimitKind, RateLimitState, Suppression, SuppressionPhase, Usage,
 };
 use crate::grid::values::event::{EventKind, Severity};
 

@@ -14,18 +14,19 @@ use jiff::civil::DateTime;
 
 use super::proto;
 use super::{encode_timestamp, encode_uuid};
-use crate::grid::Grid;
-use crate::grid::explain;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
-use crate::grid::log::effect::{Effect, SuppressionPhase};
-use crate::grid::log::record::{Input, Outcome, Record};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::Input;
+use crate::grid::log::record::Record;
 use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::model::usage::{OutcomeKind, Suppression};
+use crate::grid::model::usage::{OutcomeKind, Suppression, SuppressionPhase};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::Timestamp;
+use crate::grid::{Grid, explain};
 
 /// Encodes a record; `name` returns the name of an appliance.
 pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto::Record {

@@ -8,7 +8,7 @@ pub mod raw;
 
 use uuid::Uuid;
 
-use crate::grid::log::effect::AlertKind;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
 

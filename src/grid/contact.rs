@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Grid;
-use crate::grid::log::effect::AlertKind;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::GRACE_AFTER_DOWNTIME;
 use crate::grid::values::id::ApplianceIndex;

@@ -15,8 +15,8 @@ use std::time::Duration;
 use super::Grid;
 use super::decide::{Decision, Release};
 use super::occurrence::Occurrence;
-use crate::grid::log::record::{Record, SessionId};
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::Record;
+use crate::grid::values::id::{ApplianceIndex, SessionId};
 use crate::grid::values::time::{Offset, Timestamp};
 
 /// Tallies are made at most once in this time, unless somebody asks for them.

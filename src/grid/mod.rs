@@ -22,18 +22,21 @@ pub mod values;
 
 use std::time::Duration;
 
+use decide::{Context, Decision, Release, Reply, decide};
+use occurrence::Occurrence;
+use state::State;
+
+use crate::grid::decide::pending_counts::PendingCounts;
 use crate::grid::log::effect::Effect;
-use crate::grid::log::record::{Input, Outcome, Record};
+use crate::grid::log::input::Input;
+use crate::grid::log::record::Record;
 use crate::grid::log::timer::Timer;
-use crate::grid::model::pending_counts::PendingCounts;
-use crate::grid::model::sessions::Sessions;
+use crate::grid::model::sessions::{SessionConflict, Sessions};
 use crate::grid::model::settings::{GRACE_AFTER_DOWNTIME, GridSettings};
 use crate::grid::model::timers::Timers;
 use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::time::{Offset, Timestamp};
-use decide::{Context, Decision, Release, Reply, SessionConflict, decide};
-use occurrence::Occurrence;
-use state::State;
 
 /// How long sessions of two boots of one name may overlap. Pings find a dead session within twice
 /// 20 s.

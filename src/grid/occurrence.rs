@@ -3,9 +3,9 @@
 //! Guarantees that each occurrence leads to one decision. Knows no queue and no wire format.
 
 use crate::grid::log::applied_settings::AppliedSettings;
-use crate::grid::log::record::{Input, SessionHello, SessionId};
+use crate::grid::log::input::{Input, SessionHello};
 use crate::grid::model::settings::GridSettings;
-use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::id::{ApplianceIndex, BootId, SessionId};
 use crate::grid::values::time::Offset;
 
 /// What [`Grid::handle`](super::Grid::handle) takes. Timeouts are not among them: see

@@ -5,9 +5,9 @@
 
 use super::Grid;
 use super::decide::Decision;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::Input;
+use crate::grid::log::input::Input;
 use crate::grid::log::timer::Timer;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::FLAPPING_WINDOW;

@@ -12,16 +12,15 @@ use super::principal::{Role, require_role};
 use super::{Services, filter, page, status};
 use crate::contract;
 use crate::contract::decode::violation;
-use crate::contract::encode;
-use crate::contract::proto;
 use crate::contract::proto::{
     AlertFilter, GetAlertRequest, GetAlertResponse, ListAlertsRequest, ListAlertsResponse,
     OpenAlert,
 };
 use crate::contract::servers::alert_service_server::AlertService;
+use crate::contract::{encode, proto};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
-use crate::grid::log::effect::{Alert, AlertKind};
+use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 

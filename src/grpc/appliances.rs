@@ -15,20 +15,19 @@ use super::principal::{Role, require_role};
 use super::{Services, filter, page, status};
 use crate::broker::CommandReceipt;
 use crate::contract::decode::violation;
-use crate::contract::encode;
-use crate::contract::proto;
 use crate::contract::proto::{
-    AddApplianceRequest, AddApplianceResponse, GetApplianceRequest, GetApplianceResponse,
-    ListAppliancesRequest, ListAppliancesResponse, RemoveApplianceRequest, RemoveApplianceResponse,
-    SetApplianceRequest, SetApplianceResponse, StartBootRequest, StartBootResponse,
-    StopApplianceRequest, StopApplianceResponse, UnsuppressApplianceRequest,
-    UnsuppressApplianceResponse, WatchAppliancesRequest, WatchAppliancesResponse,
+    AddApplianceRequest, AddApplianceResponse, ApplianceFilter, ApplianceSettings, ApplianceState,
+    GetApplianceRequest, GetApplianceResponse, ListAppliancesRequest, ListAppliancesResponse,
+    RemoveApplianceRequest, RemoveApplianceResponse, SetApplianceRequest, SetApplianceResponse,
+    StartBootRequest, StartBootResponse, StopApplianceRequest, StopApplianceResponse,
+    UnsuppressApplianceRequest, UnsuppressApplianceResponse, Violation, WatchAppliancesRequest,
+    WatchAppliancesResponse,
 };
-use crate::contract::proto::{ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
 use crate::contract::servers::appliance_service_server::ApplianceService;
+use crate::contract::{encode, proto};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
-use crate::grid::log::record::{AdminCommand, OverrideReset};
+use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::model::settings::{Overrides, REPORT_DEADLINE_RANGE};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::id;

@@ -24,16 +24,14 @@ use super::{Services, status};
 use crate::broker::{
     Backlog, BatchReply, SessionAccepted, SessionKey, Unavailable, UnresolvedHello,
 };
-use crate::contract::decode;
 use crate::contract::decode::{EVENT_BYTES_MAX, violation};
 use crate::contract::proto::session_response::Message;
 use crate::contract::proto::{Ack, GoAway, Hello, Limits, SessionResponse, Welcome};
 use crate::contract::raw::{ClientMessage, RawSessionRequest};
-use crate::contract::{encode_timestamp, encode_uuid};
-use crate::grid::log::record::SessionId;
-use crate::grid::model::lifecycle::EventRejection;
+use crate::contract::{decode, encode_timestamp, encode_uuid};
 use crate::grid::values::event::TEXT_BYTES_MAX;
-use crate::grid::values::id::{ApplianceName, BootId, SpoolId};
+use crate::grid::values::id::{ApplianceName, BootId, SessionId, SpoolId};
+use crate::grid::values::outcome::EventRejection;
 use crate::grpc::batch::EventBatch;
 use crate::grpc::panic_guard;
 use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};

@@ -13,7 +13,7 @@ use crate::broker::EventReply;
 use crate::contract::proto::{Ack, AckException};
 use crate::contract::{encode, encode_timestamp};
 use crate::grid::explain;
-use crate::grid::log::record::Outcome;
+use crate::grid::values::outcome::Outcome;
 use crate::grpc::read_ahead::WINDOW_EVENTS;
 
 /// Batches of one session that wait for their results.

@@ -3,23 +3,23 @@
 use std::fs;
 use std::path::Path;
 
+use tokio::runtime::{Handle, Runtime};
+use uuid::Uuid;
+
+use crate::{fold, read_all, text, v1};
 use grid_broker::broker::{self, Backlog, BrokerHandle, IncomingEvent, Started, UnresolvedHello};
 use grid_broker::grid::log::applied_settings::AppliedSettings;
-use grid_broker::grid::log::record::{AdminCommand, SessionId};
+use grid_broker::grid::log::command::AdminCommand;
 use grid_broker::grid::model::settings::{
     ClassSettings, DEFAULT_CLASS, GridSettings as Rules, MailPolicy, Overrides, RateLimits,
 };
 use grid_broker::grid::values::event::{
     BoundedText, Counter, DropReason, DroppedEvents, Event, EventBody, Progress, Severity,
 };
-use grid_broker::grid::values::id::{ApplianceName, BootId};
+use grid_broker::grid::values::id::{ApplianceName, BootId, SessionId};
 use grid_broker::grid::values::time::Timestamp;
 use grid_broker::journal::Journal;
 use grid_broker::{codec, journal};
-use tokio::runtime::{Handle, Runtime};
-use uuid::Uuid;
-
-use crate::{fold, read_all, text, v1};
 
 fn name(word: &str) -> ApplianceName {
     ApplianceName::new(word).unwrap()

@@ -7,6 +7,13 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
+use prost::Message;
+use uuid::Uuid;
+
+use super::oracle::fold;
+use super::support::{Chance, count, say, scratch, seed};
+use super::test_timeout::wait_for;
+use super::workload::open;
 use grid_broker::codec;
 use grid_broker::contract::decode;
 use grid_broker::contract::proto::event::Kind;
@@ -15,24 +22,17 @@ use grid_broker::contract::proto::{
 };
 use grid_broker::grid::Grid;
 use grid_broker::grid::decide::Decision;
-use grid_broker::grid::log::record::{
-    AdminCommand, BrokerPause, BrokerStarted, Input, LastRun, OverrideReset, ReceivedEvent,
-    SessionHello, SessionId,
+use grid_broker::grid::log::command::{AdminCommand, OverrideReset};
+use grid_broker::grid::log::input::{
+    BrokerPause, BrokerStarted, Input, LastRun, ReceivedEvent, SessionHello,
 };
 use grid_broker::grid::log::time_shift::TimeShift;
 use grid_broker::grid::model::settings::{ClassSettings, GridSettings, OnStuck, Overrides};
 use grid_broker::grid::occurrence::Occurrence;
 use grid_broker::grid::state::State;
-use grid_broker::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
+use grid_broker::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId, SpoolId};
 use grid_broker::grid::values::time::{Offset, Timestamp};
 use grid_broker::journal::{CheckpointStart, EncodedRecord, OpenJournal, RecordHeader};
-use prost::Message;
-use uuid::Uuid;
-
-use super::oracle::fold;
-use super::support::{Chance, count, say, scratch, seed};
-use super::test_timeout::wait_for;
-use super::workload::open;
 
 const NAMES: u64 = 6;
 const INPUTS: usize = 6_000;

@@ -1,8 +1,9 @@
 //! Tests appliances whose names older brokers accepted and this one does not.
 
-use super::*;
-use crate::grid::log::record::AdminCommand;
 use uuid::Uuid;
+
+use super::*;
+use crate::grid::log::command::AdminCommand;
 
 #[test]
 fn a_name_valid_only_in_old_releases_is_read_and_can_be_removed() {

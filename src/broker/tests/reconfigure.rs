@@ -1,9 +1,9 @@
 //! Tests that new settings apply to later requests, and are recorded.
 
-use super::super::Reconfiguration;
-use super::*;
 use uuid::Uuid;
 
+use super::super::Reconfiguration;
+use super::*;
 use crate::grid::log::applied_settings::AppliedSetting;
 
 fn applied_change(value: &str) -> AppliedSettings {
@@ -24,7 +24,7 @@ fn new_settings_are_durable_when_confirmed_and_apply_to_later_events() {
         let started = started(journal.clone()).await;
         let broker = &started.broker;
         let web = ("web".to_owned(), settings::ClassSettings::default());
-        let add = |name: &str| crate::grid::log::record::AdminCommand::Add {
+        let add = |name: &str| crate::grid::log::command::AdminCommand::Add {
             name: ApplianceName::new(name).expect("a name"),
             uuid: Uuid::from_u128(1),
             class: Some("web".into()),

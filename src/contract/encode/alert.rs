@@ -3,7 +3,7 @@
 //! Guarantees that every alert kind has a number of the contract. Escapes nothing.
 
 use super::{encode_severity, encode_timestamp, proto};
-use crate::grid::log::effect::{Alert, AlertKind};
+use crate::grid::model::alert::{Alert, AlertKind};
 
 /// Encodes an open alert about `appliance`; the name is empty for the broker itself.
 pub fn alert(appliance: &str, which: AlertKind, alert: &Alert) -> proto::OpenAlert {

@@ -3,7 +3,7 @@
 //! Guarantees that an event is sent as received, except for truncated text. Escapes nothing.
 
 use super::{encode_severity, encode_timestamp, encode_uuid, millis, proto};
-use crate::grid::log::record::ReceivedEvent;
+use crate::grid::log::input::ReceivedEvent;
 use crate::grid::values::event::{DropReason, Event, EventBody, EventKind};
 
 /// The text of an event, else its counter.

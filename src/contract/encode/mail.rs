@@ -3,7 +3,8 @@
 //! Guarantees that a mail is encoded completely. Escapes nothing.
 
 use super::{encode_severity, encode_timestamp, proto};
-use crate::grid::log::record::{Input, Record};
+use crate::grid::log::input::Input;
+use crate::grid::log::record::Record;
 use crate::grid::model::mail_message::{
     BacklogDigest, BriefNotice, DeliveryState, MailMessage, MessageNumber, Notice, finished_message,
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::grid::log::record::ReceivedEvent;
+use crate::grid::log::input::ReceivedEvent;
 use crate::grid::log::record_kind::RecordKind;
 use crate::grid::values::event::{BoundedText, DropReason, DroppedEvents, Event, EventBody};
 use crate::grid::values::record_flags::RecordFlags;

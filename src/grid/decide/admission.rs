@@ -8,13 +8,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::grid::decide::transition::BootRelation;
-use crate::grid::log::effect::{Effect, SuppressionPhase};
-use crate::grid::log::record::ReceivedEvent;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::ReceivedEvent;
 use crate::grid::model::alert_group;
 use crate::grid::model::alert_group::{ALERT_GROUPS_MAX, AlertGroup, REPEAT_WINDOW};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::ClassSettings;
-use crate::grid::model::usage::{RateLimitKind, Suppression};
+use crate::grid::model::usage::{RateLimitKind, Suppression, SuppressionPhase};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{Counter, Event, EventBody, Severity};
 use crate::grid::values::id::RecordNumber;

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use crate::grid::decide::transition::Transition;
 use crate::grid::decide::{CommandRejection, DecisionDraft};
-use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
-use crate::grid::log::record::{AdminCommand, OverrideReset};
+use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::effect::Effect;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
+use crate::grid::model::usage::SuppressionPhase;
 use crate::grid::state::State;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName};

@@ -10,17 +10,18 @@ use uuid::Uuid;
 
 use crate::grid::decide::admission::{Admission, AdmissionVerdict, group_key_of};
 use crate::grid::decide::transition::{BootRelation, Transition};
-use crate::grid::decide::{Decider, DecisionDraft, SessionConflict};
+use crate::grid::decide::{Decider, DecisionDraft};
 use crate::grid::explain;
-use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
-use crate::grid::log::record::{Outcome, ReceivedEvent};
-use crate::grid::model::lifecycle::{
-    EventRejection, FailureCause, Lifecycle, LifecycleInput, ProgressReport,
-};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::ReceivedEvent;
+use crate::grid::model::alert::AlertKind;
+use crate::grid::model::lifecycle::{FailureCause, Lifecycle, LifecycleInput, ProgressReport};
+use crate::grid::model::sessions::SessionConflict;
+use crate::grid::model::usage::SuppressionPhase;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{Event, EventBody, Severity};
-use crate::grid::values::event_order::EventOrder;
 use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
@@ -128,7 +129,7 @@ impl Decider<'_> {
             return false;
         }
         let Some(boot) = appliance.boot else { return false };
-        let word = EventOrder::at(received, self.now);
+        let word = received.order(self.now);
         if boot.newest_event.is_some_and(|newest| word.precedes(&newest)) {
             return true;
         }

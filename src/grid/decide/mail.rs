@@ -9,13 +9,13 @@ mod retry;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::grid::decide::DecisionDraft;
-use crate::grid::decide::notify;
-use crate::grid::log::effect::{Alert, AlertKind, Effect};
+use crate::grid::decide::{DecisionDraft, notify};
+use crate::grid::log::effect::{Effect, MailEffect};
 use crate::grid::log::record::Record;
+use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::mail_message::{
-    BRIEFS_MAX, BacklogDigest, BriefNotice, Delivery, DeliveryState, MailEffect, MailMessage,
-    MessageNumber, NOTICES_MAX, Notice, OutboxCommand, Urgency,
+    BRIEFS_MAX, BacklogDigest, BriefNotice, Delivery, DeliveryState, MailMessage, MessageNumber,
+    NOTICES_MAX, Notice, OutboxCommand, Urgency,
 };
 use crate::grid::model::settings::{GridSettings, RateLimit};
 use crate::grid::state::State;

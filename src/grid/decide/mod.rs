@@ -6,31 +6,33 @@
 pub(in crate::grid) mod admission;
 pub(in crate::grid) mod command;
 pub(in crate::grid) mod event;
+pub(in crate::grid) mod journal;
 pub mod mail;
 pub(in crate::grid) mod notify;
+pub(in crate::grid) mod pending_counts;
 pub(in crate::grid) mod timeout;
 pub(in crate::grid) mod transition;
+pub(in crate::grid) mod wall_clock;
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::state::State;
 use crate::grid::decide::admission::Admission;
+use crate::grid::decide::mail::MailRejection;
 use crate::grid::decide::transition::{BootRelation, Transition};
-use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
-use crate::grid::model::usage::{RateLimitKind, Suppression};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, ReceivedEvent, SessionHello};
+use crate::grid::log::record::Record;
+use crate::grid::model::alert::AlertKind;
+use crate::grid::model::sessions::SessionConflict;
+use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, GridSettings, Overrides};
+use crate::grid::model::usage::{RateLimitKind, Suppression, SuppressionPhase};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
-
-use super::state::State;
-use crate::grid::decide::mail::MailRejection;
-use crate::grid::log::journal_incident;
-use crate::grid::log::record::{
-    BrokerPause, BrokerStarted, Input, Outcome, ReceivedEvent, Record, SessionHello,
-};
-use crate::grid::log::wall_clock_change;
-use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, GridSettings, Overrides};
 use crate::grid::values::time::{Offset, Timestamp};
 
 /// What is known at this moment beside the state.
@@ -44,18 +46,6 @@ pub struct Context {
     pub is_outside_sessions: bool,
     /// The offset of a second clock that may be right as well, from broker time.
     pub other_clock_offset: Option<Offset>,
-}
-
-/// Whether two machines use one name, by the boots of its open sessions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SessionConflict {
-    /// At most one machine.
-    #[default]
-    Absent,
-    /// Sessions of two boots. One of them may be dead and not yet detected.
-    Possible,
-    /// Sessions of two boots, for too long.
-    Confirmed,
 }
 
 /// The decision on an input, with its record.
@@ -343,12 +333,7 @@ impl Decider<'_> {
         let known = appliance.windows.highest(hello.boot, hello.spool?)?;
         (known < hello.acked_through).then_some(())?;
         let lost = known + 1..=hello.acked_through;
-        journal_incident::client_ahead_of_journal(
-            self.state,
-            appliance.name.as_str(),
-            &lost,
-            self.now,
-        )
+        journal::client_ahead_of_journal(self.state, appliance.name.as_str(), &lost, self.now)
     }
 
     fn session_ended(&self, number: ApplianceIndex) -> Option<DecisionDraft> {
@@ -370,10 +355,10 @@ impl Decider<'_> {
             by: if shift.is_some() { Duration::ZERO } else { downtime },
             not_before: self.now.after(GRACE_AFTER_DOWNTIME),
         });
-        let missing = journal_incident::gaps_at_start(state, &started.missing_records, self.now);
+        let missing = journal::gaps_at_start(state, &started.missing_records, self.now);
         let mails = mail::requeue_in_flight(state, self.now);
         let shift = shift.map(Effect::TimeShifted).into_iter();
-        let clock = wall_clock_change::cleared(state);
+        let clock = wall_clock::cleared(state);
         DecisionDraft::recorded(
             shift.chain(moved).chain(missing).chain(clock).chain(mails).collect(),
         )

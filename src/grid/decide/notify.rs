@@ -5,8 +5,10 @@
 //! mailed as counts. Does not know recipients.
 
 use crate::grid::decide::admission::group_key_of;
-use crate::grid::log::effect::{Alert, AlertKind, Effect};
-use crate::grid::log::record::{Input, Outcome, ReceivedEvent, Record};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{Input, ReceivedEvent};
+use crate::grid::log::record::Record;
+use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::alert_group;
 use crate::grid::model::alert_group::{ALERT_GROUPS_MAX, AlertGroup};
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
@@ -17,6 +19,7 @@ use crate::grid::state::State;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{EventBody, Severity};
 use crate::grid::values::id::{ApplianceIndex, RecordNumber};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 

@@ -3,12 +3,15 @@
 //! Guarantees one case for each timer, and nothing for a timer that has not ended. Applies nothing.
 
 use crate::grid::decide::transition::Transition;
-use crate::grid::decide::{Decider, DecisionDraft, SessionConflict, record_if_changed};
+use crate::grid::decide::{Decider, DecisionDraft, record_if_changed};
 use crate::grid::explain;
-use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
+use crate::grid::log::effect::Effect;
 use crate::grid::log::timer::Timer;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput};
+use crate::grid::model::sessions::SessionConflict;
+use crate::grid::model::usage::SuppressionPhase;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::ApplianceIndex;

@@ -6,17 +6,19 @@
 use std::time::Duration;
 
 use crate::grid::explain;
-use crate::grid::log::effect::{Alert, AlertKind, Boot, Effect};
-use crate::grid::log::record::ReceivedEvent;
-use crate::grid::model::lifecycle::{EventRejection, Lifecycle, LifecycleInput, StepResult, step};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::ReceivedEvent;
+use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::boot::Boot;
+use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput, StepResult, step};
 use crate::grid::model::settings::{
     ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_DOWNTIME,
 };
 use crate::grid::state::State;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::Severity;
-use crate::grid::values::event_order::EventOrder;
 use crate::grid::values::id::BootId;
+use crate::grid::values::outcome::EventRejection;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
@@ -187,7 +189,7 @@ impl<'a> Transition<'a> {
         stimulus: &LifecycleInput<'_>,
         received: &ReceivedEvent,
     ) -> Result<(), EventRejection> {
-        let word = EventOrder::at(received, self.now);
+        let word = received.order(self.now);
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
         let judged_at = self.appliance.verdict_at();
         self.apply(stimulus)?;

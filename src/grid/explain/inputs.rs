@@ -2,8 +2,11 @@
 //!
 //! Guarantees a sentence for each. Decides nothing.
 
-use crate::grid::log::effect::{AlertKind, Effect};
-use crate::grid::log::record::{AdminCommand, BrokerStarted, LastRun, Record};
+use crate::grid::log::command::AdminCommand;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerStarted, LastRun};
+use crate::grid::log::record::Record;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::values::time::describe_duration;
 
 pub(super) fn describe_hello(record: &Record) -> String {

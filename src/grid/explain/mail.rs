@@ -2,9 +2,10 @@
 //!
 //! Guarantees a sentence for each. Decides nothing.
 
-use crate::grid::log::effect::Effect;
-use crate::grid::log::record::{Input, Record};
-use crate::grid::model::mail_message::{Delivery, DeliveryState, MailEffect, OutboxCommand};
+use crate::grid::log::effect::{Effect, MailEffect};
+use crate::grid::log::input::Input;
+use crate::grid::log::record::Record;
+use crate::grid::model::mail_message::{Delivery, DeliveryState, OutboxCommand};
 use crate::grid::values::sentence::Sentence;
 
 /// The text of a record about a mail.

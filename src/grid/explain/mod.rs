@@ -4,21 +4,25 @@
 //! inserted unchanged: the caller escapes a sentence and formats the times in it.
 
 mod inputs;
+pub(in crate::grid) mod journal;
 pub(in crate::grid) mod mail;
-
-use inputs::{describe_command, describe_hello, describe_start};
+pub(in crate::grid) mod wall_clock;
 
 use std::time::Duration;
 
-use crate::grid::log::effect::{Effect, SuppressionPhase};
-use crate::grid::log::record::{BrokerPause, Input, Outcome, Record};
+use inputs::{describe_command, describe_hello, describe_start};
+
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerPause, Input};
+use crate::grid::log::record::Record;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::lifecycle::{
-    EventRejection, FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
+    FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
 };
-use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression};
+use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression, SuppressionPhase};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{DroppedEvents, Event, EventKind};
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::{Timestamp, describe_duration};

@@ -8,16 +8,16 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::grid::log::time_shift::TimeShift;
+use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::model::mail_message::MailEffect;
+use crate::grid::model::mail_message::{BriefNotice, MailMessage, MessageNumber, Notice, Urgency};
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::settings::Overrides;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
-use crate::grid::model::usage::{OutcomeCounts, RateLimitKind, Suppression, Usage};
-use crate::grid::values::event::Severity;
-use crate::grid::values::event_order::EventOrder;
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, RecordNumber};
+use crate::grid::model::usage::{OutcomeCounts, RateLimitKind, Suppression, SuppressionPhase};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, RecordNumber};
 use crate::grid::values::time::Timestamp;
 
 /// A change of one entity, as an absolute value.
@@ -174,104 +174,70 @@ pub enum Effect {
     },
 }
 
-/// The phase of a suppression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SuppressionPhase {
-    /// It begins.
-    Begins,
-    /// It counts; no text is recorded.
-    Counts,
-    /// A summary is recorded, and it continues.
-    Summarised,
-    /// It ends.
-    Ends,
-}
-
-/// One boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Boot {
-    /// Its id; `None`: an orchestrator announced it, and the appliance has not reported yet.
-    pub id: Option<BootId>,
-    /// When it began: at power-on, if the appliance sent its uptime.
-    pub began_at: Timestamp,
-    /// It did not begin before that, whichever shifts of the clock since then were pauses.
-    pub earliest_began_at: Timestamp,
-    /// Whether it had a lasting session, so that lost contact means something.
-    pub has_agent: bool,
-    /// Its start was not observed and is assumed to be over, until the appliance reports otherwise.
-    pub is_assumed_running: bool,
-    /// The newest lifecycle event that was applied: an older one changes nothing.
-    pub newest_event: Option<EventOrder>,
-}
-
-/// The history of an appliance.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ApplianceHistory {
-    /// Its earlier boots, newest first.
-    pub past_boots: Vec<BootId>,
-    /// The sequences received, most recently used spool first.
-    pub windows: Vec<SequenceWindow>,
-    /// When its last event arrived.
-    pub last_event_at: Option<Timestamp>,
-    /// The last record about it.
-    pub last_record: RecordNumber,
-    /// Its usage of rate limits, and its counts.
-    pub usage: Usage,
-}
-
-/// The kinds of alerts, of appliances and of the broker itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AlertKind {
-    /// Its start failed.
-    StartFailed,
-    /// Its progress does not change.
-    Stuck,
-    /// It has lost contact.
-    NoContact,
-    /// Two machines use its name.
-    NameConflict,
-    /// It failed to start several times in a row.
-    Flapping,
-    /// Of the broker: acknowledged records can't be read.
-    RecordsMissing,
-    /// Of the broker: its disk is nearly full.
-    DiskLow,
-    /// Of the broker: mail is not delivered.
-    MailFails,
-    /// Of the broker: the wall clock and broker time differ.
-    ClockDiffers,
-    /// Of the broker: the system is out of descriptors, threads or memory.
-    ResourcesShort,
-}
-
-impl AlertKind {
-    /// The first one, in their order.
-    pub const FIRST: Self = Self::StartFailed;
-
-    /// Its identifier, as users read it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StartFailed => "start_failed",
-            Self::Stuck => "stuck",
-            Self::NoContact => "no_contact",
-            Self::NameConflict => "two_machines",
-            Self::Flapping => "flapping",
-            Self::RecordsMissing => "records_missing",
-            Self::DiskLow => "disk_low",
-            Self::MailFails => "mail_fails",
-            Self::ClockDiffers => "clock_differs",
-            Self::ResourcesShort => "resources_short",
-        }
-    }
-}
-
-/// An open alert.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
-    /// Its severity.
-    pub severity: Severity,
-    /// When it was opened.
-    pub since: Timestamp,
-    /// Its text, a sentence; may contain hostile text.
-    pub text: Box<str>,
+/// A change of the outbox.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MailEffect {
+    /// A mail was queued or changed. Its notices, and the appliances of a digest, are separate
+    /// effects.
+    Header {
+        /// The mail, without notices and appliances.
+        message: Box<MailMessage>,
+    },
+    /// A notice of a queued mail.
+    Notice {
+        /// The mail.
+        number: MessageNumber,
+        /// Its index among the notices, from 0.
+        at: usize,
+        /// The notice.
+        notice: Notice,
+    },
+    /// A notice of a queued mail that is kept as one line.
+    Brief {
+        /// The mail.
+        number: MessageNumber,
+        /// Its index among them, from 0.
+        at: usize,
+        /// The notice.
+        brief: BriefNotice,
+    },
+    /// The number of alerts of one appliance in a digest.
+    DigestCount {
+        /// The mail.
+        number: MessageNumber,
+        /// The appliance's name.
+        subject: Box<str>,
+        /// How many.
+        count: u64,
+    },
+    /// A mail left the queue.
+    Removed {
+        /// The mail.
+        number: MessageNumber,
+        /// Its recipient.
+        recipient: Box<str>,
+        /// The record that contains the mail; `None`: none does.
+        record: Option<RecordNumber>,
+    },
+    /// Checkpoints only: the record that contains a finished mail.
+    Finished {
+        /// The mail.
+        number: MessageNumber,
+        /// The record.
+        record: RecordNumber,
+    },
+    /// A rate limit of a recipient was used.
+    RecipientLimit {
+        /// The recipient.
+        recipient: Box<str>,
+        /// For mails of that urgency.
+        urgency: Urgency,
+        /// When it is refilled.
+        refilled_at: Timestamp,
+    },
+    /// Checkpoints only: the last number of a mail.
+    LastNumber {
+        /// The number.
+        number: MessageNumber,
+    },
 }

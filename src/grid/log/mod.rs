@@ -3,8 +3,9 @@
 //! Guarantees absolute values in every effect. Knows no encoding.
 
 pub mod applied_settings;
+pub mod command;
 pub mod effect;
-pub(in crate::grid) mod input;
+pub mod input;
 pub mod journal_incident;
 pub mod record;
 pub mod record_kind;

@@ -4,7 +4,8 @@
 //! severities are those of the contract and of the journal's index. Knows no wire format.
 
 use super::effect::Effect;
-use super::record::{Input, LastRun, Record};
+use super::record::Record;
+use crate::grid::log::input::{Input, LastRun};
 use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::values::event::{EventBody, Severity};
 use crate::grid::values::id::ApplianceIndex;

@@ -6,10 +6,13 @@
 //! clock gave them. Guarantees that no time of the state is forgotten: every effect is destructured
 //! completely. Decides nothing.
 
-use super::effect::{Alert, ApplianceHistory, Boot, Effect};
+use super::effect::Effect;
+use crate::grid::log::effect::MailEffect;
+use crate::grid::model::alert::Alert;
 use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
-use crate::grid::model::mail_message::{BacklogDigest, MailEffect, MailMessage, Notice};
+use crate::grid::model::mail_message::{BacklogDigest, MailMessage, Notice};
 use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression, Usage};

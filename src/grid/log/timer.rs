@@ -2,7 +2,8 @@
 //!
 //! Guarantees that the record of a timeout names its timer. Knows no clock and sets nothing.
 
-use super::effect::{AlertKind, Effect};
+use super::effect::Effect;
+use crate::grid::model::alert::AlertKind;
 
 /// What a deadline of an appliance was set for. Each may end once in one call of
 /// [`Grid::handle_timeout`](crate::grid::Grid::handle_timeout), in this order.

@@ -47,6 +47,7 @@ use std::time::Duration;
 
 use super::settings::{ClassSettings, OnStuck, REPORT_DEADLINE_RANGE};
 use crate::grid::values::event::Progress;
+use crate::grid::values::outcome::EventRejection;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::grid::values::wording::is_same_wording;
@@ -194,47 +195,6 @@ pub enum StepResult {
     Refused(EventRejection),
     /// No deadline is due.
     NotDue,
-}
-
-/// Why an event is rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventRejection {
-    /// The appliance was stopped; only a new boot can start it.
-    Stopped,
-    /// The start is over.
-    AlreadyRunning,
-    /// The appliance reported that this start failed, or no boot followed its crash dump.
-    FailedPermanently,
-    /// A crash dump is being taken.
-    Dumping,
-    /// The appliance was removed.
-    Removed,
-}
-
-impl EventRejection {
-    /// The identifier of the reason.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stopped => "STOPPED",
-            Self::AlreadyRunning => "ALREADY_RUNNING",
-            Self::FailedPermanently => "FAILED_FOR_GOOD",
-            Self::Dumping => "DUMPING",
-            Self::Removed => "REMOVED",
-        }
-    }
-
-    /// The reason as a sentence.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Stopped => "this boot was stopped; a new boot must begin first",
-            Self::AlreadyRunning => "the start is over, the appliance counts as running",
-            Self::FailedPermanently => {
-                "this start failed permanently; only started_ok or a new boot changes that"
-            }
-            Self::Dumping => "a crash dump is being taken",
-            Self::Removed => "the appliance was removed",
-        }
-    }
 }
 
 impl Lifecycle {

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::grid::log::effect::Effect;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
@@ -28,7 +27,7 @@ pub const DIGEST_APPLIANCES_MAX: usize = 64;
 /// The most bytes kept of a server's reply, or of a local error.
 pub const REPLY_BYTES_MAX: usize = 500;
 
-pub use crate::grid::model::outbox::{Outbox, OutboxStats, finished_message};
+pub use crate::grid::state::outbox::{Outbox, OutboxStats, finished_message};
 
 /// The number of a mail, from 1 upwards; never reused in a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,34 +129,6 @@ impl MailMessage {
     pub fn urgency(&self) -> Urgency {
         let news = self.notices.iter().map(Notice::urgency);
         news.max().unwrap_or_default()
-    }
-
-    /// The whole mail as effects.
-    pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
-        let number = self.number;
-        effects.push(Effect::Mail(self.header()));
-        let late = self.digest.iter().flat_map(|late| &late.appliances);
-        effects.extend(late.map(|(about, count)| {
-            let (about, count) = (about.clone(), *count);
-            Effect::Mail(MailEffect::DigestCount { number, subject: about, count })
-        }));
-        for (at, notice) in self.notices.iter().enumerate() {
-            let notice = notice.clone();
-            effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
-        }
-        for (at, brief) in self.briefs.iter().enumerate() {
-            let brief = brief.clone();
-            effects.push(Effect::Mail(MailEffect::Brief { number, at, brief }));
-        }
-    }
-
-    /// The effect with its state, without its notices and the appliances of a digest.
-    pub(in crate::grid) fn header(&self) -> MailEffect {
-        let mut head = Self { notices: Vec::new(), briefs: Vec::new(), ..self.clone() };
-        if let Some(late) = &mut head.digest {
-            late.appliances.clear();
-        }
-        MailEffect::Header { message: Box::new(head) }
     }
 }
 
@@ -275,72 +246,4 @@ pub enum OutboxCommand {
     Retry,
     /// Remove it from the queue.
     Drop,
-}
-
-/// A change of the outbox.
-#[derive(Clone, Debug, PartialEq)]
-pub enum MailEffect {
-    /// A mail was queued or changed. Its notices, and the appliances of a digest, are separate
-    /// effects.
-    Header {
-        /// The mail, without notices and appliances.
-        message: Box<MailMessage>,
-    },
-    /// A notice of a queued mail.
-    Notice {
-        /// The mail.
-        number: MessageNumber,
-        /// Its index among the notices, from 0.
-        at: usize,
-        /// The notice.
-        notice: Notice,
-    },
-    /// A notice of a queued mail that is kept as one line.
-    Brief {
-        /// The mail.
-        number: MessageNumber,
-        /// Its index among them, from 0.
-        at: usize,
-        /// The notice.
-        brief: BriefNotice,
-    },
-    /// The number of alerts of one appliance in a digest.
-    DigestCount {
-        /// The mail.
-        number: MessageNumber,
-        /// The appliance's name.
-        subject: Box<str>,
-        /// How many.
-        count: u64,
-    },
-    /// A mail left the queue.
-    Removed {
-        /// The mail.
-        number: MessageNumber,
-        /// Its recipient.
-        recipient: Box<str>,
-        /// The record that contains the mail; `None`: none does.
-        record: Option<RecordNumber>,
-    },
-    /// Checkpoints only: the record that contains a finished mail.
-    Finished {
-        /// The mail.
-        number: MessageNumber,
-        /// The record.
-        record: RecordNumber,
-    },
-    /// A rate limit of a recipient was used.
-    RecipientLimit {
-        /// The recipient.
-        recipient: Box<str>,
-        /// For mails of that urgency.
-        urgency: Urgency,
-        /// When it is refilled.
-        refilled_at: Timestamp,
-    },
-    /// Checkpoints only: the last number of a mail.
-    LastNumber {
-        /// The number.
-        number: MessageNumber,
-    },
 }

@@ -3,12 +3,12 @@
 //!
 //! Guarantees plain values without clock or disk. Decides nothing about inputs.
 
+pub mod alert;
 pub mod alert_group;
+pub mod boot;
 pub mod lifecycle;
 pub mod mail_message;
 pub mod notification_schedule;
-pub(in crate::grid) mod outbox;
-pub(in crate::grid) mod pending_counts;
 pub mod rate_limit;
 pub mod sequence_window;
 pub mod sessions;

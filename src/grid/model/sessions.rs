@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::grid::decide::SessionConflict;
-use crate::grid::log::record::SessionId;
-use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::id::{ApplianceIndex, BootId, SessionId};
 use crate::grid::values::time::{Offset, Timestamp};
 
 /// The most sessions tracked per name; more are open but only counted.
@@ -209,4 +207,16 @@ impl Sessions {
             self.appliances.remove(&number);
         }
     }
+}
+
+/// Whether two machines use one name, by the boots of its open sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionConflict {
+    /// At most one machine.
+    #[default]
+    Absent,
+    /// Sessions of two boots. One of them may be dead and not yet detected.
+    Possible,
+    /// Sessions of two boots, for too long.
+    Confirmed,
 }

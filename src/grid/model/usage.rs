@@ -9,10 +9,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::settings::{RateLimit, RateLimits};
-use crate::grid::log::record::Outcome;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::values::event::EventKind;
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::time::Timestamp;
 
 /// A suppression ends after this time without an event over the limit.
@@ -319,6 +319,19 @@ impl Suppression {
             held.counts[kind as usize] = held.counts[kind as usize].saturating_add(count);
         }
     }
+}
+
+/// The phase of a suppression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuppressionPhase {
+    /// It begins.
+    Begins,
+    /// It counts; no text is recorded.
+    Counts,
+    /// A summary is recorded, and it continues.
+    Summarised,
+    /// It ends.
+    Ends,
 }
 
 #[cfg(test)]

@@ -5,14 +5,16 @@
 
 use uuid::Uuid;
 
-use crate::grid::log::effect::{ApplianceHistory, Boot, Effect, SuppressionPhase};
-use crate::grid::log::record::{Outcome, ReceivedEvent};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::ReceivedEvent;
+use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
 use crate::grid::model::sequence_window::SequenceWindows;
 use crate::grid::model::settings::{DEFAULT_CLASS, Overrides};
-use crate::grid::model::usage::{OutcomeKind, RateLimitState, Usage};
+use crate::grid::model::usage::{OutcomeKind, RateLimitState, SuppressionPhase, Usage};
 use crate::grid::values::event::EventBody;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, RecordNumber};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::time::Timestamp;
 
 /// The most past boot ids remembered per appliance.

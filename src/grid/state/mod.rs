@@ -6,14 +6,17 @@
 //! Reads no settings and no clock.
 
 pub mod appliance;
+pub(in crate::grid) mod outbox;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::decide::CountedEvent;
-use crate::grid::log::effect::{Alert, AlertKind, Effect};
-use crate::grid::log::record::{BrokerPause, Input, Record};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerPause, Input};
+use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
+use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::Outbox;
 use crate::grid::state::appliance::Appliance;

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::super::decide::CommandRejection;
 use super::driver::*;
-use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
-use crate::grid::log::record::{AdminCommand, Input, Outcome};
-use crate::grid::model::lifecycle::{EventRejection, Lifecycle};
-use crate::grid::model::usage::OutcomeKind;
+use crate::grid::log::command::AdminCommand;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::Input;
+use crate::grid::model::alert::AlertKind;
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::model::usage::{OutcomeKind, SuppressionPhase};
 use crate::grid::values::event::{
     Counter, DropReason, DroppedEvents, EventBody, EventKind, Severity,
 };
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 
 pub(super) fn alert(text: &str) -> EventBuilder {

@@ -1,13 +1,14 @@
 //! Tests the digest of spooled alerts, apart from live ones.
 
 use super::driver::*;
-use crate::grid::log::record::{Input, Outcome};
+use crate::grid::log::input::Input;
 use crate::grid::model::mail_message::{
     DIGEST_APPLIANCES_MAX, DeliveryState, MailMessage, NOTICES_MAX,
 };
 use crate::grid::model::settings::{GridSettings, MAIL_TRIGGERS, MailPolicy};
 use crate::grid::values::event::{EventBody, Severity};
 use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 
 const ANNA: &str = "anna@example.org";

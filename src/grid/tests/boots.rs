@@ -1,11 +1,10 @@
 //! Tests when a boot begins, and which events belong to another boot.
 
 use super::driver::*;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::Outcome;
-use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::{ClassSettings, RateLimits};
 use crate::grid::state::appliance::PAST_BOOTS_MAX;
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 
 #[test]

@@ -2,11 +2,11 @@
 
 use super::super::decide::CommandRejection;
 use super::driver::*;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::{AdminCommand, Outcome, OverrideReset};
-use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
 use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::outcome::{EventRejection, Outcome};
 
 fn set(overrides: Overrides) -> AdminCommand {
     AdminCommand::Set { name: name(DB1), class: None, overrides, reset: OverrideReset::default() }

@@ -1,13 +1,13 @@
 //! Tests lost contact and duplicate names.
 
 use super::driver::*;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::Outcome;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::ClassSettings;
 use crate::grid::values::event::Severity;
+use crate::grid::values::outcome::Outcome;
 
 /// A running appliance with a session open in boot 1.
-fn running() -> (Timeline, crate::grid::log::record::SessionId) {
+fn running() -> (Timeline, crate::grid::values::id::SessionId) {
     let mut timeline = Timeline::new();
     let session = timeline.hello(1);
     timeline.store(started_ok(1).via(session));
@@ -282,7 +282,7 @@ fn the_alert_of_two_machines_ends_if_only_one_comes_back_to_the_broker() {
 fn a_removed_appliance_raises_no_alert() {
     let (mut timeline, session) = running();
     timeline.hello(2);
-    let order = crate::grid::log::record::AdminCommand::Remove { name: name(DB1) };
+    let order = crate::grid::log::command::AdminCommand::Remove { name: name(DB1) };
     assert_eq!(timeline.command(order), Ok(DB1));
     timeline.at(200);
     timeline.close_session(1, session);

@@ -2,9 +2,11 @@
 
 use super::super::state::State;
 use super::driver::*;
-use crate::grid::log::effect::{AlertKind, Effect};
-use crate::grid::log::record::{BrokerPause, Input, Record};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerPause, Input};
+use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::ClassSettings;
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Offset;
@@ -121,7 +123,7 @@ fn an_event_received_before_a_downtime_is_a_duplicate_after_it() {
     timeline.store(log(1).numbered(7, 1));
     timeline.restart_after(seconds(10));
     let (outcome, _) = timeline.receive(log(1).numbered(7, 1));
-    assert_eq!(outcome, crate::grid::log::record::Outcome::Duplicate);
+    assert_eq!(outcome, crate::grid::values::outcome::Outcome::Duplicate);
 }
 
 #[test]
@@ -153,13 +155,13 @@ fn a_clean_stop_and_a_first_start_change_nothing() {
     timeline.hello(1);
     timeline.handle(Input::BrokerStopped);
     assert_eq!((timeline.last().effects.len(), timeline.deadline()), (0, Some(300)));
-    timeline.handle(Input::BrokerStarted(crate::grid::log::record::BrokerStarted {
+    timeline.handle(Input::BrokerStarted(crate::grid::log::input::BrokerStarted {
         term: 1,
         version: "0.1.0".into(),
         downtime: None,
         shift: None,
         clock_back: None,
-        last_run: crate::grid::log::record::LastRun::Unknown,
+        last_run: crate::grid::log::input::LastRun::Unknown,
         recovery: Vec::new(),
         missing_records: Vec::new(),
         rebuilt_from: None,

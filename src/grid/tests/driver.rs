@@ -3,7 +3,6 @@
 //! Guarantees that only timers advance the time, that every record is kept, and that after each
 //! record the state equals the fold of all of them, and the same by way of a checkpoint.
 
-use super::promises::Promise;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -14,13 +13,15 @@ use super::super::decide::{CommandRejection, Decision, Reply};
 use super::super::driver::Driver;
 use super::super::occurrence::Occurrence;
 use super::super::state::State;
-use crate::grid::log::record::{
-    AdminCommand, BrokerStarted, Input, LastRun, Outcome, Record, SessionHello, SessionId,
-};
+use super::promises::Promise;
+use crate::grid::log::command::AdminCommand;
+use crate::grid::log::input::{BrokerStarted, Input, LastRun, SessionHello};
+use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::{Offset, Timestamp};
 

@@ -2,10 +2,10 @@
 
 use super::super::decide::CommandRejection;
 use super::driver::*;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::{AdminCommand, Outcome};
-use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::log::command::AdminCommand;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::ClassSettings;
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 
 /// A running appliance whose dump is taken at second 100.

@@ -4,9 +4,9 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::driver::{DB1, boot};
-use crate::grid::log::record::{ReceivedEvent, SessionId};
+use crate::grid::log::input::ReceivedEvent;
 use crate::grid::values::event::{BoundedText, Event, EventBody, Progress};
-use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::time::Timestamp;
 
 /// An event under construction.

@@ -1,11 +1,13 @@
 //! Tests the outcomes of events in every state.
 
 use super::driver::*;
-use crate::grid::log::effect::{AlertKind, Effect};
-use crate::grid::log::record::{AdminCommand, Input, Outcome, SessionHello, SessionId};
-use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::log::command::AdminCommand;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{Input, SessionHello};
+use crate::grid::model::alert::AlertKind;
 use crate::grid::values::event::{EventBody, Severity};
-use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 

@@ -1,10 +1,10 @@
 //! Tests how a start fails, recovers and flaps.
 
 use super::driver::*;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::Outcome;
-use crate::grid::model::lifecycle::{EventRejection, Lifecycle};
+use crate::grid::model::alert::AlertKind;
+use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::ClassSettings;
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 
 #[test]

@@ -1,9 +1,10 @@
 //! Tests that incidents of the journal are recorded, with an alert until they are over.
 
 use super::driver::*;
-use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerStarted, Input, LastRun};
 use crate::grid::log::journal_incident::JournalIncident;
-use crate::grid::log::record::{BrokerStarted, Input, LastRun};
+use crate::grid::model::alert::AlertKind;
 use crate::grid::values::event::Severity;
 
 fn started(missing: Vec<std::ops::RangeInclusive<u64>>) -> Input {

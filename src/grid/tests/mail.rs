@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::driver::*;
-use crate::grid::log::effect::{AlertKind, Effect};
-use crate::grid::log::record::Input;
+use crate::grid::log::effect::{Effect, MailEffect};
+use crate::grid::log::input::Input;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::mail_message::{
-    Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber, NOTICES_MAX, OutboxCommand,
+    Delivery, DeliveryState, MailMessage, MessageNumber, NOTICES_MAX, OutboxCommand,
 };
 use crate::grid::model::settings::{
     ClassSettings, DEFAULT_CLASS, GridSettings, MAIL_TRIGGERS, MailPolicy, RateLimits,
@@ -147,7 +148,7 @@ fn ten_thousand_boot_timeouts_at_once_are_a_handful_of_mails() {
     for row in 1..=count {
         let (name, uuid) = (name(ApplianceIndex(row)), uuid::Uuid::from_u128(u128::from(row)));
         driver.handle(Input::Registered { name: name.clone(), uuid }, at(0));
-        let order = crate::grid::log::record::AdminCommand::StartBoot { name };
+        let order = crate::grid::log::command::AdminCommand::StartBoot { name };
         driver.handle(Input::Command { by: "x".into(), command: order }, at(0));
     }
     let mut bytes = 0;

@@ -1,11 +1,12 @@
 //! Tests long starts: silence, and progress that does not change.
 
 use super::driver::*;
-use crate::grid::log::effect::{AlertKind, Effect};
-use crate::grid::log::record::Outcome;
-use crate::grid::model::lifecycle::{EventRejection, Lifecycle};
+use crate::grid::log::effect::Effect;
+use crate::grid::model::alert::AlertKind;
+use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::{ClassSettings, OnStuck};
 use crate::grid::values::event::Severity;
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 
 /// A boot that reported 34 % at second 10.

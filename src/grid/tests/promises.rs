@@ -2,7 +2,7 @@
 
 use super::super::Grid;
 use super::super::occurrence::Occurrence;
-use crate::grid::log::record::Input;
+use crate::grid::log::input::Input;
 use crate::grid::values::id::{ApplianceIndex, BootId, Sequence, SpoolId};
 
 /// What a reply stands on.

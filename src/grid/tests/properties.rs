@@ -10,10 +10,13 @@ use proptest::prelude::*;
 
 use super::super::state::State;
 use super::driver::*;
-use crate::grid::log::effect::{AlertKind, Effect};
-use crate::grid::log::record::{AdminCommand, Input, Outcome, Record};
+use crate::grid::log::command::AdminCommand;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::Input;
+use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::sequence_window::WINDOWS_MAX;
@@ -22,6 +25,7 @@ use crate::grid::state::appliance::{Appliance, PAST_BOOTS_MAX};
 use crate::grid::tests::random_actions::{SimulatedAction, actions, settings};
 use crate::grid::tests::simulation::Simulation;
 use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::time::{Offset, Timestamp};
 
 /// The edges of the diagram, including the same state with other data where it says so.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::driver::*;
-use crate::grid::log::record::{AdminCommand, OverrideReset, SessionId};
+use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::model::settings::{
     ClassSettings, DEFAULT_CLASS, GridSettings, OnStuck, Overrides, RateLimit, RateLimits,
 };
 use crate::grid::values::event::{Counter, EventBody, Progress, Severity};
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{ApplianceIndex, SessionId};
 use crate::grid::values::time::Timestamp;
 
 /// The number of appliances.

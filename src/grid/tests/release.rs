@@ -3,9 +3,9 @@
 use super::super::decide::Release;
 use super::super::driver::Driver;
 use super::driver::*;
-use crate::grid::log::record::{Input, SessionId};
+use crate::grid::log::input::Input;
 use crate::grid::values::event::EventBody;
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{ApplianceIndex, SessionId};
 
 /// More appliances than one tally counts.
 const APPLIANCES: u32 = 70;

@@ -1,8 +1,8 @@
 //! Tests mails on continuing problems, and what follows when a dead server is back.
 
 use super::driver::*;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::{Input, Outcome};
+use crate::grid::log::input::Input;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::mail_message::{
     Delivery, DeliveryState, MessageNumber, OutboxCommand, finished_message,
 };
@@ -10,6 +10,7 @@ use crate::grid::tests::urgent_mail::{
     SentMail, alert, complete_deliveries, deliver_until, first_mailed_at, grid,
 };
 use crate::grid::values::event::Severity;
+use crate::grid::values::outcome::Outcome;
 
 const DAY: u64 = 86_400;
 

@@ -3,11 +3,12 @@
 use super::admission::{alert, count, counter, outcomes, reported, running, stored};
 use super::driver::*;
 use crate::grid::log::effect::Effect;
-use crate::grid::log::record::{Input, Outcome};
+use crate::grid::log::input::Input;
 use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
 use crate::grid::model::settings::{ClassSettings, RateLimits};
 use crate::grid::model::usage::OutcomeKind;
 use crate::grid::values::event::{EventKind, Severity};
+use crate::grid::values::outcome::Outcome;
 
 #[test]
 fn a_repeated_alert_is_counted_and_recorded_after_5_quiet_minutes() {

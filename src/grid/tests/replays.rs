@@ -3,9 +3,9 @@
 use super::super::decide::Reply;
 use super::super::explain;
 use super::driver::*;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::log::record::{Input, Outcome};
-use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::log::input::Input;
+use crate::grid::model::alert::AlertKind;
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 
 /// Receives it from the spool.

@@ -3,7 +3,8 @@
 use super::super::occurrence::Occurrence;
 use super::driver::*;
 use crate::grid::log::applied_settings::AppliedSettings;
-use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::effect::Effect;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::ClassSettings;
 
 fn apply_rules(timeline: &mut Timeline, rules: ClassSettings) {

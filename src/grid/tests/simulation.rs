@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use super::driver::*;
-use crate::grid::log::record::{
-    AdminCommand, BrokerPause, Input, Outcome, OverrideReset, SessionId,
-};
+use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::model::settings::Overrides;
 use crate::grid::model::usage::OutcomeKind;
 use crate::grid::tests::random_actions::{APPLIANCES, SimulatedAction, settings};
 use crate::grid::values::event::EventKind;
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{ApplianceIndex, SessionId};
+use crate::grid::values::outcome::Outcome;
 
 /// A timeline with its open sessions.
 pub(super) struct Simulation {

@@ -2,8 +2,10 @@
 
 use super::super::explain;
 use super::driver::*;
-use crate::grid::log::effect::{Alert, AlertKind, Effect};
-use crate::grid::log::record::{Input, Record};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::Input;
+use crate::grid::log::record::Record;
+use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::Severity;

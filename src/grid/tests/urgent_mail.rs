@@ -1,15 +1,16 @@
 //! Tests that severe alerts are mailed in time and in full, however much noise there is.
 
 use super::driver::*;
-use crate::grid::log::effect::Effect;
-use crate::grid::log::record::{Input, Outcome};
+use crate::grid::log::effect::{Effect, MailEffect};
+use crate::grid::log::input::Input;
 use crate::grid::model::mail_message::{
-    BRIEFS_MAX, Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber, NOTICES_MAX,
+    BRIEFS_MAX, Delivery, DeliveryState, MailMessage, MessageNumber, NOTICES_MAX,
 };
 use crate::grid::model::settings::{GridSettings, MAIL_TRIGGERS, MailPolicy};
 use crate::grid::tests::alert_groups::JSON;
 use crate::grid::values::event::{EventBody, Severity};
 use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::outcome::Outcome;
 
 const ANNA: &str = "anna@example.org";
 

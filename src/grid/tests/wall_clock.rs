@@ -5,16 +5,18 @@ use std::time::Duration;
 use super::super::driver::Driver;
 use super::super::occurrence::Occurrence;
 use super::driver::*;
-use crate::grid::log::effect::{AlertKind, Effect};
-use crate::grid::log::record::{BrokerStarted, Input, LastRun, Outcome};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{BrokerStarted, Input, LastRun};
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::alert::AlertKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::{Delivery, DeliveryState};
 use crate::grid::model::settings::{
     ClassSettings, DEFAULT_CLASS, GridSettings, MAIL_TRIGGERS, MailPolicy,
 };
 use crate::grid::values::event::EventBody;
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::{Offset, Timestamp};
 

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::time::Timestamp;
-use crate::grid::log::record::ReceivedEvent;
 use crate::grid::values::id::{Sequence, SpoolId};
 
 /// The position of an event within its boot.
@@ -21,17 +20,6 @@ pub struct EventOrder {
 }
 
 impl EventOrder {
-    /// The position of an event received at `now`.
-    pub fn at(received: &ReceivedEvent, now: Timestamp) -> Self {
-        let event = &received.event;
-        Self {
-            // Limited to the journal's microseconds, so that it reads back equal.
-            uptime: event.uptime.map(|it| it.min(Duration::from_micros(u64::MAX))),
-            sequence: received.spool.zip(received.sequence),
-            time: event.event_time.or(event.spooled_at).unwrap_or(now),
-        }
-    }
-
     /// Whether it was sent before another event of its boot: by uptime, which no clock moves; else
     /// by sequence, if one spool gave both; else by the appliance's clock.
     pub fn precedes(&self, other: &Self) -> bool {

@@ -101,6 +101,10 @@ pub type Sequence = NonZeroU64;
 /// The number of a record in the grid log: without gaps, from 1 upwards.
 pub type RecordNumber = u64;
 
+/// Identifies a session within one run of the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
 #[cfg(test)]
 mod tests {
     use super::*;

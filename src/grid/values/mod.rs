@@ -5,7 +5,9 @@
 pub mod event;
 pub mod event_order;
 pub mod id;
+pub mod outcome;
 pub mod record_flags;
 pub mod sentence;
+pub mod size;
 pub mod time;
 pub mod wording;

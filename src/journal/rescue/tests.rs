@@ -7,8 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::grid::log::record::{BrokerStarted, Input, LastRun, Outcome, Record};
+use crate::grid::log::input::{BrokerStarted, Input, LastRun};
+use crate::grid::log::record::Record;
 use crate::grid::state::State;
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::journal::*;

@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::lifecycle::Lifecycle;
 use crate::grid::decide::CountedEvent;
-use crate::grid::log::effect::{Effect, SuppressionPhase};
-use crate::grid::log::record::{Input, Outcome, ReceivedEvent, Record};
+use crate::grid::log::effect::Effect;
+use crate::grid::log::input::{Input, ReceivedEvent};
+use crate::grid::log::record::Record;
+use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::sequence_window::WINDOW_WIDTH;
+use crate::grid::model::usage::SuppressionPhase;
 use crate::grid::state::State;
 use crate::grid::values::id::{ApplianceIndex, BootId, SpoolId};
+use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{Effect, MailEffect};
 use crate::grid::log::record::Record;
 use crate::grid::model::mail_message::{
-    BRIEFS_MAX, BriefNotice, DeliveryState, FINISHED_MAX, MailEffect, MailMessage, MessageNumber,
-    NOTICES_MAX, Notice, Urgency,
+    BRIEFS_MAX, BriefNotice, DeliveryState, FINISHED_MAX, MailMessage, MessageNumber, NOTICES_MAX,
+    Notice, Urgency,
 };
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
@@ -177,5 +177,35 @@ impl Outbox {
         } else if message.notices.len() < NOTICES_MAX {
             message.notices.push(notice.clone());
         }
+    }
+}
+
+impl MailMessage {
+    /// The whole mail as effects.
+    pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
+        let number = self.number;
+        effects.push(Effect::Mail(self.header()));
+        let late = self.digest.iter().flat_map(|late| &late.appliances);
+        effects.extend(late.map(|(about, count)| {
+            let (about, count) = (about.clone(), *count);
+            Effect::Mail(MailEffect::DigestCount { number, subject: about, count })
+        }));
+        for (at, notice) in self.notices.iter().enumerate() {
+            let notice = notice.clone();
+            effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
+        }
+        for (at, brief) in self.briefs.iter().enumerate() {
+            let brief = brief.clone();
+            effects.push(Effect::Mail(MailEffect::Brief { number, at, brief }));
+        }
+    }
+
+    /// The effect with its state, without its notices and the appliances of a digest.
+    pub(in crate::grid) fn header(&self) -> MailEffect {
+        let mut head = Self { notices: Vec::new(), briefs: Vec::new(), ..self.clone() };
+        if let Some(late) = &mut head.digest {
+            late.appliances.clear();
+        }
+        MailEffect::Header { message: Box::new(head) }
     }
 }

@@ -1,0 +1,84 @@
+//! Defines the commands of administrators and orchestrators.
+
+use uuid::Uuid;
+
+use crate::grid::model::settings::Overrides;
+use crate::grid::values::id::ApplianceName;
+
+/// The commands of administrators and orchestrators.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdminCommand {
+    /// Add an appliance.
+    Add {
+        /// Its name.
+        name: ApplianceName,
+        /// Its random UUID.
+        uuid: Uuid,
+        /// Its class; `None`: the default class.
+        class: Option<Box<str>>,
+        /// Its own settings.
+        overrides: Overrides,
+    },
+    /// Change an appliance.
+    Set {
+        /// Its name.
+        name: ApplianceName,
+        /// Its class; `None`: unchanged.
+        class: Option<Box<str>>,
+        /// Its own settings; `None` in it: unchanged.
+        overrides: Overrides,
+        /// Which settings are reset to the class.
+        reset: OverrideReset,
+    },
+    /// Remove an appliance.
+    Remove {
+        /// Its name.
+        name: ApplianceName,
+    },
+    /// A boot begins now.
+    StartBoot {
+        /// The appliance's name.
+        name: ApplianceName,
+    },
+    /// The appliance is stopped on purpose.
+    Stop {
+        /// The appliance's name.
+        name: ApplianceName,
+    },
+    /// A crash dump of the appliance was triggered.
+    CrashDump {
+        /// The appliance's name.
+        name: ApplianceName,
+    },
+    /// The suppression of the appliance ends, and its rate limits are reset.
+    Unsuppress {
+        /// The appliance's name.
+        name: ApplianceName,
+    },
+}
+
+impl AdminCommand {
+    /// The name of the appliance it is about.
+    pub fn appliance_name(&self) -> &ApplianceName {
+        match self {
+            Self::Add { name, .. }
+            | Self::Set { name, .. }
+            | Self::Remove { name }
+            | Self::StartBoot { name }
+            | Self::Stop { name }
+            | Self::CrashDump { name }
+            | Self::Unsuppress { name } => name,
+        }
+    }
+}
+
+/// Which overrides are reset to the class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OverrideReset {
+    /// See [`Overrides::managed`].
+    pub managed: bool,
+    /// See [`Overrides::boot_timeout`].
+    pub boot_timeout: bool,
+    /// See [`Overrides::report_deadline`].
+    pub maintenance_silence: bool,
+}
