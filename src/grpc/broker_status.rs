@@ -13,7 +13,7 @@ use crate::contract::proto::{
 use crate::contract::servers::broker_service_server::BrokerService;
 use crate::contract::{encode, encode_timestamp, encode_uuid};
 use crate::grid::Grid;
-use crate::grid::model::mail_message::OutboxStats;
+use crate::grid::state::outbox::OutboxStats;
 use crate::guru_meditation::{ReportEncoding, ReportError};
 use crate::journal::DiskUsage;
 use crate::tasks;

@@ -19,7 +19,7 @@ use super::process::ProcessStats;
 use super::{QUERY_TIMEOUT, ServedBroker};
 use crate::contract::encode;
 use crate::grid::Grid;
-use crate::grid::model::mail_message::OutboxStats;
+use crate::grid::state::outbox::OutboxStats;
 use crate::grid::values::time::Timestamp;
 use crate::journal::JournalStatus;
 use crate::metrics::{Connections, Label};

@@ -86,10 +86,10 @@ async fn then_report_makes_the_exit_the_outcome_of_the_start() {
     }
     let missing = ["maintain", "--", "/nowhere/fsck"];
     let said = gridd.vme("none", BOOT, &missing).await;
-    assert_eq!((said.code, said.stderr.as_str()), (Some(127), "vme: /nowhere/fsck: not found\n"));
+    assert_eq!((said.code, said.stderr.as_str()), (Some(127), "vme: /nowhere/fsck is not found\n"));
     let said = gridd.vme("none", BOOT, &["maintain", "--then-report", "--", "/nowhere/fsck"]).await;
     assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("Failed to Start: /nowhere/fsck: not found"), "{said:?}");
+    assert!(said.stderr.contains("Failed to Start: /nowhere/fsck is not found"), "{said:?}");
 }
 
 #[tokio::test]

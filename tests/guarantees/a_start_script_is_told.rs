@@ -101,7 +101,7 @@ async fn any_command_is_run_the_same_and_one_that_cannot_be_says_why() {
     for (appliance, words, outcome) in [
         ("true", &["run", "--", "/bin/true"][..], started()),
         ("false", &["run", "--", "/bin/false"], failed("Failed to Start")),
-        ("none", &["run", "--", "/nowhere/a"], failed("Failed to Start: /nowhere/a: not found")),
+        ("none", &["run", "--", "/nowhere/a"], failed("Failed to Start: /nowhere/a is not found")),
         ("file", &["run", "--", &nobodys], failed(&not_executable)),
         ("script", &["run", "--script", "/nowhere/script"], failed(script_missing)),
         (

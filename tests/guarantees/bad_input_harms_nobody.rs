@@ -268,7 +268,7 @@ async fn whoever_gives_no_name_or_none_of_the_alphabet_is_told_so() {
     assert_eq!(status.code(), Code::Unauthenticated);
     assert_eq!(
         status.message(),
-        "metadata grid-appliance holds no appliance name: \
+        "metadata grid-appliance is not an appliance name: \
          1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed, the first a letter or digit"
     );
     let mut client = EventServiceClient::new(gridd.channel().await);

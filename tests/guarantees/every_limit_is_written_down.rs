@@ -13,9 +13,9 @@ const NO_BOUNDS: [(&str, &str); 13] = [
     // vme's own check, below EVENT_BYTES_MAX.
     ("src/event_args/mod.rs", "SENT_TEXT_BYTES_MAX"),
     // The contract's range for the time to the next report, and the values in it that vme takes.
-    ("src/event_args/mod.rs", "REPORT_WITHIN"),
-    ("src/bin/vme/maintain.rs", "NEXT_REPORT_WITHIN"),
-    ("src/bin/vme/notify/service_start.rs", "REPORT_WITHIN_MIN"),
+    ("src/event_args/mod.rs", "REPORT_DEADLINE_RANGE"),
+    ("src/bin/vme/maintain.rs", "REPORT_DEADLINE"),
+    ("src/bin/vme/notify/service_start.rs", "REPORT_DEADLINE_MIN"),
     // Arithmetic.
     ("src/grid/model/rate_limit.rs", "REFILL_MAX"),
     ("src/grid/model/rate_limit.rs", "NANOS_MAX"),

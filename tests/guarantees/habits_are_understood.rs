@@ -289,7 +289,7 @@ async fn contexts_name_brokers_and_flags_go_before_the_environment() {
     for (line, code, words) in [
         ("--context nosuch status", 2, "there is no context nosuch in "),
         ("--broker= status", 2, "--broker is empty"),
-        ("--broker h:1 --context one status", 2, "give one of them"),
+        ("--broker h:1 --context one status", 2, "use one of them"),
     ] {
         let said = typed(line, &[]).await;
         assert_eq!(said.code, Some(code), "{said:?}");

@@ -16,6 +16,7 @@ mod deadlines_wait_for_events;
 mod every_limit_is_written_down;
 mod habits_are_understood;
 mod harness;
+mod imports_go_down;
 mod metrics_are_exact;
 mod names_are_unique;
 mod nobody_waits_for_standard_error;

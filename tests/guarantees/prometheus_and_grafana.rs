@@ -105,7 +105,7 @@ async fn every_metric_that_is_asked_for_is_on_the_page() {
     }
     for part in RULES.split("gridd_alerts_open{kind=\"").skip(1) {
         let word = part.split('"').next().expect("a word");
-        let name = format!("ALERT_MATTER_{}", word.to_uppercase());
+        let name = format!("ALERT_KIND_{}", word.to_uppercase());
         assert!(AlertKind::from_str_name(&name).is_some(), "there is no alert kind {word}");
     }
 }
@@ -117,7 +117,7 @@ fn the_runbook_has_every_alert_rule_and_every_alert_kind() {
     }
     for kind in (1..100).filter_map(|number| AlertKind::try_from(number).ok()) {
         let name = kind.as_str_name().to_lowercase();
-        let word = name.strip_prefix("alert_matter_").expect("the contract's prefix");
+        let word = name.strip_prefix("alert_kind_").expect("the contract's prefix");
         assert!(RUNBOOK.contains(&format!("`{word}`")), "docs/runbook.md lacks {word}");
     }
     for code in 0..=7 {

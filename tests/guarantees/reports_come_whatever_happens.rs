@@ -184,7 +184,9 @@ fn tells_of_bad_sections_with_stderr_held() {
         assert!(words.contains("panicked at tests/guarantees/") && words.ends_with(": on purpose"));
         let hangs = report.section("Hangs");
         assert!(
-            hangs["remark"].as_str().is_some_and(|it| it.contains("hang") || it.contains("end"))
+            hangs["remark"]
+                .as_str()
+                .is_some_and(|it| it.contains("hung") || it.contains("did not end"))
         );
         assert_eq!(report.section("Warnings")["is_complete"], true);
         assert_frame(report.stack("Threads", "name", "holder"), &["tells_of_bad_sections"]);

@@ -113,7 +113,7 @@ async fn a_service_that_fails_says_why() {
     }
     let said = run(vme(&gridd, "none", &["notify", "--", "/nowhere/db"])).await;
     assert_eq!(said.code, Some(127), "{said:?}");
-    let reason = "Failed to Start (/nowhere/db: not found)";
+    let reason = "Failed to Start (/nowhere/db is not found)";
     assert_eq!(told(&gridd, "none").await, [event("start_failed", reason, 0, 0)]);
 }
 
@@ -370,6 +370,6 @@ async fn a_service_manager_that_does_not_read_holds_no_service_up() {
     let said = run(command).await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(told(&gridd, "db1").await, [event("started_ok", "", 0, 0)]);
-    assert_eq!(said.stderr.matches("does not read").count(), 1, "told once: {}", said.stderr);
+    assert_eq!(said.stderr.matches("does not listen").count(), 1, "told once: {}", said.stderr);
     assert!(!above.waiting().is_empty());
 }

@@ -81,7 +81,7 @@ async fn a_file_with_mistakes_changes_nothing_and_each_is_traced_with_its_line()
         ]
     );
     let added = gridd.gridctl(&["appliance", "add", "a", "--class", "web"]).await.done();
-    assert!(added.contains("boot timeout:        1h"), "{added}");
+    assert!(added.contains("boot timeout:    1h"), "{added}");
     std::fs::remove_file(gridd.path("gridd.toml")).expect("removes");
     let told = reload(&gridd, "the settings stay").await;
     assert!(told[1].contains("gridd.toml: can't be read: No such file"), "{told:?}");
@@ -99,7 +99,7 @@ async fn what_can_change_does_and_what_needs_a_restart_is_named_and_stays() {
     );
     reload(&gridd, "class.new: no appliance").await;
     let shown = gridd.gridctl(&["appliance", "show", "a"]).await.done();
-    assert!(shown.contains("boot timeout:        2h"), "{shown}");
+    assert!(shown.contains("boot timeout:    2h"), "{shown}");
     let record = settings_records(&gridd).await.pop().expect("a record");
     assert_eq!(
         record["text"],

@@ -155,7 +155,7 @@ async fn a_broker_that_stood_still_does_not_hold_it_against_anybody() {
     assert_eq!(state(&appliance), ApplianceState::Starting, "{}", appliance.explanation);
     let records = gridd.records(&["--kind", "broker"]).await;
     let text = records[START_RECORDS]["text"].as_str().expect("a text");
-    assert!(text.contains("could not work for ") && text.contains("deadlines moved"), "{text}");
+    assert!(text.contains("gridd was paused for ") && text.contains("deadlines moved"), "{text}");
     gridd.explained("db1", "failed: boot timeout").await;
 }
 
@@ -285,7 +285,7 @@ async fn a_paused_broker_holds_its_pause_against_nobody_and_says_so() {
     tokio::time::sleep(Duration::from_secs(9)).await;
     gridd.signal(Signal::CONT);
     assert_eq!(state(&gridd.appliance("db1").await), ApplianceState::Maintenance);
-    let told = &gridd.records(&["--kind", "broker", "--text", "could not work"]).await[0];
+    let told = &gridd.records(&["--kind", "broker", "--text", "gridd was paused"]).await[0];
     assert!(
         told["text"].as_str().is_some_and(|it| it.ends_with("deadlines moved by it")),
         "{told}"

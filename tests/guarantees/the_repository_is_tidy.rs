@@ -57,82 +57,6 @@ const PLACES: [(&[&str], &[&str]); 10] = [
     ),
 ];
 
-/// Modules of the library, lowest first, and what each may import of the others.
-const MODULES: &[(&str, &[&str])] = &[
-    ("exit_code", &[]),
-    ("system_error", &[]),
-    ("guru_meditation", &[]),
-    ("tasks", &["guru_meditation"]),
-    ("stderr", &["tasks"]),
-    ("stdout", &["exit_code", "stderr", "system_error"]),
-    ("metrics", &[]),
-    ("ready_file", &["system_error"]),
-    ("grid", &[]),
-    ("codec", &["grid"]),
-    ("clock", &["grid"]),
-    ("contract", &["grid"]),
-    ("show", &["contract"]),
-    ("tracing_lines", &["clock", "guru_meditation", "show", "stderr"]),
-    ("spool", &["clock", "system_error", "contract"]),
-    ("event_args", &["grid", "show", "contract"]),
-    ("client", &["exit_code", "show", "tasks", "contract"]),
-    ("log_limiter", &["clock"]),
-    ("resources", &["clock"]),
-    ("listener", &["clock", "guru_meditation", "metrics", "resources", "log_limiter", "tasks"]),
-    ("journal", &["codec", "grid", "resources", "log_limiter", "system_error", "tasks"]),
-    ("config", &["grid", "journal", "listener", "show", "system_error", "tracing_lines"]),
-    (
-        "broker",
-        &["codec", "grid", "journal", "metrics", "resources", "system_error", "clock", "tasks"],
-    ),
-    ("diagnostic_sections", &["broker", "clock", "config", "grid", "guru_meditation", "journal"]),
-    (
-        "grpc",
-        &[
-            "broker",
-            "client",
-            "codec",
-            "grid",
-            "guru_meditation",
-            "journal",
-            "listener",
-            "metrics",
-            "show",
-            "log_limiter",
-            "tasks",
-            "contract",
-        ],
-    ),
-    ("http", &["broker", "grid", "journal", "metrics", "resources", "stderr", "tasks", "contract"]),
-    ("mail", &["broker", "clock", "config", "grid", "show", "tasks"]),
-    ("service_manager", &["broker", "clock", "tasks"]),
-    (
-        "daemon",
-        &[
-            "broker",
-            "config",
-            "http",
-            "grid",
-            "grpc",
-            "guru_meditation",
-            "journal",
-            "listener",
-            "mail",
-            "metrics",
-            "ready_file",
-            "diagnostic_sections",
-            "resources",
-            "service_manager",
-            "system_error",
-            "tasks",
-            "tracing_lines",
-        ],
-    ),
-    ("lib", &[]),
-    ("small_disk", &[]),
-    ("test_timeout", &[]),
-];
-
 /// A source file: its path within the repository, and its text.
 pub(super) struct Source {
     pub(super) path: String,
@@ -154,14 +78,14 @@ impl Source {
     }
 
     /// The library's module it belongs to.
-    fn module(&self) -> Option<&str> {
+    pub(super) fn module(&self) -> Option<&str> {
         let within = self.path.strip_prefix("src/").filter(|it| !it.starts_with("bin/"))?;
         within.split('/').next().map(|name| name.trim_end_matches(".rs"))
     }
 }
 
 /// What stands behind each place where `code` names `word`, as a word of its own.
-fn behind<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
+pub(super) fn behind<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word).filter_map(move |(at, _)| {
         let rest = &code[at + word.len()..];
@@ -173,36 +97,6 @@ fn behind<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
 /// Whether `code` uses something of the crate `name`.
 fn uses(code: &str, name: &str) -> bool {
     behind(code, name).any(|rest| ["::", ";", " as "].iter().any(|it| rest.starts_with(it)))
-}
-
-/// The crate's modules that `code` names by `crate::`.
-fn imports(code: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    for (at, begin) in code.match_indices("crate::") {
-        let rest = &code[at + begin.len()..];
-        match rest.strip_prefix('{') {
-            None => found.push(rest),
-            Some(group) => {
-                let mut depth = 0_u32;
-                let mut begins = true;
-                for (at, c) in group.char_indices() {
-                    match c {
-                        '{' => depth += 1,
-                        '}' if depth == 0 => break,
-                        '}' => depth -= 1,
-                        ',' if depth == 0 => begins = true,
-                        c if begins && !c.is_whitespace() => {
-                            found.push(&group[at..]);
-                            begins = false;
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
-    }
-    let is_end = |c: char| !c.is_alphanumeric() && c != '_';
-    found.into_iter().map(|rest| &rest[..rest.find(is_end).unwrap_or(rest.len())]).collect()
 }
 
 fn says_what_it_is(source: &Source) -> Vec<String> {
@@ -251,21 +145,6 @@ fn names_crates_where_they_belong(source: &Source) -> Vec<String> {
     wrong
 }
 
-fn imports_downwards(source: &Source) -> Vec<String> {
-    let Some(module) = source.module().filter(|_| source.is_product()) else { return Vec::new() };
-    let Some((_, allowed)) = MODULES.iter().find(|(name, _)| *name == module) else {
-        return vec![format!("{}: module {module} is not in MODULES", source.path)];
-    };
-    let code = source.code();
-    let mut wrong: Vec<_> = imports(&code)
-        .into_iter()
-        .filter(|name| *name != module && !allowed.contains(name))
-        .map(|name| format!("{}: {module} imports {name}; see MODULES", source.path))
-        .collect();
-    wrong.dedup();
-    wrong
-}
-
 fn sources(folder: &Path, found: &mut Vec<Source>) {
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
@@ -293,16 +172,16 @@ pub(super) fn repository() -> Vec<Source> {
     found
 }
 
-type Check = fn(&Source) -> Vec<String>;
+pub(super) type Check = fn(&Source) -> Vec<String>;
 
 #[track_caller]
-fn assert_holds(check: Check) {
+pub(super) fn assert_holds(check: Check) {
     let wrong: Vec<_> = repository().iter().flat_map(check).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 /// Whether `check` finds something in a file of that text at `path`.
-fn finds(check: Check, path: &str, text: &str) -> bool {
+pub(super) fn finds(check: Check, path: &str, text: &str) -> bool {
     !check(&Source { path: path.to_owned(), text: text.to_owned() }).is_empty()
 }
 
@@ -348,28 +227,4 @@ fn crates_with_effects_stay_where_they_belong() {
     assert!(!finds(check, "src/listener/mod.rs", "//! A\nuse axum::Router;\n"));
     assert!(!finds(check, "src/bin/vme/a.rs", "//! A\nuse tonic::Code;\n"));
     assert!(!finds(check, "src/broker.rs", "//! A\n// tonic::Status says less.\n"));
-}
-
-#[test]
-fn imports_go_down_only() {
-    assert_holds(imports_downwards);
-    let check = imports_downwards;
-    for (at, (module, allowed)) in MODULES.iter().enumerate() {
-        let lower = |name: &str| MODULES[..at].iter().any(|(lower, _)| *lower == name);
-        assert!(allowed.iter().all(|name| lower(name)), "{module} is above all it imports");
-    }
-    assert!(finds(check, "src/grid/a.rs", "//! A\nuse crate::contract::proto;\n"));
-    assert!(finds(check, "src/journal/a.rs", "//! A\nuse crate::{grid::{a, b}, broker};\n"));
-    assert!(!finds(check, "src/journal/a.rs", "//! A\nuse crate::{grid::{a, broker}, tasks};\n"));
-    assert!(finds(check, "src/broker/a.rs", "//! A\nfn a() { crate::grpc::a(); }\n"));
-    assert!(finds(check, "src/http/mod.rs", "//! A\nuse crate::grpc;\n"));
-    assert!(finds(check, "src/unheard_of.rs", "//! A\n"), "a new module takes its place here");
-    let own_tests = "//! A\n#[cfg(test)]\nmod tests {\n    use crate::daemon;\n}\n";
-    assert!(!finds(check, "src/grid/a.rs", own_tests), "tests may look further");
-    assert!(finds(
-        check,
-        "src/grid/a.rs",
-        "//! A\n#[cfg(test)]\nmod tests;\nuse crate::contract;\n"
-    ));
-    assert_eq!(imports("use crate::{\n    a::{b, c},\n    d,\n};\ncrate::e::f()"), ["a", "d", "e"]);
 }

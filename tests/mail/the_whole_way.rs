@@ -155,7 +155,7 @@ fn what_appliances_say_is_filed_by_a_real_server_for_each_recipient() {
         gridd.told(&["mail", "list", "--output", "jsonl"]).contains("\"state\":\"failed\"")
     });
     let status = gridd.told(&["status"]);
-    assert!(status.contains("nobody@example.org is given up"), "{status}");
+    assert!(status.contains("nobody@example.org failed permanently"), "{status}");
     let alerts = gridd.told(&["alert", "list"]);
     assert!(alerts.contains("mail_fails") && alerts.contains("start_failed"), "{alerts}");
     let number = "2";

@@ -284,7 +284,7 @@ mod tests {
             "records:    1 to 90, archived to 64",
             "journal:    1.5 GiB of j1",
             "disk free:  1023 bytes",
-            "growth:     not known yet; ten minutes are measured first",
+            "growth:     not known yet; it is measured over ten minutes first",
             "disk lasts: not known yet",
             "broker id:  b1",
             "open alert: db1 hung",

@@ -6,8 +6,9 @@ use super::{encode_severity, encode_timestamp, proto};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::model::mail_message::{
-    BacklogDigest, BriefNotice, DeliveryState, MailMessage, MessageNumber, Notice, finished_message,
+    BacklogDigest, BriefNotice, DeliveryState, MailMessage, MessageNumber, Notice,
 };
+use crate::grid::state::outbox::finished_message;
 use crate::grid::values::event::Severity;
 
 /// Encodes a queued mail.

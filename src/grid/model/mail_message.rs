@@ -27,8 +27,6 @@ pub const DIGEST_APPLIANCES_MAX: usize = 64;
 /// The most bytes kept of a server's reply, or of a local error.
 pub const REPLY_BYTES_MAX: usize = 500;
 
-pub use crate::grid::state::outbox::{Outbox, OutboxStats, finished_message};
-
 /// The number of a mail, from 1 upwards; never reused in a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageNumber(pub u64);

@@ -6,7 +6,7 @@
 //! Reads no settings and no clock.
 
 pub mod appliance;
-pub(in crate::grid) mod outbox;
+pub mod outbox;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -18,8 +18,8 @@ use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::model::mail_message::Outbox;
 use crate::grid::state::appliance::Appliance;
+use crate::grid::state::outbox::Outbox;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, RecordNumber};
 use crate::grid::values::time::Timestamp;
 

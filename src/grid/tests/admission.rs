@@ -10,9 +10,7 @@ use crate::grid::log::input::Input;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::usage::{OutcomeKind, SuppressionPhase};
-use crate::grid::values::event::{
-    Counter, DropReason, DroppedEvents, EventBody, EventKind, Severity,
-};
+use crate::grid::values::event::{Counter, DroppedEvents, EventBody, EventKind, Severity};
 use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 
@@ -387,17 +385,4 @@ fn dropped_events_are_recorded_even_if_the_next_event_is_not() {
     assert_eq!(timeline.receive(lost(log(1), 100)).0, Outcome::Suppressed);
     let suppression = timeline.db1().usage.suppression.as_ref().expect("held back");
     assert!(suppression.events.as_ref().is_some_and(|held| held.counts[3] > 100));
-}
-
-#[test]
-fn a_report_with_dropped_events_is_not_coalesced() {
-    let mut timeline = running();
-    timeline.hello(2);
-    timeline.store(maintenance(2, 5, "a"));
-    assert_eq!(timeline.receive(maintenance(2, 6, "a")).0, Outcome::Coalesced);
-    let (kind, first_at, last_at, reason) = (None, None, None, Some(DropReason::SpoolFull));
-    let mut telling = maintenance(2, 7, "a");
-    telling.0.event.dropped_before =
-        vec![DroppedEvents { kind, count: 3, first_at, last_at, reason }];
-    timeline.store(telling);
 }

@@ -219,7 +219,11 @@ fn a_dead_server_is_tried_for_three_days_and_then_an_alert_is_opened() {
     assert_eq!(first(&timeline).state, DeliveryState::Failed);
     assert_eq!(&*first(&timeline).last_reply, "451 try again later");
     let open = timeline.grid().state().alert(None, AlertKind::MailFails).expect("it is said");
-    assert!(open.text.starts_with("mail 1 to anna@example.org is given up: 451"), "{}", open.text);
+    assert!(
+        open.text.starts_with("mail 1 to anna@example.org failed permanently: 451"),
+        "{}",
+        open.text
+    );
     // A manual retry sends it, and its delivery resolves the alert.
     let order = OutboxCommand::Retry;
     timeline.handle(Input::MailCommand {

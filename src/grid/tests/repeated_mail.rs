@@ -3,9 +3,8 @@
 use super::driver::*;
 use crate::grid::log::input::Input;
 use crate::grid::model::alert::AlertKind;
-use crate::grid::model::mail_message::{
-    Delivery, DeliveryState, MessageNumber, OutboxCommand, finished_message,
-};
+use crate::grid::model::mail_message::{Delivery, DeliveryState, MessageNumber, OutboxCommand};
+use crate::grid::state::outbox::finished_message;
 use crate::grid::tests::urgent_mail::{
     SentMail, alert, complete_deliveries, deliver_until, first_mailed_at, grid,
 };

@@ -7,7 +7,7 @@ use crate::grid::log::input::Input;
 use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
 use crate::grid::model::settings::{ClassSettings, RateLimits};
 use crate::grid::model::usage::OutcomeKind;
-use crate::grid::values::event::{EventKind, Severity};
+use crate::grid::values::event::{DropReason, DroppedEvents, EventKind, Severity};
 use crate::grid::values::outcome::Outcome;
 
 #[test]
@@ -140,4 +140,17 @@ fn the_same_alert_in_another_boot_is_new_and_begins_it() {
     again.0.boot = Some(boot(2));
     timeline.at(10).store(again);
     assert_eq!(timeline.db1().boot_id(), Some(boot(2)));
+}
+
+#[test]
+fn a_report_with_dropped_events_is_not_coalesced() {
+    let mut timeline = running();
+    timeline.hello(2);
+    timeline.store(maintenance(2, 5, "a"));
+    assert_eq!(timeline.receive(maintenance(2, 6, "a")).0, Outcome::Coalesced);
+    let (kind, first_at, last_at, reason) = (None, None, None, Some(DropReason::SpoolFull));
+    let mut telling = maintenance(2, 7, "a");
+    telling.0.event.dropped_before =
+        vec![DroppedEvents { kind, count: 3, first_at, last_at, reason }];
+    timeline.store(telling);
 }

@@ -302,7 +302,7 @@ fn the_record_of_a_sent_mail_contains_it() {
     let trace = timeline.grid().state().outbox().finished.get(&number).copied();
     let record = timeline.records.iter().find(|it| Some(it.number) == trace).expect("a record");
     let (said, joined) =
-        crate::grid::model::mail_message::finished_message(number, record).expect("it tells of it");
+        crate::grid::state::outbox::finished_message(number, record).expect("it tells of it");
     assert_eq!((said.notices.len(), joined), (1, None));
     assert!(said.notices[0].text.starts_with("disk fails"));
     assert!(said.notices[0].text.len() <= 1_000, "cut, so that the journal does not grow twice");
