@@ -7,7 +7,7 @@ use crate::broker::queue::ChangedAppliances;
 use crate::broker::{BYTES_PER_COMMIT, EVENTS_PER_COMMIT, EventLoop, REQUESTS_PER_COMMIT};
 use crate::codec;
 use crate::grid::decide::Decision;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::record::Record;
 use crate::grid::model::mail_message::MessageNumber;
 use crate::grid::values::id::ApplianceIndex;
@@ -57,27 +57,20 @@ impl EventLoop {
         self.collect_mails(record);
         for effect in &record.effects {
             match effect {
-                Effect::Appliance { number, name, .. } => self.name_index.set(*number, name),
-                Effect::DeadlinesMoved { .. } => self.commit.has_all_changed = true,
-                Effect::Counters { number, .. } => self.commit.changed.push(*number),
-                Effect::TimeShifted(_) => self.commit.has_all_changed = true,
-                Effect::Removed { .. }
-                | Effect::LivedTime { .. }
-                | Effect::Boot { .. }
-                | Effect::Lifecycle { .. }
-                | Effect::FailedStarts { .. }
+                Effect::Appliance { number, change: ApplianceEffect::Registered { name, .. } } => {
+                    self.name_index.set(*number, name);
+                }
+                Effect::Appliance { number, change: ApplianceEffect::Counters { .. } } => {
+                    self.commit.changed.push(*number);
+                }
+                Effect::DeadlinesMoved { .. } | Effect::TimeShifted(_) => {
+                    self.commit.has_all_changed = true;
+                }
+                Effect::Appliance { .. }
                 | Effect::AlertRaised { .. }
                 | Effect::AlertCleared { .. }
-                | Effect::RateLimitState { .. }
-                | Effect::RateLimitsReset { .. }
-                | Effect::AlertGroup { .. }
-                | Effect::AlertGroupForgotten { .. }
-                | Effect::RepeatsReported { .. }
-                | Effect::Suppression { .. }
-                | Effect::SuppressedAlerts { .. }
-                | Effect::Mail(_)
-                | Effect::History { .. }
-                | Effect::Tombstone { .. } => {}
+                | Effect::LivedTime { .. }
+                | Effect::Mail(_) => {}
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Guarantees labels from fixed lists. Does not know who reads the numbers.
 
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::record::Record;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::Delivery;
@@ -53,7 +53,10 @@ pub(super) fn count_mail_attempt(metrics: &Metrics, delivery: &Delivery) {
 pub(super) fn count_deadline(metrics: &Metrics, record: Option<&Record>) {
     let effects = record.map(|record| record.effects.as_slice()).unwrap_or_default();
     let fails = |effect: &Effect| {
-        matches!(effect, Effect::Lifecycle { lifecycle: Lifecycle::Failed(_), .. })
+        matches!(
+            effect.of_appliance(),
+            Some(ApplianceEffect::Lifecycle { lifecycle: Lifecycle::Failed(_), .. })
+        )
     };
     let raises = |effect: &Effect| matches!(effect, Effect::AlertRaised { .. });
     metrics.deadline(Label(if effects.iter().any(fails) {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::to_proto::micros;
+use super::values::micros;
 use super::{DecodeError, proto};
 use crate::grid::log::input::LastRun;
 use crate::grid::log::time_shift::TimeShift;

@@ -5,8 +5,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::input::{decode_boot as read_boot, decode_progress, decode_severity};
-use super::to_proto::{encode_boot, micros, percent, severity_number};
+use super::values::{decode_boot as read_boot, decode_progress, decode_severity};
+use super::values::{encode_boot, micros, percent, severity_number};
 use super::{DecodeError, proto};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::values::event::{

@@ -1,25 +1,85 @@
-//! Decodes inputs: `grid.journal.v1` to domain.
+//! Encodes and decodes inputs.
 //!
 //! Guarantees that an unknown value is an error. Does not know effects.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::DecodeError;
 use super::proto;
 use super::{clock, event, mail, timer};
+use crate::codec::values::{
+    decode_boot, decode_name, decode_overrides, decode_uuid, encode_boot, encode_overrides, micros,
+};
 use crate::codec::{applied_settings, journal_incident};
 use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, SessionHello};
 use crate::grid::log::journal_incident::JournalIncident;
 use crate::grid::model::mail_message::MessageNumber;
-use crate::grid::model::settings::Overrides;
-use crate::grid::values::event::{Progress, Severity};
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId, SpoolId};
+use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::outcome::EventRejection;
+
+pub(super) fn encode(input: &Input) -> proto::record::Input {
+    use proto::record::Input as P;
+    match input {
+        Input::Event(it) => P::Event(event::encode_event(it)),
+        Input::Hello(hello) => P::Hello(proto::Hello {
+            appliance: hello.appliance.0,
+            boot: encode_boot(hello.boot),
+            uptime_us: hello.uptime.map(micros),
+            spool: hello.spool.map_or(0, |spool| spool.0.get()),
+            session: hello.session.0,
+            acked_through: hello.acked_through,
+            transient: hello.is_transient,
+        }),
+        Input::SessionEnded { appliance, boot: id } => {
+            P::SessionEnded(proto::SessionEnded { appliance: appliance.0, boot: encode_boot(*id) })
+        }
+        Input::Registered { name, uuid } => P::Registered(proto::Registered {
+            name: name.as_str().to_owned(),
+            uuid: uuid.as_bytes().to_vec(),
+        }),
+        Input::Command { by, command: order } => P::AdminCommand(encode_command(by, order)),
+        Input::Deadline { appliance, timer } => {
+            let timer = timer::write(*timer).into();
+            P::Deadline(proto::Deadline { appliance: appliance.0, timer })
+        }
+        Input::BrokerStarted(started) => P::BrokerStarted(proto::BrokerStarted {
+            term: started.term,
+            version: started.version.to_string(),
+            away_us: started.downtime.map(micros),
+            clock_back_us: started.clock_back.map(micros),
+            rebuilt_from: started.rebuilt_from.unwrap_or(0),
+            recovery: started.recovery.iter().map(ToString::to_string).collect(),
+            missing: journal_incident::encode_ranges(&started.missing_records),
+            shift: started.shift.map(clock::encode_shift),
+            last_run: clock::encode_last_run(started.last_run).into(),
+        }),
+        Input::BrokerStopped => P::BrokerStopped(proto::BrokerStopped {}),
+        Input::BrokerPaused { lasted, cause } => P::BrokerPaused(proto::BrokerPaused {
+            lasted_us: micros(*lasted),
+            clock_went_ahead: *cause == BrokerPause::ClockJumpedAhead,
+            disk_was_low: *cause == BrokerPause::DiskLow,
+        }),
+        Input::Journal(it) => journal_incident::encode(it),
+        Input::Settings(it) => P::Settings(applied_settings::encode(it)),
+        Input::Tally => P::Tally(proto::Tally {}),
+        Input::MailDue { message } => P::MailDue(proto::MailDue { message: message.0 }),
+        Input::MailDelivery { message, attempt, delivery } => {
+            P::MailDelivery(mail::encode_delivery(*message, *attempt, delivery))
+        }
+        Input::MailCommand { by, message, command: order } => {
+            P::MailCommand(mail::encode_command(by, *message, *order))
+        }
+        Input::RepeatsEnded { appliance, group: key } => P::RepeatsEnded(proto::RepeatsEnded {
+            appliance: appliance.0,
+            key: key.as_bytes().to_vec(),
+        }),
+        Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
+        Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
+    }
+}
 
 /// The input of a record that has these effects.
 pub(super) fn decode(
@@ -95,6 +155,46 @@ pub(super) fn decode(
     })
 }
 
+fn encode_command(by: &str, order: &AdminCommand) -> proto::AdminCommand {
+    use proto::CommandKind as K;
+    let kind = match order {
+        AdminCommand::Add { .. } => K::Add,
+        AdminCommand::Set { .. } => K::Set,
+        AdminCommand::Remove { .. } => K::Remove,
+        AdminCommand::StartBoot { .. } => K::StartBoot,
+        AdminCommand::Stop { .. } => K::Stop,
+        AdminCommand::CrashDump { .. } => K::CrashDump,
+        AdminCommand::Unsuppress { .. } => K::Unsuppress,
+    };
+    let mut written = proto::AdminCommand {
+        by: by.to_owned(),
+        kind: kind.into(),
+        name: order.appliance_name().as_str().to_owned(),
+        ..proto::AdminCommand::default()
+    };
+    match order {
+        AdminCommand::Add { uuid, class, overrides: own, .. } => {
+            written.uuid = uuid.as_bytes().to_vec();
+            written.class = class.as_ref().map(ToString::to_string);
+            written.overrides = Some(encode_overrides(own));
+        }
+        AdminCommand::Set { class, overrides: own, reset, .. } => {
+            written.class = class.as_ref().map(ToString::to_string);
+            written.overrides = Some(encode_overrides(own));
+            let OverrideReset { managed, boot_timeout, maintenance_silence } = *reset;
+            written.reset_managed = managed;
+            written.reset_boot_timeout = boot_timeout;
+            written.reset_maintenance_silence = maintenance_silence;
+        }
+        AdminCommand::Remove { .. }
+        | AdminCommand::StartBoot { .. }
+        | AdminCommand::Stop { .. }
+        | AdminCommand::CrashDump { .. }
+        | AdminCommand::Unsuppress { .. } => {}
+    }
+    written
+}
+
 fn decode_command(ordered: proto::AdminCommand) -> Result<AdminCommand, DecodeError> {
     use proto::CommandKind as K;
     let kind = K::try_from(ordered.kind)
@@ -123,15 +223,6 @@ fn decode_command(ordered: proto::AdminCommand) -> Result<AdminCommand, DecodeEr
     })
 }
 
-pub(super) fn decode_overrides(own: Option<&proto::Overrides>) -> Overrides {
-    let Some(own) = own else { return Overrides::default() };
-    Overrides {
-        managed: own.managed,
-        boot_timeout: own.boot_timeout_us.map(Duration::from_micros),
-        report_deadline: own.maintenance_silence_us.map(Duration::from_micros),
-    }
-}
-
 pub(super) fn decode_rejection(refusal: i32) -> Result<EventRejection, DecodeError> {
     Ok(match proto::EventRejection::try_from(refusal) {
         Ok(proto::EventRejection::Stopped) => EventRejection::Stopped,
@@ -143,38 +234,4 @@ pub(super) fn decode_rejection(refusal: i32) -> Result<EventRejection, DecodeErr
             return Err(DecodeError::Newer { what: "a rejection reason" });
         }
     })
-}
-
-pub(super) fn decode_severity(severity: u32) -> Result<Severity, DecodeError> {
-    Ok(match severity {
-        1 => Severity::Debug,
-        2 => Severity::Info,
-        3 => Severity::Warn,
-        4 => Severity::Error,
-        5 => Severity::Fatal,
-        _ => return Err(DecodeError::Newer { what: "a severity" }),
-    })
-}
-
-pub(super) fn decode_progress(percent: u32) -> Result<Option<Progress>, DecodeError> {
-    match percent {
-        0 => Ok(None),
-        percent => match Progress::new(percent) {
-            Some(progress) => Ok(Some(progress)),
-            None => Err(DecodeError::Impossible { what: "a progress" }),
-        },
-    }
-}
-
-pub(super) fn decode_name(name: &str) -> Result<ApplianceName, DecodeError> {
-    ApplianceName::from_stored(name)
-        .map_err(|_| DecodeError::Impossible { what: "an appliance's name" })
-}
-
-pub(super) fn decode_uuid(bytes: &[u8]) -> Result<Uuid, DecodeError> {
-    Uuid::from_slice(bytes).map_err(|_| DecodeError::Impossible { what: "a UUID" })
-}
-
-pub(super) fn decode_boot(bytes: &[u8]) -> Result<BootId, DecodeError> {
-    decode_uuid(bytes).map(BootId)
 }

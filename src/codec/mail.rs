@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::input::decode_severity;
-use super::to_proto::{micros, severity_number};
+use super::values::decode_severity;
+use super::values::{micros, severity_number};
 use super::{DecodeError, proto};
 use crate::grid::log::effect::MailEffect;
 use crate::grid::log::input::Input;

@@ -4,6 +4,7 @@
 //! wrote is rejected with a clear message instead of being decoded in part. Does not know files or
 //! blocks.
 
+mod appliance;
 mod applied_settings;
 mod clock;
 mod effect;
@@ -12,13 +13,13 @@ mod input;
 mod journal_incident;
 mod mail;
 mod timer;
-mod to_proto;
+mod values;
 
 use prost::Message;
 
 use crate::grid::log::record::Record;
 use crate::grid::state::State;
-use crate::grid::values::outcome::Outcome;
+use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
@@ -50,7 +51,42 @@ pub enum DecodeError {
 
 /// Encodes a record.
 pub fn encode_record(record: &Record) -> Vec<u8> {
-    to_proto::encode_record(record).encode_to_vec()
+    record_to_proto(record).encode_to_vec()
+}
+
+fn record_to_proto(record: &Record) -> proto::Record {
+    let (outcome, refusal) = match record.outcome {
+        // The latter two are never recorded.
+        Outcome::Stored | Outcome::Duplicate | Outcome::Coalesced => {
+            (proto::Outcome::Stored, proto::EventRejection::Unspecified)
+        }
+        Outcome::Repeated => (proto::Outcome::Repeated, proto::EventRejection::Unspecified),
+        Outcome::BelowThreshold => {
+            (proto::Outcome::BelowThreshold, proto::EventRejection::Unspecified)
+        }
+        Outcome::Suppressed => (proto::Outcome::Suppressed, proto::EventRejection::Unspecified),
+        Outcome::OlderBoot => (proto::Outcome::OlderBoot, proto::EventRejection::Unspecified),
+        Outcome::StaleEvent => (proto::Outcome::Stale, proto::EventRejection::Unspecified),
+        Outcome::Rejected(refusal) => (
+            proto::Outcome::Refused,
+            match refusal {
+                EventRejection::Stopped => proto::EventRejection::Stopped,
+                EventRejection::AlreadyRunning => proto::EventRejection::AlreadyRunning,
+                EventRejection::FailedPermanently => proto::EventRejection::FailedPermanently,
+                EventRejection::Dumping => proto::EventRejection::Dumping,
+                EventRejection::Removed => proto::EventRejection::Removed,
+            },
+        ),
+    };
+    proto::Record {
+        number: record.number,
+        at_us: record.at.as_micros(),
+        input: Some(input::encode(&record.input)),
+        outcome: outcome.into(),
+        rejection: refusal.into(),
+        flags: record.flags.bits(),
+        effects: record.effects.iter().map(effect::encode).collect(),
+    }
 }
 
 /// Decodes a record.
@@ -88,7 +124,7 @@ pub fn encode_state(state: &State) -> Vec<u8> {
     proto::Checkpoint {
         last: state.last(),
         last_at_us: state.last_at().as_micros(),
-        effects: effects.iter().map(to_proto::encode_effect).collect(),
+        effects: effects.iter().map(effect::encode).collect(),
     }
     .encode_to_vec()
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::codec::usage_tests::usage;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
 use crate::grid::log::command::{AdminCommand, OverrideReset};
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{
     BrokerPause, BrokerStarted, Input, LastRun, ReceivedEvent, SessionHello,
 };
@@ -275,19 +275,18 @@ fn what_happens_to_the_journal_reads_back() {
 fn every_effect_reads_back() {
     let number = INDEX;
     let mut effects = vec![
-        Effect::Appliance {
-            number,
+        ApplianceEffect::Registered {
             name: name(),
             uuid: Uuid::max(),
             class: "default".into(),
             overrides: Overrides::default(),
-        },
-        Effect::Removed { number },
-        Effect::FailedStarts { number, at: vec![at(1), at(2), at(3)] },
+        }
+        .of(number),
+        ApplianceEffect::Removed.of(number),
+        ApplianceEffect::FailedStarts { at: vec![at(1), at(2), at(3)] }.of(number),
         Effect::DeadlinesMoved { by: Duration::from_secs(180), not_before: Timestamp::MIN },
-        Effect::Tombstone { number, name: name() },
-        Effect::History {
-            number,
+        ApplianceEffect::Tombstone { name: name() }.of(number),
+        ApplianceEffect::History {
             history: ApplianceHistory {
                 past_boots: vec![boot(), BootId(Uuid::max())],
                 windows: vec![SequenceWindow {
@@ -300,9 +299,10 @@ fn every_effect_reads_back() {
                 last_record: 11,
                 usage: usage(),
             },
-        },
+        }
+        .of(number),
     ];
-    effects.extend(boots().map(|boot| Effect::Boot { number, boot }));
+    effects.extend(boots().map(|boot| ApplianceEffect::Boot { boot }.of(number)));
     for kind in [
         AlertKind::StartFailed,
         AlertKind::Stuck,
@@ -319,11 +319,11 @@ fn every_effect_reads_back() {
         effects.push(Effect::AlertRaised { number: Some(number), kind, alert });
         effects.push(Effect::AlertCleared { number: None, kind });
     }
-    effects.extend(lifecycles().into_iter().map(|lifecycle| Effect::Lifecycle {
-        number,
-        lifecycle,
-        since: at(8),
-    }));
+    effects.extend(
+        lifecycles()
+            .into_iter()
+            .map(|lifecycle| ApplianceEffect::Lifecycle { lifecycle, since: at(8) }.of(number)),
+    );
     let (by, from) = (Offset::from_micros(-7), at(9));
     effects.push(Effect::TimeShifted(TimeShift { by, from }));
     effects.push(Effect::LivedTime { lived: Duration::from_secs(7) });

@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
+use super::appliance::encode_window;
 use super::event::{decode_event_kind, event_kind_number};
-use super::input::{decode_severity, decode_uuid};
-use super::to_proto::{encode_window, micros, severity_number};
-use super::{DecodeError, effect, proto};
-use crate::grid::log::effect::Effect;
+use super::values::{decode_severity, decode_uuid};
+use super::values::{micros, severity_number};
+use super::{DecodeError, proto};
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::sequence_window::SequenceWindow;
@@ -35,11 +36,11 @@ pub(super) fn encode_rate_limit_state(
 }
 
 pub(super) fn decode_rate_limit_state(it: &proto::RateLimitState) -> Result<Effect, DecodeError> {
-    Ok(Effect::RateLimitState {
-        number: ApplianceIndex(it.number),
+    Ok(ApplianceEffect::RateLimitState {
         limit: decode_rate_limit_kind(it.rate_limit)?,
         refilled_at: Timestamp::from_micros(it.refilled_at_us),
-    })
+    }
+    .of(ApplianceIndex(it.number)))
 }
 
 pub(super) fn encode_alert_group(key: &AlertGroup) -> proto::AlertGroup {
@@ -134,7 +135,7 @@ pub(super) fn encode_unmailed_effect(
 
 pub(super) fn decode_unmailed_effect(it: proto::UnmailedState) -> Result<Effect, DecodeError> {
     let unmailed = decode_unmailed(it.unmailed.unwrap_or_default())?;
-    Ok(Effect::SuppressedAlerts { number: ApplianceIndex(it.number), unmailed })
+    Ok(ApplianceEffect::SuppressedAlerts { unmailed }.of(ApplianceIndex(it.number)))
 }
 
 pub(super) fn decode_alert_group(
@@ -185,7 +186,7 @@ pub(super) fn decode_suppression_effect(
     };
     let suppression = it.suppression.ok_or(DecodeError::Impossible { what: "a suppression" })?;
     let suppression = decode_suppression(suppression)?;
-    Ok(Effect::Suppression { number: ApplianceIndex(it.number), phase, suppression })
+    Ok(ApplianceEffect::Suppression { phase, suppression }.of(ApplianceIndex(it.number)))
 }
 
 fn encode_suppression(it: &Suppression) -> proto::Suppression {
@@ -244,12 +245,16 @@ pub(super) fn encode_counters(
 }
 
 pub(super) fn decode_counters(it: &proto::Counters) -> Result<Effect, DecodeError> {
-    Ok(Effect::Counters {
-        number: ApplianceIndex(it.number),
-        windows: it.windows.iter().map(effect::decode_window).collect::<Result<_, _>>()?,
+    Ok(ApplianceEffect::Counters {
+        windows: it
+            .windows
+            .iter()
+            .map(super::appliance::decode_window)
+            .collect::<Result<_, _>>()?,
         last_event_at: Timestamp::from_micros(it.last_event_at_us),
         counts: decode_outcome_counts(&it.counts)?,
-    })
+    }
+    .of(ApplianceIndex(it.number)))
 }
 
 /// Encodes the usage of an appliance into its history.

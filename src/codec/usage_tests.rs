@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::tests::{INDEX, at, boot, reads_back, record, spool};
-use crate::grid::log::effect::{Effect, MailEffect};
+use crate::grid::log::effect::{ApplianceEffect, Effect, MailEffect};
 use crate::grid::log::input::Input;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::mail_message::{
@@ -172,13 +172,12 @@ fn every_mail_reads_back() {
 fn every_effect_of_admission_control_reads_back() {
     let number = INDEX;
     let mut effects = vec![
-        Effect::RateLimitsReset { number },
-        Effect::AlertGroup { number, group: alert_group() },
-        Effect::AlertGroupForgotten { number, id: Uuid::max() },
-        Effect::RepeatsReported { number, group: alert_group() },
-        Effect::SuppressedAlerts { number, unmailed: unmailed() },
-        Effect::Counters {
-            number,
+        ApplianceEffect::RateLimitsReset.of(number),
+        ApplianceEffect::AlertGroup { group: alert_group() }.of(number),
+        ApplianceEffect::AlertGroupForgotten { id: Uuid::max() }.of(number),
+        ApplianceEffect::RepeatsReported { group: alert_group() }.of(number),
+        ApplianceEffect::SuppressedAlerts { unmailed: unmailed() }.of(number),
+        ApplianceEffect::Counters {
             windows: vec![SequenceWindow {
                 boot: boot(),
                 spool: spool().expect("a spool"),
@@ -187,10 +186,12 @@ fn every_effect_of_admission_control_reads_back() {
             }],
             last_event_at: at(5),
             counts: usage().counts,
-        },
+        }
+        .of(number),
     ];
     for budget in RateLimitKind::ALL {
-        effects.push(Effect::RateLimitState { number, limit: budget, refilled_at: at(9) });
+        effects
+            .push(ApplianceEffect::RateLimitState { limit: budget, refilled_at: at(9) }.of(number));
         for phase in [
             SuppressionPhase::Begins,
             SuppressionPhase::Counts,
@@ -198,7 +199,7 @@ fn every_effect_of_admission_control_reads_back() {
             SuppressionPhase::Ends,
         ] {
             let suppression = Suppression::new(budget, at(10));
-            effects.push(Effect::Suppression { number, phase, suppression });
+            effects.push(ApplianceEffect::Suppression { phase, suppression }.of(number));
         }
     }
     reads_back(&record(Input::Tally, effects));

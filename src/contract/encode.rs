@@ -15,7 +15,7 @@ use jiff::civil::DateTime;
 use super::proto;
 use super::{encode_timestamp, encode_uuid};
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::model::lifecycle::Lifecycle;
@@ -76,7 +76,12 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
 /// Which budget an event is over, if it has a record since a suppression begins with it.
 fn rate_limit_explanation(record: &Record) -> Option<String> {
     let begun = record.effects.iter().find_map(|effect| {
-        if let Effect::Suppression { phase: SuppressionPhase::Begins, suppression, .. } = effect {
+        if let Some(ApplianceEffect::Suppression {
+            phase: SuppressionPhase::Begins,
+            suppression,
+            ..
+        }) = effect.of_appliance()
+        {
             Some(explain::rate_limited(suppression.limit))
         } else {
             None
@@ -235,7 +240,11 @@ fn command_target(input: &Input) -> String {
 
 fn boot_of(record: &Record) -> Option<BootId> {
     let begun = |effect: &Effect| {
-        if let Effect::Boot { boot, .. } = effect { boot.id } else { None }
+        if let Some(ApplianceEffect::Boot { boot }) = effect.of_appliance() {
+            boot.id
+        } else {
+            None
+        }
     };
     record.input.boot().or_else(|| record.effects.iter().find_map(begun))
 }
@@ -243,7 +252,7 @@ fn boot_of(record: &Record) -> Option<BootId> {
 /// The state an appliance entered with a record; `None`: no change.
 fn new_state(record: &Record) -> Option<&Lifecycle> {
     let last = record.effects.iter().rev().find_map(|effect| {
-        if let Effect::Lifecycle { lifecycle, since, .. } = effect {
+        if let Some(ApplianceEffect::Lifecycle { lifecycle, since, .. }) = effect.of_appliance() {
             Some((lifecycle, since))
         } else {
             None

@@ -27,7 +27,7 @@ use occurrence::Occurrence;
 use state::State;
 
 use crate::grid::decide::pending_counts::PendingCounts;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::log::timer::Timer;
@@ -216,14 +216,15 @@ impl Grid {
         }
         let is_of_time = matches!(record.input, Input::Deadline { .. });
         let of = |effect: &Effect| {
-            if let Effect::RepeatsReported { number, .. }
-            | Effect::Suppression { number, .. }
-            | Effect::SuppressedAlerts { number, .. } = effect
-            {
-                return Some(*number);
-            }
-            let Effect::AlertGroup { number, .. } = effect else { return None };
-            Some(*number).filter(|_| is_of_time)
+            let Effect::Appliance { number, change } = effect else { return None };
+            let is_summary = matches!(
+                change,
+                ApplianceEffect::RepeatsReported { .. }
+                    | ApplianceEffect::Suppression { .. }
+                    | ApplianceEffect::SuppressedAlerts { .. }
+            );
+            let is_group = matches!(change, ApplianceEffect::AlertGroup { .. });
+            (is_summary || is_group && is_of_time).then_some(*number)
         };
         record
             .effects

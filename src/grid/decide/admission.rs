@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::grid::decide::transition::BootRelation;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::model::alert_group;
 use crate::grid::model::alert_group::{ALERT_GROUPS_MAX, AlertGroup, REPEAT_WINDOW};
@@ -117,11 +117,10 @@ impl Admission<'_> {
             match budget.try_acquire(self.appliance.usage.rate_limits.refilled_at(name), self.now) {
                 Some(full_at) => {
                     let number = self.appliance.number;
-                    effects.push(Effect::RateLimitState {
-                        number,
-                        limit: name,
-                        refilled_at: full_at,
-                    });
+                    effects.push(
+                        ApplianceEffect::RateLimitState { limit: name, refilled_at: full_at }
+                            .of(number),
+                    );
                 }
                 None => return Err(name),
             }
@@ -180,7 +179,7 @@ impl Admission<'_> {
         let number = self.appliance.number;
         if known.is_none() {
             let gone = self.evicted_groups();
-            effects.extend(gone.map(|id| Effect::AlertGroupForgotten { number, id }));
+            effects.extend(gone.map(|id| ApplianceEffect::AlertGroupForgotten { id }.of(number)));
         }
         let (now, record) = (self.now, self.record);
         let mailed = known.and_then(|key| key.notified.clone());
@@ -190,7 +189,7 @@ impl Admission<'_> {
             notified: mailed,
             ..AlertGroup::new(id, label, said, record, now)
         };
-        effects.push(Effect::AlertGroup { number, group: key });
+        effects.push(ApplianceEffect::AlertGroup { group: key }.of(number));
         AdmissionVerdict::Admit(effects)
     }
 

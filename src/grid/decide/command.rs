@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::grid::decide::transition::Transition;
 use crate::grid::decide::{CommandRejection, DecisionDraft};
 use crate::grid::log::command::{AdminCommand, OverrideReset};
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::ApplianceEffect;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
@@ -35,7 +35,7 @@ pub(in crate::grid) fn decide(
             let class = class.clone().unwrap_or_else(|| DEFAULT_CLASS.into());
             require_class(settings, &class)?;
             let (name, uuid, overrides) = (name.clone(), *uuid, overrides.clone());
-            let added = Effect::Appliance { number, name, uuid, class, overrides };
+            let added = ApplianceEffect::Registered { name, uuid, class, overrides }.of(number);
             Ok((number, DecisionDraft::recorded(vec![added])))
         }
         AdminCommand::Set { name, class, overrides, reset } => {
@@ -48,7 +48,7 @@ pub(in crate::grid) fn decide(
         }
         AdminCommand::Remove { name } => {
             let number = find_appliance(state, name)?.number;
-            Ok((number, DecisionDraft::recorded(vec![Effect::Removed { number }])))
+            Ok((number, DecisionDraft::recorded(vec![ApplianceEffect::Removed.of(number)])))
         }
         AdminCommand::StartBoot { name } => {
             let appliance = find_appliance(state, name)?;
@@ -88,8 +88,11 @@ pub(in crate::grid) fn decide(
             };
             let (number, phase) = (appliance.number, SuppressionPhase::Ends);
             let suppression = (**suppression).clone();
-            let ends = Effect::Suppression { number, phase, suppression };
-            Ok((number, DecisionDraft::recorded(vec![ends, Effect::RateLimitsReset { number }])))
+            let ends = ApplianceEffect::Suppression { phase, suppression }.of(number);
+            Ok((
+                number,
+                DecisionDraft::recorded(vec![ends, ApplianceEffect::RateLimitsReset.of(number)]),
+            ))
         }
     }
 }
@@ -169,7 +172,7 @@ fn set_appliance(
     }
     let (mut effects, _) = changed.into_effects();
     let (number, name, uuid) = (appliance.number, appliance.name.clone(), appliance.uuid);
-    effects.insert(0, Effect::Appliance { number, name, uuid, class, overrides });
+    effects.insert(0, ApplianceEffect::Registered { name, uuid, class, overrides }.of(number));
     DecisionDraft::recorded(effects)
 }
 

@@ -12,7 +12,7 @@ use crate::grid::decide::admission::{Admission, AdmissionVerdict, group_key_of};
 use crate::grid::decide::transition::{BootRelation, Transition};
 use crate::grid::decide::{Decider, DecisionDraft};
 use crate::grid::explain;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle, LifecycleInput, ProgressReport};
@@ -76,12 +76,13 @@ impl Decider<'_> {
                 return absorbed(Outcome::BelowThreshold, Vec::new());
             }
             AdmissionVerdict::Repeat(group) => {
-                let effects = vec![Effect::AlertGroup { number, group }];
+                let effects = vec![ApplianceEffect::AlertGroup { group }.of(number)];
                 return absorbed(Outcome::Repeated, effects);
             }
             AdmissionVerdict::RateLimited(budget) => {
                 let (phase, suppression) = admission.suppress(received, budget);
-                let mut effects = vec![Effect::Suppression { number, phase, suppression }];
+                let mut effects =
+                    vec![ApplianceEffect::Suppression { phase, suppression }.of(number)];
                 effects.extend(self.count_unmailed(appliance, &received.event));
                 // The first event of a suppression is stored, as an example.
                 return match phase {
@@ -171,7 +172,7 @@ impl Decider<'_> {
         let (_, label) = group_key_of(event, counter.as_ref(), event.severity);
         let mut unmailed = appliance.usage.unmailed.as_deref().cloned().unwrap_or_default();
         unmailed.add(&label, event.severity, event.text.as_str(), self.now);
-        Some(Effect::SuppressedAlerts { number: appliance.number, unmailed })
+        Some(ApplianceEffect::SuppressedAlerts { unmailed }.of(appliance.number))
     }
 
     pub(in crate::grid) fn repeats_ended(
@@ -180,7 +181,7 @@ impl Decider<'_> {
         key: Uuid,
     ) -> Option<DecisionDraft> {
         let group = self.state.appliance(number)?.usage.alert_group(key)?.clone();
-        Some(DecisionDraft::recorded(vec![Effect::RepeatsReported { number, group }]))
+        Some(DecisionDraft::recorded(vec![ApplianceEffect::RepeatsReported { group }.of(number)]))
     }
 
     fn flags(&self, received: &ReceivedEvent) -> RecordFlags {
@@ -212,7 +213,14 @@ impl Decider<'_> {
 
 /// Only a report that changes nothing but itself and its time is coalesced.
 fn is_progress_only(effects: &[Effect]) -> bool {
-    matches!(effects, [Effect::Lifecycle { .. }] | [Effect::Lifecycle { .. }, Effect::Boot { .. }])
+    matches!(
+        effects,
+        [Effect::Appliance { change: ApplianceEffect::Lifecycle { .. }, .. }]
+            | [
+                Effect::Appliance { change: ApplianceEffect::Lifecycle { .. }, .. },
+                Effect::Appliance { change: ApplianceEffect::Boot { .. }, .. }
+            ]
+    )
 }
 
 fn is_duplicate(appliance: &Appliance, received: &ReceivedEvent) -> bool {

@@ -22,7 +22,7 @@ use super::state::State;
 use crate::grid::decide::admission::Admission;
 use crate::grid::decide::mail::MailRejection;
 use crate::grid::decide::transition::{BootRelation, Transition};
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, ReceivedEvent, SessionHello};
 use crate::grid::log::record::Record;
 use crate::grid::model::alert::AlertKind;
@@ -281,13 +281,9 @@ impl Decider<'_> {
         }
         let (number, name) = (self.state.next_number(), name.clone());
         let (class, overrides) = (DEFAULT_CLASS.into(), Overrides::default());
-        Some(DecisionDraft::recorded(vec![Effect::Appliance {
-            number,
-            name,
-            uuid,
-            class,
-            overrides,
-        }]))
+        Some(DecisionDraft::recorded(vec![
+            ApplianceEffect::Registered { name, uuid, class, overrides }.of(number),
+        ]))
     }
 
     fn hello(&self, hello: &SessionHello) -> Option<DecisionDraft> {
@@ -325,7 +321,9 @@ impl Decider<'_> {
         }
         let suppression = Suppression::new(budget, self.now);
         let (number, phase) = (appliance.number, SuppressionPhase::Begins);
-        Some(DecisionDraft::recorded(vec![Effect::Suppression { number, phase, suppression }]))
+        Some(DecisionDraft::recorded(vec![
+            ApplianceEffect::Suppression { phase, suppression }.of(number),
+        ]))
     }
 
     /// Reports acknowledged events that are not known here.

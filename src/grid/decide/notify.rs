@@ -5,7 +5,7 @@
 //! mailed as counts. Does not know recipients.
 
 use crate::grid::decide::admission::group_key_of;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{Input, ReceivedEvent};
 use crate::grid::log::record::Record;
 use crate::grid::model::alert::{Alert, AlertKind};
@@ -59,7 +59,12 @@ impl NoticeCollector<'_> {
             let text = received.event.text.as_str();
             let (_, kind) = group_key_of(&received.event, counter.as_ref(), severity);
             let key = record.effects.iter_mut().find_map(|effect| {
-                if let Effect::AlertGroup { group: key, .. } = effect { Some(key) } else { None }
+                let Effect::Appliance { change: ApplianceEffect::AlertGroup { group }, .. } =
+                    effect
+                else {
+                    return None;
+                };
+                Some(group)
             });
             // An alert from a spool has no group: it goes to a digest.
             let again = match key {
@@ -129,7 +134,9 @@ impl NoticeCollector<'_> {
                 (AlertKind::StartFailed, Some(number)) => {
                     let (key, again) = self.start_failed(*number, alert, record.number);
                     let number = *number;
-                    keys.extend(key.map(|key| Effect::AlertGroup { number, group: key }));
+                    keys.extend(
+                        key.map(|key| ApplianceEffect::AlertGroup { group: key }.of(number)),
+                    );
                     again
                 }
                 (_, _) => Some(0),
@@ -183,7 +190,11 @@ impl NoticeCollector<'_> {
         }
         let of_starts = alert_group::failed_starts_key().0;
         for effect in &record.effects {
-            let Effect::AlertGroup { number, group: key } = effect else { continue };
+            let Effect::Appliance { number, change: ApplianceEffect::AlertGroup { group: key } } =
+                effect
+            else {
+                continue;
+            };
             let Some(appliance) = self.state.appliance(*number) else { continue };
             let known = appliance.usage.alert_group(key.id).and_then(|it| it.notified.as_ref());
             let word = if key.id == of_starts { &key.label } else { "alert" };
@@ -205,7 +216,9 @@ impl NoticeCollector<'_> {
 
     /// Suppressed alerts are reported by the next mail on their appliance, or when they are due.
     fn suppressed_alerts(&mut self, record: &mut Record) {
-        let is_told = |effect: &Effect| matches!(effect, Effect::SuppressedAlerts { .. });
+        let is_told = |effect: &Effect| {
+            matches!(effect.of_appliance(), Some(ApplianceEffect::SuppressedAlerts { .. }))
+        };
         if !self.mail.triggers.contains("alert") || record.flags.contains(RecordFlags::REPLAYED) {
             return;
         }
@@ -223,7 +236,9 @@ impl NoticeCollector<'_> {
         }
         if rides_along {
             let unmailed = unmailed.with_shared_mail(self.now);
-            record.effects.push(Effect::SuppressedAlerts { number: appliance.number, unmailed });
+            record
+                .effects
+                .push(ApplianceEffect::SuppressedAlerts { unmailed }.of(appliance.number));
         }
         self.notices.push(Notice {
             subject: appliance.name.as_str().into(),
@@ -281,7 +296,9 @@ fn occurred_at(received: &ReceivedEvent, record: &Record) -> Timestamp {
 /// How the start of the record failed.
 fn failure_trigger(record: &Record) -> &'static str {
     let failed = record.effects.iter().rev().find_map(|effect| {
-        if let Effect::Lifecycle { lifecycle: Lifecycle::Failed(failed), .. } = effect {
+        if let Some(ApplianceEffect::Lifecycle { lifecycle: Lifecycle::Failed(failed), .. }) =
+            effect.of_appliance()
+        {
             Some(failed.failure)
         } else {
             None

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::grid::decide::CountedEvent;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{Input, ReceivedEvent};
 use crate::grid::log::record::Record;
 use crate::grid::model::lifecycle::Lifecycle;
@@ -51,14 +51,17 @@ impl PendingCounts {
         let touched = self.0.entry(absorbed.received.appliance).or_default();
         touched.first_sequence = touched.first_sequence.or(sequence_key(&absorbed.received, boot));
         for effect in &absorbed.effects {
-            if let Effect::AlertGroup { group: key, .. } = effect {
+            if let Some(ApplianceEffect::AlertGroup { group: key }) = effect.of_appliance() {
                 if !touched.alert_groups.contains(&key.id) {
                     touched.alert_groups.push(key.id);
                 }
             } else {
-                touched.has_suppression |= matches!(effect, Effect::Suppression { .. });
-                touched.has_unmailed |= matches!(effect, Effect::SuppressedAlerts { .. });
-                touched.has_lifecycle |= matches!(effect, Effect::Lifecycle { .. });
+                touched.has_suppression |=
+                    matches!(effect.of_appliance(), Some(ApplianceEffect::Suppression { .. }));
+                touched.has_unmailed |=
+                    matches!(effect.of_appliance(), Some(ApplianceEffect::SuppressedAlerts { .. }));
+                touched.has_lifecycle |=
+                    matches!(effect.of_appliance(), Some(ApplianceEffect::Lifecycle { .. }));
             }
         }
     }
@@ -124,27 +127,31 @@ impl PendingChange {
     fn push_effects(self, number: ApplianceIndex, state: &State, effects: &mut Vec<Effect>) {
         let Some(appliance) = state.appliance(number) else { return };
         let usage = &appliance.usage;
-        effects.push(Effect::Counters {
-            number,
-            windows: appliance.windows.values().to_vec(),
-            last_event_at: appliance.last_event_at.unwrap_or_default(),
-            counts: usage.counts.clone(),
-        });
+        effects.push(
+            ApplianceEffect::Counters {
+                windows: appliance.windows.values().to_vec(),
+                last_event_at: appliance.last_event_at.unwrap_or_default(),
+                counts: usage.counts.clone(),
+            }
+            .of(number),
+        );
         let keys = self.alert_groups.into_iter().filter_map(|id| usage.alert_group(id)).cloned();
-        effects.extend(keys.map(|key| Effect::AlertGroup { number, group: key }));
+        effects.extend(keys.map(|key| ApplianceEffect::AlertGroup { group: key }.of(number)));
         if let Some(suppression) = usage.suppression.as_ref().filter(|_| self.has_suppression) {
             let (phase, suppression) = (SuppressionPhase::Counts, (**suppression).clone());
-            effects.push(Effect::Suppression { number, phase, suppression });
+            effects.push(ApplianceEffect::Suppression { phase, suppression }.of(number));
         }
         if let Some(unmailed) = usage.unmailed.as_ref().filter(|_| self.has_unmailed) {
-            effects.push(Effect::SuppressedAlerts { number, unmailed: (**unmailed).clone() });
+            effects.push(
+                ApplianceEffect::SuppressedAlerts { unmailed: (**unmailed).clone() }.of(number),
+            );
         }
         // The newest event belongs to the boot, whatever the state of the start is by now.
         let boot = appliance.boot.filter(|boot| self.has_lifecycle && boot.newest_event.is_some());
-        effects.extend(boot.map(|boot| Effect::Boot { number, boot }));
+        effects.extend(boot.map(|boot| ApplianceEffect::Boot { boot }.of(number)));
         if self.has_lifecycle && matches!(appliance.lifecycle, Lifecycle::Maintenance(_)) {
             let (lifecycle, since) = (appliance.lifecycle.clone(), appliance.since);
-            effects.push(Effect::Lifecycle { number, lifecycle, since });
+            effects.push(ApplianceEffect::Lifecycle { lifecycle, since }.of(number));
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::grid::decide::transition::Transition;
 use crate::grid::decide::{Decider, DecisionDraft, record_if_changed};
 use crate::grid::explain;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::timer::Timer;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::alert_group::AlertGroup;
@@ -75,7 +75,7 @@ impl Decider<'_> {
         } else {
             return Vec::new();
         };
-        vec![Effect::Suppression { number: appliance.number, phase, suppression }]
+        vec![ApplianceEffect::Suppression { phase, suppression }.of(appliance.number)]
     }
 
     /// The runs of repeats that are over.
@@ -83,7 +83,7 @@ impl Decider<'_> {
         let number = appliance.number;
         let over =
             appliance.usage.alert_groups.iter().filter(|key| self.is_due(key.run_deadline()));
-        over.map(|key| Effect::RepeatsReported { number, group: key.clone() }).collect()
+        over.map(|key| ApplianceEffect::RepeatsReported { group: key.clone() }.of(number)).collect()
     }
 
     /// The alerts that a mail is to mention again: those that go on, and those that were suppressed.
@@ -96,15 +96,17 @@ impl Decider<'_> {
                 continue;
             };
             let mailed = Some(mailed.clone().with_notification(key.content_hash, self.now));
-            effects.push(Effect::AlertGroup {
-                number,
-                group: AlertGroup { notified: mailed, ..key.clone() },
-            });
+            effects.push(
+                ApplianceEffect::AlertGroup {
+                    group: AlertGroup { notified: mailed, ..key.clone() },
+                }
+                .of(number),
+            );
         }
         let unmailed = appliance.usage.unmailed.as_ref().filter(|it| self.is_due(it.due_at()));
         effects.extend(unmailed.map(|unmailed| {
             let unmailed = unmailed.with_own_mail(self.now);
-            Effect::SuppressedAlerts { number, unmailed }
+            ApplianceEffect::SuppressedAlerts { unmailed }.of(number)
         }));
         effects
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::grid::explain;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::boot::Boot;
@@ -229,11 +229,10 @@ impl<'a> Transition<'a> {
         if self.lifecycle.as_str() != next.as_str() {
             self.since = self.now;
         }
-        self.effects.push(Effect::Lifecycle {
-            number: self.appliance.number,
-            lifecycle: next.clone(),
-            since: self.since,
-        });
+        self.effects.push(
+            ApplianceEffect::Lifecycle { lifecycle: next.clone(), since: self.since }
+                .of(self.appliance.number),
+        );
         self.lifecycle = next;
     }
 
@@ -261,7 +260,7 @@ impl<'a> Transition<'a> {
     pub(in crate::grid) fn into_effects(mut self) -> (Vec<Effect>, RecordFlags) {
         if self.failed_starts != self.appliance.failed_starts {
             let (number, at) = (self.appliance.number, self.failed_starts.clone());
-            self.effects.push(Effect::FailedStarts { number, at });
+            self.effects.push(ApplianceEffect::FailedStarts { at }.of(number));
         }
         self.update_start_failed();
         self.update_stuck();
@@ -271,7 +270,7 @@ impl<'a> Transition<'a> {
 
     fn set_boot(&mut self, boot: Boot) {
         self.boot = Some(boot);
-        self.effects.push(Effect::Boot { number: self.appliance.number, boot });
+        self.effects.push(ApplianceEffect::Boot { boot }.of(self.appliance.number));
     }
 
     fn count_failures(&mut self, next: &Lifecycle) {

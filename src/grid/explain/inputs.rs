@@ -3,7 +3,7 @@
 //! Guarantees a sentence for each. Decides nothing.
 
 use crate::grid::log::command::AdminCommand;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerStarted, LastRun};
 use crate::grid::log::record::Record;
 use crate::grid::model::alert::AlertKind;
@@ -14,7 +14,10 @@ pub(super) fn describe_hello(record: &Record) -> String {
         .effects
         .iter()
         .any(|effect| matches!(effect, Effect::AlertCleared { kind: AlertKind::NoContact, .. }));
-    let begins = record.effects.iter().any(|effect| matches!(effect, Effect::Lifecycle { .. }));
+    let begins = record
+        .effects
+        .iter()
+        .any(|effect| matches!(effect.of_appliance(), Some(ApplianceEffect::Lifecycle { .. })));
     match (is_back, begins) {
         (_, true) => "boot began, session opened".to_owned(),
         (true, false) => "contact again, session opened".to_owned(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use inputs::{describe_command, describe_hello, describe_start};
 
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::log::record::Record;
 use crate::grid::model::alert_group::AlertGroup;
@@ -161,30 +161,27 @@ pub fn duplicate_name(name: &str) -> String {
     format!("two machines report as {name}: sessions of different boots are open at once")
 }
 
+/// The sentence on a change of an appliance, if it has one of its own.
+fn describe_change(change: &ApplianceEffect) -> Option<Sentence> {
+    if let ApplianceEffect::RepeatsReported { group } = change {
+        Some(describe_repeats(group))
+    } else if let ApplianceEffect::Suppression { phase, suppression } = change {
+        describe_suppression(*phase, suppression)
+    } else {
+        None
+    }
+}
+
 /// The text of a record that is not of an event.
 pub fn describe_record(record: &Record) -> Sentence {
     let raised = record.effects.iter().filter_map(|effect| match effect {
         Effect::AlertRaised { alert, .. } => Some(Sentence::from(&*alert.text)),
-        Effect::RepeatsReported { group: key, .. } => Some(describe_repeats(key)),
-        Effect::Suppression { phase, suppression, .. } => describe_suppression(*phase, suppression),
-        Effect::Appliance { .. }
-        | Effect::Removed { .. }
-        | Effect::Boot { .. }
-        | Effect::Lifecycle { .. }
-        | Effect::FailedStarts { .. }
-        | Effect::AlertCleared { .. }
+        Effect::Appliance { change, .. } => describe_change(change),
+        Effect::AlertCleared { .. }
         | Effect::DeadlinesMoved { .. }
         | Effect::TimeShifted(_)
         | Effect::LivedTime { .. }
-        | Effect::RateLimitState { .. }
-        | Effect::RateLimitsReset { .. }
-        | Effect::AlertGroup { .. }
-        | Effect::AlertGroupForgotten { .. }
-        | Effect::Counters { .. }
-        | Effect::SuppressedAlerts { .. }
-        | Effect::Mail(_)
-        | Effect::History { .. }
-        | Effect::Tombstone { .. } => None,
+        | Effect::Mail(_) => None,
     });
     let own: Sentence = match &record.input {
         Input::Event(_) | Input::RepeatsEnded { .. } => Sentence::default(),
@@ -192,8 +189,11 @@ pub fn describe_record(record: &Record) -> Sentence {
             mail::describe_mail(record)
         }
         Input::Tally => {
-            let of =
-                record.effects.iter().filter(|it| matches!(it, Effect::Counters { .. })).count();
+            let of = record
+                .effects
+                .iter()
+                .filter(|it| matches!(it.of_appliance(), Some(ApplianceEffect::Counters { .. })))
+                .count();
             let appliances = if of == 1 { "appliance" } else { "appliances" };
             format!("counts of {of} {appliances}, of events without records of their own").into()
         }

@@ -23,46 +23,12 @@ use crate::grid::values::time::Timestamp;
 /// A change of one entity, as an absolute value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// The appliance exists.
+    /// An appliance changed.
     Appliance {
         /// Its number.
         number: ApplianceIndex,
-        /// Its name.
-        name: ApplianceName,
-        /// Its UUID.
-        uuid: Uuid,
-        /// Its class.
-        class: Box<str>,
-        /// Its own settings.
-        overrides: Overrides,
-    },
-    /// The appliance is removed, with all its open alerts.
-    Removed {
-        /// Its number.
-        number: ApplianceIndex,
-    },
-    /// The current boot of an appliance.
-    Boot {
-        /// Its number.
-        number: ApplianceIndex,
-        /// The boot.
-        boot: Boot,
-    },
-    /// The state of an appliance's start.
-    Lifecycle {
-        /// The appliance's number.
-        number: ApplianceIndex,
-        /// The state.
-        lifecycle: Lifecycle,
-        /// Since when it is in that state.
-        since: Timestamp,
-    },
-    /// Recent failed starts, oldest first.
-    FailedStarts {
-        /// The appliance's number.
-        number: ApplianceIndex,
-        /// When, at most [`crate::grid::model::settings::FLAPPING_FAILURES`].
-        at: Vec<Timestamp>,
+        /// The change.
+        change: ApplianceEffect,
     },
     /// An alert is opened.
     AlertRaised {
@@ -94,54 +60,76 @@ pub enum Effect {
         /// How long.
         lived: Duration,
     },
-    /// A rate limit of an appliance was used.
+    /// The outbox changed.
+    Mail(MailEffect),
+}
+
+/// A change of one appliance.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ApplianceEffect {
+    /// It is registered, or its class or own settings change.
+    Registered {
+        /// Its name.
+        name: ApplianceName,
+        /// Its UUID.
+        uuid: Uuid,
+        /// Its class.
+        class: Box<str>,
+        /// Its own settings.
+        overrides: Overrides,
+    },
+    /// It is removed, with all its open alerts.
+    Removed,
+    /// Its current boot.
+    Boot {
+        /// The boot.
+        boot: Boot,
+    },
+    /// The state of its start.
+    Lifecycle {
+        /// The state.
+        lifecycle: Lifecycle,
+        /// Since when it is in that state.
+        since: Timestamp,
+    },
+    /// Recent failed starts, oldest first.
+    FailedStarts {
+        /// When, at most [`crate::grid::model::settings::FLAPPING_FAILURES`].
+        at: Vec<Timestamp>,
+    },
+    /// One of its rate limits was used.
     RateLimitState {
-        /// The appliance's number.
-        number: ApplianceIndex,
         /// Which rate limit.
         limit: RateLimitKind,
         /// When it is refilled.
         refilled_at: Timestamp,
     },
-    /// All rate limits of an appliance are reset.
-    RateLimitsReset {
-        /// The appliance's number.
-        number: ApplianceIndex,
-    },
-    /// An alert group of an appliance changed.
+    /// All its rate limits are reset.
+    RateLimitsReset,
+    /// One of its alert groups changed.
     AlertGroup {
-        /// The appliance's number.
-        number: ApplianceIndex,
         /// The group.
         group: AlertGroup,
     },
-    /// An alert group is removed.
+    /// One of its alert groups is removed.
     AlertGroupForgotten {
-        /// The appliance's number.
-        number: ApplianceIndex,
         /// The hash of its key.
         id: Uuid,
     },
-    /// A run of repeats is recorded.
+    /// A run of its repeats is recorded.
     RepeatsReported {
-        /// The appliance's number.
-        number: ApplianceIndex,
         /// The group, as it was before.
         group: AlertGroup,
     },
-    /// A suppression changed.
+    /// Its suppression changed.
     Suppression {
-        /// The appliance's number.
-        number: ApplianceIndex,
         /// Its phase.
         phase: SuppressionPhase,
         /// Its new value.
         suppression: Suppression,
     },
-    /// Tallies only: the sequence windows and counts of an appliance.
+    /// Tallies only: its sequence windows and counts.
     Counters {
-        /// The appliance's number.
-        number: ApplianceIndex,
         /// The sequences received, most recently used first.
         windows: Vec<SequenceWindow>,
         /// When its last event arrived.
@@ -149,29 +137,104 @@ pub enum Effect {
         /// How many events had which outcome.
         counts: OutcomeCounts,
     },
-    /// The suppressed alerts of an appliance that no mail contains yet.
+    /// Its suppressed alerts that no mail contains yet.
     SuppressedAlerts {
-        /// The appliance's number.
-        number: ApplianceIndex,
         /// The alerts.
         unmailed: UnmailedAlerts,
     },
-    /// The outbox changed.
-    Mail(MailEffect),
-    /// Checkpoints only: the history that records contain in their inputs.
+    /// Checkpoints only: its history, which records contain in their inputs.
     History {
-        /// The appliance's number.
-        number: ApplianceIndex,
         /// The history.
         history: ApplianceHistory,
     },
-    /// Checkpoints only: the name of a removed appliance.
+    /// Checkpoints only: its name; it was removed.
     Tombstone {
-        /// Its number.
-        number: ApplianceIndex,
         /// Its name.
         name: ApplianceName,
     },
+}
+
+impl Effect {
+    /// The appliance that it is about, if it is about one.
+    pub fn appliance(&self) -> Option<ApplianceIndex> {
+        match self {
+            Self::Appliance { number, .. } => Some(*number),
+            Self::AlertRaised { number, .. } | Self::AlertCleared { number, .. } => *number,
+            Self::DeadlinesMoved { .. }
+            | Self::TimeShifted(_)
+            | Self::LivedTime { .. }
+            | Self::Mail(_) => None,
+        }
+    }
+
+    /// The change, if an appliance changed.
+    pub fn of_appliance(&self) -> Option<&ApplianceEffect> {
+        if let Self::Appliance { change, .. } = self { Some(change) } else { None }
+    }
+
+    /// The effect with its times shifted.
+    pub(in crate::grid) fn shifted(self, shift: TimeShift) -> Self {
+        match self {
+            Self::Appliance { number, change } => {
+                Self::Appliance { number, change: change.shifted(shift) }
+            }
+            Self::AlertRaised { number, kind, alert } => {
+                let Alert { severity, since, text } = alert;
+                let alert = Alert { severity, since: shift.shift_past(since), text };
+                Self::AlertRaised { number, kind, alert }
+            }
+            Self::Mail(change) => Self::Mail(shift.shift_mail(change)),
+            Self::AlertCleared { .. }
+            | Self::DeadlinesMoved { .. }
+            | Self::TimeShifted(_)
+            | Self::LivedTime { .. } => self,
+        }
+    }
+}
+
+impl ApplianceEffect {
+    /// The effect on that appliance.
+    pub fn of(self, number: ApplianceIndex) -> Effect {
+        Effect::Appliance { number, change: self }
+    }
+
+    fn shifted(self, shift: TimeShift) -> Self {
+        match self {
+            Self::Boot { boot } => Self::Boot { boot: shift.shift_boot(boot) },
+            Self::Lifecycle { lifecycle, since } => Self::Lifecycle {
+                lifecycle: shift.shift_lifecycle(lifecycle),
+                since: shift.shift_past(since),
+            },
+            // Three failures within 24 h are flapping: that is an age, which a clock must not change.
+            Self::FailedStarts { at } => Self::FailedStarts {
+                at: at.into_iter().map(|at| shift.shift_pending(at)).collect(),
+            },
+            Self::RateLimitState { limit, refilled_at } => {
+                Self::RateLimitState { limit, refilled_at: shift.shift_pending(refilled_at) }
+            }
+            Self::AlertGroup { group } => {
+                Self::AlertGroup { group: shift.shift_alert_group(group) }
+            }
+            Self::RepeatsReported { group } => {
+                Self::RepeatsReported { group: shift.shift_alert_group(group) }
+            }
+            Self::Suppression { phase, suppression } => {
+                Self::Suppression { phase, suppression: shift.shift_suppression(suppression) }
+            }
+            Self::Counters { windows, last_event_at, counts } => {
+                Self::Counters { windows, last_event_at: shift.shift_past(last_event_at), counts }
+            }
+            Self::SuppressedAlerts { unmailed } => {
+                Self::SuppressedAlerts { unmailed: shift.shift_unmailed(unmailed) }
+            }
+            Self::History { history } => Self::History { history: shift.shift_history(history) },
+            Self::Registered { .. }
+            | Self::Removed
+            | Self::RateLimitsReset
+            | Self::AlertGroupForgotten { .. }
+            | Self::Tombstone { .. } => self,
+        }
+    }
 }
 
 /// A change of the outbox.

@@ -5,6 +5,7 @@
 
 use super::effect::Effect;
 use super::record::Record;
+use crate::grid::log::effect::ApplianceEffect;
 use crate::grid::log::input::{Input, LastRun};
 use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::values::event::{EventBody, Severity};
@@ -79,7 +80,8 @@ impl Record {
             if let Effect::AlertRaised { alert, .. } = effect {
                 Some(alert.severity)
             } else {
-                matches!(effect, Effect::Suppression { .. }).then_some(Severity::Warn)
+                matches!(effect.of_appliance(), Some(ApplianceEffect::Suppression { .. }))
+                    .then_some(Severity::Warn)
             }
         });
         let own = match &self.input {
@@ -121,16 +123,16 @@ impl Record {
     pub fn subject(&self) -> Option<ApplianceIndex> {
         self.input.appliance().or_else(|| {
             self.effects.iter().find_map(|effect| {
-                if let Effect::Appliance { number, .. }
-                | Effect::Removed { number }
-                | Effect::Boot { number, .. }
-                | Effect::Lifecycle { number, .. }
-                | Effect::Suppression { number, .. } = effect
-                {
-                    Some(*number)
-                } else {
-                    None
-                }
+                let Effect::Appliance { number, change } = effect else { return None };
+                let names_subject = matches!(
+                    change,
+                    ApplianceEffect::Registered { .. }
+                        | ApplianceEffect::Removed
+                        | ApplianceEffect::Boot { .. }
+                        | ApplianceEffect::Lifecycle { .. }
+                        | ApplianceEffect::Suppression { .. }
+                );
+                names_subject.then_some(*number)
             })
         })
     }

@@ -3,12 +3,10 @@
 //! Broker time follows the wall clock when that was set, and stands still while no broker is
 //! running. Then all pending times (deadlines, mails, rate limits, runs of repeats) are shifted by
 //! as much, so that nothing fires or waits because of it. Past times are shifted only if the wrong
-//! clock gave them. Guarantees that no time of the state is forgotten: every effect is destructured
+//! clock gave them. Guarantees that no time of the state is forgotten: every value is destructured
 //! completely. Decides nothing.
 
-use super::effect::Effect;
 use crate::grid::log::effect::MailEffect;
-use crate::grid::model::alert::Alert;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
@@ -39,82 +37,25 @@ impl TimeShift {
 
     /// A future time, or one from which a future time is computed. "Never" in either direction
     /// stays.
-    fn shift_pending(self, at: Timestamp) -> Timestamp {
+    pub(super) fn shift_pending(self, at: Timestamp) -> Timestamp {
         let is_moment = at != Timestamp::EPOCH && at < Timestamp::MAX && at > Timestamp::MIN;
         if is_moment { at.shifted_by(self.by) } else { at }
     }
 
     /// A past time.
-    fn shift_past(self, at: Timestamp) -> Timestamp {
+    pub(super) fn shift_past(self, at: Timestamp) -> Timestamp {
         if at >= self.from { self.shift_pending(at) } else { at }
     }
 
-    /// The effect with its times shifted.
-    pub(in crate::grid) fn shift_effect(self, effect: Effect) -> Effect {
-        match effect {
-            Effect::Boot { number, boot } => Effect::Boot { number, boot: self.shift_boot(boot) },
-            Effect::Lifecycle { number, lifecycle, since } => {
-                let (lifecycle, since) = (self.shift_lifecycle(lifecycle), self.shift_past(since));
-                Effect::Lifecycle { number, lifecycle, since }
-            }
-            Effect::FailedStarts { number, at } => {
-                // Three failures within 24 h are flapping: that is an age, which a clock must not
-                // change.
-                let at = at.into_iter().map(|at| self.shift_pending(at)).collect();
-                Effect::FailedStarts { number, at }
-            }
-            Effect::AlertRaised { number, kind, alert } => {
-                let Alert { severity, since, text } = alert;
-                let alert = Alert { severity, since: self.shift_past(since), text };
-                Effect::AlertRaised { number, kind, alert }
-            }
-            Effect::RateLimitState { number, limit: budget, refilled_at: full_at } => {
-                Effect::RateLimitState {
-                    number,
-                    limit: budget,
-                    refilled_at: self.shift_pending(full_at),
-                }
-            }
-            Effect::AlertGroup { number, group: key } => {
-                Effect::AlertGroup { number, group: self.shift_alert_group(key) }
-            }
-            Effect::RepeatsReported { number, group: key } => {
-                Effect::RepeatsReported { number, group: self.shift_alert_group(key) }
-            }
-            Effect::Suppression { number, phase, suppression } => {
-                let suppression = self.shift_suppression(suppression);
-                Effect::Suppression { number, phase, suppression }
-            }
-            Effect::Counters { number, windows, last_event_at, counts } => {
-                let last_event_at = self.shift_past(last_event_at);
-                Effect::Counters { number, windows, last_event_at, counts }
-            }
-            Effect::SuppressedAlerts { number, unmailed } => {
-                Effect::SuppressedAlerts { number, unmailed: self.shift_unmailed(unmailed) }
-            }
-            Effect::Mail(change) => Effect::Mail(self.shift_mail(change)),
-            Effect::History { number, history: memory } => {
-                let ApplianceHistory { past_boots, windows, last_event_at, last_record, usage } =
-                    memory;
-                let last_event_at = last_event_at.map(|at| self.shift_past(at));
-                let usage = self.shift_usage(usage);
-                let memory =
-                    ApplianceHistory { past_boots, windows, last_event_at, last_record, usage };
-                Effect::History { number, history: memory }
-            }
-            Effect::Appliance { .. }
-            | Effect::Removed { .. }
-            | Effect::AlertCleared { .. }
-            | Effect::DeadlinesMoved { .. }
-            | Effect::RateLimitsReset { .. }
-            | Effect::AlertGroupForgotten { .. }
-            | Effect::TimeShifted(_)
-            | Effect::LivedTime { .. }
-            | Effect::Tombstone { .. } => effect,
-        }
+    /// The history of an appliance.
+    pub(super) fn shift_history(self, history: ApplianceHistory) -> ApplianceHistory {
+        let ApplianceHistory { past_boots, windows, last_event_at, last_record, usage } = history;
+        let last_event_at = last_event_at.map(|at| self.shift_past(at));
+        let usage = self.shift_usage(usage);
+        ApplianceHistory { past_boots, windows, last_event_at, last_record, usage }
     }
 
-    fn shift_boot(self, boot: Boot) -> Boot {
+    pub(super) fn shift_boot(self, boot: Boot) -> Boot {
         let Boot {
             id,
             began_at,
@@ -137,7 +78,7 @@ impl TimeShift {
         }
     }
 
-    fn shift_lifecycle(self, lifecycle: Lifecycle) -> Lifecycle {
+    pub(super) fn shift_lifecycle(self, lifecycle: Lifecycle) -> Lifecycle {
         match lifecycle.map_deadlines(|at| self.shift_pending(at)) {
             Lifecycle::Maintenance(mut known) => {
                 let Maintenance {
@@ -194,7 +135,7 @@ impl TimeShift {
         }
     }
 
-    fn shift_alert_group(self, key: AlertGroup) -> AlertGroup {
+    pub(super) fn shift_alert_group(self, key: AlertGroup) -> AlertGroup {
         let AlertGroup {
             id,
             label,
@@ -229,7 +170,7 @@ impl TimeShift {
         }
     }
 
-    fn shift_unmailed(self, it: UnmailedAlerts) -> UnmailedAlerts {
+    pub(super) fn shift_unmailed(self, it: UnmailedAlerts) -> UnmailedAlerts {
         UnmailedAlerts {
             first_at: self.shift_pending(it.first_at),
             last_at: self.shift_pending(it.last_at),
@@ -238,7 +179,7 @@ impl TimeShift {
         }
     }
 
-    fn shift_suppression(self, suppression: Suppression) -> Suppression {
+    pub(super) fn shift_suppression(self, suppression: Suppression) -> Suppression {
         let Suppression {
             since,
             limit: budget,
@@ -261,7 +202,7 @@ impl TimeShift {
         }
     }
 
-    fn shift_mail(self, change: MailEffect) -> MailEffect {
+    pub(super) fn shift_mail(self, change: MailEffect) -> MailEffect {
         match change {
             MailEffect::Header { message } => {
                 MailEffect::Header { message: Box::new(self.shift_message(*message)) }

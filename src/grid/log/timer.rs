@@ -3,6 +3,7 @@
 //! Guarantees that the record of a timeout names its timer. Knows no clock and sets nothing.
 
 use super::effect::Effect;
+use crate::grid::log::effect::ApplianceEffect;
 use crate::grid::model::alert::AlertKind;
 
 /// What a deadline of an appliance was set for. Each may end once in one call of
@@ -44,16 +45,22 @@ impl Timer {
 
     /// The timer of a record that was written before records named it, by what followed.
     pub fn guess(effects: &[Effect]) -> Self {
-        let is_suppression = |it: &Effect| matches!(it, Effect::Suppression { .. });
-        let is_summary =
-            |it: &Effect| is_suppression(it) || matches!(it, Effect::RepeatsReported { .. });
+        let is_suppression =
+            |it: &Effect| matches!(it.of_appliance(), Some(ApplianceEffect::Suppression { .. }));
+        let is_summary = |it: &Effect| {
+            is_suppression(it)
+                || matches!(it.of_appliance(), Some(ApplianceEffect::RepeatsReported { .. }))
+        };
         if !effects.is_empty() && effects.iter().all(is_summary) {
             return match effects.iter().any(is_suppression) {
                 true => Self::Suppression,
                 false => Self::Repeats,
             };
         }
-        if effects.iter().any(|it| matches!(it, Effect::Lifecycle { .. })) {
+        if effects
+            .iter()
+            .any(|it| matches!(it.of_appliance(), Some(ApplianceEffect::Lifecycle { .. })))
+        {
             return Self::Start;
         }
         let concerns = |alert: AlertKind| {

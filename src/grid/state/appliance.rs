@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
@@ -113,9 +113,13 @@ impl Appliance {
         }
     }
 
-    pub(in crate::grid) fn apply_effect(&mut self, effect: &Effect) {
+    pub(in crate::grid) fn apply_effect(&mut self, effect: &ApplianceEffect) {
         match effect {
-            Effect::Boot { boot, .. } => {
+            ApplianceEffect::Registered { class, overrides, .. } => {
+                self.class.clone_from(class);
+                self.overrides = overrides.clone();
+            }
+            ApplianceEffect::Boot { boot } => {
                 let before = self.boot_id().filter(|id| boot.id != Some(*id));
                 if let Some(id) = before {
                     self.past_boots.retain(|past| *past != id);
@@ -124,12 +128,12 @@ impl Appliance {
                 }
                 self.boot = Some(*boot);
             }
-            Effect::Lifecycle { lifecycle, since, .. } => {
+            ApplianceEffect::Lifecycle { lifecycle, since } => {
                 self.lifecycle = lifecycle.clone();
                 self.since = *since;
             }
-            Effect::FailedStarts { at, .. } => self.failed_starts.clone_from(at),
-            Effect::History { history: memory, .. } => {
+            ApplianceEffect::FailedStarts { at } => self.failed_starts.clone_from(at),
+            ApplianceEffect::History { history: memory } => {
                 self.past_boots.clone_from(&memory.past_boots);
                 self.windows = SequenceWindows::default();
                 for window in &memory.windows {
@@ -139,23 +143,23 @@ impl Appliance {
                 self.last_record = memory.last_record;
                 self.usage = memory.usage.clone();
             }
-            Effect::RateLimitState { limit: budget, refilled_at: full_at, .. } => {
+            ApplianceEffect::RateLimitState { limit: budget, refilled_at: full_at } => {
                 self.usage.rate_limits.set(*budget, *full_at)
             }
-            Effect::RateLimitsReset { .. } => {
+            ApplianceEffect::RateLimitsReset => {
                 self.usage.rate_limits = RateLimitState::default();
                 for key in &mut self.usage.alert_groups {
                     key.refilled_at = Timestamp::EPOCH;
                 }
             }
-            Effect::AlertGroup { group: key, .. } => self.usage.put_alert_group(key.clone()),
-            Effect::AlertGroupForgotten { id, .. } => {
+            ApplianceEffect::AlertGroup { group: key } => self.usage.put_alert_group(key.clone()),
+            ApplianceEffect::AlertGroupForgotten { id } => {
                 self.usage.alert_groups.retain(|key| key.id != *id);
             }
-            Effect::RepeatsReported { group: key, .. } => {
+            ApplianceEffect::RepeatsReported { group: key } => {
                 self.usage.put_alert_group(key.clone().mark_summarised())
             }
-            Effect::Suppression { phase, suppression, .. } => {
+            ApplianceEffect::Suppression { phase, suppression } => {
                 self.usage.suppression = match phase {
                     SuppressionPhase::Begins
                     | SuppressionPhase::Counts
@@ -163,10 +167,10 @@ impl Appliance {
                     SuppressionPhase::Ends => None,
                 };
             }
-            Effect::SuppressedAlerts { unmailed, .. } => {
+            ApplianceEffect::SuppressedAlerts { unmailed } => {
                 self.usage.unmailed = Some(Box::new(unmailed.clone()));
             }
-            Effect::Counters { windows, last_event_at, counts, .. } => {
+            ApplianceEffect::Counters { windows, last_event_at, counts } => {
                 self.windows = SequenceWindows::default();
                 for window in windows {
                     self.windows.push_back(*window);
@@ -174,35 +178,29 @@ impl Appliance {
                 self.last_event_at = Some(*last_event_at);
                 self.usage.counts = counts.clone();
             }
-            Effect::Appliance { .. }
-            | Effect::Removed { .. }
-            | Effect::AlertRaised { .. }
-            | Effect::AlertCleared { .. }
-            | Effect::DeadlinesMoved { .. }
-            | Effect::TimeShifted(_)
-            | Effect::LivedTime { .. }
-            | Effect::Mail(_)
-            | Effect::Tombstone { .. } => {}
+            ApplianceEffect::Removed | ApplianceEffect::Tombstone { .. } => {}
         }
     }
 
     pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
         let number = self.number;
-        effects.push(Effect::Appliance {
-            number,
-            name: self.name.clone(),
-            uuid: self.uuid,
-            class: self.class.clone(),
-            overrides: self.overrides.clone(),
-        });
-        effects.extend(self.boot.map(|boot| Effect::Boot { number, boot }));
-        effects.push(Effect::Lifecycle {
-            number,
-            lifecycle: self.lifecycle.clone(),
-            since: self.since,
-        });
+        effects.push(
+            ApplianceEffect::Registered {
+                name: self.name.clone(),
+                uuid: self.uuid,
+                class: self.class.clone(),
+                overrides: self.overrides.clone(),
+            }
+            .of(number),
+        );
+        effects.extend(self.boot.map(|boot| ApplianceEffect::Boot { boot }.of(number)));
+        effects.push(
+            ApplianceEffect::Lifecycle { lifecycle: self.lifecycle.clone(), since: self.since }
+                .of(number),
+        );
         if !self.failed_starts.is_empty() {
-            effects.push(Effect::FailedStarts { number, at: self.failed_starts.clone() });
+            effects
+                .push(ApplianceEffect::FailedStarts { at: self.failed_starts.clone() }.of(number));
         }
         let memory = ApplianceHistory {
             past_boots: self.past_boots.clone(),
@@ -211,6 +209,6 @@ impl Appliance {
             last_record: self.last_record,
             usage: self.usage.clone(),
         };
-        effects.push(Effect::History { number, history: memory });
+        effects.push(ApplianceEffect::History { history: memory }.of(number));
     }
 }

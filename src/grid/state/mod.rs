@@ -11,8 +11,10 @@ pub mod outbox;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::decide::CountedEvent;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
@@ -183,7 +185,7 @@ impl State {
             match row {
                 Row::Removed(name) => {
                     let number = ApplianceIndex(number);
-                    effects.push(Effect::Tombstone { number, name: name.clone() });
+                    effects.push(ApplianceEffect::Tombstone { name: name.clone() }.of(number));
                 }
                 Row::Missing => {}
                 Row::Present(appliance) => appliance.to_effects(&mut effects),
@@ -216,7 +218,7 @@ impl State {
     #[must_use]
     pub fn shifted(&self, shift: TimeShift) -> Self {
         let effects: Vec<_> =
-            self.to_effects().into_iter().map(|effect| shift.shift_effect(effect)).collect();
+            self.to_effects().into_iter().map(|effect| effect.shifted(shift)).collect();
         Self::from_effects(&effects, self.last, self.last_at)
     }
 
@@ -234,31 +236,7 @@ impl State {
 
     fn apply_effect(&mut self, effect: &Effect) -> AffectedAppliances {
         match effect {
-            Effect::Appliance { number, name, uuid, class, overrides } => {
-                match self.appliance_mut(*number) {
-                    Some(appliance) => {
-                        appliance.class.clone_from(class);
-                        appliance.overrides = overrides.clone();
-                    }
-                    None => {
-                        let new = Appliance {
-                            class: class.clone(),
-                            overrides: overrides.clone(),
-                            ..Appliance::new(*number, name.clone(), *uuid)
-                        };
-                        self.put_row(*number, Row::Present(Box::new(new)));
-                    }
-                }
-                if self.appliance(*number).is_some() {
-                    self.numbers.insert(name.clone(), *number);
-                }
-                AffectedAppliances::One(*number)
-            }
-            Effect::Removed { number } => self.remove(*number),
-            Effect::Tombstone { number, name } => {
-                self.put_row(*number, Row::Removed(name.clone()));
-                AffectedAppliances::Nothing
-            }
+            Effect::Appliance { number, change } => self.apply_to_appliance(*number, change),
             Effect::AlertRaised { number, kind, alert } => {
                 self.alerts.insert((*number, *kind), alert.clone());
                 number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
@@ -283,23 +261,37 @@ impl State {
                 self.move_deadlines(*by, *not_before);
                 AffectedAppliances::All
             }
-            Effect::Boot { number, .. }
-            | Effect::Lifecycle { number, .. }
-            | Effect::FailedStarts { number, .. }
-            | Effect::RateLimitState { number, .. }
-            | Effect::RateLimitsReset { number }
-            | Effect::AlertGroup { number, .. }
-            | Effect::AlertGroupForgotten { number, .. }
-            | Effect::RepeatsReported { number, .. }
-            | Effect::Suppression { number, .. }
-            | Effect::SuppressedAlerts { number, .. }
-            | Effect::Counters { number, .. }
-            | Effect::History { number, .. } => {
-                if let Some(appliance) = self.appliance_mut(*number) {
-                    appliance.apply_effect(effect);
-                }
-                AffectedAppliances::One(*number)
-            }
+        }
+    }
+
+    fn apply_to_appliance(
+        &mut self,
+        number: ApplianceIndex,
+        change: &ApplianceEffect,
+    ) -> AffectedAppliances {
+        if let ApplianceEffect::Tombstone { name } = change {
+            self.put_row(number, Row::Removed(name.clone()));
+            return AffectedAppliances::Nothing;
+        }
+        if *change == ApplianceEffect::Removed {
+            return self.remove(number);
+        }
+        if let ApplianceEffect::Registered { name, uuid, .. } = change {
+            self.register(number, name, *uuid);
+        }
+        if let Some(appliance) = self.appliance_mut(number) {
+            appliance.apply_effect(change);
+        }
+        AffectedAppliances::One(number)
+    }
+
+    fn register(&mut self, number: ApplianceIndex, name: &ApplianceName, uuid: Uuid) {
+        if self.appliance(number).is_none() {
+            let new = Appliance::new(number, name.clone(), uuid);
+            self.put_row(number, Row::Present(Box::new(new)));
+        }
+        if self.appliance(number).is_some() {
+            self.numbers.insert(name.clone(), number);
         }
     }
 

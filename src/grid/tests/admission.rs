@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::decide::CommandRejection;
 use super::driver::*;
 use crate::grid::log::command::AdminCommand;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::lifecycle::Lifecycle;
@@ -293,7 +293,7 @@ fn a_tally_contains_the_suppression() {
     let tally = timeline.records.iter().rfind(|record| record.input == Input::Tally);
     let effects = &tally.expect("a tally").effects;
     assert!(effects.iter().any(|effect| {
-        matches!(effect, Effect::Suppression { phase: SuppressionPhase::Counts, suppression, .. }
+        matches!(effect, Effect::Appliance { change: ApplianceEffect::Suppression { phase: SuppressionPhase::Counts, suppression, .. }, .. }
             if suppression.events.as_ref().is_some_and(|held| held.counts[3] == 4))
     }));
 }

@@ -2,7 +2,7 @@
 
 use super::super::state::State;
 use super::driver::*;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
@@ -210,7 +210,7 @@ fn appliances_after_a_gap_keep_their_numbers_and_none_is_reused() {
     let mut timeline = Timeline::new();
     let rows = [ApplianceIndex(2), ApplianceIndex(3)];
     rows.into_iter().for_each(|row| timeline.add(row));
-    let appearing = |record: &&Record| matches!(&record.effects[..], [Effect::Appliance { number, .. }] if *number == rows[0]);
+    let appearing = |record: &&Record| matches!(&record.effects[..], [Effect::Appliance { number, change: ApplianceEffect::Registered { .. } }] if *number == rows[0]);
     let lost = timeline.records.iter().find(appearing).expect("it appeared").number;
     let mut state = State::default();
     for record in timeline.records.iter().filter(|record| record.number != lost) {

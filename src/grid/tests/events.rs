@@ -2,7 +2,7 @@
 
 use super::driver::*;
 use crate::grid::log::command::AdminCommand;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{Input, SessionHello};
 use crate::grid::model::alert::AlertKind;
 use crate::grid::values::event::{EventBody, Severity};
@@ -126,7 +126,9 @@ fn refused_events_leave_a_record_and_change_nothing() {
     assert_eq!(timeline.records.len(), records + 1);
     let record = timeline.last();
     assert_eq!(record.outcome, Outcome::Rejected(EventRejection::AlreadyRunning));
-    let spends = |effect: &Effect| matches!(effect, Effect::RateLimitState { .. });
+    let spends = |effect: &Effect| {
+        matches!(effect.of_appliance(), Some(ApplianceEffect::RateLimitState { .. }))
+    };
     assert!(record.effects.iter().all(spends));
     let mut after = timeline.db1().clone();
     (after.last_event_at, after.last_record) = (before.last_event_at, before.last_record);

@@ -1,7 +1,7 @@
 //! Tests long starts: silence, and progress that does not change.
 
 use super::driver::*;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::{ClassSettings, OnStuck};
@@ -227,7 +227,13 @@ fn the_running_refuse_maintenance_and_start_failed() {
     }
     assert_eq!(timeline.store(started_ok(1)), RecordFlags::NONE);
     let changes = timeline.changes();
-    assert!(matches!(changes.as_slice(), [Effect::Boot { .. }]), "but for when it was said");
+    assert!(
+        matches!(
+            changes.as_slice(),
+            [Effect::Appliance { change: ApplianceEffect::Boot { .. }, .. }]
+        ),
+        "but for when it was said"
+    );
 }
 
 #[test]

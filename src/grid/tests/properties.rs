@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::super::state::State;
 use super::driver::*;
 use crate::grid::log::command::AdminCommand;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
@@ -63,7 +63,7 @@ fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> b
 fn is_corrected(appliance: &Appliance, record: &Record) -> bool {
     let mut was_assumed = appliance.boot.is_some_and(|boot| boot.is_assumed_running);
     record.effects.iter().any(|effect| {
-        let Effect::Boot { boot, .. } = effect else { return false };
+        let Some(ApplianceEffect::Boot { boot }) = effect.of_appliance() else { return false };
         let is_corrected = was_assumed && !boot.is_assumed_running;
         was_assumed = boot.is_assumed_running;
         is_corrected
@@ -75,7 +75,10 @@ fn assert_transitions_are_documented(records: &[Record]) {
     let mut state = State::default();
     for record in records {
         let begins = |effect: &Effect| {
-            let Effect::Boot { number, boot } = effect else { return None };
+            let Effect::Appliance { number, change: ApplianceEffect::Boot { boot } } = effect
+            else {
+                return None;
+            };
             let appliance = state.appliance(*number)?;
             let is_over =
                 matches!(appliance.lifecycle, Lifecycle::Idle | Lifecycle::Dumping { .. });
@@ -89,7 +92,13 @@ fn assert_transitions_are_documented(records: &[Record]) {
         let begun: BTreeSet<_> = record.effects.iter().filter_map(begins).collect();
         let mut now: BTreeMap<ApplianceIndex, Lifecycle> = BTreeMap::new();
         for effect in &record.effects {
-            let Effect::Lifecycle { number, lifecycle, since } = effect else { continue };
+            let Effect::Appliance {
+                number,
+                change: ApplianceEffect::Lifecycle { lifecycle, since },
+            } = effect
+            else {
+                continue;
+            };
             let begins = begun.contains(number) && !now.contains_key(number);
             let appliance = state.appliance(*number).expect("only the present have a start");
             let from = now.get(number).unwrap_or(&appliance.lifecycle);
@@ -275,7 +284,7 @@ proptest! {
             // the same boot may count as newer: the boots are compared below, single events are
             // not.
             let effects = |it: &Record| {
-                it.effects.iter().filter(|it| !matches!(it, Effect::Boot { .. })).count()
+                it.effects.iter().filter(|it| !matches!(it.of_appliance(), Some(ApplianceEffect::Boot { .. }))).count()
             };
             kept.map(|it| (it.number, it.outcome, it.flags, effects(it))).collect()
         };
@@ -326,9 +335,11 @@ fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
 /// An effect without the time of an event (by the appliance's clock, or on receipt), and without
 /// how early a boot may have begun.
 fn without_newest_event(effect: Effect) -> Effect {
-    let Effect::Boot { number, mut boot } = effect else { return effect };
+    let Effect::Appliance { number, change: ApplianceEffect::Boot { mut boot } } = effect else {
+        return effect;
+    };
     (boot.newest_event, boot.earliest_began_at) = (None, boot.began_at);
-    Effect::Boot { number, boot }
+    ApplianceEffect::Boot { boot }.of(number)
 }
 
 /// The events of a start in order, how many of them were live, and an order of the rest.

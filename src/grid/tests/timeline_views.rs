@@ -2,7 +2,7 @@
 
 use super::super::explain;
 use super::driver::*;
-use crate::grid::log::effect::Effect;
+use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::model::alert::{Alert, AlertKind};
@@ -64,7 +64,12 @@ impl Timeline {
     /// What the last record changed, besides what it cost.
     pub(super) fn changes(&self) -> Vec<Effect> {
         let effects = self.last().effects.iter();
-        effects.filter(|effect| !matches!(effect, Effect::RateLimitState { .. })).cloned().collect()
+        effects
+            .filter(|effect| {
+                !matches!(effect.of_appliance(), Some(ApplianceEffect::RateLimitState { .. }))
+            })
+            .cloned()
+            .collect()
     }
 
     /// The description of the last record that is no tally; times as seconds after the beginning.
