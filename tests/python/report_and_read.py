@@ -263,7 +263,7 @@ class Story:
             self.checks.holds(record.number > last, "records come in order")
             last = record.number
             self.checks_record(record, *told)
-        self.checks.holds("recovered" in records[2].marks, "the start is marked as recovered")
+        self.checks.holds("recovered" in records[2].flags, "the start is marked as recovered")
 
         backwards = self.list_all(page_size=2, kinds=kinds, newest_first=True)
         numbers = [record.number for record in records]
