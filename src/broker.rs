@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use backlog::PendingDeadlines;
 use commit::PendingCommit;
-use queue::{BrokerRequest, PendingReply, QueuedRequest};
+use queue::{BrokerRequest, PendingReply, QueuedRequest, reply_with};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
@@ -222,7 +222,7 @@ impl EventLoop {
             BrokerRequest::Report { name, spool, event, reply } => {
                 let appliance = self.find_or_register(&name, at);
                 let (release, answer) = self.on_event(appliance, spool, None, event, at);
-                self.driver.reply(release, PendingReply::Report(reply, answer));
+                self.driver.reply(release, reply_with(reply, answer));
             }
             BrokerRequest::Hello { name, greeting, backlog, reply } => {
                 let appliance = self.find_or_register(&name, at);
@@ -232,7 +232,7 @@ impl EventLoop {
                 self.decide(Occurrence::SessionOpened(hello), at);
                 self.commit.changed.push(appliance);
                 if let Some(welcomed) = self.session_accepted(appliance, knew_spool) {
-                    self.driver.reply(Release::WithCommit, PendingReply::Hello(reply, welcomed));
+                    self.driver.reply(Release::WithCommit, reply_with(reply, welcomed));
                 }
             }
             BrokerRequest::Batch { session, events, reply } => {
@@ -263,13 +263,13 @@ impl EventLoop {
                 let record = decision.record.as_ref().map_or(0, |record| record.number);
                 if let Reply::Command(answer) = decision.reply {
                     let answer = answer.map(|appliance| CommandReceipt { appliance, record });
-                    self.driver.reply(decision.release, PendingReply::Command(reply, answer));
+                    self.driver.reply(decision.release, reply_with(reply, answer));
                 }
             }
             BrokerRequest::Reconfigure { new, reply } => self.reconfigure(*new, reply, at),
             BrokerRequest::Mail(work) => self.handle_mail_request(work, at),
             // It sees nothing that is not durable.
-            BrokerRequest::Query(question) => self.driver.query(PendingReply::Query(question)),
+            BrokerRequest::Query(question) => self.driver.query(question),
             BrokerRequest::Stop => {}
         }
     }

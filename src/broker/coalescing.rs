@@ -6,7 +6,7 @@
 
 use tokio::sync::oneshot;
 
-use super::queue::{BatchReply, EventReply, PendingReply};
+use super::queue::{BatchReply, EventReply, reply_with};
 use super::{BYTES_PER_COMMIT, EventLoop};
 use crate::codec::encode_record;
 use crate::grid::decide::Release;
@@ -30,12 +30,12 @@ impl EventLoop {
         release: Release,
     ) {
         let reply = match release {
-            Release::WithCommit => PendingReply::Batch(reply, answers),
+            Release::WithCommit => reply_with(reply, BatchReply::Complete(answers)),
             Release::WithTally => {
                 let (to, answered) = oneshot::channel();
                 // A session that has gone does not mind.
                 drop(reply.send(BatchReply::Deferred(answered)));
-                PendingReply::DeferredBatch(to, answers)
+                reply_with(to, answers)
             }
         };
         self.driver.reply_to_session(session, overtakes, release, reply);

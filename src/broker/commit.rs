@@ -85,7 +85,7 @@ impl EventLoop {
         self.dispatch(std::mem::take(&mut commit.due_mails));
         let now = self.clock.now();
         for reply in self.driver.released() {
-            reply.send(self.driver.grid(), now);
+            reply(self.driver.grid(), now);
         }
         if commit.has_all_changed {
             // Without watchers sending fails, which is fine.

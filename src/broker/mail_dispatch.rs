@@ -5,7 +5,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::queue::{BrokerRequest, PendingReply};
+use super::queue::{BrokerRequest, reply_with};
 use super::{BrokerHandle, EventLoop, Unavailable};
 use crate::broker::metrics;
 use crate::grid::MAILS_IN_FLIGHT_MAX;
@@ -88,7 +88,7 @@ impl EventLoop {
                 let decision = self.decide(Input::MailCommand { by, message, command: order }, at);
                 let record = decision.record.as_ref().map_or(0, |record| record.number);
                 if let Reply::Mail(answer) = decision.reply {
-                    let reply = PendingReply::Mail(reply, answer.map(|()| record));
+                    let reply = reply_with(reply, answer.map(|()| record));
                     self.driver.reply(decision.release, reply);
                 }
             }

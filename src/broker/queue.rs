@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::backlog::Backlog;
-use crate::broker::mail_dispatch::{MailCommandReply, MailRequest};
+use crate::broker::mail_dispatch::MailRequest;
 use crate::broker::name_index::NameIndex;
 use crate::broker::reconfigure::Reconfiguration;
 use crate::broker::sessions::UnresolvedHello;
@@ -19,7 +19,6 @@ use crate::broker::shared_status::SharedStatus;
 use crate::clock::{Clock, Stamp};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
-use crate::grid::decide::mail::MailRejection;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::values::event::Event;
 use crate::grid::values::id::{
@@ -149,8 +148,6 @@ pub(super) struct QueuedRequest {
     pub(super) permits: Option<OwnedSemaphorePermit>,
 }
 
-type GridQueryFn = Box<dyn FnOnce(&Grid, Timestamp) + Send>;
-
 pub(super) enum BrokerRequest {
     Report {
         name: ApplianceName,
@@ -182,7 +179,7 @@ pub(super) enum BrokerRequest {
         reply: oneshot::Sender<RecordNumber>,
     },
     Mail(MailRequest),
-    Query(GridQueryFn),
+    Query(PendingReply),
     Stop,
 }
 
@@ -191,47 +188,23 @@ impl std::fmt::Debug for BrokerRequest {
         out.write_str(match self {
             Self::Report { .. } => "Report",
             Self::Hello { .. } => "Hello",
-            Self::Batch { .. } => "Chunk",
+            Self::Batch { .. } => "Batch",
             Self::SessionEnded { .. } => "SessionEnded",
-            Self::Command { .. } => "Order",
-            Self::Reconfigure { .. } => "Settings",
+            Self::Command { .. } => "Command",
+            Self::Reconfigure { .. } => "Reconfigure",
             Self::Mail(_) => "Mail",
-            Self::Query(_) => "Ask",
+            Self::Query(_) => "Query",
             Self::Stop => "Stop",
         })
     }
 }
 
-/// A reply that waits for the commit.
-pub(super) enum PendingReply {
-    Report(oneshot::Sender<EventReply>, EventReply),
-    Hello(oneshot::Sender<SessionAccepted>, SessionAccepted),
-    Batch(oneshot::Sender<BatchReply>, Vec<EventReply>),
-    /// Of a batch that waited for a tally.
-    DeferredBatch(oneshot::Sender<Vec<EventReply>>, Vec<EventReply>),
-    Command(
-        oneshot::Sender<Result<CommandReceipt, CommandRejection>>,
-        Result<CommandReceipt, CommandRejection>,
-    ),
-    Reconfigure(oneshot::Sender<RecordNumber>, RecordNumber),
-    Mail(MailCommandReply, Result<RecordNumber, MailRejection>),
-    Query(GridQueryFn),
-}
+/// A reply that waits for the commit; it is called once the commit is durable, with that state.
+pub(super) type PendingReply = Box<dyn FnOnce(&Grid, Timestamp) + Send>;
 
-impl PendingReply {
-    /// Sends the reply; a receiver that is gone is fine.
-    pub(super) fn send(self, grid: &Grid, now: Timestamp) {
-        match self {
-            Self::Report(to, answer) => drop(to.send(answer)),
-            Self::Hello(to, welcomed) => drop(to.send(welcomed)),
-            Self::Batch(to, answers) => drop(to.send(BatchReply::Complete(answers))),
-            Self::DeferredBatch(to, answers) => drop(to.send(answers)),
-            Self::Command(to, answer) => drop(to.send(answer)),
-            Self::Reconfigure(to, number) => drop(to.send(number)),
-            Self::Mail(to, answer) => drop(to.send(answer)),
-            Self::Query(query) => query(grid, now),
-        }
-    }
+/// The reply `value`; a receiver that is gone is fine.
+pub(super) fn reply_with<T: Send + 'static>(to: oneshot::Sender<T>, value: T) -> PendingReply {
+    Box::new(move |_, _| drop(to.send(value)))
 }
 
 impl BrokerHandle {

@@ -6,7 +6,7 @@
 
 use tokio::sync::oneshot;
 
-use super::queue::{BrokerRequest, PendingReply};
+use super::queue::{BrokerRequest, reply_with};
 use super::{BrokerHandle, EventLoop, Unavailable};
 use crate::grid::log::applied_settings::AppliedSettings;
 use crate::grid::model::settings::GridSettings;
@@ -56,6 +56,6 @@ impl EventLoop {
         let number = decision.record.map_or(0, |record| record.number);
         // The limits shown with each appliance may have changed.
         self.commit.has_all_changed = true;
-        self.driver.reply(decision.release, PendingReply::Reconfigure(reply, number));
+        self.driver.reply(decision.release, reply_with(reply, number));
     }
 }
