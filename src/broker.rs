@@ -53,7 +53,7 @@ use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::journal::{Journal, JournalError};
-use crate::metrics::Metrics;
+use crate::metrics::{Label, Metrics};
 
 pub use crate::broker::mail_dispatch::MailJob;
 pub use crate::broker::query::{CommitLatency, QueryError};
@@ -283,7 +283,7 @@ impl EventLoop {
         at: Timestamp,
     ) -> (Release, EventReply) {
         let IncomingEvent { boot, sequence, event } = event;
-        let kind = metrics::kind_label(&event.body);
+        let kind = Label(event.body.kind().as_str());
         let received = ReceivedEvent { appliance, boot, spool, sequence, session, event };
         let decision = self.decide(Input::Event(received), at);
         let record = decision.record.as_ref().map(|record| record.number);

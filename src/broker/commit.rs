@@ -48,7 +48,7 @@ impl EventLoop {
         let header = RecordHeader {
             at_us: record.at.as_micros(),
             severity: record.severity().number(),
-            kind: record.kind() as u8,
+            kind: record.kind().number(),
             appliance: record.subject().map_or(0, |number| number.0),
         };
         let bytes = bytes.into();

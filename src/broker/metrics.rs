@@ -6,20 +6,8 @@ use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::record::Record;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::Delivery;
-use crate::grid::values::event::EventBody;
 use crate::grid::values::outcome::Outcome;
 use crate::metrics::{Label, Metrics};
-
-/// The label of an event's kind.
-pub(super) fn kind_label(kind: &EventBody) -> Label {
-    Label(match kind {
-        EventBody::StartedOk => "started_ok",
-        EventBody::StartFailed => "start_failed",
-        EventBody::Maintenance { .. } => "maintenance",
-        EventBody::Log => "log",
-        EventBody::Alert { .. } => "alert",
-    })
-}
 
 /// Counts an event that was decided.
 pub(super) fn count_event(metrics: &Metrics, kind: Label, outcome: Outcome) {

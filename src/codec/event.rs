@@ -54,28 +54,13 @@ pub(super) fn encode_event(received: &ReceivedEvent) -> proto::ReceivedEvent {
 }
 
 fn encode_dropped(lost: &DroppedEvents) -> proto::DroppedEvents {
-    let kind = lost.kind.map_or(0, event_kind_number);
+    let kind = lost.kind.map_or(0, |kind| u32::from(kind.number()));
     proto::DroppedEvents {
         kind,
         count: lost.count,
         first_us: lost.first_at.map(Timestamp::as_micros),
         last_us: lost.last_at.map(Timestamp::as_micros),
-        reason: lost.reason.map_or(0, |reason| match reason {
-            DropReason::SpoolFull => 1,
-            DropReason::SpoolDamaged => 2,
-            DropReason::Quarantined => 3,
-            DropReason::NotSpooled => 4,
-        }),
-    }
-}
-
-pub(super) fn event_kind_number(kind: EventKind) -> u32 {
-    match kind {
-        EventKind::StartedOk => 1,
-        EventKind::StartFailed => 2,
-        EventKind::Maintenance => 3,
-        EventKind::Log => 4,
-        EventKind::Alert => 5,
+        reason: lost.reason.map_or(0, |reason| u32::from(reason.number())),
     }
 }
 
@@ -140,24 +125,16 @@ fn decode_dropped(lost: &proto::DroppedEvents) -> Result<DroppedEvents, DecodeEr
         last_at: lost.last_us.map(Timestamp::from_micros),
         reason: match lost.reason {
             0 => None,
-            1 => Some(DropReason::SpoolFull),
-            2 => Some(DropReason::SpoolDamaged),
-            3 => Some(DropReason::Quarantined),
-            4 => Some(DropReason::NotSpooled),
-            _ => return Err(DecodeError::Newer { what: "a reason of dropped events" }),
+            reason => Some(
+                DropReason::from_number(reason)
+                    .ok_or(DecodeError::Newer { what: "a reason of dropped events" })?,
+            ),
         },
     })
 }
 
 pub(super) fn decode_event_kind(kind: u32) -> Result<EventKind, DecodeError> {
-    Ok(match kind {
-        1 => EventKind::StartedOk,
-        2 => EventKind::StartFailed,
-        3 => EventKind::Maintenance,
-        4 => EventKind::Log,
-        5 => EventKind::Alert,
-        _ => return Err(DecodeError::Newer { what: "a kind of event" }),
-    })
+    EventKind::from_number(kind).ok_or(DecodeError::Newer { what: "a kind of event" })
 }
 
 pub(super) fn encode_event_order(it: &EventOrder) -> proto::EventOrder {

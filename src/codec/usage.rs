@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::appliance::encode_window;
-use super::event::{decode_event_kind, event_kind_number};
+use super::event::decode_event_kind;
 use super::values::{decode_severity, decode_uuid};
 use super::values::{micros, severity_number};
 use super::{DecodeError, proto};
@@ -202,7 +202,7 @@ fn encode_suppression(it: &Suppression) -> proto::Suppression {
         counts: held.counts.to_vec(),
         first_at_us: held.first_at.as_micros(),
         last_at_us: held.last_at.as_micros(),
-        kind: event_kind_number(held.last_kind),
+        kind: held.last_kind.number().into(),
         sample: held.sample.to_string(),
         ..written
     }
@@ -298,7 +298,7 @@ pub(super) fn decode_usage(memory: &mut proto::ApplianceHistory) -> Result<Usage
 
 fn encode_outcome_counts(counts: &OutcomeCounts) -> Vec<proto::Count> {
     let written = counts.iter().map(|(kind, outcome, count)| proto::Count {
-        kind: event_kind_number(kind),
+        kind: kind.number().into(),
         outcome: match outcome {
             OutcomeKind::Stored => 1,
             OutcomeKind::Repeated => 2,

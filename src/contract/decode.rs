@@ -274,35 +274,14 @@ fn check_lost_before(
         }
         checked.push(DroppedEvents {
             // Numbers of a newer sender are unspecified here, but the events are lost all the same.
-            kind: proto::EventKind::try_from(entry.kind).ok().and_then(decode_lost_kind),
-            reason: proto::LostReason::try_from(entry.reason).ok().and_then(decode_lost_reason),
+            kind: u32::try_from(entry.kind).ok().and_then(EventKind::from_number),
+            reason: u32::try_from(entry.reason).ok().and_then(DropReason::from_number),
             count: entry.count,
             first_at: check_time(&field("first_at"), entry.first_at, violations),
             last_at: check_time(&field("last_at"), entry.last_at, violations),
         });
     }
     checked
-}
-
-fn decode_lost_kind(kind: proto::EventKind) -> Option<EventKind> {
-    match kind {
-        proto::EventKind::Unspecified => None,
-        proto::EventKind::StartedOk => Some(EventKind::StartedOk),
-        proto::EventKind::StartFailed => Some(EventKind::StartFailed),
-        proto::EventKind::Maintenance => Some(EventKind::Maintenance),
-        proto::EventKind::Log => Some(EventKind::Log),
-        proto::EventKind::Alert => Some(EventKind::Alert),
-    }
-}
-
-fn decode_lost_reason(reason: proto::LostReason) -> Option<DropReason> {
-    match reason {
-        proto::LostReason::Unspecified => None,
-        proto::LostReason::SpoolFull => Some(DropReason::SpoolFull),
-        proto::LostReason::SpoolDamaged => Some(DropReason::SpoolDamaged),
-        proto::LostReason::SetAside => Some(DropReason::Quarantined),
-        proto::LostReason::NotSpooled => Some(DropReason::NotSpooled),
-    }
 }
 
 fn has_reserved_kind(bytes: &Bytes) -> bool {

@@ -45,7 +45,7 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
     proto::Record {
         number: record.number,
         received_at: Some(encode_timestamp(record.at)),
-        kind: i32::from(record.kind() as u8),
+        kind: i32::from(record.kind().number()),
         severity: encode_severity(record.severity()).into(),
         appliance,
         boot_id: boot_of(record).map_or_else(String::new, |boot| encode_uuid(boot.0)),
@@ -171,7 +171,7 @@ fn event_count((kind, outcome, count): (EventKind, OutcomeKind, u64)) -> proto::
         OutcomeKind::Backfilled => proto::Outcome::History,
         OutcomeKind::BelowThreshold => proto::Outcome::NotKept,
     };
-    proto::EventCount { kind: event::event_kind(Some(kind)).into(), outcome: outcome.into(), count }
+    proto::EventCount { kind: i32::from(kind.number()), outcome: outcome.into(), count }
 }
 
 /// Encodes a state.

@@ -9,7 +9,7 @@ pub mod raw;
 use uuid::Uuid;
 
 use crate::grid::model::alert::AlertKind;
-use crate::grid::values::event::Severity;
+use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::values::time::Timestamp;
 
 /// Messages and clients of the contract, as generated from `proto/grid/events/v1`.
@@ -32,6 +32,28 @@ pub mod event_server {
 
 /// The contract's file descriptors, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grid_events_v1.fds"));
+
+/// The kind of an event.
+pub fn event_kind(kind: &proto::event::Kind) -> EventKind {
+    use proto::event::Kind;
+    match kind {
+        Kind::StartedOk(_) => EventKind::StartedOk,
+        Kind::StartFailed(_) => EventKind::StartFailed,
+        Kind::Maintenance(_) => EventKind::Maintenance,
+        Kind::Log(_) => EventKind::Log,
+        Kind::Alert(_) => EventKind::Alert,
+    }
+}
+
+/// Encodes a kind of event: the numbers are the same.
+pub fn encode_event_kind(kind: EventKind) -> proto::EventKind {
+    proto::EventKind::try_from(i32::from(kind.number())).unwrap_or_default()
+}
+
+/// Decodes a kind of event; `None`: unspecified.
+pub fn decode_event_kind(kind: proto::EventKind) -> Option<EventKind> {
+    EventKind::from_number(u32::try_from(i32::from(kind)).ok()?)
+}
 
 /// Decodes a time; `None` outside the years 1 to 9999. Nanoseconds are truncated to microseconds.
 pub fn decode_timestamp(sent: &prost_types::Timestamp) -> Option<Timestamp> {

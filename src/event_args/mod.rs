@@ -15,15 +15,25 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use crate::contract::proto::event::Kind;
-use crate::contract::proto::{Alert, Counter, Event, Log, Maintenance, Severity};
-use crate::contract::proto::{StartFailed, StartedOk};
+use crate::contract::proto::{
+    Alert, Counter, Event, Log, Maintenance, Severity, StartFailed, StartedOk,
+};
 use crate::grid::model::alert_group::is_valid_group_key;
+use crate::grid::values::event::EventKind;
 use crate::grid::values::id::has_name_characters;
 
 pub use crate::event_args::error::{ArgError, ArgErrors};
 
 /// The events, as `id=` spells them.
-pub const EVENTS: [&str; 5] = ["started_ok", "start_failed", "maintenance", "log", "alert"];
+pub const EVENTS: [&str; EventKind::ALL.len()] = {
+    let mut labels = [""; EventKind::ALL.len()];
+    let mut at = 0;
+    while at < labels.len() {
+        labels[at] = EventKind::ALL[at].as_str();
+        at += 1;
+    }
+    labels
+};
 
 /// The severities, as `severity=` spells them, mildest first.
 pub const SEVERITIES: [&str; 5] = ["debug", "info", "warn", "error", "fatal"];

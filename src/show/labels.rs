@@ -3,9 +3,9 @@
 //! Guarantees that a label is the contract's own name in lower case without its prefix, so that
 //! labels and contract cannot diverge. Does not know which of them are valid where.
 
-use crate::contract::proto::event::Kind;
-use crate::contract::proto::{AlertKind, ApplianceState, EventKind, LostReason, MailState};
-use crate::contract::proto::{Outcome, RecordKind, Severity};
+use crate::contract::proto::{
+    AlertKind, ApplianceState, EventKind, LostReason, MailState, Outcome, RecordKind, Severity,
+};
 
 /// The label of a [`RecordKind`]; `None` if it is unspecified.
 pub fn record_kind(number: i32) -> Option<String> {
@@ -45,17 +45,6 @@ pub fn mail_state(number: i32) -> Option<String> {
 /// The label of a [`LostReason`]; `None` if it is unspecified.
 pub fn lost_reason(number: i32) -> Option<String> {
     label("LOST_REASON_", LostReason::try_from(number).map(|it| it.as_str_name()), number)
-}
-
-/// The label of an event's kind.
-pub fn event_body_kind(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::StartedOk(_) => "started_ok",
-        Kind::StartFailed(_) => "start_failed",
-        Kind::Maintenance(_) => "maintenance",
-        Kind::Log(_) => "log",
-        Kind::Alert(_) => "alert",
-    }
 }
 
 /// The [`RecordKind`] of a label.

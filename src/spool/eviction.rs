@@ -4,9 +4,9 @@
 //! oldest alerts, and never the outcome of a start. An attempted event is evicted only if no other
 //! can be, since it is unknown whether it is lost. Does not know files.
 
-use crate::contract::proto::EventKind;
-
 use super::format::EntryState;
+use crate::contract;
+use crate::contract::proto::EventKind;
 
 /// The limits of a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +39,7 @@ pub(super) struct Candidate {
 
 /// The order in which kinds are evicted; `None`: never.
 fn eviction_rank(kind: EventKind) -> Option<u8> {
-    match kind {
-        EventKind::Log => Some(0),
-        EventKind::Maintenance => Some(1),
-        EventKind::Alert => Some(2),
-        EventKind::StartedOk | EventKind::StartFailed | EventKind::Unspecified => None,
-    }
+    contract::decode_event_kind(kind)?.eviction_rank()
 }
 
 /// The indices of the entries (oldest first) to evict for one more of `needed` bytes; `None`:

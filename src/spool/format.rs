@@ -139,7 +139,8 @@ pub(super) fn frame(entry_payload: &EntryPayload, kind: EventKind, state: EntryS
     let mut frame = Vec::with_capacity(FRAME_HEAD_BYTES + payload.len());
     frame.extend(FRAME_MAGIC);
     frame.push(state.byte());
-    frame.push(kind_byte(kind));
+    // A number of the contract fits.
+    frame.push(u8::try_from(i32::from(kind)).unwrap_or(0));
     frame.extend([0, 0]);
     frame.extend(length.to_le_bytes());
     frame.extend(checksum(&frame, &payload).to_le_bytes());
@@ -222,17 +223,6 @@ fn is_truncated(rest: &[u8]) -> bool {
 fn count_frames(region: &[u8]) -> u64 {
     let begins = region.windows(FRAME_MAGIC.len()).filter(|window| *window == FRAME_MAGIC);
     u64::try_from(begins.count().max(1)).unwrap_or(u64::MAX)
-}
-
-fn kind_byte(kind: EventKind) -> u8 {
-    match kind {
-        EventKind::Unspecified => 0,
-        EventKind::StartedOk => 1,
-        EventKind::StartFailed => 2,
-        EventKind::Maintenance => 3,
-        EventKind::Log => 4,
-        EventKind::Alert => 5,
-    }
 }
 
 fn kind_from_byte(byte: u8) -> Option<EventKind> {

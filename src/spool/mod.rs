@@ -41,7 +41,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use file::{NewEntry, SpoolFile};
 use uuid::Uuid;
+
+use crate::contract;
+use crate::contract::proto::{Event, EventKind, LostReason};
 
 pub use crate::spool::eviction::{DEFAULT_BYTES_MAX, DEFAULT_EVENTS_MAX, SpoolLimits};
 pub use crate::spool::replies::StoredReply;
@@ -50,10 +54,6 @@ pub use error::SpoolError;
 pub use format::{EntryPayload, EntryState, SpoolEntry, SpoolImage, parse};
 pub use lock::LockGuard;
 pub use losses::sum_losses;
-
-use crate::contract::proto::event::Kind;
-use crate::contract::proto::{Event, EventKind, LostReason};
-use file::{NewEntry, SpoolFile};
 
 /// Longest wait for another process that reads or changes the files, which takes milliseconds.
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
@@ -389,12 +389,7 @@ fn indices_of(
 
 /// The kind of an event.
 pub fn kind_of_event(event: &Event) -> EventKind {
-    match event.kind {
-        Some(Kind::StartedOk(_)) => EventKind::StartedOk,
-        Some(Kind::StartFailed(_)) => EventKind::StartFailed,
-        Some(Kind::Maintenance(_)) => EventKind::Maintenance,
-        Some(Kind::Log(_)) => EventKind::Log,
-        Some(Kind::Alert(_)) => EventKind::Alert,
-        None => EventKind::Unspecified,
-    }
+    event.kind.as_ref().map_or(EventKind::Unspecified, |kind| {
+        contract::encode_event_kind(contract::event_kind(kind))
+    })
 }

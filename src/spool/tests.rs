@@ -8,6 +8,7 @@ use prost::Message;
 use tempfile::TempDir;
 
 use super::*;
+use crate::contract::proto::event::Kind;
 use crate::contract::proto::{AckException, Alert, Log, Outcome, StartFailed, StartedOk};
 use crate::tasks;
 

@@ -5,17 +5,17 @@
 //! is an alert, then the other keys of the event. `settings` is null or an object too. Does not
 //! know how records are fetched.
 
-use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::{
-    AppliedSetting, AppliedSettings, Event, LostEvents, Outcome, Record, Severity,
-};
-use grid_broker::show::labels;
-
 use crate::appliance_view::pair_lines;
 use crate::fields::{Fields, ObjectValue, OutputObject};
 use crate::output::{ItemView, OutputOptions};
 use crate::subject;
 use crate::table::{CellStyle, Column, TableCell};
+use grid_broker::contract::event_kind;
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{
+    AppliedSetting, AppliedSettings, Event, LostEvents, Outcome, Record, Severity,
+};
+use grid_broker::show::labels;
 
 /// How records are shown.
 pub(crate) fn view() -> ItemView<Record> {
@@ -249,7 +249,7 @@ fn event_fields(event: &Event) -> Fields {
         alert_key,
     } = event;
     let mut fields: Fields =
-        vec![("kind", kind.as_ref().map(|kind| labels::event_body_kind(kind).to_owned()).into())];
+        vec![("kind", kind.as_ref().map(|kind| event_kind(kind).as_str().to_owned()).into())];
     match kind {
         Some(Kind::Maintenance(maintenance)) => {
             fields.push((

@@ -4,7 +4,7 @@
 
 use super::{encode_severity, encode_timestamp, encode_uuid, millis, proto};
 use crate::grid::log::input::ReceivedEvent;
-use crate::grid::values::event::{DropReason, Event, EventBody, EventKind};
+use crate::grid::values::event::{Event, EventBody};
 
 /// The text of an event, else its counter.
 pub(super) fn text(event: &Event) -> String {
@@ -42,11 +42,11 @@ pub(super) fn event(received: &ReceivedEvent) -> proto::Event {
         }),
     };
     let lost = event.dropped_before.iter().map(|lost| proto::LostEvents {
-        kind: event_kind(lost.kind).into(),
+        kind: lost.kind.map_or(0, |kind| i32::from(kind.number())),
         count: lost.count,
         first_at: lost.first_at.map(encode_timestamp),
         last_at: lost.last_at.map(encode_timestamp),
-        reason: lost.reason.map_or(proto::LostReason::Unspecified, drop_reason).into(),
+        reason: lost.reason.map_or(0, |reason| i32::from(reason.number())),
     });
     proto::Event {
         kind: Some(kind),
@@ -61,26 +61,5 @@ pub(super) fn event(received: &ReceivedEvent) -> proto::Event {
         next_report_within_ms: within.map_or(0, |it| u32::try_from(millis(it)).unwrap_or(u32::MAX)),
         lost_before: lost.collect(),
         alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
-    }
-}
-
-/// Encodes an event kind.
-pub(super) fn event_kind(kind: Option<EventKind>) -> proto::EventKind {
-    match kind {
-        None => proto::EventKind::Unspecified,
-        Some(EventKind::StartedOk) => proto::EventKind::StartedOk,
-        Some(EventKind::StartFailed) => proto::EventKind::StartFailed,
-        Some(EventKind::Maintenance) => proto::EventKind::Maintenance,
-        Some(EventKind::Log) => proto::EventKind::Log,
-        Some(EventKind::Alert) => proto::EventKind::Alert,
-    }
-}
-
-fn drop_reason(reason: DropReason) -> proto::LostReason {
-    match reason {
-        DropReason::SpoolFull => proto::LostReason::SpoolFull,
-        DropReason::SpoolDamaged => proto::LostReason::SpoolDamaged,
-        DropReason::Quarantined => proto::LostReason::SetAside,
-        DropReason::NotSpooled => proto::LostReason::NotSpooled,
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::contract;
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::log::record_kind::RecordKind;
 use crate::grid::values::event::{BoundedText, DropReason, DroppedEvents, Event, EventBody};
@@ -145,11 +146,11 @@ fn the_contracts_first_and_last_times_are_formatted() {
 #[test]
 fn kinds_and_severities_have_the_numbers_of_the_contract() {
     let kinds = [
-        (RecordKind::StartedOk, proto::RecordKind::StartedOk),
-        (RecordKind::StartFailed, proto::RecordKind::StartFailed),
-        (RecordKind::Maintenance, proto::RecordKind::Maintenance),
-        (RecordKind::Log, proto::RecordKind::Log),
-        (RecordKind::Alert, proto::RecordKind::Alert),
+        (RecordKind::Event(EventKind::StartedOk), proto::RecordKind::StartedOk),
+        (RecordKind::Event(EventKind::StartFailed), proto::RecordKind::StartFailed),
+        (RecordKind::Event(EventKind::Maintenance), proto::RecordKind::Maintenance),
+        (RecordKind::Event(EventKind::Log), proto::RecordKind::Log),
+        (RecordKind::Event(EventKind::Alert), proto::RecordKind::Alert),
         (RecordKind::Session, proto::RecordKind::Session),
         (RecordKind::Deadline, proto::RecordKind::Deadline),
         (RecordKind::Administrator, proto::RecordKind::Administrator),
@@ -159,9 +160,31 @@ fn kinds_and_severities_have_the_numbers_of_the_contract() {
         (RecordKind::Mail, proto::RecordKind::Mail),
     ];
     for (own, contract) in kinds {
-        assert_eq!(i32::from(own as u8), contract as i32, "{own:?}");
+        assert_eq!(i32::from(own.number()), contract as i32, "{own:?}");
     }
     for severity in Severity::ALL {
         assert_eq!(i32::from(severity.number()), encode_severity(severity) as i32);
     }
+}
+
+#[test]
+fn kinds_of_events_and_reasons_have_the_numbers_and_labels_of_the_contract() {
+    for kind in EventKind::ALL {
+        let name = contract::encode_event_kind(kind).as_str_name();
+        assert_eq!(name, format!("EVENT_KIND_{}", kind.as_str().to_uppercase()));
+        assert_eq!(contract::decode_event_kind(contract::encode_event_kind(kind)), Some(kind));
+    }
+    let next = i32::try_from(EventKind::ALL.len()).unwrap() + 1;
+    assert!(proto::EventKind::try_from(next).is_err(), "the table has all kinds");
+    for (reason, name) in DropReason::ALL.into_iter().zip([
+        proto::LostReason::SpoolFull,
+        proto::LostReason::SpoolDamaged,
+        proto::LostReason::SetAside,
+        proto::LostReason::NotSpooled,
+    ]) {
+        assert_eq!(i32::from(reason.number()), i32::from(name));
+        assert_eq!(DropReason::from_number(reason.number().into()), Some(reason));
+    }
+    let next = i32::try_from(DropReason::ALL.len()).unwrap() + 1;
+    assert!(proto::LostReason::try_from(next).is_err(), "the table has all reasons");
 }

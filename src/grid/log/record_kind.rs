@@ -8,51 +8,52 @@ use super::record::Record;
 use crate::grid::log::effect::ApplianceEffect;
 use crate::grid::log::input::{Input, LastRun};
 use crate::grid::log::wall_clock_change::WallClockChange;
-use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::values::id::ApplianceIndex;
 
 /// What a record is about. The numbers are stored, in the masks of the journal's index too, and
 /// are those of the contract: they never change. At most 31.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordKind {
-    /// Event: the start completed.
-    StartedOk = 1,
-    /// Event: the start failed.
-    StartFailed = 2,
-    /// Event: a long start reports.
-    Maintenance = 3,
-    /// Event: a line for the grid log.
-    Log = 4,
-    /// Event: something for an administrator, or a counter.
-    Alert = 5,
+    /// An event; it has the number of its kind.
+    Event(EventKind),
     /// A session began a boot, or contact was found again.
-    Session = 6,
+    Session,
     /// A timer of an appliance ended.
-    Deadline = 7,
+    Deadline,
     /// An administrator or orchestrator did something.
-    Administrator = 8,
+    Administrator,
     /// The broker started, stopped, or reports on itself.
-    Broker = 9,
+    Broker,
     /// A run of repeats or a suppression is summed up, or ended.
-    Suppression = 10,
+    Suppression,
     /// Events without a record of their own were counted.
-    Tally = 11,
+    Tally,
     /// A mail was handed over, sent, deferred, failed, retried or dropped.
-    Mail = 12,
+    Mail,
+}
+
+impl RecordKind {
+    /// The number of the kind.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Event(kind) => kind.number(),
+            Self::Session => 6,
+            Self::Deadline => 7,
+            Self::Administrator => 8,
+            Self::Broker => 9,
+            Self::Suppression => 10,
+            Self::Tally => 11,
+            Self::Mail => 12,
+        }
+    }
 }
 
 impl Record {
     /// What it is about.
     pub fn kind(&self) -> RecordKind {
         match &self.input {
-            Input::Event(received) => match received.event.body {
-                EventBody::StartedOk => RecordKind::StartedOk,
-                EventBody::StartFailed => RecordKind::StartFailed,
-                EventBody::Maintenance { .. } => RecordKind::Maintenance,
-                EventBody::Log => RecordKind::Log,
-                EventBody::Alert { .. } => RecordKind::Alert,
-            },
+            Input::Event(received) => RecordKind::Event(received.event.body.kind()),
             Input::Hello(_) | Input::SessionEnded { .. } | Input::Registered { .. } => {
                 RecordKind::Session
             }

@@ -216,23 +216,34 @@ pub struct DroppedEvents {
     pub reason: Option<DropReason>,
 }
 
-/// Why an appliance dropped events.
+/// Why an appliance dropped events. The numbers are those of the contract and of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum DropReason {
     /// Its spool was full.
-    SpoolFull,
+    SpoolFull = 1,
     /// Its spool was damaged.
-    SpoolDamaged,
+    SpoolDamaged = 2,
     /// Each of them ended two sessions, and was quarantined.
-    Quarantined,
+    Quarantined = 3,
     /// Its disk was full or could not be written.
-    NotSpooled,
+    NotSpooled = 4,
 }
 
 impl DropReason {
     /// All reasons.
     pub const ALL: [Self; 4] =
         [Self::SpoolFull, Self::SpoolDamaged, Self::Quarantined, Self::NotSpooled];
+
+    /// The number of the reason.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The reason of a number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| u32::from(reason.number()) == number)
+    }
 
     /// The reason, as people read it.
     pub fn label(self) -> &'static str {
@@ -245,19 +256,21 @@ impl DropReason {
     }
 }
 
-/// A kind of event, without the content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A kind of event, without the content: the table of kinds. The numbers are those of the contract,
+/// of records, of the journal and of spools: they never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum EventKind {
-    /// `started_ok`
-    StartedOk,
-    /// `start_failed`
-    StartFailed,
-    /// `maintenance`
-    Maintenance,
-    /// `log`
-    Log,
-    /// `alert`
-    Alert,
+    /// The start completed.
+    StartedOk = 1,
+    /// The start failed.
+    StartFailed = 2,
+    /// A long start reports.
+    Maintenance = 3,
+    /// A line for the grid log.
+    Log = 4,
+    /// A problem for an administrator, or a counter.
+    Alert = 5,
 }
 
 impl EventKind {
@@ -265,8 +278,8 @@ impl EventKind {
     pub const ALL: [Self; 5] =
         [Self::StartedOk, Self::StartFailed, Self::Maintenance, Self::Log, Self::Alert];
 
-    /// The identifier of the kind, as users type and read it.
-    pub fn as_str(self) -> &'static str {
+    /// The label of the kind, as users type and read it.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::StartedOk => "started_ok",
             Self::StartFailed => "start_failed",
@@ -274,6 +287,26 @@ impl EventKind {
             Self::Log => "log",
             Self::Alert => "alert",
         }
+    }
+
+    /// In which order a full spool drops kinds, the lowest first; `None`: never.
+    pub fn eviction_rank(self) -> Option<u8> {
+        match self {
+            Self::Log => Some(0),
+            Self::Maintenance => Some(1),
+            Self::Alert => Some(2),
+            Self::StartedOk | Self::StartFailed => None,
+        }
+    }
+
+    /// The number of the kind.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind of a number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| u32::from(kind.number()) == number)
     }
 }
 
