@@ -174,8 +174,8 @@ fn kinds_of_events_and_reasons_have_the_numbers_and_labels_of_the_contract() {
         assert_eq!(name, format!("EVENT_KIND_{}", kind.as_str().to_uppercase()));
         assert_eq!(contract::decode_event_kind(contract::encode_event_kind(kind)), Some(kind));
     }
-    let next = i32::try_from(EventKind::ALL.len()).unwrap() + 1;
-    assert!(proto::EventKind::try_from(next).is_err(), "the table has all kinds");
+    let known = (1..64).filter(|number| proto::EventKind::try_from(*number).is_ok());
+    assert_eq!(known.count(), EventKind::ALL.len(), "the table has all kinds");
     for (reason, name) in DropReason::ALL.into_iter().zip([
         proto::LostReason::SpoolFull,
         proto::LostReason::SpoolDamaged,
@@ -185,6 +185,6 @@ fn kinds_of_events_and_reasons_have_the_numbers_and_labels_of_the_contract() {
         assert_eq!(i32::from(reason.number()), i32::from(name));
         assert_eq!(DropReason::from_number(reason.number().into()), Some(reason));
     }
-    let next = i32::try_from(DropReason::ALL.len()).unwrap() + 1;
-    assert!(proto::LostReason::try_from(next).is_err(), "the table has all reasons");
+    let known = (1..64).filter(|number| proto::LostReason::try_from(*number).is_ok());
+    assert_eq!(known.count(), DropReason::ALL.len(), "the table has all reasons");
 }
