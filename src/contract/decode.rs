@@ -297,5 +297,17 @@ fn has_reserved_kind(bytes: &Bytes) -> bool {
     false
 }
 
+/// The kind of an event.
+pub fn event_kind(kind: &proto::event::Kind) -> EventKind {
+    use proto::event::Kind;
+    match kind {
+        Kind::StartedOk(_) => EventKind::StartedOk,
+        Kind::StartFailed(_) => EventKind::StartFailed,
+        Kind::Maintenance(_) => EventKind::Maintenance,
+        Kind::Log(_) => EventKind::Log,
+        Kind::Alert(_) => EventKind::Alert,
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -33,18 +33,6 @@ pub mod event_server {
 /// The contract's file descriptors, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grid_events_v1.fds"));
 
-/// The kind of an event.
-pub fn event_kind(kind: &proto::event::Kind) -> EventKind {
-    use proto::event::Kind;
-    match kind {
-        Kind::StartedOk(_) => EventKind::StartedOk,
-        Kind::StartFailed(_) => EventKind::StartFailed,
-        Kind::Maintenance(_) => EventKind::Maintenance,
-        Kind::Log(_) => EventKind::Log,
-        Kind::Alert(_) => EventKind::Alert,
-    }
-}
-
 /// Encodes a kind of event: the numbers are the same.
 pub fn encode_event_kind(kind: EventKind) -> proto::EventKind {
     proto::EventKind::try_from(i32::from(kind.number())).unwrap_or_default()

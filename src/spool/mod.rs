@@ -390,6 +390,6 @@ fn indices_of(
 /// The kind of an event.
 pub fn kind_of_event(event: &Event) -> EventKind {
     event.kind.as_ref().map_or(EventKind::Unspecified, |kind| {
-        contract::encode_event_kind(contract::event_kind(kind))
+        contract::encode_event_kind(contract::decode::event_kind(kind))
     })
 }

@@ -10,7 +10,7 @@ use crate::fields::{Fields, ObjectValue, OutputObject};
 use crate::output::{ItemView, OutputOptions};
 use crate::subject;
 use crate::table::{CellStyle, Column, TableCell};
-use grid_broker::contract::event_kind;
+use grid_broker::contract::decode::event_kind;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{
     AppliedSetting, AppliedSettings, Event, LostEvents, Outcome, Record, Severity,
@@ -66,15 +66,15 @@ fn with_local_times(record: &Record, look: &OutputOptions) -> Record {
 /// and the flags.
 fn describe_record(record: &Record) -> String {
     let mut parts = Vec::new();
-    match record.event.as_ref().and_then(|event| event.kind.as_ref()) {
-        Some(Kind::Maintenance(maintenance)) => {
-            parts.extend(maintenance.progress.map(|progress| format!("{progress} %")));
-        }
-        // An event without a text has its counter as the record's text.
-        Some(Kind::Alert(alert)) if record.event.as_ref().is_some_and(|it| !it.text.is_empty()) => {
-            parts.extend(alert.counter.as_ref().map(|it| format!("{} = {}", it.name, it.value)));
-        }
-        Some(Kind::Alert(_) | Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
+    let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
+    if let Some(Kind::Maintenance(maintenance)) = kind {
+        parts.extend(maintenance.progress.map(|progress| format!("{progress} %")));
+    }
+    // An event without a text has its counter as the record's text.
+    if let Some(Kind::Alert(alert)) = kind
+        && record.event.as_ref().is_some_and(|it| !it.text.is_empty())
+    {
+        parts.extend(alert.counter.as_ref().map(|it| format!("{} = {}", it.name, it.value)));
     }
     parts.push(record.text.clone());
     parts.extend(labels::state(record.state).map(|state| format!("-> {state}")));
@@ -150,16 +150,12 @@ fn event_lines(event: &Event, look: &OutputOptions) -> Vec<(&'static str, String
         ("spooled", look.format_time(&event.spooled_at)),
         ("next report within", some(u64::from(event.next_report_within_ms) / 1000, " s")),
     ];
-    match &event.kind {
-        Some(Kind::Maintenance(maintenance)) => {
-            pairs.extend(maintenance.progress.map(|it| ("progress", format!("{it} %"))));
-        }
-        Some(Kind::Alert(alert)) => {
-            pairs.extend(
-                alert.counter.as_ref().map(|it| ("counter", format!("{} = {}", it.name, it.value))),
-            );
-        }
-        Some(Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
+    if let Some(Kind::Maintenance(maintenance)) = &event.kind {
+        pairs.extend(maintenance.progress.map(|it| ("progress", format!("{it} %"))));
+    }
+    if let Some(Kind::Alert(alert)) = &event.kind {
+        let counter = alert.counter.as_ref();
+        pairs.extend(counter.map(|it| ("counter", format!("{} = {}", it.name, it.value))));
     }
     pairs.extend(event.lost_before.iter().map(|it| {
         let kind = labels::event_kind(it.kind).unwrap_or_default();
@@ -250,20 +246,15 @@ fn event_fields(event: &Event) -> Fields {
     } = event;
     let mut fields: Fields =
         vec![("kind", kind.as_ref().map(|kind| event_kind(kind).as_str().to_owned()).into())];
-    match kind {
-        Some(Kind::Maintenance(maintenance)) => {
-            fields.push((
-                "progress",
-                maintenance.progress.map_or(ObjectValue::Null, ObjectValue::from),
-            ));
-        }
-        Some(Kind::Alert(alert)) => {
-            let counter = alert.counter.as_ref();
-            let counter = counter
-                .map(|it| vec![("name", ObjectValue::from(&it.name)), ("value", it.value.into())]);
-            fields.push(("counter", ObjectValue::Object(counter)));
-        }
-        Some(Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
+    if let Some(Kind::Maintenance(maintenance)) = kind {
+        let progress = maintenance.progress.map_or(ObjectValue::Null, ObjectValue::from);
+        fields.push(("progress", progress));
+    }
+    if let Some(Kind::Alert(alert)) = kind {
+        let counter = alert.counter.as_ref();
+        let counter = counter
+            .map(|it| vec![("name", ObjectValue::from(&it.name)), ("value", it.value.into())]);
+        fields.push(("counter", ObjectValue::Object(counter)));
     }
     fields.extend([
         ("text", text.into()),

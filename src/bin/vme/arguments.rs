@@ -84,8 +84,8 @@ Events:
   started_ok    The start is complete; the only event that every appliance must send
   start_failed  The start failed; msg is the reason
   maintenance   The start takes long: msg is what is being done, progress how far it has come
-    log           A line for the grid log, if it may matter to the whole grid
-    alert         A problem that needs an administrator, or a counter's new value
+  log           A line for the grid log, if it may matter to the whole grid
+  alert         A problem that needs an administrator, or a counter's new value
 
 Event arguments:
   msg=<text>                  Also text= or log_text=; required for log, and for alert unless it
