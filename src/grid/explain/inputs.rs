@@ -25,32 +25,24 @@ pub(super) fn describe_hello(record: &Record) -> String {
     }
 }
 
-pub(super) fn describe_command(order: &AdminCommand) -> String {
-    match order {
-        AdminCommand::Add { .. } => "appliance added".to_owned(),
-        AdminCommand::Set { class, overrides, reset, .. } => {
-            let mut parts = Vec::new();
-            parts.extend(class.as_ref().map(|class| format!("class = {class}")));
-            parts.extend(overrides.managed.map(|managed| format!("managed = {managed}")));
-            let boot = overrides.boot_timeout.map(describe_duration);
-            parts.extend(boot.map(|limit| format!("boot timeout = {limit}")));
-            let silence = overrides.report_deadline.map(describe_duration);
-            parts.extend(silence.map(|limit| format!("maintenance silence = {limit}")));
-            for (is_reset, field) in [
-                (reset.managed, "managed"),
-                (reset.boot_timeout, "boot timeout"),
-                (reset.maintenance_silence, "maintenance silence"),
-            ] {
-                parts.extend(is_reset.then(|| format!("{field} as its class")));
-            }
-            format!("appliance set: {}", parts.join(", "))
-        }
-        AdminCommand::Remove { .. } => "appliance removed".to_owned(),
-        AdminCommand::StartBoot { .. } => "boot begins".to_owned(),
-        AdminCommand::Stop { .. } => "appliance stopped".to_owned(),
-        AdminCommand::CrashDump { .. } => "crash dump triggered".to_owned(),
-        AdminCommand::Unsuppress { .. } => "suppression lifted, rate limits reset".to_owned(),
+pub(super) fn describe_command(command: &AdminCommand) -> String {
+    let done = command.done();
+    let AdminCommand::Set { class, overrides, reset, .. } = command else { return done.to_owned() };
+    let mut parts = Vec::new();
+    parts.extend(class.as_ref().map(|class| format!("class = {class}")));
+    parts.extend(overrides.managed.map(|managed| format!("managed = {managed}")));
+    let boot = overrides.boot_timeout.map(describe_duration);
+    parts.extend(boot.map(|limit| format!("boot timeout = {limit}")));
+    let silence = overrides.report_deadline.map(describe_duration);
+    parts.extend(silence.map(|limit| format!("maintenance silence = {limit}")));
+    for (is_reset, field) in [
+        (reset.managed, "managed"),
+        (reset.boot_timeout, "boot timeout"),
+        (reset.maintenance_silence, "maintenance silence"),
+    ] {
+        parts.extend(is_reset.then(|| format!("{field} as its class")));
     }
+    format!("{done}: {}", parts.join(", "))
 }
 
 pub(super) fn describe_start(started: &BrokerStarted) -> String {

@@ -58,6 +58,19 @@ pub enum AdminCommand {
 }
 
 impl AdminCommand {
+    /// What the record of the command says.
+    pub fn done(&self) -> &'static str {
+        match self {
+            Self::Add { .. } => "appliance added",
+            Self::Set { .. } => "appliance set",
+            Self::Remove { .. } => "appliance removed",
+            Self::StartBoot { .. } => "boot begins",
+            Self::Stop { .. } => "appliance stopped",
+            Self::CrashDump { .. } => "crash dump triggered",
+            Self::Unsuppress { .. } => "suppression lifted, rate limits reset",
+        }
+    }
+
     /// The name of the appliance it is about.
     pub fn appliance_name(&self) -> &ApplianceName {
         match self {
