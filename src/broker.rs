@@ -215,10 +215,10 @@ impl EventLoop {
     }
 
     fn handle_request(&mut self, item: QueuedRequest) {
-        let QueuedRequest { received_at: at, request: work, permits: _room } = item;
+        let QueuedRequest { received_at: at, request, permits: _room } = item;
         let at = self.clock.at(at);
         self.commit.request_count += 1;
-        match work {
+        match request {
             BrokerRequest::Report { name, spool, event, reply } => {
                 let appliance = self.find_or_register(&name, at);
                 let (release, answer) = self.on_event(appliance, spool, None, event, at);

@@ -187,9 +187,9 @@ pub async fn run(
     spawn_reload(context, reload, settings_sender, &started.broker);
     drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
 
-    let Started { broker, mut ended, mail_jobs: mails, .. } = started;
+    let Started { broker, mut ended, mail_jobs, .. } = started;
     let [mut mail_sender, delivery_reports] =
-        mail::start(journal, smtp_config, mails, broker.clone(), stopping);
+        mail::start(journal, smtp_config, mail_jobs, broker.clone(), stopping);
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
         _ = &mut mail_sender => return Err(mail_sender_ended(&mut ended).await),

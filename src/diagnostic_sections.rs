@@ -225,14 +225,14 @@ impl GridOverview {
         let deadlines = deadlines.into_iter();
         let deadlines = deadlines.map(|(at, name, state)| (at, format!("{name} ({state})")));
         let alerts = grid.state().alerts();
-        let mut matters: Vec<_> =
+        let mut kinds: Vec<_> =
             alerts.map(|(_, _, alert)| (alert.since, alert.text.to_string())).collect();
-        matters.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
+        kinds.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         suppressions.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         Self {
             states,
             deadlines: deadlines.collect(),
-            open_alerts: matters,
+            open_alerts: kinds,
             suppressions,
             mails,
             oldest_mail,

@@ -91,8 +91,8 @@ impl EventLoop {
                 tracing::info!("the wall clock stayed stable since it was set, and is trusted");
                 self.record_clock_change(WallClockChange::Trusted);
             }
-            Some(WallClockFinding::Follow { by, is_confirmed: is_sure }) => {
-                self.shift_clock(by, is_sure)
+            Some(WallClockFinding::Follow { by, is_confirmed }) => {
+                self.shift_clock(by, is_confirmed)
             }
         }
         let other = self.wall_clock.tracker.alternative_offset(self.clock.now(), elapsed);

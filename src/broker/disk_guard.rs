@@ -178,9 +178,9 @@ impl EventLoop {
     /// of it is durable.
     fn record_trim(&mut self, now: Timestamp) {
         let Some(due) = self.journal.trim_due(self.clock.lived()) else { return };
-        let TrimDue { first, last, bytes, is_by_age: is_for_age } = due;
+        let TrimDue { first, last, bytes, is_by_age } = due;
         let Retention { age, bytes: limit } = self.journal.retention();
-        let reason = if is_for_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
+        let reason = if is_by_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
         tracing::info!(first_record = first, last_record = last, bytes, "records are trimmed");
         self.decide(
             Input::Journal(JournalIncident::Trimmed(Trimmed { first, last, bytes, reason })),

@@ -67,12 +67,15 @@ impl BrokerHandle {
         &self,
         by: &str,
         message: MessageNumber,
-        order: OutboxCommand,
+        command: OutboxCommand,
     ) -> Result<Result<RecordNumber, MailRejection>, Unavailable> {
         let (reply, answer) = oneshot::channel();
         let by = by.into();
-        self.enqueue(BrokerRequest::Mail(MailRequest::Command { by, message, order, reply }), 0)
-            .await?;
+        self.enqueue(
+            BrokerRequest::Mail(MailRequest::Command { by, message, order: command, reply }),
+            0,
+        )
+        .await?;
         answer.await.map_err(|_| self.unavailable_reason())
     }
 }

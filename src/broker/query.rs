@@ -112,14 +112,14 @@ impl BrokerHandle {
 
     /// How long commits take.
     pub fn commit_latency(&self) -> CommitLatency {
-        let CommitTimer { count, last_us, max_us: longest_us, total_us, started_us: began_us } =
+        let CommitTimer { count, last_us, max_us, total_us, started_us } =
             &self.status.commit_timer;
         let now_us = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(0);
-        let began_us = began_us.load(Ordering::Relaxed);
+        let began_us = started_us.load(Ordering::Relaxed);
         CommitLatency {
             count: count.load(Ordering::Relaxed),
             last_us: last_us.load(Ordering::Relaxed),
-            max_us: longest_us.load(Ordering::Relaxed),
+            max_us: max_us.load(Ordering::Relaxed),
             total_us: total_us.load(Ordering::Relaxed),
             in_progress_us: if began_us == 0 { 0 } else { now_us.saturating_sub(began_us) },
         }

@@ -276,11 +276,11 @@ impl BrokerHandle {
     pub async fn command(
         &self,
         by: &str,
-        order: AdminCommand,
+        command: AdminCommand,
     ) -> Result<Result<CommandReceipt, CommandRejection>, Unavailable> {
         self.ensure_room()?;
         let (reply, answer) = oneshot::channel();
-        self.enqueue(BrokerRequest::Command { by: by.into(), order, reply }, 0).await?;
+        self.enqueue(BrokerRequest::Command { by: by.into(), order: command, reply }, 0).await?;
         answer.await.map_err(|_| self.unavailable_reason())
     }
 

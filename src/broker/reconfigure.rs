@@ -47,11 +47,11 @@ impl EventLoop {
         reply: oneshot::Sender<RecordNumber>,
         at: Timestamp,
     ) {
-        let Reconfiguration { settings: grid, journal, applied: record } = new;
+        let Reconfiguration { settings, journal, applied: record } = new;
         self.journal.reconfigure(&journal);
         self.disk_guard.set_low_water(journal.low_water);
         self.checkpoint_records = journal.checkpoint_records;
-        let (rules, applied) = (Box::new(grid), record.bounded());
+        let (rules, applied) = (Box::new(settings), record.bounded());
         let decision = self.decide(Occurrence::Settings { rules, applied }, at);
         let number = decision.record.map_or(0, |record| record.number);
         // The limits shown with each appliance may have changed.

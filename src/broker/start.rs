@@ -135,7 +135,7 @@ pub fn start(
     let checkpointed = state.last();
     let room = Arc::new(Semaphore::new(QUEUED_KIB_MAX as usize));
     let metrics = Metrics::default();
-    let (courier, mails) = channel();
+    let (sender, mails) = channel();
     let mut owner = EventLoop {
         driver: Driver::new(Grid::new(state, settings, now)),
         journal,
@@ -149,7 +149,7 @@ pub fn start(
         checkpointed_at: monotonic_now(),
         last_turn: now,
         disk_guard: DiskGuard::new(disk_mark, Arc::clone(&signs)),
-        mail_sender: courier,
+        mail_sender: sender,
         pending_deadlines: PendingDeadlines::default(),
         byte_permits: Arc::clone(&room),
         metrics: metrics.clone(),

@@ -39,11 +39,11 @@ pub(super) struct NotedClocks {
 impl AliveNote {
     /// The note as text: broker time first, which is all that older releases read.
     pub(super) fn to_text(&self) -> String {
-        let Self { at, clocks: known } = self;
-        let known = known.as_ref().map_or_else(String::new, |known| {
-            let NotedClocks { lived, trusted_now: trusted, uptime: up, machine_boot } = known;
-            let (lived, up) = (lived.as_micros(), up.as_micros());
-            format!(" {lived} {} {up} {machine_boot}", trusted.as_micros())
+        let Self { at, clocks } = self;
+        let known = clocks.as_ref().map_or_else(String::new, |known| {
+            let NotedClocks { lived, trusted_now, uptime, machine_boot } = known;
+            let (lived, up) = (lived.as_micros(), uptime.as_micros());
+            format!(" {lived} {} {up} {machine_boot}", trusted_now.as_micros())
         });
         format!("{}{known}\n", at.as_micros())
     }

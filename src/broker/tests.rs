@@ -262,8 +262,8 @@ fn records_found_missing_are_a_fatal_alert_also_after_a_restart() {
 
         let third = started(journal.clone()).await;
         assert_eq!(missing(&third).await, None);
-        let span = dir.path().join("data/archive/span-00000000000000000001");
-        std::fs::remove_dir_all(span).expect("is there");
+        let segment = dir.path().join("data/archive/span-00000000000000000001");
+        std::fs::remove_dir_all(segment).expect("is there");
         let all = PageLimit { records: 1, bytes: u64::MAX };
         let page = third.reader.forward(1, &HeaderFilter::default(), all).expect("reads on");
         let lost = page.missing.first().expect("something is missing").clone();

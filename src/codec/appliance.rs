@@ -22,13 +22,13 @@ use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode(number: ApplianceIndex, change: &ApplianceEffect) -> P {
     match change {
-        ApplianceEffect::Registered { name, uuid, class, overrides: own } => {
+        ApplianceEffect::Registered { name, uuid, class, overrides } => {
             P::Appliance(proto::ApplianceState {
                 number: number.0,
                 name: name.as_str().to_owned(),
                 uuid: uuid.as_bytes().to_vec(),
                 class: class.to_string(),
-                overrides: Some(encode_overrides(own)),
+                overrides: Some(encode_overrides(overrides)),
             })
         }
         ApplianceEffect::Removed => P::Removed(proto::Removed { number: number.0 }),
@@ -44,22 +44,22 @@ pub(super) fn encode(number: ApplianceIndex, change: &ApplianceEffect) -> P {
             number: number.0,
             at_us: at.iter().map(|at| at.as_micros()).collect(),
         }),
-        ApplianceEffect::RateLimitState { limit: budget, refilled_at: full_at } => {
-            P::RateLimit(usage::encode_rate_limit_state(number, *budget, *full_at))
+        ApplianceEffect::RateLimitState { limit, refilled_at } => {
+            P::RateLimit(usage::encode_rate_limit_state(number, *limit, *refilled_at))
         }
         ApplianceEffect::RateLimitsReset => {
             P::RateLimitsReset(proto::RateLimitsReset { number: number.0 })
         }
-        ApplianceEffect::AlertGroup { group: key } => {
-            let key = Some(usage::encode_alert_group(key));
+        ApplianceEffect::AlertGroup { group } => {
+            let key = Some(usage::encode_alert_group(group));
             P::AlertGroup(proto::AlertGroupState { number: number.0, group: key })
         }
         ApplianceEffect::AlertGroupForgotten { id } => {
             let id = id.as_bytes().to_vec();
             P::AlertGroupForgotten(proto::AlertGroupForgotten { number: number.0, id })
         }
-        ApplianceEffect::RepeatsReported { group: key } => {
-            let key = Some(usage::encode_alert_group(key));
+        ApplianceEffect::RepeatsReported { group } => {
+            let key = Some(usage::encode_alert_group(group));
             P::RepeatsReported(proto::RepeatsReported { number: number.0, group: key })
         }
         ApplianceEffect::Suppression { phase, suppression } => {
@@ -195,8 +195,8 @@ fn encode_failed(failed: &FailedStart) -> proto::Failed {
     let (kind, limit) = match failed.failure {
         FailureCause::Reported => (K::Reported, Duration::ZERO),
         FailureCause::BootTimeout { limit } => (K::BootTimeout, limit),
-        FailureCause::Hung { allowed_silence: promise } => (K::Hung, promise),
-        FailureCause::NoProgress { unchanged_for: still_for } => (K::NoProgress, still_for),
+        FailureCause::Hung { allowed_silence } => (K::Hung, allowed_silence),
+        FailureCause::NoProgress { unchanged_for } => (K::NoProgress, unchanged_for),
         FailureCause::DumpTimeout => (K::DumpTimeout, Duration::ZERO),
     };
     proto::Failed {

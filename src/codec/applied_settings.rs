@@ -6,13 +6,7 @@ use super::proto;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
 
 pub(super) fn encode(it: &AppliedSettings) -> proto::AppliedSettings {
-    let AppliedSettings {
-        is_startup: at_start,
-        settings,
-        pending_restart: waiting,
-        warnings,
-        omitted: left_out,
-    } = it;
+    let AppliedSettings { is_startup, settings, pending_restart, warnings, omitted } = it;
     let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| {
         proto::AppliedSetting {
             key: key.to_string(),
@@ -22,22 +16,16 @@ pub(super) fn encode(it: &AppliedSettings) -> proto::AppliedSettings {
         }
     };
     proto::AppliedSettings {
-        at_start: *at_start,
+        at_start: *is_startup,
         settings: settings.iter().map(one).collect(),
-        pending_restart: waiting.iter().map(one).collect(),
+        pending_restart: pending_restart.iter().map(one).collect(),
         warnings: warnings.iter().map(ToString::to_string).collect(),
-        omitted: *left_out,
+        omitted: *omitted,
     }
 }
 
 pub(super) fn decode(it: proto::AppliedSettings) -> AppliedSettings {
-    let proto::AppliedSettings {
-        at_start,
-        settings,
-        pending_restart: waiting,
-        warnings,
-        omitted: left_out,
-    } = it;
+    let proto::AppliedSettings { at_start, settings, pending_restart, warnings, omitted } = it;
     let one = |proto::AppliedSetting { key, value, origin, before }| AppliedSetting {
         key: key.into(),
         value: value.map(Into::into),
@@ -47,8 +35,8 @@ pub(super) fn decode(it: proto::AppliedSettings) -> AppliedSettings {
     AppliedSettings {
         is_startup: at_start,
         settings: settings.into_iter().map(one).collect(),
-        pending_restart: waiting.into_iter().map(one).collect(),
+        pending_restart: pending_restart.into_iter().map(one).collect(),
         warnings: warnings.into_iter().map(Into::into).collect(),
-        omitted: left_out,
+        omitted,
     }
 }

@@ -24,8 +24,11 @@ pub(super) fn encode_wall_clock(found: &WallClockChange) -> proto::WallClock {
     let found = match found {
         WallClockChange::Differs { by } => P::DiffersUs(by.as_micros()),
         WallClockChange::Agrees => P::Agrees(true),
-        WallClockChange::Followed { shift: it, is_confirmed: is_sure } => {
-            P::Followed(proto::ClockFollowed { shift: Some(encode_shift(*it)), is_sure: *is_sure })
+        WallClockChange::Followed { shift: it, is_confirmed } => {
+            P::Followed(proto::ClockFollowed {
+                shift: Some(encode_shift(*it)),
+                is_sure: *is_confirmed,
+            })
         }
         WallClockChange::Trusted => P::Trusted(true),
         WallClockChange::Slept { lasted } => P::SleptUs(micros(*lasted)),

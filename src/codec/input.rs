@@ -40,7 +40,7 @@ pub(super) fn encode(input: &Input) -> proto::record::Input {
             name: name.as_str().to_owned(),
             uuid: uuid.as_bytes().to_vec(),
         }),
-        Input::Command { by, command: order } => P::AdminCommand(encode_command(by, order)),
+        Input::Command { by, command } => P::AdminCommand(encode_command(by, command)),
         Input::Deadline { appliance, timer } => {
             let timer = timer::write(*timer).into();
             P::Deadline(proto::Deadline { appliance: appliance.0, timer })
@@ -69,12 +69,12 @@ pub(super) fn encode(input: &Input) -> proto::record::Input {
         Input::MailDelivery { message, attempt, delivery } => {
             P::MailDelivery(mail::encode_delivery(*message, *attempt, delivery))
         }
-        Input::MailCommand { by, message, command: order } => {
-            P::MailCommand(mail::encode_command(by, *message, *order))
+        Input::MailCommand { by, message, command } => {
+            P::MailCommand(mail::encode_command(by, *message, *command))
         }
-        Input::RepeatsEnded { appliance, group: key } => P::RepeatsEnded(proto::RepeatsEnded {
+        Input::RepeatsEnded { appliance, group } => P::RepeatsEnded(proto::RepeatsEnded {
             appliance: appliance.0,
-            key: key.as_bytes().to_vec(),
+            key: group.as_bytes().to_vec(),
         }),
         Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
@@ -125,9 +125,9 @@ pub(super) fn decode(
             last_run: clock::decode_last_run(started.last_run),
         }),
         P::BrokerStopped(proto::BrokerStopped {}) => Input::BrokerStopped,
-        P::BrokerPaused(stalled) => Input::BrokerPaused {
-            lasted: Duration::from_micros(stalled.lasted_us),
-            cause: match (stalled.clock_went_ahead, stalled.disk_was_low) {
+        P::BrokerPaused(paused_for) => Input::BrokerPaused {
+            lasted: Duration::from_micros(paused_for.lasted_us),
+            cause: match (paused_for.clock_went_ahead, paused_for.disk_was_low) {
                 (false, false) => BrokerPause::ProcessPaused,
                 (true, _) => BrokerPause::ClockJumpedAhead,
                 (false, true) => BrokerPause::DiskLow,
@@ -155,9 +155,9 @@ pub(super) fn decode(
     })
 }
 
-fn encode_command(by: &str, order: &AdminCommand) -> proto::AdminCommand {
+fn encode_command(by: &str, command: &AdminCommand) -> proto::AdminCommand {
     use proto::CommandKind as K;
-    let kind = match order {
+    let kind = match command {
         AdminCommand::Add { .. } => K::Add,
         AdminCommand::Set { .. } => K::Set,
         AdminCommand::Remove { .. } => K::Remove,
@@ -169,18 +169,18 @@ fn encode_command(by: &str, order: &AdminCommand) -> proto::AdminCommand {
     let mut written = proto::AdminCommand {
         by: by.to_owned(),
         kind: kind.into(),
-        name: order.appliance_name().as_str().to_owned(),
+        name: command.appliance_name().as_str().to_owned(),
         ..proto::AdminCommand::default()
     };
-    match order {
-        AdminCommand::Add { uuid, class, overrides: own, .. } => {
+    match command {
+        AdminCommand::Add { uuid, class, overrides, .. } => {
             written.uuid = uuid.as_bytes().to_vec();
             written.class = class.as_ref().map(ToString::to_string);
-            written.overrides = Some(encode_overrides(own));
+            written.overrides = Some(encode_overrides(overrides));
         }
-        AdminCommand::Set { class, overrides: own, reset, .. } => {
+        AdminCommand::Set { class, overrides, reset, .. } => {
             written.class = class.as_ref().map(ToString::to_string);
-            written.overrides = Some(encode_overrides(own));
+            written.overrides = Some(encode_overrides(overrides));
             let OverrideReset { managed, boot_timeout, maintenance_silence } = *reset;
             written.reset_managed = managed;
             written.reset_boot_timeout = boot_timeout;
@@ -223,8 +223,8 @@ fn decode_command(ordered: proto::AdminCommand) -> Result<AdminCommand, DecodeEr
     })
 }
 
-pub(super) fn decode_rejection(refusal: i32) -> Result<EventRejection, DecodeError> {
-    Ok(match proto::EventRejection::try_from(refusal) {
+pub(super) fn decode_rejection(rejection: i32) -> Result<EventRejection, DecodeError> {
+    Ok(match proto::EventRejection::try_from(rejection) {
         Ok(proto::EventRejection::Stopped) => EventRejection::Stopped,
         Ok(proto::EventRejection::AlreadyRunning) => EventRejection::AlreadyRunning,
         Ok(proto::EventRejection::FailedPermanently) => EventRejection::FailedPermanently,

@@ -28,8 +28,8 @@ pub(super) fn encode(storage: &JournalIncident) -> proto::record::Input {
         JournalIncident::Missing { ranges } => {
             P::RecordsMissing(proto::RecordsMissing { ranges: encode_ranges(ranges) })
         }
-        JournalIncident::DiskLow { free, threshold: mark } => {
-            P::DiskSpace(proto::DiskSpace { is_low: true, free: *free, low_water: *mark })
+        JournalIncident::DiskLow { free, threshold } => {
+            P::DiskSpace(proto::DiskSpace { is_low: true, free: *free, low_water: *threshold })
         }
         JournalIncident::ResourcesShort { message: what } => {
             P::Resources(proto::Resources { short: what.to_string() })
@@ -53,9 +53,9 @@ pub(super) fn decode_trimmed(trimmed: proto::Trimmed) -> Result<Trimmed, DecodeE
 }
 
 pub(super) fn decode_disk_space(space: proto::DiskSpace) -> JournalIncident {
-    let proto::DiskSpace { is_low, free, low_water: mark } = space;
+    let proto::DiskSpace { is_low, free, low_water } = space;
     if is_low {
-        JournalIncident::DiskLow { free, threshold: mark }
+        JournalIncident::DiskLow { free, threshold: low_water }
     } else {
         JournalIncident::DiskRecovered { free }
     }

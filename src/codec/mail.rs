@@ -47,9 +47,9 @@ pub(super) fn decode_delivery(it: proto::MailDelivery) -> Result<Input, DecodeEr
 pub(super) fn encode_command(
     by: &str,
     message: MessageNumber,
-    order: OutboxCommand,
+    command: OutboxCommand,
 ) -> proto::MailCommand {
-    let kind = match order {
+    let kind = match command {
         OutboxCommand::Retry => proto::OutboxCommandKind::Retry,
         OutboxCommand::Drop => proto::OutboxCommandKind::Drop,
     };
@@ -73,8 +73,8 @@ pub(super) fn encode_effect(change: &MailEffect) -> proto::MailChange {
     let change = match change {
         MailEffect::Header { message: it } => P::Message(encode_message(it)),
         MailEffect::Notice { number, at, notice: it } => P::Notice(encode_notice(*number, *at, it)),
-        MailEffect::DigestCount { number, subject: about, count } => {
-            let (number, about, count) = (number.0, about.to_string(), *count);
+        MailEffect::DigestCount { number, subject, count } => {
+            let (number, about, count) = (number.0, subject.to_string(), *count);
             P::DigestCount(proto::DigestCount { number, subject: about, count })
         }
         MailEffect::Removed { number, recipient, record } => {
@@ -85,8 +85,8 @@ pub(super) fn encode_effect(change: &MailEffect) -> proto::MailChange {
             P::Finished(proto::MessageFinished { number: number.0, record: *record })
         }
         MailEffect::Brief { number, at, brief: it } => P::Brief(encode_brief(*number, *at, it)),
-        MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at } => {
-            let (recipient, full_at_us) = (recipient.to_string(), full_at.as_micros());
+        MailEffect::RecipientLimit { recipient, urgency, refilled_at } => {
+            let (recipient, full_at_us) = (recipient.to_string(), refilled_at.as_micros());
             let urgency = match urgency {
                 Urgency::Repeat => 0,
                 Urgency::New(severity) => severity_number(*severity),

@@ -55,7 +55,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
 }
 
 fn record_to_proto(record: &Record) -> proto::Record {
-    let (outcome, refusal) = match record.outcome {
+    let (outcome, rejection) = match record.outcome {
         // The latter two are never recorded.
         Outcome::Stored | Outcome::Duplicate | Outcome::Coalesced => {
             (proto::Outcome::Stored, proto::EventRejection::Unspecified)
@@ -67,9 +67,9 @@ fn record_to_proto(record: &Record) -> proto::Record {
         Outcome::Suppressed => (proto::Outcome::Suppressed, proto::EventRejection::Unspecified),
         Outcome::OlderBoot => (proto::Outcome::OlderBoot, proto::EventRejection::Unspecified),
         Outcome::StaleEvent => (proto::Outcome::Stale, proto::EventRejection::Unspecified),
-        Outcome::Rejected(refusal) => (
+        Outcome::Rejected(rejection) => (
             proto::Outcome::Refused,
-            match refusal {
+            match rejection {
                 EventRejection::Stopped => proto::EventRejection::Stopped,
                 EventRejection::AlreadyRunning => proto::EventRejection::AlreadyRunning,
                 EventRejection::FailedPermanently => proto::EventRejection::FailedPermanently,
@@ -83,7 +83,7 @@ fn record_to_proto(record: &Record) -> proto::Record {
         at_us: record.at.as_micros(),
         input: Some(input::encode(&record.input)),
         outcome: outcome.into(),
-        rejection: refusal.into(),
+        rejection: rejection.into(),
         flags: record.flags.bits(),
         effects: record.effects.iter().map(effect::encode).collect(),
     }

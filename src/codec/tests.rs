@@ -190,7 +190,7 @@ fn every_other_input_reads_back() {
         boot_timeout: Some(Duration::from_secs(90)),
         report_deadline: Some(Duration::from_secs(5)),
     };
-    let orders = [
+    let commands = [
         AdminCommand::Add { name: name(), uuid: Uuid::max(), class: None, overrides: own.clone() },
         AdminCommand::Set {
             name: name(),
@@ -204,7 +204,7 @@ fn every_other_input_reads_back() {
         AdminCommand::CrashDump { name: name() },
         AdminCommand::Unsuppress { name: name() },
     ];
-    for order in orders {
+    for order in commands {
         reads_back(&record(Input::Command { by: "root".into(), command: order }, Vec::new()));
     }
     let hello = SessionHello {

@@ -30,7 +30,7 @@ pub struct SettingChange {
 
 impl fmt::Display for SettingChange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, before, after, origin, policy: holds } = self;
+        let Self { key, before, after, origin, policy } = self;
         match after {
             Some(after) => write!(out, "{key} = {after}")?,
             None => write!(out, "{key} is removed")?,
@@ -41,7 +41,7 @@ impl fmt::Display for SettingChange {
         if after.is_some() {
             write!(out, " ({origin})")?;
         }
-        match holds {
+        match policy {
             ReloadPolicy::Live => Ok(()),
             ReloadPolicy::Restart => {
                 write!(out, "; needs a restart, until then the old value applies")

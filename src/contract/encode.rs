@@ -231,8 +231,8 @@ fn rfc3339(moment: Timestamp) -> String {
 }
 
 fn command_target(input: &Input) -> String {
-    if let Input::Command { command: order, .. } = input {
-        order.appliance_name().to_string()
+    if let Input::Command { command, .. } = input {
+        command.appliance_name().to_string()
     } else {
         String::new()
     }
@@ -262,13 +262,7 @@ fn new_state(record: &Record) -> Option<&Lifecycle> {
 }
 
 fn applied_settings(it: &AppliedSettings) -> proto::AppliedSettings {
-    let AppliedSettings {
-        is_startup: at_start,
-        settings,
-        pending_restart: waiting,
-        warnings,
-        omitted: left_out,
-    } = it;
+    let AppliedSettings { is_startup, settings, pending_restart, warnings, omitted } = it;
     let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| {
         proto::AppliedSetting {
             key: key.to_string(),
@@ -278,11 +272,11 @@ fn applied_settings(it: &AppliedSettings) -> proto::AppliedSettings {
         }
     };
     proto::AppliedSettings {
-        at_start: *at_start,
+        at_start: *is_startup,
         settings: settings.iter().map(one).collect(),
-        waiting: waiting.iter().map(one).collect(),
+        waiting: pending_restart.iter().map(one).collect(),
         warnings: warnings.iter().map(ToString::to_string).collect(),
-        left_out: *left_out,
+        left_out: *omitted,
     }
 }
 

@@ -59,12 +59,12 @@ pub(super) async fn reload_on_sighup(
     effective: watch::Sender<Settings>,
     broker: BrokerHandle,
 ) {
-    let ReloadContext { sighup: mut hangups, mut stopping, manager, status } = context;
+    let ReloadContext { mut sighup, mut stopping, manager, status } = context;
     let at_start = effective.borrow().clone();
     warn_of_classes(&broker, &at_start).await;
     loop {
         tokio::select! {
-            signal = hangups.recv() => if signal.is_none() { return },
+            signal = sighup.recv() => if signal.is_none() { return },
             // A closed channel also means that the broker stops.
             _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
         }

@@ -124,20 +124,20 @@ impl Grid {
     fn decide_and_apply(&mut self, input: Input, now: Timestamp) -> Decision {
         let now = if input.moves_time() { now } else { now.max(self.state.last_at()) };
         let about = input.appliance();
-        let circumstances = self.context_of(&input, now);
+        let context = self.context_of(&input, now);
         let starts = matches!(input, Input::BrokerStarted(_));
-        let stalled =
+        let paused_for =
             if let Input::BrokerPaused { lasted, .. } = &input { Some(*lasted) } else { None };
         let reported = input.live_reporter();
         let is_event = matches!(input, Input::Event(_));
-        let mut decision = self.decide(circumstances, input, now);
+        let mut decision = self.decide(context, input, now);
         if let Some(record) = &decision.record {
             self.apply(record);
         }
-        if let Some(absorbed) = &decision.counted {
-            let boot = self.boot_of(absorbed.received.appliance);
-            self.state.apply_uncommitted(absorbed, now);
-            self.pending_counts.add(absorbed, boot);
+        if let Some(counted) = &decision.counted {
+            let boot = self.boot_of(counted.received.appliance);
+            self.state.apply_uncommitted(counted, now);
+            self.pending_counts.add(counted, boot);
         }
         if let Some(number) = about.filter(|_| is_event) {
             decision.release = self.release_of(number, &decision);
@@ -148,7 +148,7 @@ impl Grid {
         if starts {
             self.expect_all_contacts(now);
         }
-        if let Some(lasted) = stalled {
+        if let Some(lasted) = paused_for {
             self.extend_all_contacts(lasted);
         }
         if let Some(number) = about {
@@ -171,11 +171,11 @@ impl Grid {
 
     /// Decides. What is pending about the same appliance is tallied first where that matters, and
     /// an event that is let in first ends the run of repeats before it.
-    fn decide(&mut self, circumstances: Context, input: Input, now: Timestamp) -> Decision {
+    fn decide(&mut self, context: Context, input: Input, now: Timestamp) -> Decision {
         let mut first = Vec::new();
         let mut input = input;
         loop {
-            let decision = decide(&self.state, &self.settings, circumstances, input, now);
+            let decision = decide(&self.state, &self.settings, context, input, now);
             let Some(record) = &decision.record else {
                 return Decision { preceding: first, ..decision };
             };
@@ -202,8 +202,8 @@ impl Grid {
         let is_in = !matches!(record.outcome, Outcome::Suppressed);
         let key = decide::admission::finished_run(appliance, received, now).filter(|_| is_in)?;
         let over = Input::RepeatsEnded { appliance: received.appliance, group: key };
-        let circumstances = Context::default();
-        decide(&self.state, &self.settings, circumstances, over, now).record
+        let context = Context::default();
+        decide(&self.state, &self.settings, context, over, now).record
     }
 
     /// The appliance whose tally must precede `record`, because it reports counts or moves a

@@ -211,8 +211,8 @@ mod tests {
         ApplianceName::new(name).expect("a name")
     }
 
-    async fn send_command(started: &Started, order: AdminCommand) {
-        started.broker.command("me", order).await.expect("it runs").expect("is taken");
+    async fn send_command(started: &Started, command: AdminCommand) {
+        started.broker.command("me", command).await.expect("it runs").expect("is taken");
     }
 
     async fn add(started: &Started, called: &str) {

@@ -77,8 +77,8 @@ impl ApplianceService for Services {
         });
         let appliance = found.await.map_err(status::unavailable)?;
         if appliance.is_none() {
-            let refusal = CommandRejection::NotFound { name };
-            return Err(status::command_rejected(&refusal));
+            let rejection = CommandRejection::NotFound { name };
+            return Err(status::command_rejected(&rejection));
         }
         Ok(Response::new(GetApplianceResponse { appliance }))
     }
@@ -178,9 +178,13 @@ impl ApplianceService for Services {
 }
 
 impl Services {
-    async fn send_command(&self, by: &str, order: AdminCommand) -> Result<CommandReceipt, Status> {
-        let answer = self.broker.command(by, order).await.map_err(status::unavailable)?;
-        answer.map_err(|refusal| status::command_rejected(&refusal))
+    async fn send_command(
+        &self,
+        by: &str,
+        command: AdminCommand,
+    ) -> Result<CommandReceipt, Status> {
+        let answer = self.broker.command(by, command).await.map_err(status::unavailable)?;
+        answer.map_err(|rejection| status::command_rejected(&rejection))
     }
 
     async fn appliance_view(

@@ -68,8 +68,8 @@ impl EventBatch {
                 *position += 1;
                 self.bytes += bytes.len();
                 match decode::event(&bytes).and_then(|checked| self.check_sequence(checked)) {
-                    Ok(DecodedEvent { boot_id: boot, sequence, event }) => {
-                        self.events.push(IncomingEvent { boot, sequence, event });
+                    Ok(DecodedEvent { boot_id, sequence, event }) => {
+                        self.events.push(IncomingEvent { boot: boot_id, sequence, event });
                         self.positions.push(*position);
                     }
                     Err(invalid) => self.exceptions.push(invalid_exception(*position, invalid)),

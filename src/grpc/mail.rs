@@ -214,17 +214,17 @@ impl Services {
         &self,
         by: &str,
         number: MessageNumber,
-        order: OutboxCommand,
+        command: OutboxCommand,
     ) -> Result<u64, Status> {
-        let answer = self.broker.command_mail(by, number, order).await;
+        let answer = self.broker.command_mail(by, number, command).await;
         answer.map_err(status::unavailable)?.map_err(mail_rejection)
     }
 }
 
-fn mail_rejection(refusal: MailRejection) -> Status {
-    match refusal {
-        MailRejection::NotQueued { .. } => status::not_found("NOT_FOUND", refusal.to_string()),
-        MailRejection::InFlight { .. } => status::precondition("UNDER_WAY", refusal.to_string()),
+fn mail_rejection(rejection: MailRejection) -> Status {
+    match rejection {
+        MailRejection::NotQueued { .. } => status::not_found("NOT_FOUND", rejection.to_string()),
+        MailRejection::InFlight { .. } => status::precondition("UNDER_WAY", rejection.to_string()),
     }
 }
 

@@ -88,18 +88,18 @@ pub(super) fn unavailable(reason: Unavailable) -> Status {
     Status::with_error_details(Code::Unavailable, reason.to_string(), details)
 }
 
-pub(super) fn command_rejected(refusal: &CommandRejection) -> Status {
-    let (code, reason) = match refusal {
+pub(super) fn command_rejected(rejection: &CommandRejection) -> Status {
+    let (code, reason) = match rejection {
         CommandRejection::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
         CommandRejection::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
         CommandRejection::UnknownClass { .. } => {
-            return invalid_field("settings.class", refusal.to_string());
+            return invalid_field("settings.class", rejection.to_string());
         }
         CommandRejection::NotSuppressed { .. } => (Code::FailedPrecondition, "NOT_SUPPRESSED"),
         CommandRejection::CannotDump { .. } => (Code::FailedPrecondition, "NOTHING_TO_DUMP"),
     };
     let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
-    Status::with_error_details(code, refusal.to_string(), details)
+    Status::with_error_details(code, rejection.to_string(), details)
 }
 
 pub(super) fn precondition(reason: &str, text: impl Into<String>) -> Status {

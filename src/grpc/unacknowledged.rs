@@ -77,8 +77,8 @@ impl Unacknowledged {
         }
         let Some(chunk) = self.batches.pop_front() else { return Ok(None) };
         self.event_count -= chunk.positions.len();
-        let UnacknowledgedBatch { through, positions, mut exceptions, replies: answers } = chunk;
-        if let BatchReplies::Ready(answers) = answers {
+        let UnacknowledgedBatch { through, positions, mut exceptions, replies } = chunk;
+        if let BatchReplies::Ready(answers) = replies {
             let results = positions.into_iter().zip(answers);
             exceptions.extend(results.filter_map(|(at, reply)| ack_exception(at, reply)));
         }

@@ -75,8 +75,8 @@ impl JobRunner {
         if work.is_running.swap(true, Ordering::AcqRel) {
             return JobResult::StillRunning;
         }
-        let orders = match self.queue.take().map_or_else(start_worker, Ok) {
-            Ok(orders) => orders,
+        let commands = match self.queue.take().map_or_else(start_worker, Ok) {
+            Ok(commands) => commands,
             Err(error) => {
                 work.is_running.store(false, Ordering::Release);
                 return JobResult::NoThread(error.to_string());
@@ -84,13 +84,13 @@ impl JobRunner {
         };
         let (sender, receiver) = sync_channel(1);
         let order = QueuedJob { job: work.clone(), result: sender };
-        if orders.send(order).is_err() {
+        if commands.send(order).is_err() {
             work.is_running.store(false, Ordering::Release);
             return JobResult::NoThread("its thread has ended".to_owned());
         }
         match receiver.recv_timeout(limit) {
             Ok(ended) => {
-                self.queue = Some(orders);
+                self.queue = Some(commands);
                 ended
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -106,17 +106,17 @@ impl JobRunner {
 }
 
 fn start_worker() -> std::io::Result<SyncSender<QueuedJob>> {
-    let (orders, to_do) = sync_channel(1);
+    let (commands, to_do) = sync_channel(1);
     spawn_report_thread("gmr-section", move || run_jobs(&to_do))?;
-    Ok(orders)
+    Ok(commands)
 }
 
 fn run_jobs(to_do: &Receiver<QueuedJob>) {
-    while let Ok(QueuedJob { job: work, result: ended }) = to_do.recv() {
-        let outcome = run_guarded(&*work.body);
-        work.is_running.store(false, Ordering::Release);
+    while let Ok(QueuedJob { job, result }) = to_do.recv() {
+        let outcome = run_guarded(&*job.body);
+        job.is_running.store(false, Ordering::Release);
         // After a timeout the receiver is dropped.
-        let _ = ended.send(outcome);
+        let _ = result.send(outcome);
     }
 }
 

@@ -160,10 +160,10 @@ fn grid(registry: &mut Registry, metrics: &GridMetrics) {
         alerts.get_or_create(&labels).set(*count as f64);
     }
     registry.register("alerts_open", "Open alerts by kind and severity", alerts);
-    let OutboxStats { queued, oldest_queued_at: since, failed } = metrics.outbox;
+    let OutboxStats { queued, oldest_queued_at, failed } = metrics.outbox;
     gauge(registry, "mails_queued", "Mails that are queued and have not failed", queued as f64);
     gauge(registry, "mails_failed", "Mails that have failed", failed as f64);
-    if let Some(since) = since {
+    if let Some(since) = oldest_queued_at {
         let help = "Since when the oldest queued mail is queued, since 1970";
         gauge_with_unit(
             registry,
@@ -191,18 +191,18 @@ fn journal(registry: &mut Registry, services: &ServedBroker, status: Option<Jour
         checkpoint_bytes,
         checkpoint,
         free_bytes,
-        sealed_segments: sealed_spans,
+        sealed_segments,
         sealed_through,
         archived_through,
         durable: _,
         low_water: _,
         retention_bytes: _,
         growth: _,
-        background_failures: trouble,
+        background_failures,
     } = status;
     gauge(journal, "archived_record", "Newest record in the archive", archived_through as f64);
     gauge(journal, "sealed_record", "Newest record in a sealed segment", sealed_through as f64);
-    gauge(journal, "sealed_spans", "Sealed segments", sealed_spans as f64);
+    gauge(journal, "sealed_spans", "Sealed segments", sealed_segments as f64);
     for (name, help, bytes) in [
         ("commit_log", "Size of the commit log", commit_log_bytes),
         ("archive", "Size of the archive", archive_bytes),
@@ -212,7 +212,7 @@ fn journal(registry: &mut Registry, services: &ServedBroker, status: Option<Jour
         gauge_with_unit(journal, name, Unit::Bytes, help, bytes as f64);
     }
     let help = "Background threads of the journal that failed: the commit log grows";
-    gauge(journal, "threads_failed", help, trouble.len() as f64);
+    gauge(journal, "threads_failed", help, background_failures.len() as f64);
     if let Some((through, written)) = checkpoint {
         gauge(journal, "checkpoint_record", "Newest record in a checkpoint", through as f64);
         let help = "When the newest checkpoint was written, since 1970";

@@ -60,15 +60,14 @@ pub(super) struct DiskState {
 
 impl DiskState {
     pub(super) fn new(dir: &Path, limits: ArchiveLimits) -> Self {
-        let ArchiveLimits { ballast_bytes, low_water, segment_age: span_age, retention_bytes } =
-            limits;
+        let ArchiveLimits { ballast_bytes, low_water, segment_age, retention_bytes } = limits;
         Self {
             dir: dir.to_owned(),
             ballast_path: dir.join("ballast"),
             ballast_bytes: ballast_bytes.into(),
             low_water: low_water.into(),
             retention_bytes: retention_bytes.into(),
-            segment_age_us: micros(span_age).into(),
+            segment_age_us: micros(segment_age).into(),
             lived_us: AtomicU64::new(0),
             trim_through: AtomicU64::new(0),
         }
@@ -76,12 +75,11 @@ impl DiskState {
 
     /// Sets other limits, which apply from the next use.
     pub(super) fn set_limits(&self, limits: ArchiveLimits) {
-        let ArchiveLimits { ballast_bytes, low_water, segment_age: span_age, retention_bytes } =
-            limits;
+        let ArchiveLimits { ballast_bytes, low_water, segment_age, retention_bytes } = limits;
         self.retention_bytes.store(retention_bytes, Ordering::Release);
         self.ballast_bytes.store(ballast_bytes, Ordering::Release);
         self.low_water.store(low_water, Ordering::Release);
-        self.segment_age_us.store(micros(span_age), Ordering::Release);
+        self.segment_age_us.store(micros(segment_age), Ordering::Release);
     }
 
     /// No new event is accepted while less than this is free, in bytes.

@@ -198,11 +198,11 @@ impl ConnectionSlot {
     /// Marks a request in flight until the returned guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> RequestInFlight {
         let mut book = self.shared.lock_slots();
-        let SlotTable { entries: taken, idle_entries: idle, .. } = &mut *book;
-        if let Some(taken) = taken.get_mut(&self.id) {
+        let SlotTable { entries, idle_entries, .. } = &mut *book;
+        if let Some(taken) = entries.get_mut(&self.id) {
             taken.requests += 1;
             if let Some(since) = taken.idle_key.take() {
-                idle.remove(&since);
+                idle_entries.remove(&since);
             }
         }
         drop(book);
@@ -238,12 +238,12 @@ impl Drop for RequestInFlight {
     fn drop(&mut self) {
         let mut book = self.0.shared.lock_slots();
         let now = book.next();
-        let SlotTable { entries: taken, idle_entries: idle, .. } = &mut *book;
-        if let Some(taken) = taken.get_mut(&self.0.id) {
+        let SlotTable { entries, idle_entries, .. } = &mut *book;
+        if let Some(taken) = entries.get_mut(&self.0.id) {
             taken.requests -= 1;
             if taken.requests == 0 {
                 taken.idle_key = Some(now);
-                idle.insert(now, self.0.id);
+                idle_entries.insert(now, self.0.id);
             }
         }
     }

@@ -91,17 +91,10 @@ pub async fn serve(
     rules: ListenerConfig,
     stopping: watch::Receiver<bool>,
 ) {
-    let ListenerConfig { port, hosts, connections_max, metrics: counted, other_address: other } =
-        rules;
-    let places = ConnectionPermits::new(connections_max, counted.open_gauge(port.as_str()));
+    let ListenerConfig { port, hosts, connections_max, metrics, other_address } = rules;
+    let places = ConnectionPermits::new(connections_max, metrics.open_gauge(port.as_str()));
     let gate = RequestPolicy::new(port, hosts);
-    let common = Arc::new(ListenerContext {
-        routes,
-        policy: gate,
-        metrics: counted,
-        port,
-        other_address: other,
-    });
+    let common = Arc::new(ListenerContext { routes, policy: gate, metrics, port, other_address });
     let (cut, cutting) = watch::channel(false);
     // Every connection holds a clone; when the last one is dropped, all have ended.
     let (open, mut all_closed) = mpsc::channel::<()>(1);

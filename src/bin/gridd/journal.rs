@@ -203,7 +203,7 @@ fn restore(path: &Path, data: &Path) -> CommandOutcome {
 fn describe_restore(path: &Path, data: &Path, restored: &Restored) -> String {
     let Restored {
         identity,
-        has_new_broker_id: is_broker_new,
+        has_new_broker_id,
         summary,
         defects: faults,
         checkpoint,
@@ -219,7 +219,7 @@ fn describe_restore(path: &Path, data: &Path, restored: &Restored) -> String {
         Some(reason) => format!("{}; that of the file: {reason}", describe_checkpoint(None)),
         None => describe_checkpoint(*checkpoint),
     });
-    if *is_broker_new {
+    if *has_new_broker_id {
         lines.push("the file has no identity of the broker: it got a new id".to_owned());
     }
     let defects =

@@ -136,7 +136,7 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
 /// Prints three lines: the addresses, the data folder, and what to type next. An unread pipe does
 /// not keep gridd from serving.
 fn print_greeting(place: &Endpoints) {
-    let Endpoints { grpc, http, data_dir: data, term, last_record } = place;
+    let Endpoints { grpc, http, data_dir, term, last_record } = place;
     let version = env!("CARGO_PKG_VERSION");
     let broker = if *grpc == config::DEFAULT_GRPC_ADDRESS {
         String::new()
@@ -147,7 +147,7 @@ fn print_greeting(place: &Endpoints) {
         "gridd {version}: events on {grpc} (gRPC), pages on http://{http}\n\
          data in {}, start {term}, {last_record} records; trusts everyone on loopback\n\
          next: {}{broker} id=started_ok   and   {}{broker} log list\n",
-        data.display(),
+        data_dir.display(),
         command_for("vme"),
         command_for("gridctl"),
     );

@@ -43,18 +43,16 @@ fn main() -> std::process::ExitCode {
     if let Err(error) = guru_meditation::install(grid_broker::diagnostic_sections::package("vme")) {
         print_line(&error.to_string());
     }
-    let VmeArguments { options, words: event_arguments, command } = match VmeArguments::try_parse()
-    {
+    let VmeArguments { options, words, command } = match VmeArguments::try_parse() {
         Ok(arguments) => arguments,
         Err(shown) => return stdout::finish_with("vme", &shown).into(),
     };
     let config = ClientConfig::new(&options, &|name| std::env::var_os(name));
     match command {
-        None => send_one_event(
-            config.map_err(|errors| errors.iter().map(to_line).collect()),
-            &event_arguments,
-        )
-        .into(),
+        None => {
+            send_one_event(config.map_err(|errors| errors.iter().map(to_line).collect()), &words)
+                .into()
+        }
         Some(command) => match config {
             Ok(config) => run_command(command, EventSender::new(config)),
             Err(errors) => report_usage_errors(

@@ -44,15 +44,15 @@ pub(crate) async fn maintain(arguments: MaintainArguments, sender: &EventSender)
     if arguments.then_report {
         let outcome = match ended {
             Ok(MaintainResult { status: end, stop_signal: None, .. }) if end.is_success() => Ok(()),
-            Ok(MaintainResult { status: end, stop_signal, stderr: last }) => {
-                Err(failure_reason::command_failure(&last, end, stop_signal, None))
+            Ok(MaintainResult { status, stop_signal, stderr }) => {
+                Err(failure_reason::command_failure(&stderr, status, stop_signal, None))
             }
             Err(error) => Err(failure_reason::spawn_failure(&error)),
         };
         return report_task::send_outcome(sender, outcome, &mut signals).await.into();
     }
     match ended {
-        Ok(MaintainResult { status: end, .. }) => end.exit_code().into(),
+        Ok(MaintainResult { status, .. }) => status.exit_code().into(),
         Err(error) => {
             crate::print_line(&error.to_string());
             error.exit_code().into()

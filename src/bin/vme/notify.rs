@@ -38,9 +38,9 @@ pub(crate) async fn notify(arguments: NotifyArguments, sender: &EventSender) -> 
     let mut start = MonitoredService::new(sender);
     let code = match start.run(&arguments, &mut signals).await {
         Ok(end) => end.exit_code(),
-        Err(ServiceNotStarted { reason: why, exit_code: code }) => {
-            start.service.on_exit(&why, &OutputSummary::default());
-            code
+        Err(ServiceNotStarted { reason, exit_code }) => {
+            start.service.on_exit(&reason, &OutputSummary::default());
+            exit_code
         }
     };
     start.finish(&mut signals).await;

@@ -88,9 +88,9 @@ async fn run_start(
     let shared = Arc::clone(&captured);
     let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |chunk| {
         let Some(chunk) = chunk else { return };
-        let StderrTail { summarizer: last, file } =
+        let StderrTail { summarizer, file } =
             &mut *shared.lock().unwrap_or_else(PoisonError::into_inner);
-        last.push(chunk);
+        summarizer.push(chunk);
         if let Err(error) = file.append(chunk) {
             crate::print_line(&format!(
                 "cannot write {}: {}",
@@ -108,13 +108,13 @@ async fn run_start(
     }
     stderr.finish().await;
 
-    let StderrTail { summarizer: last, file } =
+    let StderrTail { summarizer, file } =
         &mut *captured.lock().unwrap_or_else(PoisonError::into_inner);
     let file = file.sync();
     if end.is_success() && stop_signal.is_none() {
         return Ok(());
     }
-    Err(failure_reason::command_failure(&last.summary(), end, stop_signal, file))
+    Err(failure_reason::command_failure(&summarizer.summary(), end, stop_signal, file))
 }
 
 #[cfg(test)]

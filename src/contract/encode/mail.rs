@@ -16,30 +16,30 @@ pub fn mail(message: &MailMessage) -> proto::Mail {
     let MailMessage {
         number,
         recipient,
-        queued_at: queued_since,
+        queued_at,
         notices,
-        omitted: more,
+        omitted,
         briefs,
         attempts,
         state,
-        due_at: due,
+        due_at,
         retried_at: _,
         last_reply,
-        digest: late,
+        digest,
         downtime: _,
     } = message;
     proto::Mail {
         number: number.0,
         recipient: recipient.to_string(),
         state: mail_state(*state).into(),
-        queued_since: Some(encode_timestamp(*queued_since)),
-        due: (*state == DeliveryState::Waiting).then(|| encode_timestamp(*due)),
-        removed_at: (*state == DeliveryState::Failed).then(|| encode_timestamp(*due)),
+        queued_since: Some(encode_timestamp(*queued_at)),
+        due: (*state == DeliveryState::Waiting).then(|| encode_timestamp(*due_at)),
+        removed_at: (*state == DeliveryState::Failed).then(|| encode_timestamp(*due_at)),
         attempts: *attempts,
         last_reply: last_reply.to_string(),
         notices: notices.iter().map(notice).collect(),
-        more_notices: *more,
-        summary: late.as_deref().map(summary),
+        more_notices: *omitted,
+        summary: digest.as_deref().map(summary),
         briefs: briefs.iter().map(brief).collect(),
         ended_at: None,
         record_number: 0,
@@ -70,22 +70,22 @@ pub fn completed_mail(number: MessageNumber, record: &Record) -> Option<proto::M
 }
 
 fn brief(brief: &BriefNotice) -> proto::MailBrief {
-    let BriefNotice { subject: about, topic: kind, severity, is_resolved } = brief;
+    let BriefNotice { subject, topic, severity, is_resolved } = brief;
     proto::MailBrief {
-        appliance: about.to_string(),
-        kind: kind.to_string(),
+        appliance: subject.to_string(),
+        kind: topic.to_string(),
         severity: encode_severity(*severity).into(),
         resolved: *is_resolved,
     }
 }
 
 fn summary(late: &BacklogDigest) -> proto::MailSummary {
-    let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } = late;
+    let BacklogDigest { first_at, last_at, severity_counts, appliances } = late;
     let of_appliance = |(appliance, count): &(Box<str>, u64)| proto::AlertsOfAppliance {
         appliance: appliance.to_string(),
         count: *count,
     };
-    let severities = Severity::ALL.into_iter().zip(*severities).filter(|it| it.1 > 0);
+    let severities = Severity::ALL.into_iter().zip(*severity_counts).filter(|it| it.1 > 0);
     proto::MailSummary {
         alerts: late.total(),
         first_at: Some(encode_timestamp(*first_at)),
@@ -110,24 +110,15 @@ pub fn mail_state(state: DeliveryState) -> proto::MailState {
 }
 
 fn notice(notice: &Notice) -> proto::MailNotice {
-    let Notice {
-        subject: about,
-        topic: kind,
-        severity,
-        at,
-        text,
-        record,
-        is_resolved,
-        occurrences: again,
-    } = notice;
+    let Notice { subject, topic, severity, at, text, record, is_resolved, occurrences } = notice;
     proto::MailNotice {
-        appliance: about.to_string(),
-        kind: kind.to_string(),
+        appliance: subject.to_string(),
+        kind: topic.to_string(),
         severity: encode_severity(*severity).into(),
         at: Some(encode_timestamp(*at)),
         text: text.to_string(),
         record_number: *record,
         resolved: *is_resolved,
-        repeats: *again,
+        repeats: *occurrences,
     }
 }

@@ -23,10 +23,10 @@ type CommandDecision = Result<(ApplianceIndex, DecisionDraft), CommandRejection>
 pub(in crate::grid) fn decide(
     state: &State,
     settings: &GridSettings,
-    order: &AdminCommand,
+    command: &AdminCommand,
     now: Timestamp,
 ) -> CommandDecision {
-    match order {
+    match command {
         AdminCommand::Add { name, uuid, class, overrides } => {
             if state.find(name).is_some() {
                 return Err(CommandRejection::AlreadyExists { name: name.clone() });

@@ -62,7 +62,7 @@ impl Decider<'_> {
         // An event that restores contact always has a record.
         let is_lost = self.state.alert(Some(number), AlertKind::NoContact).is_some();
         let finds = is_live && is_lost && relation != BootRelation::Stale;
-        let absorbed = |outcome, effects: Vec<Effect>| {
+        let counted = |outcome, effects: Vec<Effect>| {
             if !finds {
                 return DecisionDraft::counted(outcome, flags, effects);
             }
@@ -73,11 +73,11 @@ impl Decider<'_> {
         match admission.check(received, relation) {
             AdmissionVerdict::Admit(effects) => change.push_effects(effects),
             AdmissionVerdict::BelowThreshold => {
-                return absorbed(Outcome::BelowThreshold, Vec::new());
+                return counted(Outcome::BelowThreshold, Vec::new());
             }
             AdmissionVerdict::Repeat(group) => {
                 let effects = vec![ApplianceEffect::AlertGroup { group }.of(number)];
-                return absorbed(Outcome::Repeated, effects);
+                return counted(Outcome::Repeated, effects);
             }
             AdmissionVerdict::RateLimited(budget) => {
                 let (phase, suppression) = admission.suppress(received, budget);
@@ -91,7 +91,7 @@ impl Decider<'_> {
                     }
                     SuppressionPhase::Counts
                     | SuppressionPhase::Summarised
-                    | SuppressionPhase::Ends => absorbed(Outcome::Suppressed, effects),
+                    | SuppressionPhase::Ends => counted(Outcome::Suppressed, effects),
                 };
             }
         }
@@ -110,7 +110,7 @@ impl Decider<'_> {
         }
         let outcome = match apply_to_lifecycle(&mut change, received, rules.managed) {
             Ok(()) => Outcome::Stored,
-            Err(refusal) => Outcome::Rejected(refusal),
+            Err(rejection) => Outcome::Rejected(rejection),
         };
         let (effects, flags) = change.into_effects();
         if relation == BootRelation::Current

@@ -22,8 +22,13 @@ impl JournalIncident {
         DecisionDraft::recorded(match self {
             Self::Trimmed(_) => Vec::new(),
             Self::Missing { ranges } => vec![missing_alert(state, ranges, now)],
-            Self::DiskLow { free, threshold: mark } => {
-                vec![raised_or_updated(state, AlertKind::DiskLow, now, disk_low_text(*free, *mark))]
+            Self::DiskLow { free, threshold } => {
+                vec![raised_or_updated(
+                    state,
+                    AlertKind::DiskLow,
+                    now,
+                    disk_low_text(*free, *threshold),
+                )]
             }
             Self::DiskRecovered { .. } => cleared(state, AlertKind::DiskLow).into_iter().collect(),
             Self::ResourcesShort { message: what } => {

@@ -357,11 +357,11 @@ fn backoff(attempt: u32) -> Duration {
 pub(in crate::grid) fn command(
     state: &State,
     number: MessageNumber,
-    order: OutboxCommand,
+    command: OutboxCommand,
     now: Timestamp,
 ) -> Result<DecisionDraft, MailRejection> {
     let message = state.outbox().message(number).ok_or(MailRejection::NotQueued { number })?;
-    let mut effects = match order {
+    let mut effects = match command {
         OutboxCommand::Drop => vec![Effect::Mail(MailEffect::Removed {
             number,
             recipient: message.recipient.clone(),
@@ -380,7 +380,7 @@ pub(in crate::grid) fn command(
     };
     let was_failed = message.state == DeliveryState::Failed;
     effects.extend(
-        cleared_if_last(state, number).filter(|_| was_failed && order == OutboxCommand::Drop),
+        cleared_if_last(state, number).filter(|_| was_failed && command == OutboxCommand::Drop),
     );
     Ok(DecisionDraft::recorded(effects))
 }

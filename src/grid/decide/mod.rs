@@ -66,11 +66,11 @@ pub struct Decision {
 impl Decision {
     /// Nothing changes.
     pub(in crate::grid) fn nothing() -> Self {
-        let (record, absorbed, first) = (None, None, Vec::new());
+        let (record, counted, first) = (None, None, Vec::new());
         Self {
             reply: Reply::Nothing,
             record,
-            counted: absorbed,
+            counted,
             preceding: first,
             release: Release::default(),
         }
@@ -188,11 +188,11 @@ impl DecisionDraft {
 pub fn decide(
     state: &State,
     settings: &GridSettings,
-    circumstances: Context,
+    context: Context,
     input: Input,
     now: Timestamp,
 ) -> Decision {
-    let view = Decider { state, settings, context: circumstances, now };
+    let view = Decider { state, settings, context, now };
     let (answer, draft) = match &input {
         Input::Event(received) => {
             let (outcome, draft) = view.event(received);
@@ -202,10 +202,9 @@ pub fn decide(
         Input::Hello(hello) => (Reply::Nothing, view.hello(hello)),
         Input::SessionEnded { appliance, .. } => (Reply::Nothing, view.session_ended(*appliance)),
         Input::Registered { name, uuid } => (Reply::Nothing, view.registered(name, *uuid)),
-        Input::Command { command: order, .. } => match command::decide(state, settings, order, now)
-        {
+        Input::Command { command, .. } => match command::decide(state, settings, command, now) {
             Ok((number, draft)) => (Reply::Command(Ok(number)), Some(draft)),
-            Err(refusal) => (Reply::Command(Err(refusal)), None),
+            Err(rejection) => (Reply::Command(Err(rejection)), None),
         },
         Input::Deadline { appliance, timer } => (Reply::Nothing, view.deadline(*appliance, *timer)),
         Input::BrokerStarted(started) => (Reply::Nothing, Some(view.broker_started(started))),
@@ -215,15 +214,15 @@ pub fn decide(
         Input::ClockSetBack { .. } | Input::Settings(_) => {
             (Reply::Nothing, Some(DecisionDraft::recorded(Vec::new())))
         }
-        Input::RepeatsEnded { appliance, group: key } => {
-            (Reply::Nothing, view.repeats_ended(*appliance, *key))
+        Input::RepeatsEnded { appliance, group } => {
+            (Reply::Nothing, view.repeats_ended(*appliance, *group))
         }
         Input::MailDue { message } => (Reply::Nothing, mail::start_attempt(state, *message, now)),
         Input::MailDelivery { message, attempt, delivery } => {
             (Reply::Nothing, mail::delivery_result(state, *message, *attempt, delivery, now))
         }
-        Input::MailCommand { message, command: order, .. } => {
-            match mail::command(state, *message, *order, now) {
+        Input::MailCommand { message, command, .. } => {
+            match mail::command(state, *message, *command, now) {
                 Ok(draft) => (Reply::Mail(Ok(())), Some(draft)),
                 Err(none) => (Reply::Mail(Err(none)), None),
             }
@@ -240,11 +239,11 @@ pub fn decide(
             Some(DecisionDraft::recorded(vec![moved]))
         }),
     };
-    let (mut record, mut absorbed) = (None, None);
-    if let Some(DecisionDraft { outcome, flags, effects, is_counted: is_absorbed }) = draft {
-        match (input, is_absorbed) {
+    let (mut record, mut counted) = (None, None);
+    if let Some(DecisionDraft { outcome, flags, effects, is_counted }) = draft {
+        match (input, is_counted) {
             (Input::Event(received), true) => {
-                absorbed = Some(CountedEvent { received, outcome, effects });
+                counted = Some(CountedEvent { received, outcome, effects });
             }
             (input, _) => {
                 let number = state.last() + 1;
@@ -262,7 +261,7 @@ pub fn decide(
         }
     }
     let (first, release) = (Vec::new(), Release::default());
-    Decision { reply: answer, record, counted: absorbed, preceding: first, release }
+    Decision { reply: answer, record, counted, preceding: first, release }
 }
 
 /// The inputs of a decision.

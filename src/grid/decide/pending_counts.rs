@@ -47,13 +47,13 @@ impl PendingCounts {
         self.0.contains_key(&number)
     }
 
-    pub(in crate::grid) fn add(&mut self, absorbed: &CountedEvent, boot: Option<BootId>) {
-        let touched = self.0.entry(absorbed.received.appliance).or_default();
-        touched.first_sequence = touched.first_sequence.or(sequence_key(&absorbed.received, boot));
-        for effect in &absorbed.effects {
-            if let Some(ApplianceEffect::AlertGroup { group: key }) = effect.of_appliance() {
-                if !touched.alert_groups.contains(&key.id) {
-                    touched.alert_groups.push(key.id);
+    pub(in crate::grid) fn add(&mut self, counted: &CountedEvent, boot: Option<BootId>) {
+        let touched = self.0.entry(counted.received.appliance).or_default();
+        touched.first_sequence = touched.first_sequence.or(sequence_key(&counted.received, boot));
+        for effect in &counted.effects {
+            if let Some(ApplianceEffect::AlertGroup { group }) = effect.of_appliance() {
+                if !touched.alert_groups.contains(&group.id) {
+                    touched.alert_groups.push(group.id);
                 }
             } else {
                 touched.has_suppression |=

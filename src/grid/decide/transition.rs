@@ -175,7 +175,7 @@ impl<'a> Transition<'a> {
                 Ok(())
             }
             StepResult::Unchanged | StepResult::NotDue => Ok(()),
-            StepResult::Refused(refusal) => Err(refusal),
+            StepResult::Refused(rejection) => Err(rejection),
         }
     }
 

@@ -97,8 +97,8 @@ fn short_failure(failed: &FailedStart) -> String {
             format!("boot timeout, no report within {}", describe_duration(limit))
         }
         FailureCause::Hung { .. } => "hung".to_owned(),
-        FailureCause::NoProgress { unchanged_for: still_for } => {
-            format!("hung: no progress for {}", describe_duration(still_for))
+        FailureCause::NoProgress { unchanged_for } => {
+            format!("hung: no progress for {}", describe_duration(unchanged_for))
         }
         FailureCause::DumpTimeout => "no new boot after the crash dump".to_owned(),
     }
@@ -111,11 +111,14 @@ pub fn describe_failure(name: &str, failed: &FailedStart) -> String {
         FailureCause::BootTimeout { limit } => {
             format!("{name} did not start within {}", describe_duration(limit))
         }
-        FailureCause::Hung { allowed_silence: promise } => {
-            format!("{name} hung in maintenance: silent for {}", describe_duration(promise))
+        FailureCause::Hung { allowed_silence } => {
+            format!("{name} hung in maintenance: silent for {}", describe_duration(allowed_silence))
         }
-        FailureCause::NoProgress { unchanged_for: still_for } => {
-            format!("{name} hung in maintenance: no progress for {}", describe_duration(still_for))
+        FailureCause::NoProgress { unchanged_for } => {
+            format!(
+                "{name} hung in maintenance: no progress for {}",
+                describe_duration(unchanged_for)
+            )
         }
         FailureCause::DumpTimeout => format!("{name} did not boot again after the crash dump"),
     };
@@ -200,7 +203,7 @@ pub fn describe_record(record: &Record) -> Sentence {
         Input::Hello(_) => describe_hello(record).into(),
         Input::SessionEnded { .. } => "only one machine uses the name again".into(),
         Input::Registered { .. } => "new appliance registered".into(),
-        Input::Command { command: order, .. } => describe_command(order).into(),
+        Input::Command { command, .. } => describe_command(command).into(),
         Input::Deadline { .. } if record.flags.contains(RecordFlags::OUTCOME_UNKNOWN) => {
             "no new boot after the crash dump; unmanaged, so it counts as running".into()
         }
@@ -334,6 +337,6 @@ pub fn describe_outcome(outcome: Outcome) -> (&'static str, &'static str) {
         Outcome::StaleEvent => {
             ("STALE", "older than what is known of this start: recorded, no change of state")
         }
-        Outcome::Rejected(refusal) => (EventRejection::as_str(refusal), refusal.describe()),
+        Outcome::Rejected(rejection) => (EventRejection::as_str(rejection), rejection.describe()),
     }
 }

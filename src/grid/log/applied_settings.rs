@@ -44,8 +44,8 @@ impl AppliedSetting {
     }
 
     fn describe(&self) -> String {
-        let Self { key, value, origin, previous: before } = self;
-        let was = before.as_ref().map_or_else(String::new, |before| format!(", was {before}"));
+        let Self { key, value, origin, previous } = self;
+        let was = previous.as_ref().map_or_else(String::new, |before| format!(", was {before}"));
         match value {
             Some(value) => format!("{key} = {value}{was} ({origin})"),
             None => format!("{key} was removed{was}"),
@@ -74,30 +74,24 @@ impl AppliedSettings {
 
     /// The text of its record.
     pub(in crate::grid) fn describe(&self) -> String {
-        let Self {
-            is_startup: at_start,
-            settings,
-            pending_restart: waiting,
-            warnings,
-            omitted: left_out,
-        } = self;
+        let Self { is_startup, settings, pending_restart, warnings, omitted } = self;
         let mut parts = Vec::new();
-        match (at_start, settings.is_empty()) {
+        match (is_startup, settings.is_empty()) {
             (true, true) => parts.push("all settings have their defaults".to_owned()),
             (true, false) => parts.push(format!("settings: {}", list_settings(settings))),
             (false, true) => {}
             (false, false) => parts.push(format!("settings changed: {}", list_settings(settings))),
         }
-        if !waiting.is_empty() {
-            parts.push(format!("settings that need a restart: {}", list_settings(waiting)));
+        if !pending_restart.is_empty() {
+            parts.push(format!("settings that need a restart: {}", list_settings(pending_restart)));
         }
         match warnings.as_slice() {
             [] => {}
             [warning] => parts.push(format!("1 warning: {warning}")),
             [..] => parts.push(format!("{} warnings", warnings.len())),
         }
-        if *left_out > 0 {
-            parts.push(format!("{left_out} more are omitted"));
+        if *omitted > 0 {
+            parts.push(format!("{omitted} more are omitted"));
         }
         parts.join("; ")
     }

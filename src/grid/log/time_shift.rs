@@ -56,25 +56,19 @@ impl TimeShift {
     }
 
     pub(super) fn shift_boot(self, boot: Boot) -> Boot {
-        let Boot {
-            id,
-            began_at,
-            earliest_began_at: not_before,
-            has_agent,
-            is_assumed_running: is_assumed,
-            newest_event: newest_word,
-        } = boot;
+        let Boot { id, began_at, earliest_began_at, has_agent, is_assumed_running, newest_event } =
+            boot;
         let moved = self.shift_past(began_at);
         // A pause of the machine looks like a set clock: then the boot is older.
-        let not_before = not_before.min(moved);
+        let not_before = earliest_began_at.min(moved);
         // Event times come from the appliance's own clock.
         Boot {
             id,
             began_at: moved,
             earliest_began_at: not_before,
             has_agent,
-            is_assumed_running: is_assumed,
-            newest_event: newest_word,
+            is_assumed_running,
+            newest_event,
         }
     }
 
@@ -83,7 +77,7 @@ impl TimeShift {
             Lifecycle::Maintenance(mut known) => {
                 let Maintenance {
                     reported_at,
-                    progressed_at: moved_at,
+                    progressed_at,
                     progress: _,
                     best_progress: _,
                     text: _,
@@ -92,7 +86,7 @@ impl TimeShift {
                     boot_deadline: _,
                 } = &mut *known;
                 *reported_at = self.shift_past(*reported_at);
-                *moved_at = self.shift_past(*moved_at);
+                *progressed_at = self.shift_past(*progressed_at);
                 Lifecycle::Maintenance(known)
             }
             Lifecycle::Failed(mut failed) => {
@@ -110,26 +104,26 @@ impl TimeShift {
 
     fn shift_usage(self, usage: Usage) -> Usage {
         let Usage {
-            rate_limits: mut spent,
-            alert_groups: keys,
+            mut rate_limits,
+            alert_groups,
             suppression,
             counts,
-            progress_stored_at: progress_at,
+            progress_stored_at,
             unmailed,
         } = usage;
         for budget in RateLimitKind::ALL {
-            spent.set(budget, self.shift_pending(spent.refilled_at(budget)));
+            rate_limits.set(budget, self.shift_pending(rate_limits.refilled_at(budget)));
         }
         Usage {
-            rate_limits: spent,
-            alert_groups: keys.into_iter().map(|key| self.shift_alert_group(key)).collect(),
+            rate_limits,
+            alert_groups: alert_groups.into_iter().map(|key| self.shift_alert_group(key)).collect(),
             suppression: suppression.map(|it| Box::new(self.shift_suppression(*it))),
             counts,
             // After a pause no report follows right after another.
             progress_stored_at: if self.is_pause() {
-                progress_at
+                progress_stored_at
             } else {
-                self.shift_pending(progress_at)
+                self.shift_pending(progress_stored_at)
             },
             unmailed: unmailed.map(|it| Box::new(self.shift_unmailed(*it))),
         }
@@ -139,26 +133,26 @@ impl TimeShift {
         let AlertGroup {
             id,
             label,
-            refilled_at: full_at,
-            content_hash: said,
+            refilled_at,
+            content_hash,
             record,
-            run_began_at: began_at,
-            last_seen_at: said_at,
+            run_began_at,
+            last_seen_at,
             repeats,
             first_repeat_at,
-            notified: mailed,
+            notified,
         } = key;
         AlertGroup {
             id,
             label,
-            refilled_at: self.shift_pending(full_at),
-            content_hash: said,
+            refilled_at: self.shift_pending(refilled_at),
+            content_hash,
             record,
-            run_began_at: self.shift_pending(began_at),
-            last_seen_at: self.shift_pending(said_at),
+            run_began_at: self.shift_pending(run_began_at),
+            last_seen_at: self.shift_pending(last_seen_at),
             repeats,
             first_repeat_at: self.shift_pending(first_repeat_at),
-            notified: mailed.map(|it| self.shift_notified(it)),
+            notified: notified.map(|it| self.shift_notified(it)),
         }
     }
 
@@ -180,26 +174,14 @@ impl TimeShift {
     }
 
     pub(super) fn shift_suppression(self, suppression: Suppression) -> Suppression {
-        let Suppression {
-            since,
-            limit: budget,
-            last_exceeded_at: over_at,
-            summaries: summed_up,
-            events: held,
-        } = suppression;
+        let Suppression { since, limit, last_exceeded_at, summaries, events } = suppression;
         let held =
-            held.map(|SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }| {
+            events.map(|SuppressedEvents { counts, first_at, last_at, last_kind, sample }| {
                 let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
-                SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }
+                SuppressedEvents { counts, first_at, last_at, last_kind, sample }
             });
-        let (since, over_at) = (self.shift_pending(since), self.shift_pending(over_at));
-        Suppression {
-            since,
-            limit: budget,
-            last_exceeded_at: over_at,
-            summaries: summed_up,
-            events: held,
-        }
+        let (since, over_at) = (self.shift_pending(since), self.shift_pending(last_exceeded_at));
+        Suppression { since, limit, last_exceeded_at: over_at, summaries, events: held }
     }
 
     pub(super) fn shift_mail(self, change: MailEffect) -> MailEffect {
@@ -211,11 +193,11 @@ impl TimeShift {
                 let notice = Notice { at: self.shift_past(notice.at), ..notice };
                 MailEffect::Notice { number, at, notice }
             }
-            MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at } => {
+            MailEffect::RecipientLimit { recipient, urgency, refilled_at } => {
                 MailEffect::RecipientLimit {
                     recipient,
                     urgency,
-                    refilled_at: self.shift_pending(full_at),
+                    refilled_at: self.shift_pending(refilled_at),
                 }
             }
             MailEffect::DigestCount { .. }
@@ -230,37 +212,36 @@ impl TimeShift {
         let MailMessage {
             number,
             recipient,
-            queued_at: queued_since,
+            queued_at,
             notices,
-            omitted: more,
+            omitted,
             attempts,
             state,
-            due_at: due,
+            due_at,
             last_reply,
-            digest: late,
+            digest,
             downtime,
             briefs,
             retried_at,
         } = message;
-        let moved = self.shift_past(queued_since);
+        let moved = self.shift_past(queued_at);
         // No broker could try it meanwhile, though it was queued before.
         let downtime =
-            if moved == queued_since { downtime.saturating_add(self.by.ahead()) } else { downtime };
-        let late = late.map(|late| {
-            let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } =
-                *late;
+            if moved == queued_at { downtime.saturating_add(self.by.ahead()) } else { downtime };
+        let late = digest.map(|late| {
+            let BacklogDigest { first_at, last_at, severity_counts, appliances } = *late;
             let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
-            Box::new(BacklogDigest { first_at, last_at, severity_counts: severities, appliances })
+            Box::new(BacklogDigest { first_at, last_at, severity_counts, appliances })
         });
         MailMessage {
             number,
             recipient,
             queued_at: moved,
             notices,
-            omitted: more,
+            omitted,
             attempts,
             state,
-            due_at: self.shift_pending(due),
+            due_at: self.shift_pending(due_at),
             last_reply,
             digest: late,
             downtime,

@@ -202,8 +202,8 @@ pub struct BriefNotice {
 
 impl From<&Notice> for BriefNotice {
     fn from(notice: &Notice) -> Self {
-        let Notice { subject: about, topic: kind, severity, is_resolved, .. } = notice;
-        let (about, kind) = (about.clone(), kind.clone());
+        let Notice { subject, topic, severity, is_resolved, .. } = notice;
+        let (about, kind) = (subject.clone(), topic.clone());
         Self { subject: about, topic: kind, severity: *severity, is_resolved: *is_resolved }
     }
 }

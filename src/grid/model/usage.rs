@@ -265,6 +265,14 @@ pub struct SuppressedEvents {
     pub sample: Box<str>,
 }
 
+impl SuppressedEvents {
+    fn count(&mut self, kind: EventKind, count: u64) {
+        if let Some(known) = self.counts.get_mut(kind.index()) {
+            *known = known.saturating_add(count);
+        }
+    }
+}
+
 impl Suppression {
     /// Begins a suppression.
     pub fn new(budget: RateLimitKind, now: Timestamp) -> Self {
@@ -305,7 +313,7 @@ impl Suppression {
             last_kind: kind,
             sample: Box::default(),
         });
-        held.counts[kind as usize] = held.counts[kind as usize].saturating_add(1);
+        held.count(kind, 1);
         (held.last_at, held.last_kind, held.sample) = (now, kind, text[..end].into());
         self.events = Some(held);
         self
@@ -316,7 +324,7 @@ impl Suppression {
     /// Counts events that the appliance dropped before they were sent.
     pub fn count_dropped(&mut self, kind: EventKind, count: u64) {
         if let Some(held) = &mut self.events {
-            held.counts[kind as usize] = held.counts[kind as usize].saturating_add(count);
+            held.count(kind, count);
         }
     }
 }

@@ -133,18 +133,18 @@ impl Appliance {
                 self.since = *since;
             }
             ApplianceEffect::FailedStarts { at } => self.failed_starts.clone_from(at),
-            ApplianceEffect::History { history: memory } => {
-                self.past_boots.clone_from(&memory.past_boots);
+            ApplianceEffect::History { history } => {
+                self.past_boots.clone_from(&history.past_boots);
                 self.windows = SequenceWindows::default();
-                for window in &memory.windows {
+                for window in &history.windows {
                     self.windows.push_back(*window);
                 }
-                self.last_event_at = memory.last_event_at;
-                self.last_record = memory.last_record;
-                self.usage = memory.usage.clone();
+                self.last_event_at = history.last_event_at;
+                self.last_record = history.last_record;
+                self.usage = history.usage.clone();
             }
-            ApplianceEffect::RateLimitState { limit: budget, refilled_at: full_at } => {
-                self.usage.rate_limits.set(*budget, *full_at)
+            ApplianceEffect::RateLimitState { limit, refilled_at } => {
+                self.usage.rate_limits.set(*limit, *refilled_at)
             }
             ApplianceEffect::RateLimitsReset => {
                 self.usage.rate_limits = RateLimitState::default();
@@ -152,12 +152,12 @@ impl Appliance {
                     key.refilled_at = Timestamp::EPOCH;
                 }
             }
-            ApplianceEffect::AlertGroup { group: key } => self.usage.put_alert_group(key.clone()),
+            ApplianceEffect::AlertGroup { group } => self.usage.put_alert_group(group.clone()),
             ApplianceEffect::AlertGroupForgotten { id } => {
                 self.usage.alert_groups.retain(|key| key.id != *id);
             }
-            ApplianceEffect::RepeatsReported { group: key } => {
-                self.usage.put_alert_group(key.clone().mark_summarised())
+            ApplianceEffect::RepeatsReported { group } => {
+                self.usage.put_alert_group(group.clone().mark_summarised())
             }
             ApplianceEffect::Suppression { phase, suppression } => {
                 self.usage.suppression = match phase {

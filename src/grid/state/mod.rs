@@ -169,12 +169,12 @@ impl State {
 
     /// Applies a counted event without a record. The next tally contains it, and until that is
     /// durable nothing may be published of it.
-    pub fn apply_uncommitted(&mut self, absorbed: &CountedEvent, at: Timestamp) {
-        for effect in &absorbed.effects {
+    pub fn apply_uncommitted(&mut self, counted: &CountedEvent, at: Timestamp) {
+        for effect in &counted.effects {
             let _touched = self.apply_effect(effect);
         }
-        if let Some(appliance) = self.appliance_mut(absorbed.received.appliance) {
-            appliance.record_event(&absorbed.received, absorbed.outcome, at);
+        if let Some(appliance) = self.appliance_mut(counted.received.appliance) {
+            appliance.record_event(&counted.received, counted.outcome, at);
         }
     }
 

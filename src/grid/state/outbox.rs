@@ -114,10 +114,10 @@ impl Outbox {
         match effect {
             MailEffect::Header { message } => self.put_header(message),
             MailEffect::Notice { number, at, notice } => self.put_notice(*number, *at, notice),
-            MailEffect::DigestCount { number, subject: about, count } => {
+            MailEffect::DigestCount { number, subject, count } => {
                 let message = self.messages.get_mut(number);
                 if let Some(late) = message.and_then(|it| it.digest.as_mut()) {
-                    late.set_count(about, *count);
+                    late.set_count(subject, *count);
                 }
             }
             MailEffect::Removed { number, record, .. } => {
@@ -128,8 +128,8 @@ impl Outbox {
             }
             MailEffect::Finished { number, record } => self.put_finished(*number, *record),
             MailEffect::Brief { number, at, brief } => self.put_brief(*number, *at, brief),
-            MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at } => {
-                self.recipient_limits.insert((recipient.clone(), *urgency), *full_at);
+            MailEffect::RecipientLimit { recipient, urgency, refilled_at } => {
+                self.recipient_limits.insert((recipient.clone(), *urgency), *refilled_at);
             }
             MailEffect::LastNumber { number } => self.last_number = self.last_number.max(*number),
         }

@@ -198,8 +198,8 @@ fn lifting_a_suppression_ends_it_and_resets_the_limits() {
     );
     assert_eq!(stored(&outcomes(&mut timeline, &log(1), 30)), 25);
     assert_eq!(timeline.command(unsuppress.clone()), Ok(DB1));
-    let refusal = CommandRejection::NotSuppressed { name: name(DB1) };
-    assert_eq!(timeline.command(unsuppress), Err(refusal));
+    let rejection = CommandRejection::NotSuppressed { name: name(DB1) };
+    assert_eq!(timeline.command(unsuppress), Err(rejection));
 }
 
 #[test]

@@ -325,9 +325,9 @@ impl Timeline {
 
     pub(super) fn command(
         &mut self,
-        order: AdminCommand,
+        command: AdminCommand,
     ) -> Result<ApplianceIndex, CommandRejection> {
-        let input = Input::Command { by: "admin".into(), command: order };
+        let input = Input::Command { by: "admin".into(), command };
         let Reply::Command(done) = self.handle(input).reply else {
             panic!("an order is answered");
         };

@@ -32,7 +32,7 @@ use crate::grid::values::time::{Offset, Timestamp};
 fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> bool {
     use Lifecycle as L;
     let order =
-        if let Input::Command { command: order, .. } = &record.input { Some(order) } else { None };
+        if let Input::Command { command, .. } = &record.input { Some(command) } else { None };
     if begins && matches!(to, L::Starting { .. } | L::Running) {
         return true;
     }

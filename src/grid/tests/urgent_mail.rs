@@ -289,8 +289,8 @@ fn a_key_that_is_given_joins_texts_and_parts_them() {
     timeline.store(keyed("raid:md0", "array rebuilds: 3 %"));
     deliver_until(&mut timeline, 200, &mut sent);
     let [SentMail { mail, .. }] = &sent[..] else { panic!("one mail: {sent:?}") };
-    let matters: Vec<_> = mail.notices.iter().map(|it| &*it.topic).collect();
-    assert_eq!(matters, ["raid:md0", "raid:md1"]);
+    let kinds: Vec<_> = mail.notices.iter().map(|it| &*it.topic).collect();
+    assert_eq!(kinds, ["raid:md0", "raid:md1"]);
 }
 
 #[test]

@@ -304,6 +304,11 @@ impl EventKind {
         self as u8
     }
 
+    /// Its position in [`Self::ALL`].
+    pub fn index(self) -> usize {
+        Self::ALL.into_iter().take_while(|kind| *kind != self).count()
+    }
+
     /// The kind of a number.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| u32::from(kind.number()) == number)

@@ -69,28 +69,23 @@ pub(crate) struct OutputSummarizer {
 
 impl OutputSummarizer {
     pub(crate) fn push(&mut self, chunk: &[u8]) {
-        let Self {
-            splitter: lines,
-            last_line: last,
-            first_error: error,
-            is_error_unfinished: is_open,
-        } = self;
-        lines.push(chunk, |line| {
+        let Self { splitter, last_line, first_error, is_error_unfinished } = self;
+        splitter.push(chunk, |line| {
             let line = printable(line);
             if line.is_empty() {
                 return;
             }
-            if *is_open {
-                *is_open = false;
-                if let Some(error) = error {
+            if *is_error_unfinished {
+                *is_error_unfinished = false;
+                if let Some(error) = first_error {
                     error.push(' ');
                     error.push_str(&line);
                 }
-            } else if error.is_none() && looks_like_an_error(&line) {
-                *is_open = line.ends_with(':');
-                *error = Some(line.clone());
+            } else if first_error.is_none() && looks_like_an_error(&line) {
+                *is_error_unfinished = line.ends_with(':');
+                *first_error = Some(line.clone());
             }
-            *last = line;
+            *last_line = line;
         });
     }
 

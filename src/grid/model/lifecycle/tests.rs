@@ -155,7 +155,7 @@ fn actual_row(
             (next.as_str().into(), flags.labels().collect::<Vec<_>>().join(" "))
         }
         StepResult::Unchanged => (variant.state.as_str().into(), "no change".into()),
-        StepResult::Refused(refusal) => ("refused".into(), refusal.as_str().to_lowercase()),
+        StepResult::Refused(rejection) => ("refused".into(), rejection.as_str().to_lowercase()),
         StepResult::NotDue => ("-".into(), String::new()),
     }
 }

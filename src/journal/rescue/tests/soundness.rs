@@ -27,17 +27,17 @@ fn damage_is_reported_with_its_location() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let opened = journal(&data);
-    let spans = opened.journal.log_truncation.archive.ranges();
+    let segment = opened.journal.log_truncation.archive.ranges();
     opened.journal.close().unwrap();
     let damage = |path: &Path, at: usize| {
         let mut bytes = fs::read(path).unwrap();
         bytes[at] ^= 1;
         fs::write(path, bytes).unwrap();
     };
-    let span = data.join(format!("archive/span-{:020}", spans[0].start()));
-    let db = fs::read(span.join("db")).unwrap();
+    let segment = data.join(format!("archive/span-{:020}", segment[0].start()));
+    let db = fs::read(segment.join("db")).unwrap();
     let blocks: Vec<usize> = (0..db.len() - 4).filter(|at| &db[*at..*at + 4] == b"GRJB").collect();
-    blocks.iter().for_each(|at| damage(&span.join("db"), at + 70));
+    blocks.iter().for_each(|at| damage(&segment.join("db"), at + 70));
     let checkpoint = data.join("checkpoints/checkpoint-00000000000000000900");
     damage(&checkpoint, 65);
     let found = findings(&data);
@@ -45,7 +45,7 @@ fn damage_is_reported_with_its_location() {
         let why = "the checkpoint can't be loaded: the checksum of the payload is wrong";
         format!("{}: {why}", checkpoint.display())
     });
-    assert!(found[1].starts_with(&format!("{}: it can't be read (", span.display())));
+    assert!(found[1].starts_with(&format!("{}: it can't be read (", segment.display())));
     assert!(
         found[1].ends_with(
             "; some of its records are lost: `gridd journal salvage` recovers the others"
