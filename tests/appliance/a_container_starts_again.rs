@@ -7,7 +7,7 @@ use grid_broker::contract::proto::{ApplianceState, Outcome};
 
 use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;
-use crate::harness::{Gridd, Run, run};
+use crate::support::{Gridd, Run, run};
 
 /// Runs these calls of vme, one after the other, in a container of their own: process 1 there is a
 /// shell. It ends with the first exit code that is not `code`.

@@ -14,8 +14,7 @@ use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED, kill};
 use super::oracle;
-use super::support::{Chance, count, say, seed};
-use crate::harness::{Gridd, eventually};
+use crate::support::{Gridd, Random, count, eventually, say, seed};
 
 const EVENTS: usize = 30;
 
@@ -28,20 +27,20 @@ fn append(host: &Host, texts: impl Iterator<Item = String>) {
 }
 
 /// Does something to the file; gives what.
-fn damage(path: &Path, way: u64, chance: &mut Chance) -> &'static str {
+fn damage(path: &Path, way: u64, random: &mut Random) -> &'static str {
     let mut bytes = std::fs::read(path).expect("the spool");
-    let (from, length) = (chance.index(bytes.len()), 1 + chance.index(600));
+    let (from, length) = (random.index(bytes.len()), 1 + random.index(600));
     let to = bytes.len().min(from + length);
     let what = match way {
         0 => {
-            let at = chance.index(bytes.len());
-            bytes[at] ^= 1 << chance.below(8);
+            let at = random.index(bytes.len());
+            bytes[at] ^= 1 << random.below(8);
             "one bit"
         }
         1 => {
             for _ in 0..8 {
-                let at = chance.index(bytes.len());
-                bytes[at] ^= 1 << chance.below(8);
+                let at = random.index(bytes.len());
+                bytes[at] ^= 1 << random.below(8);
             }
             "eight bits"
         }
@@ -54,7 +53,7 @@ fn damage(path: &Path, way: u64, chance: &mut Chance) -> &'static str {
             "zeros"
         }
         4 => {
-            let noise = chance.bytes(to - from);
+            let noise = random.bytes(to - from);
             bytes[from..to].copy_from_slice(&noise);
             "noise"
         }
@@ -64,7 +63,7 @@ fn damage(path: &Path, way: u64, chance: &mut Chance) -> &'static str {
         }
         _ => {
             // Each bit of the version.
-            bytes[7] ^= 1 << chance.below(8);
+            bytes[7] ^= 1 << random.below(8);
             "the version"
         }
     };
@@ -82,7 +81,7 @@ fn readable(path: &Path) -> (Vec<String>, u64) {
 
 #[tokio::test]
 async fn what_can_be_read_of_a_damaged_spool_is_sent_and_the_rest_is_told() {
-    let mut chance = Chance::new(seed("damaged spools"));
+    let mut random = Random::new(seed("damaged spools"));
     let gridd = Gridd::with_config(UNLIMITED).await;
     let ground = Ground::new();
     let (mut sent, mut told) = (0, 0);
@@ -93,7 +92,7 @@ async fn what_can_be_read_of_a_damaged_spool_is_sent_and_the_rest_is_told() {
         append(&host, (0..EVENTS).map(|number| format!("event {number}")));
         let path = host.state.join("spool");
         let way = number as u64 % WAYS;
-        let what = damage(&path, way, &mut chance);
+        let what = damage(&path, way, &mut random);
         let (expected, damaged) = readable(&path);
         let agent = host.agent().await;
         host.says(&["id=log", "msg=later"], 0).await;
@@ -115,7 +114,7 @@ async fn what_can_be_read_of_a_damaged_spool_is_sent_and_the_rest_is_told() {
 /// Agents with a session, and agents that wait for one.
 #[tokio::test]
 async fn a_spool_damaged_under_a_running_agent_does_not_stop_it() {
-    let mut chance = Chance::new(seed("spools damaged under an agent"));
+    let mut random = Random::new(seed("spools damaged under an agent"));
     let mut gridd = Gridd::with_config(UNLIMITED).await;
     let ground = Ground::new();
     let host = Host::new(&ground, "db1", 1, &gridd.grpc);
@@ -126,7 +125,7 @@ async fn a_spool_damaged_under_a_running_agent_does_not_stop_it() {
         let text = format!("event {round} before");
         host.says(&["id=log", &format!("msg={text}")], 0).await;
         expected.insert(text);
-        damage(&path, round, &mut chance);
+        damage(&path, round, &mut random);
         let text = format!("event {round} behind");
         host.says(&["id=log", &format!("msg={text}")], 0).await;
         expected.insert(text);
@@ -134,7 +133,7 @@ async fn a_spool_damaged_under_a_running_agent_does_not_stop_it() {
             gridd.kill().await;
             sleep(Duration::from_millis(300)).await;
             append(&host, (0..5).map(|number| format!("event {round} waits {number}")));
-            damage(&path, round + 1, &mut chance);
+            damage(&path, round + 1, &mut random);
             expected.extend(readable(&path).0);
             gridd.start_again().await;
             host.rests().await;

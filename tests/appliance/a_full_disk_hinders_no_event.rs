@@ -8,9 +8,7 @@ use grid_broker::contract::proto::{ApplianceState, LostReason};
 
 use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;
-use super::small_disk::{fill, on_small_disk};
-use super::support::say;
-use crate::harness::Gridd;
+use crate::support::{Gridd, fill, on_small_disk, say};
 
 fn in_runtime(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

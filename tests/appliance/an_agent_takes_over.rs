@@ -2,7 +2,7 @@
 
 use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;
-use crate::harness::{Gridd, eventually};
+use crate::support::{Gridd, eventually};
 
 #[tokio::test]
 async fn an_agent_takes_over_from_a_drainer_and_is_alone() {

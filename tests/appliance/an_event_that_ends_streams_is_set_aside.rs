@@ -12,8 +12,7 @@ use tonic::Code;
 use super::fake_broker::{Ends, Fake, Heard};
 use super::host::{Ground, Host};
 use super::relay::Relay;
-use super::support::say;
-use crate::harness::eventually;
+use crate::support::{eventually, say};
 
 const EVENTS: usize = 60;
 const POISON: &str = "poison";

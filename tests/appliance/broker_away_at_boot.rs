@@ -13,8 +13,7 @@ use tokio::time::sleep;
 
 use super::host::{Ground, Host};
 use super::oracle;
-use super::support::say;
-use crate::harness::{Gridd, eventually, scaled};
+use crate::support::{Gridd, eventually, say, scaled};
 
 /// An appliance whose silence is noticed after a second.
 const TALKER: &str = "[class.default]\nboot_timeout = \"12h\"\nlost_contact = \"1s\"\n";

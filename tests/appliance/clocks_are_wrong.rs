@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;
-use crate::harness::Gridd;
+use crate::support::Gridd;
 
 const YEAR_S: i64 = 31_557_600;
 

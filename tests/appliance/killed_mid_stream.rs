@@ -7,8 +7,7 @@ use grid_broker::spool::{EntryState, Spool};
 
 use super::host::{Ground, Host, UNLIMITED, kill};
 use super::oracle;
-use super::support::say;
-use crate::harness::{Gridd, timeout};
+use crate::support::{Gridd, say, timeout};
 
 const EVENTS: usize = 9_000;
 

@@ -4,17 +4,6 @@
 //! Each module proves one promise. Every loop has a bounded count; `GRID_APPLIANCE_KILLS` raises
 //! that of the kills, and `GRID_SEED` replays a printed seed.
 
-#[allow(dead_code, unused_imports, reason = "shared with the guarantees, which use all of it")]
-#[path = "../guarantees/harness/mod.rs"]
-mod harness;
-#[allow(dead_code, reason = "shared with the survival tests, which use all of it")]
-#[path = "../survival/support.rs"]
-mod support;
-
-#[allow(clippy::unwrap_used, reason = "shared with the library's own tests")]
-#[path = "../../src/small_disk.rs"]
-mod small_disk;
-
 mod a_container_starts_again;
 mod a_damaged_spool_stops_nobody;
 mod a_full_disk_hinders_no_event;
@@ -29,6 +18,8 @@ mod network_cut;
 mod nothing_said_is_lost;
 mod oracle;
 mod relay;
+#[path = "../support/mod.rs"]
+mod support;
 mod twenty_calls_at_once;
 mod two_machines;
 mod worker;

@@ -23,9 +23,8 @@ use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED, kill};
 use super::oracle::{self, Tally};
-use super::support::{Chance, count, say, seed};
 use super::worker::{Call, call_on};
-use crate::harness::{Follower, Gridd, eventually};
+use crate::support::{Follower, Gridd, Random, count, eventually, say, seed};
 
 /// Callers of each appliance.
 const CALLERS: usize = 2;
@@ -113,7 +112,7 @@ async fn what_an_agent_took_before_it_was_killed_is_not_said_twice() {
 
 /// Everybody who speaks, and those who can be killed.
 struct Round {
-    chance: Chance,
+    random: Random,
     gridd: Gridd,
     hosts: Vec<Host>,
     /// Agents, by the numbers of their hosts.
@@ -147,7 +146,7 @@ impl Round {
         let now_and_then = Host { boot: None, ..host("now-and-then", 0) };
         let hosts = vec![host("with-agent", 1), host("without", 2), now_and_then];
         let agents = vec![Some(hosts[0].agent().await), None, None];
-        Self { chance: Chance::new(seed), gridd, hosts, agents, kills: Kills::default(), ground }
+        Self { random: Random::new(seed), gridd, hosts, agents, kills: Kills::default(), ground }
     }
 
     async fn judged(mut self, kills: usize, has_budgets: bool) -> Tally {
@@ -156,14 +155,14 @@ impl Round {
         let mut calling = Vec::new();
         for host in &self.hosts {
             for number in 0..CALLERS {
-                let (host, chance) = (host.clone(), Chance::new(self.chance.next()));
+                let (host, random) = (host.clone(), Random::new(self.random.next()));
                 let who = format!("{} {number}", host.name);
-                let calls = call_on(host.clone(), who, chance, Arc::clone(&finish));
+                let calls = call_on(host.clone(), who, random, Arc::clone(&finish));
                 calling.push((host, tasks::spawn("caller", calls)));
             }
         }
         for _ in 0..kills {
-            sleep(Duration::from_millis(self.chance.below(800))).await;
+            sleep(Duration::from_millis(self.random.below(800))).await;
             self.kill_something().await;
         }
         finish.store(true, Ordering::Release);
@@ -201,19 +200,19 @@ impl Round {
     }
 
     async fn kill_something(&mut self) {
-        match self.chance.below(10) {
+        match self.random.below(10) {
             0..=3 => {
                 self.gridd.kill().await;
                 self.kills.gridd += 1;
-                sleep(Duration::from_millis(self.chance.below(1_500))).await;
+                sleep(Duration::from_millis(self.random.below(1_500))).await;
                 self.gridd.start_again().await;
             }
             4..=6 => {
-                let number = if self.chance.once_in(2) { 0 } else { 2 };
+                let number = if self.random.once_in(2) { 0 } else { 2 };
                 if let Some(agent) = self.agents[number].take() {
                     kill(agent);
                     self.kills.agents += 1;
-                    sleep(Duration::from_millis(self.chance.below(300))).await;
+                    sleep(Duration::from_millis(self.random.below(300))).await;
                 }
                 self.agents[number] = Some(self.hosts[number].agent().await);
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::host::{Ground, Host, UNLIMITED};
-use crate::harness::{Gridd, run};
+use crate::support::{Gridd, run};
 
 const CALLS: usize = 20;
 
@@ -28,7 +28,7 @@ async fn judged(has_agent: bool) {
     }
     for (mut call, mut told) in calling {
         let status =
-            crate::harness::eventually("its end", async || call.try_wait().expect("waits"));
+            crate::support::eventually("its end", async || call.try_wait().expect("waits"));
         assert_eq!(status.await.code(), Some(0), "{}", told());
     }
     host.rests().await;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED, kill};
 use super::oracle;
-use crate::harness::{Gridd, eventually};
+use crate::support::{Gridd, eventually};
 
 /// Whether it is open that two machines speak.
 async fn are_two(gridd: &Gridd) -> bool {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! that many seconds for each target, which run side by side. The seed of a run is printed and
-//! taken from `GRID_FUZZ_SEED` if that is set. An input that fails is kept as
+//! taken from `GRID_SEED` if that is set. An input that fails is kept as
 //! `target/fuzz/<target>-<seed>-<count>.bin`; `GRID_FUZZ_INPUT=FILE` runs every target on it alone.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
@@ -18,6 +18,8 @@
 mod event;
 mod mutate;
 mod spool;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use grid_broker::clock::{monotonic_now, wall_now};
+use grid_broker::clock::monotonic_now;
 use grid_broker::codec;
 use grid_broker::journal::decode_checkpoint;
 use grid_broker::journal::frame::{Block, BlockContent, BlockHeader, find_next};
@@ -33,7 +35,8 @@ use grid_broker::journal::record::{BlockSummary, records_in_block};
 use grid_broker::journal::scan::{BlockScan, ScanItem};
 use grid_broker::journal::stream::{StreamItem, StreamReader};
 
-use crate::mutate::{Random, mend, mutate};
+use crate::mutate::{mend, mutate};
+use crate::support::{Random, number, seed};
 
 /// How long the end of a stream is.
 const END_BYTES: usize = 128;
@@ -83,13 +86,7 @@ fn states() -> Vec<Vec<u8>> {
 }
 
 fn seconds() -> Duration {
-    let given = std::env::var("GRID_FUZZ_SECONDS").ok();
-    Duration::from_secs(given.and_then(|given| given.parse().ok()).unwrap_or(1))
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("GRID_FUZZ_SEED").ok().and_then(|given| given.parse().ok());
-    given.unwrap_or_else(|| wall_now().as_micros().unsigned_abs())
+    Duration::from_secs(number("GRID_FUZZ_SECONDS").unwrap_or(1))
 }
 
 /// Runs `target` on changed seeds until the time is over; it gets the seed and the input.
@@ -99,15 +96,16 @@ pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8], &[u8]))
         target(&input, &input);
         return;
     }
-    let (seed, until) = (seed(), monotonic_now() + seconds());
-    println!("{name}: GRID_FUZZ_SEED={seed}, {} seeds", seeds.len());
+    let has_none = seeds.is_empty() || seeds.iter().any(Vec::is_empty);
+    assert!(!has_none, "{name} has no seeds, or an empty one");
+    let (seed, until) = (seed(name), monotonic_now() + seconds());
     let mut random = Random::new(seed);
     let mut count = 0_u64;
     while monotonic_now() < until {
-        let whole = &seeds[random.below(seeds.len())];
+        let whole = random.one_of(seeds);
         let mut input = whole.clone();
         mutate(&mut random, &mut input, seeds);
-        if random.below(2) == 0 {
+        if random.once_in(2) {
             mend(&mut input);
         }
         count += 1;
@@ -116,7 +114,8 @@ pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8], &[u8]))
             panic!("{name} failed; GRID_FUZZ_INPUT={} shows it again", path.display());
         }
     }
-    println!("{name}: {count} inputs");
+    assert!(count > 0, "{name} was given no input");
+    println!("{name}: {count} inputs of {} seeds", seeds.len());
 }
 
 fn keep(name: &str, seed: u64, count: u64, input: &[u8]) -> PathBuf {

@@ -23,7 +23,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 use uuid::Uuid;
 
-use crate::harness::{Gridd, event, page, soon};
+use crate::support::{Gridd, event, page, soon};
 
 /// Sessions of one connection.
 const PER_CONNECTION: usize = 100;

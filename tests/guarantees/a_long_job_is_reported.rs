@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Follower, Gridd, eventually, lines};
+use crate::support::{Follower, Gridd, eventually, lines};
 
 const BOOT: u128 = 7;
 

@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 
-use crate::harness::{Gridd, Report, eventually, whole_reports};
+use crate::support::{Gridd, Report, eventually, whole_reports};
 
 /// How much address space is left to the broker, in MiB: from nothing to more than a report takes.
 const LEFT: [u64; 14] = [0, 1, 4, 16, 25, 40, 64, 100, 140, 180, 220, 280, 360, 1_000];

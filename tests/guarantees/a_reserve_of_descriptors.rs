@@ -13,7 +13,7 @@ use grid_broker::tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Gridd, Session, event, eventually, page};
+use crate::support::{Gridd, Session, event, eventually, page};
 
 /// Small files, so that they change often.
 const SMALL: &str = "\

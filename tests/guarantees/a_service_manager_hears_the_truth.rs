@@ -6,7 +6,7 @@ use grid_broker::clock::monotonic_now;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Gridd, Notified, eventually};
+use crate::support::{Gridd, Notified, eventually};
 
 /// A watchdog of a length that a test can wait for; half of it is the time between two pets.
 const WATCHDOG: Duration = Duration::from_secs(1);
@@ -71,13 +71,13 @@ async fn a_broker_whose_disk_has_no_room_is_alive_and_says_that_it_is_not_ready(
     let gridd = Gridd::with_environment(config, notified.environment(WATCHDOG)).await;
     let reason = "disk low: nothing new is accepted until there is room; reading continues\n";
     eventually("not ready", async || {
-        let (status, _, body) = crate::harness::page(&gridd.http, "/readyz").await;
+        let (status, _, body) = crate::support::page(&gridd.http, "/readyz").await;
         (status == 503).then(|| assert_eq!(body, reason))
     })
     .await;
     notified.waiting();
     notified.heard("WATCHDOG=1").await;
-    let (status, _, body) = crate::harness::page(&gridd.http, "/livez").await;
+    let (status, _, body) = crate::support::page(&gridd.http, "/livez").await;
     assert_eq!((status, body.as_str()), (200, "alive\n"));
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::harness::{Gridd, eventually, gridd_alone};
+use crate::support::{Gridd, eventually, gridd_alone};
 
 /// Five settings of mail that cannot be, and one of another table.
 const WRONG: &str = "\

@@ -9,7 +9,7 @@ use grid_broker::clock::monotonic_now;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Follower, Gridd, Run, eventually, lines, run, scaled};
+use crate::support::{Follower, Gridd, Run, eventually, lines, run, scaled};
 
 const BOOT: u128 = 7;
 

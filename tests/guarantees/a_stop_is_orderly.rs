@@ -9,7 +9,7 @@ use grid_broker::contract::proto::session_response::Message;
 use grid_broker::tasks;
 use tokio::net::TcpStream;
 
-use crate::harness::{Gridd, Session, event, scaled, soon};
+use crate::support::{Gridd, Session, event, scaled, soon};
 
 /// The bound that is promised.
 const STOP_WITHIN: Duration = Duration::from_secs(10);

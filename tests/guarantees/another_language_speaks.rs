@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Gridd, run};
+use crate::support::{Gridd, run};
 
 #[tokio::test]
 async fn a_python_client_made_from_the_protos_reports_and_reads() {

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Gridd, clean, run};
+use crate::support::{Gridd, clean, run};
 
 fn document() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/appliances.md");

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Gridd, START_RECORDS, clean, event, run, soon};
+use crate::support::{Gridd, START_RECORDS, clean, event, run, soon};
 
 const DB1: &str = "shop:main.db1";
 

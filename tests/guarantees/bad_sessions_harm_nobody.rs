@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Gridd, Hellos, Raw, START_RECORDS, Session, ack_exceptions, event, soon};
+use crate::support::{Gridd, Hellos, Raw, START_RECORDS, Session, ack_exceptions, event, soon};
 
 const DB1: &str = "shop:main.db1";
 

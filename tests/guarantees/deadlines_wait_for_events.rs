@@ -4,7 +4,7 @@
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Log, Maintenance, StartedOk};
 
-use crate::harness::{Gridd, Session, event};
+use crate::support::{Gridd, Session, event};
 
 /// Events that a session may have without an answer, as the Welcome advises.
 const WINDOW: u64 = 1_024;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use crate::harness::{Gridd, Run, clean, eventually, run};
+use crate::support::{Gridd, Run, clean, eventually, run};
 
 /// A grid in which `db7` is the end of one name and `db1` of two.
 async fn grid() -> Gridd {

@@ -15,7 +15,6 @@ mod bad_sessions_harm_nobody;
 mod deadlines_wait_for_events;
 mod every_limit_is_written_down;
 mod habits_are_understood;
-mod harness;
 mod imports_go_down;
 mod metrics_are_exact;
 mod names_are_unique;
@@ -28,6 +27,8 @@ mod services_tell_their_start;
 mod settings_are_in_force;
 mod starts_are_judged;
 mod strangers_harm_nobody;
+#[path = "../support/mod.rs"]
+mod support;
 mod surfaces_keep_their_word;
 mod the_appliances_tool_is_small;
 mod the_architecture_is_true;

@@ -8,8 +8,8 @@ use grid_broker::contract::proto::AlertKind;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{DEADLINE_CLASSES, Gridd, run};
 use crate::metrics_are_exact::{SOMETIMES, series};
+use crate::support::{DEADLINE_CLASSES, Gridd, run};
 
 const RULES: &str = include_str!("../../deploy/prometheus/gridd.rules.yml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/gridd.json");

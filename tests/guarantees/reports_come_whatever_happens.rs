@@ -15,7 +15,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Report, alone, assert_frame, wait_for, whole_reports};
+use crate::support::{Report, alone, assert_frame, wait_for, whole_reports};
 
 /// Workers of the broker that is blocked.
 const WORKERS: usize = 2;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Gridd, Run, eventually, run};
+use crate::support::{Gridd, Run, eventually, run};
 
 fn python(script: &str) -> Command {
     let python = std::env::var_os("GRID_TEST_PYTHON").expect(

@@ -16,7 +16,7 @@ use grid_broker::tasks;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{
+use crate::support::{
     Follower, Gridd, Report, Session, ack_exceptions, assert_frame, event, eventually, frames,
     lines, whole_reports,
 };

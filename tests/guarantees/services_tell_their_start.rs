@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Follower, Gridd, Notified, Run, eventually, lines, run};
+use crate::support::{Follower, Gridd, Notified, Run, eventually, lines, run};
 
 const BOOT: u128 = 7;
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

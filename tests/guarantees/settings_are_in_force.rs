@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Gridd, Run, clean, eventually, gridd_alone, lines, run};
+use crate::support::{Gridd, Run, clean, eventually, gridd_alone, lines, run};
 
 fn write(gridd: &Gridd, text: &str) {
     std::fs::write(gridd.path("gridd.toml"), text).expect("the configuration");

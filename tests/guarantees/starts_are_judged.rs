@@ -13,7 +13,7 @@ use grid_broker::contract::proto::{
 use rustix::process::Signal;
 use tonic::Streaming;
 
-use crate::harness::{DEADLINE_CLASSES, Gridd, START_RECORDS, Session, event, eventually, soon};
+use crate::support::{DEADLINE_CLASSES, Gridd, START_RECORDS, Session, event, eventually, soon};
 
 async fn judged() -> Gridd {
     Gridd::with_config(DEADLINE_CLASSES).await

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tonic::client::GrpcService;
 use tonic::transport::Endpoint;
 
-use crate::harness::{Gridd, eventually, page, soon};
+use crate::support::{Gridd, eventually, page, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -316,7 +316,7 @@ async fn a_page_of_another_origin_in_a_real_browser_changes_nothing() {
     );
     let (site, mut done) = evil_site(html).await;
     let profile = gridd.path("browser");
-    let mut browser = crate::harness::clean("/usr/bin/chromium");
+    let mut browser = crate::support::clean("/usr/bin/chromium");
     browser.env("PATH", "/usr/bin:/bin").env("HOME", &profile);
     browser.args([
         "--headless",
@@ -330,7 +330,7 @@ async fn a_page_of_another_origin_in_a_real_browser_changes_nothing() {
     ]);
     browser.arg(format!("--user-data-dir={}", profile.display()));
     browser.arg("--remote-debugging-port=0").arg(format!("http://{site}/"));
-    let browser = crate::harness::Follower::start(browser);
+    let browser = crate::support::Follower::start(browser);
     soon("the page has done its worst", done.recv()).await.expect("it says so");
     drop(browser);
     let refused = |text: &str, begin: &str| {

@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::harness::{Follower, Gridd, clean, eventually, gridd_alone, lines, run, soon};
+use crate::support::{Follower, Gridd, clean, eventually, gridd_alone, lines, run, soon};
 
 const LOOPBACK: [&str; 4] = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 

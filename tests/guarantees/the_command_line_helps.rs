@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{Run, clean, run};
+use crate::support::{Run, clean, run};
 
 const GRIDD: &str = env!("CARGO_BIN_EXE_gridd");
 const GRIDCTL: &str = env!("CARGO_BIN_EXE_gridctl");

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{Gridd, Run, run};
+use crate::support::{Gridd, Run, run};
 
 /// Units, a line that makes each as sound as it is, and the exposure promised, in tenths: systemd's
 /// scale goes from 0 to 10. The start script's unit may do anything, as the script is the appliance's.
@@ -125,7 +125,7 @@ async fn vme_knows_the_commands_of_its_units_and_the_variables_of_their_file() {
         let text = std::fs::read_to_string(path).expect("the copy");
         assert!(text.contains(&format!("\nExecStart={} {words}\n", env!("CARGO_BIN_EXE_vme"))));
         assert!(text.contains("\nEnvironmentFile=-/etc/default/vme\n"));
-        let mut command = crate::harness::clean(env!("CARGO_BIN_EXE_vme"));
+        let mut command = crate::support::clean(env!("CARGO_BIN_EXE_vme"));
         command.args([words, "--help"]);
         run(command).await.done();
     }
@@ -150,7 +150,7 @@ async fn a_reload_checks_the_shipped_configuration_first() {
     assert_eq!(words.remove(0), "/usr/bin/gridd");
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/gridd.toml");
     let words = words.iter().map(|it| it.replace("/etc/gridd/gridd.toml", shipped));
-    let mut command = crate::harness::clean(env!("CARGO_BIN_EXE_gridd"));
+    let mut command = crate::support::clean(env!("CARGO_BIN_EXE_gridd"));
     command.args(words);
     let said = run(command).await.done();
     assert!(said.contains("tracing_format"), "the settings that hold: {said}");

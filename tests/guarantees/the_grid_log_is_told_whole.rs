@@ -13,7 +13,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-use crate::harness::{Gridd, Session, ack_exceptions, event, eventually, soon};
+use crate::support::{Gridd, Session, ack_exceptions, event, eventually, soon};
 
 const TRIMS_AT_ONCE: &str = "class.default.budget = \"unlimited\"\n[retention]\nage = \"1s\"\n";
 

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Follower, Gridd, lines};
+use crate::support::{Follower, Gridd, lines};
 
 const DB1: &str = "shop:main.db1";
 

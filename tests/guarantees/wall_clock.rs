@@ -9,7 +9,7 @@ use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Log, Maintenance};
 use serde_json::Value;
 
-use crate::harness::{Gridd, Session, event, eventually};
+use crate::support::{Gridd, Session, event, eventually};
 
 /// Small spans, so that the archive has sealed ones that retention could take.
 const CONFIG: &str = "\

@@ -5,7 +5,7 @@ use grid_broker::contract::proto::{
 };
 use tonic::Streaming;
 
-use crate::harness::{Gridd, soon};
+use crate::support::{Gridd, soon};
 
 struct Watch(Streaming<WatchAppliancesResponse>);
 

@@ -11,7 +11,7 @@ use grid_broker::tasks;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::harness::{
+use crate::support::{
     Gridd, START_RECORDS, Session, ack_exceptions, clean, event, gridd_alone, run, soon,
 };
 

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::harness::Gridd;
+use crate::support::Gridd;
 
 const NAME: &str = "shop:main.db1";
 
@@ -145,14 +145,14 @@ async fn what_is_owed_is_listed_and_dropped_by_order() {
 
     let mut command = gridd.gridctl_command(&["mail", "drop", "2"]);
     command.env("USER", "anna");
-    let dropped = crate::harness::run(command).await.done();
+    let dropped = crate::support::run(command).await.done();
     assert!(dropped.starts_with("mail 2 is dropped (record "), "{dropped}");
     assert_eq!(list(&[]).await, queued[..1]);
     let told = gridd.records(&["--kind", "mail"]).await;
     let told = told.last().expect("the order");
     let text = "mail 2 to bob@example.org dropped";
     assert_eq!((&told["text"], &told["administrator"]), (&text.into(), &"anna".into()));
-    let (_, _, page) = crate::harness::page(&gridd.http, "/metrics").await;
+    let (_, _, page) = crate::support::page(&gridd.http, "/metrics").await;
     for line in ["gridd_mails_queued 1.0", "gridd_mails_failed 0.0"] {
         assert!(page.lines().any(|it| it == line), "{line}: {page}");
     }

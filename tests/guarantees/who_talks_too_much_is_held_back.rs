@@ -4,7 +4,7 @@ use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Alert, Event, Log, Outcome, Severity, StartedOk};
 use serde_json::Value;
 
-use crate::harness::{Gridd, Session, ack_exceptions, event};
+use crate::support::{Gridd, Session, ack_exceptions, event};
 
 const NAME: &str = "shop:main.db1";
 

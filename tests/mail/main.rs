@@ -3,12 +3,11 @@
 //! Guarantees of the courier: each order is answered once, in time, with the right word, whatever the
 //! server does; and a real server takes and files what it brings.
 
+mod mail_sender;
 mod postfix;
 mod script;
+#[path = "../support/mod.rs"]
 mod support;
-#[allow(dead_code, reason = "shared with the library's own tests")]
-#[path = "../../src/test_timeout.rs"]
-mod test_timeout;
 mod the_whole_way;
 mod what_a_real_server_files;
 mod what_servers_do;

@@ -16,10 +16,10 @@ use grid_broker::contract::proto::{Alert, Event, ReportRequest};
 use tempfile::TempDir;
 use tonic::Request;
 
+use crate::mail_sender::PASSWORD;
 use crate::postfix::Postfix;
 use crate::script::{At, Begins, Does, Server, Turn};
-use crate::support::PASSWORD;
-use crate::test_timeout::wait_for;
+use crate::support::wait_for;
 
 /// A broker that mails; it ends with the test.
 struct Gridd {

@@ -9,9 +9,9 @@ use grid_broker::grid::model::mail_message::Delivery;
 use grid_broker::mail::{SmtpConfig, send_test_mail};
 use mail_parser::MessageParser;
 
+use crate::mail_sender::{Courier, JOURNAL, settings};
 use crate::postfix::Postfix;
-use crate::support::{Courier, JOURNAL, settings};
-use crate::test_timeout::wait_for;
+use crate::support::wait_for;
 
 /// How long each step may last; Postfix starts processes for each.
 const STEP: Duration = Duration::from_secs(60);

@@ -10,8 +10,8 @@ use grid_broker::mail::{SmtpConfig, send_test_mail};
 use grid_broker::tasks;
 use mail_parser::MessageParser;
 
+use crate::mail_sender::{Courier, JOURNAL, PASSWORD, message, settings};
 use crate::script::{At, Begins, Does, Server, Turn};
-use crate::support::{Courier, JOURNAL, PASSWORD, message, settings};
 
 /// How long each step may last: a good server answers in time on any machine.
 pub(crate) const STEP: Duration = Duration::from_mins(1);

@@ -3,8 +3,8 @@
 
 use grid_broker::grid::model::mail_message::Delivery;
 
+use crate::mail_sender::{Courier, settings};
 use crate::script::{At, Begins, Does, Server};
-use crate::support::{Courier, settings};
 use crate::what_servers_do::{STEP, assert_deferred, once};
 
 #[tokio::test]

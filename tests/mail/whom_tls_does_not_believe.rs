@@ -17,7 +17,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::support::{Courier, certify, settings};
+use crate::mail_sender::{Courier, certify, settings};
 
 /// How long each step may last.
 const STEP: Duration = Duration::from_secs(20);

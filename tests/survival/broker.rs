@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tempfile::TempDir;
 
 use super::shim::Shim;
-use super::support::scratch;
-use super::test_timeout::wait_for;
+use crate::support::{scratch, wait_for};
 
 /// There from the moment when the shim made the first call fail, or hang.
 const FAILED: &str = "failed";

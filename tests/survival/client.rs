@@ -23,8 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};
 use uuid::Uuid;
 
-use super::support::Chance;
-use super::test_timeout::timeout;
+use crate::support::{Random, timeout};
 
 /// Most events sent and not answered.
 const OUTSTANDING_MAX: usize = 200;
@@ -45,7 +44,7 @@ pub(crate) struct Client {
     pub(crate) name: String,
     boot: Uuid,
     spool: u64,
-    chance: Chance,
+    random: Random,
     log: File,
     path: PathBuf,
     next: u64,
@@ -69,13 +68,13 @@ enum Over {
 
 impl Client {
     pub(crate) fn new(name: &str, seed: u64, folder: &Path) -> Self {
-        let mut chance = Chance::new(seed);
+        let mut random = Random::new(seed);
         let path = folder.join(format!("{name}.log"));
         Self {
             name: name.to_owned(),
-            boot: Uuid::from_u64_pair(chance.next(), chance.next()),
-            spool: chance.next() | 1,
-            chance,
+            boot: Uuid::from_u64_pair(random.next(), random.next()),
+            spool: random.next() | 1,
+            random,
             log: File::options().create(true).append(true).open(&path).expect("its file"),
             path,
             next: 1,
@@ -112,7 +111,7 @@ impl Client {
                 return Over::Done;
             }
             if !finishes && self.unacked.len() < OUTSTANDING_MAX {
-                for _ in 0..=self.chance.below(20) {
+                for _ in 0..=self.random.below(20) {
                     let event = self.event();
                     on_stream.push_back(event.sequence);
                     if say(&says, Says::Event(event)).await.is_err() {
@@ -120,7 +119,7 @@ impl Client {
                     }
                 }
             }
-            let pause = Duration::from_millis(self.chance.below(12));
+            let pause = Duration::from_millis(self.random.below(12));
             // A broker that is killed resets its connections; one that hangs is given up.
             let waits_for_acks = finishes || self.unacked.len() >= OUTSTANDING_MAX;
             let wait = if waits_for_acks { timeout() } else { pause };
@@ -167,8 +166,8 @@ impl Client {
     fn event(&mut self) -> Event {
         let sequence = self.next;
         self.next += 1;
-        let progress = u32::try_from(1 + self.chance.below(100)).expect("it is small");
-        let kind = match self.chance.below(100) {
+        let progress = u32::try_from(1 + self.random.below(100)).expect("it is small");
+        let kind = match self.random.below(100) {
             0..=1 => Kind::StartedOk(StartedOk {}),
             2 => Kind::StartFailed(StartFailed {}),
             3..=9 => Kind::Maintenance(Maintenance { progress: Some(progress) }),
@@ -179,7 +178,7 @@ impl Client {
             }
             _ => Kind::Log(Log {}),
         };
-        let filler = "x".repeat(self.chance.index(200));
+        let filler = "x".repeat(self.random.index(200));
         let text = format!("{} {sequence} {filler}", self.name);
         let event = Event { kind: Some(kind), text, sequence, ..Event::default() };
         self.note(&format!("sent {sequence}\n"));

@@ -14,8 +14,7 @@ use grid_broker::clock::monotonic_now;
 use super::broker::Broker;
 use super::client::{Client, Orders};
 use super::oracle;
-use super::support::{count, say, scratch, seed};
-use super::test_timeout::scaled;
+use crate::support::{count, say, scaled, scratch, seed};
 
 /// A broker that goes on in spite of the failure is killed after this.
 const LONG_ENOUGH: Duration = Duration::from_millis(1_200);

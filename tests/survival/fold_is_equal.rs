@@ -11,9 +11,8 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::oracle::fold;
-use super::support::{Chance, count, say, scratch, seed};
-use super::test_timeout::wait_for;
 use super::workload::open;
+use crate::support::{Random, count, say, scratch, seed, wait_for};
 use grid_broker::codec;
 use grid_broker::contract::decode;
 use grid_broker::contract::proto::event::Kind;
@@ -43,16 +42,16 @@ const SAVED_EVERY: u64 = 700;
 struct Life {
     grid: Grid,
     now: Timestamp,
-    chance: Chance,
+    random: Random,
     records: Vec<EncodedRecord>,
 }
 
 impl Life {
     fn new(seed: u64) -> Self {
-        let mut chance = Chance::new(seed);
+        let mut random = Random::new(seed);
         let now = Timestamp::from_micros(1_700_000_000_000_000);
-        let grid = Grid::new(State::default(), rules(&mut chance), now);
-        let mut life = Self { grid, now, chance, records: Vec::new() };
+        let grid = Grid::new(State::default(), rules(&mut random), now);
+        let mut life = Self { grid, now, random, records: Vec::new() };
         life.starts(1, None);
         life
     }
@@ -96,18 +95,18 @@ impl Life {
 
     /// One input of any kind, some time later.
     fn live(&mut self) {
-        let seconds = if self.chance.once_in(30) { 2_000 } else { 20 };
-        self.now = self.now.after(Duration::from_millis(self.chance.below(seconds * 1_000)));
+        let seconds = if self.random.once_in(30) { 2_000 } else { 20 };
+        self.now = self.now.after(Duration::from_millis(self.random.below(seconds * 1_000)));
         for appliance in self.grid.due(self.now) {
             let decisions = self.grid.handle_timeout(appliance, self.now);
             self.keep(&decisions);
         }
-        match self.chance.below(100) {
+        match self.random.below(100) {
             0..=14 => self.order(),
             15..=24 => {
                 if let Some((appliance, boot)) = self.someone() {
                     let spool = self.spool();
-                    let session = SessionId(self.chance.below(50));
+                    let session = SessionId(self.random.below(50));
                     let (uptime, acked_through, is_transient) = (None, 0, false);
                     let hello = SessionHello {
                         appliance,
@@ -123,12 +122,12 @@ impl Life {
             }
             25..=30 => {
                 if let Some((appliance, boot)) = self.someone() {
-                    let session = SessionId(self.chance.below(50));
+                    let session = SessionId(self.random.below(50));
                     self.take(Occurrence::SessionClosed { appliance, boot, session });
                 }
             }
             31 => {
-                let lasted = Duration::from_secs(1 + self.chance.below(600));
+                let lasted = Duration::from_secs(1 + self.random.below(600));
                 self.take(Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused });
             }
             32 => self.restarts(),
@@ -139,31 +138,31 @@ impl Life {
     /// The broker stops, is away, and starts under other settings from the state it had.
     fn restarts(&mut self) {
         self.take(Input::BrokerStopped);
-        let away = Duration::from_secs(self.chance.below(4_000));
+        let away = Duration::from_secs(self.random.below(4_000));
         self.now = self.now.after(away);
         let state = self.grid.state().clone();
-        self.grid = Grid::new(state, rules(&mut self.chance), self.now);
+        self.grid = Grid::new(state, rules(&mut self.random), self.now);
         self.starts(2, Some(away));
     }
 
     fn someone(&mut self) -> Option<(ApplianceIndex, BootId)> {
-        let name = name(self.chance.below(NAMES));
-        if self.grid.state().find(&name).is_none() && self.chance.once_in(3) {
-            let uuid = Uuid::from_u128(u128::from(self.chance.next()));
+        let name = name(self.random.below(NAMES));
+        if self.grid.state().find(&name).is_none() && self.random.once_in(3) {
+            let uuid = Uuid::from_u128(u128::from(self.random.next()));
             self.take(Input::Registered { name: name.clone(), uuid });
         }
-        let boot = BootId(Uuid::from_u128(1 + u128::from(self.chance.below(4))));
+        let boot = BootId(Uuid::from_u128(1 + u128::from(self.random.below(4))));
         self.grid.state().find(&name).map(|number| (number, boot))
     }
 
     fn spool(&mut self) -> Option<SpoolId> {
-        NonZeroU64::new(self.chance.below(3)).map(SpoolId)
+        NonZeroU64::new(self.random.below(3)).map(SpoolId)
     }
 
     fn says(&mut self) {
         let Some((appliance, boot)) = self.someone() else { return };
-        let progress = u32::try_from(1 + self.chance.below(100)).expect("it is small");
-        let kind = match self.chance.below(6) {
+        let progress = u32::try_from(1 + self.random.below(100)).expect("it is small");
+        let kind = match self.random.below(6) {
             0 => Kind::StartedOk(StartedOk {}),
             1 => Kind::StartFailed(StartFailed {}),
             2 | 3 => Kind::Maintenance(Maintenance { progress: Some(progress) }),
@@ -176,22 +175,22 @@ impl Life {
         let event = Event { kind: Some(kind), text: "text".to_owned(), ..Event::default() };
         let checked = decode::event(&event.encode_to_vec().into()).expect("an event");
         let spool = self.spool();
-        let sequence = spool.and_then(|_| NonZeroU64::new(1 + self.chance.below(400)));
-        let session = self.chance.once_in(2).then_some(SessionId(1));
+        let sequence = spool.and_then(|_| NonZeroU64::new(1 + self.random.below(400)));
+        let session = self.random.once_in(2).then_some(SessionId(1));
         let event = checked.event;
         let boot = Some(boot);
         self.take(Input::Event(ReceivedEvent { appliance, boot, spool, sequence, session, event }));
     }
 
     fn order(&mut self) {
-        let name = name(self.chance.below(NAMES));
-        let class = self.chance.once_in(2).then(|| "other".into());
+        let name = name(self.random.below(NAMES));
+        let class = self.random.once_in(2).then(|| "other".into());
         let overrides = Overrides {
-            boot_timeout: self.chance.once_in(2).then(|| Duration::from_secs(30)),
+            boot_timeout: self.random.once_in(2).then(|| Duration::from_secs(30)),
             ..Overrides::default()
         };
-        let uuid = Uuid::from_u128(u128::from(self.chance.next()));
-        let order = match self.chance.below(8) {
+        let uuid = Uuid::from_u128(u128::from(self.random.next()));
+        let order = match self.random.below(8) {
             0 => AdminCommand::Add { name, uuid, class, overrides },
             1 | 2 => AdminCommand::Set { name, class, overrides, reset: OverrideReset::default() },
             3 => AdminCommand::Remove { name },
@@ -208,8 +207,8 @@ fn name(number: u64) -> ApplianceName {
 }
 
 /// Rules like nobody else's.
-fn rules(chance: &mut Chance) -> GridSettings {
-    let mut seconds = |bound: u64| Duration::from_secs(1 + chance.below(bound));
+fn rules(random: &mut Random) -> GridSettings {
+    let mut seconds = |bound: u64| Duration::from_secs(1 + random.below(bound));
     let mut class = ClassSettings {
         boot_timeout: Some(seconds(600)),
         report_deadline: seconds(120),
@@ -219,9 +218,9 @@ fn rules(chance: &mut Chance) -> GridSettings {
         dump_timeout: seconds(900),
         ..ClassSettings::default()
     };
-    class.managed = !chance.once_in(5);
-    class.ignore_reboots = chance.once_in(3);
-    class.on_stuck = if chance.once_in(2) { OnStuck::Fail } else { OnStuck::Warn };
+    class.managed = !random.once_in(5);
+    class.ignore_reboots = random.once_in(3);
+    class.on_stuck = if random.once_in(2) { OnStuck::Fail } else { OnStuck::Warn };
     let other = ClassSettings { managed: !class.managed, ..class.clone() };
     GridSettings::new([("default".to_owned(), class), ("other".to_owned(), other)])
 }
@@ -265,12 +264,12 @@ fn folded(dir: &Path) -> (OpenJournal, Option<State>) {
 
 #[test]
 fn state_is_the_fold_from_every_checkpoint_with_spans_gone_and_other_settings() {
-    let mut chance = Chance::new(seed("folds"));
+    let mut random = Random::new(seed("folds"));
     let (mut records, mut checkpoints, mut gone) = (0, 0, 0);
     let lives = count("GRID_FOLDS", 3);
     for _ in 0..lives {
         let dir = scratch();
-        let saved = lived(dir.path(), chance.next());
+        let saved = lived(dir.path(), random.next());
         let last = saved.last().expect("the last").clone();
         let (opened, newest) = folded(dir.path());
         assert!(fold(&opened, State::default()) == last, "from nothing");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use grid_broker::clock::monotonic_now;
 
 use super::broker::{Broker, UNLIMITED};
-use super::small_disk::{fill, on_small_disk};
+use crate::support::{fill, on_small_disk};
 
 /// Longest wait for a change, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(60);

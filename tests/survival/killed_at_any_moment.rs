@@ -13,7 +13,7 @@ use grid_broker::tasks;
 use super::broker::{Broker, UNLIMITED};
 use super::client::{Client, Orders};
 use super::oracle;
-use super::support::{Chance, count, say, seed};
+use crate::support::{Random, count, say, seed};
 
 const CLIENTS: usize = 4;
 
@@ -39,14 +39,14 @@ async fn kill_9_under_budgets_loses_no_count() {
 
 /// Kills that broker and judges what is left; gives its records.
 async fn killed_again_and_again(mut broker: Broker, kills: usize) -> Vec<Record> {
-    let mut chance = Chance::new(seed("kills"));
+    let mut random = Random::new(seed("kills"));
     broker.start();
     let finish = Arc::new(AtomicBool::new(false));
     let orders =
         Orders { address: broker.grpc.clone(), finish: Arc::clone(&finish), gives_up: false };
     let talking: Vec<_> = (0..CLIENTS)
         .map(|number| {
-            let mut client = Client::new(&format!("vm-{number}"), chance.next(), broker.root());
+            let mut client = Client::new(&format!("vm-{number}"), random.next(), broker.root());
             let orders = orders.clone();
             tasks::spawn("client", async move {
                 client.run(&orders).await;
@@ -57,13 +57,13 @@ async fn killed_again_and_again(mut broker: Broker, kills: usize) -> Vec<Record>
     let mut done = 0;
     let mut during_start = 0;
     while done < kills {
-        tokio::time::sleep(Duration::from_millis(chance.below(1_500))).await;
+        tokio::time::sleep(Duration::from_millis(random.below(1_500))).await;
         assert_eq!(broker.has_ended(), None, "it ended by itself: {}", broker.said());
         broker.kill();
         done += 1;
-        while done < kills && chance.once_in(2) {
+        while done < kills && random.once_in(2) {
             broker.spawn(None, None);
-            tokio::time::sleep(Duration::from_millis(chance.below(80))).await;
+            tokio::time::sleep(Duration::from_millis(random.below(80))).await;
             assert_eq!(broker.has_ended(), None, "it ended by itself: {}", broker.said());
             broker.kill();
             (done, during_start) = (done + 1, during_start + 1);

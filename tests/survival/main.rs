@@ -16,10 +16,6 @@ mod power_cut;
 mod sealing_check;
 mod shim;
 mod slow_disk;
-#[path = "../../src/small_disk.rs"]
-mod small_disk;
+#[path = "../support/mod.rs"]
 mod support;
-#[allow(dead_code, reason = "shared with the library's own tests")]
-#[path = "../../src/test_timeout.rs"]
-mod test_timeout;
 mod workload;

@@ -12,8 +12,7 @@ use rustix::process::Signal;
 use super::broker::Broker;
 use super::client::{Client, Orders};
 use super::oracle;
-use super::support::seed;
-use super::test_timeout::{scaled, timeout};
+use crate::support::{scaled, seed, timeout};
 
 /// The bound that is promised, which holds on an idle machine.
 const STOP_WITHIN: Duration = Duration::from_secs(10);

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::test_timeout::timeout;
+use crate::support::timeout;
 
 /// The password of all accounts.
 pub(crate) const PASSWORD: &str = "s3cr3t-of-grid";

@@ -1,17 +1,24 @@
-//! Starts the real programs and speaks with them, for every guarantee alike.
+//! What the test crates share: starting the real programs, sessions with them, waiting, random
+//! numbers, and the oracle.
 //!
-//! Guarantees that whatever it started ends with the test, that every wait has a deadline, and that
-//! the words of a broker are shown when its test fails. Judges nothing: the tests do.
+//! Guarantees that each program it started ends with the test, that every wait has a deadline, and
+//! that what a broker said is shown when its test fails. Does not know what is tested. What one crate
+//! alone needs is in that crate.
+
+#![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
 mod alone;
+mod folders;
 mod gridd;
 mod notify;
 mod page;
 mod programs;
+mod random;
 mod report;
 mod session;
-#[allow(dead_code, reason = "shared with the library's own tests")]
-#[path = "../../../src/test_timeout.rs"]
+#[path = "../../src/small_disk.rs"]
+mod small_disk;
+#[path = "../../src/test_timeout.rs"]
 mod test_timeout;
 
 use std::time::Duration;
@@ -19,12 +26,15 @@ use std::time::Duration;
 use grid_broker::clock::monotonic_now;
 
 pub(crate) use alone::alone;
+pub(crate) use folders::{copy_folder, files_below, scratch};
 pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, gridd_alone};
 pub(crate) use notify::Notified;
 pub(crate) use page::page;
 pub(crate) use programs::{Follower, Run, clean, lines, run, run_into};
+pub(crate) use random::{Random, count, number, say, seed};
 pub(crate) use report::{Report, assert_frame, frames, whole_reports};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
+pub(crate) use small_disk::{fill, on_small_disk};
 pub(crate) use test_timeout::{scaled, timeout, wait_for};
 
 /// The records of a start: that it started, and with which settings.
