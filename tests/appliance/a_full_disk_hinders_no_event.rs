@@ -8,12 +8,7 @@ use grid_broker::contract::proto::{ApplianceState, LostReason};
 
 use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;
-use crate::support::{Gridd, fill, on_small_disk, say};
-
-fn in_runtime(work: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(work);
-}
+use crate::support::{Gridd, fill, in_runtime, on_small_disk, say};
 
 fn host_on(disk: &Path, ground: &Ground, gridd: &Gridd) -> Host {
     Host { state: disk.join("vme"), ..Host::new(ground, "db1", 1, &gridd.grpc) }

@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 
-use crate::support::{Gridd, Report, eventually, whole_reports};
+use crate::support::{Gridd, Launch, Report, eventually, whole_reports};
 
 /// How much address space is left to the broker, in MiB: from nothing to more than a report takes.
 const LEFT: [u64; 14] = [0, 1, 4, 16, 25, 40, 64, 100, 140, 180, 220, 280, 360, 1_000];
@@ -60,7 +60,7 @@ async fn without_proc_a_report_says_what_it_does_not_know() {
     gridd.terminate().await;
     let shell = "PATH=/usr/bin:/bin; export PATH; \
                  exec unshare --mount sh -c 'mount -t tmpfs none /proc && exec \"$@\"' sh \"$@\"";
-    gridd.start_again_by(shell).await;
+    gridd.start_again_as(Launch { wrapper: Some(shell), ..Launch::default() }).await;
     let said = gridd.gridctl(&["report", "--json"]).await.done();
     let report = Report::read(&said);
     let lacks = |section: &str, part: &str| {

@@ -13,7 +13,7 @@ use grid_broker::tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Gridd, Session, event, eventually, page};
+use crate::support::{Gridd, Session, Setup, event, eventually, page};
 
 /// Small files, so that they change often.
 const SMALL: &str = "\
@@ -71,7 +71,7 @@ async fn is_alive(gridd: &Gridd) -> bool {
 }
 
 async fn goes_on(descriptors: u32) {
-    let mut gridd = Gridd::with_descriptors(SMALL, descriptors).await;
+    let mut gridd = Setup::new(SMALL).descriptors(descriptors).start().await;
     let mut session = Session::open(&gridd, "shop:db1", 1, 1).await;
     let ends = Arc::new(AtomicBool::new(false));
     let settings = &[PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat()[..];
@@ -134,7 +134,7 @@ async fn with_256_descriptors_the_journal_has_its_files_whatever_strangers_hold(
 
 #[tokio::test]
 async fn sessions_of_others_can_not_take_the_last_place_nor_the_journals_files() {
-    let gridd = Gridd::with_descriptors(SMALL, 64).await;
+    let gridd = Setup::new(SMALL).descriptors(64).start().await;
     let mut session = Session::open(&gridd, "shop:db1", 1, 1).await;
     let ends = Arc::new(AtomicBool::new(false));
     let grpc = gridd.grpc.clone();

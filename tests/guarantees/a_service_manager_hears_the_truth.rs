@@ -6,7 +6,7 @@ use grid_broker::clock::monotonic_now;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Gridd, Notified, eventually};
+use crate::support::{Notified, Setup, eventually};
 
 /// A watchdog of a length that a test can wait for; half of it is the time between two pets.
 const WATCHDOG: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ const LONG_WATCHDOG: Duration = Duration::from_secs(8);
 #[tokio::test]
 async fn ready_is_said_once_it_serves_and_stopping_before_it_ends() {
     let notified = Notified::new();
-    let mut gridd = Gridd::with_environment("", notified.environment(WATCHDOG)).await;
+    let mut gridd = Setup::new("").environment(notified.environment(WATCHDOG)).start().await;
     let ready = notified.heard("READY=1").await;
     let (grpc, http) = (&gridd.grpc, &gridd.http);
     assert_eq!(ready, format!("READY=1\nSTATUS=serves on {grpc} and http://{http}, start 1\n"));
@@ -32,7 +32,7 @@ async fn ready_is_said_once_it_serves_and_stopping_before_it_ends() {
 #[tokio::test]
 async fn a_reload_is_said_to_begin_and_to_be_done_whatever_came_of_it() {
     let notified = Notified::new();
-    let gridd = Gridd::with_environment("", notified.environment(WATCHDOG)).await;
+    let gridd = Setup::new("").environment(notified.environment(WATCHDOG)).start().await;
     let ready = notified.heard("READY=1").await;
     for settings in ["[retention]\nage = \"30d\"\n", "[retention]\nage = \"0d\"\n"] {
         std::fs::write(gridd.path("gridd.toml"), settings).expect("the configuration");
@@ -47,7 +47,7 @@ async fn a_reload_is_said_to_begin_and_to_be_done_whatever_came_of_it() {
 #[tokio::test]
 async fn the_watchdog_is_petted_in_time_and_never_by_a_broker_that_stands_still() {
     let notified = Notified::new();
-    let gridd = Gridd::with_environment("", notified.environment(LONG_WATCHDOG)).await;
+    let gridd = Setup::new("").environment(notified.environment(LONG_WATCHDOG)).start().await;
     notified.heard("WATCHDOG=1").await;
     let mut last = monotonic_now();
     for _ in 0..2 {
@@ -68,7 +68,7 @@ async fn the_watchdog_is_petted_in_time_and_never_by_a_broker_that_stands_still(
 async fn a_broker_whose_disk_has_no_room_is_alive_and_says_that_it_is_not_ready() {
     let notified = Notified::new();
     let config = "disk_low_water = \"8000TiB\"\n";
-    let gridd = Gridd::with_environment(config, notified.environment(WATCHDOG)).await;
+    let gridd = Setup::new(config).environment(notified.environment(WATCHDOG)).start().await;
     let reason = "disk low: nothing new is accepted until there is room; reading continues\n";
     eventually("not ready", async || {
         let (status, _, body) = crate::support::page(&gridd.http, "/readyz").await;
@@ -88,7 +88,7 @@ async fn nobody_is_told_anything_without_a_socket_and_a_deaf_one_holds_nobody_up
         ("WATCHDOG_USEC", "200000".into()),
         ("GRIDD_TRACING_FORMAT", "json".into()),
     ];
-    let mut gridd = Gridd::with_environment("", environment).await;
+    let mut gridd = Setup::new("").environment(environment).start().await;
     gridd.vme("db1", 1, &["id=log", "msg=it serves"]).await.done();
     assert_eq!(gridd.terminate().await, Some(0));
     let said = gridd.stderr();

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Log, StartedOk};
 
-use crate::support::{Gridd, Session, clean, event, eventually, page, run_into};
+use crate::support::{Gridd, Launch, Session, clean, event, eventually, page, run_into};
 
 /// What tells more than a pipe, and all that may wait for it, can hold.
 const TELLS_MUCH: &str = "tracing = \"trace\"\n[class.default]\nbudget = \"unlimited\"\n";
@@ -39,7 +39,8 @@ async fn a_pipe_that_nobody_reads_stops_no_event_no_page_and_no_end() {
     let mut gridd = Gridd::with_config(TELLS_MUCH).await;
     assert_eq!(gridd.terminate().await, Some(0));
     let (mut reader, writer) = pipe().expect("a pipe");
-    gridd.start_again_saying(Stdio::from(writer)).await;
+    let stderr = Some(Stdio::from(writer));
+    gridd.start_again_as(Launch { stderr, ..Launch::default() }).await;
     overflow(&gridd, "shop:db1").await;
     assert_eq!(page(&gridd.http, "/livez").await.0, 200);
     assert_eq!(gridd.vme("shop:db2", 1, &["id=started_ok"]).await.code, Some(0));
@@ -65,7 +66,8 @@ async fn a_full_disk_behind_standard_error_stops_nothing_and_is_counted() {
     let mut gridd = Gridd::with_config(TELLS_MUCH).await;
     assert_eq!(gridd.terminate().await, Some(0));
     let full = File::options().write(true).open("/dev/full").expect("/dev/full");
-    gridd.start_again_saying(Stdio::from(full)).await;
+    let stderr = Some(Stdio::from(full));
+    gridd.start_again_as(Launch { stderr, ..Launch::default() }).await;
     let session = Session::open(&gridd, "shop:db1", 1, 1).await;
     session.say(&event(Kind::StartedOk(StartedOk {}), 1, "")).await;
     assert!(dropped(&gridd).await > 0);

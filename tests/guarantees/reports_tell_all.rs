@@ -17,8 +17,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Follower, Gridd, Report, Session, ack_exceptions, assert_frame, event, eventually, frames,
-    lines, whole_reports,
+    Follower, Gridd, Launch, Report, Session, ack_exceptions, assert_frame, event, eventually,
+    frames, lines, whole_reports,
 };
 
 /// Reports that a broker under load writes; a debug build is slower.
@@ -302,7 +302,8 @@ async fn many_reports_under_load_lose_nothing_and_give_their_memory_back() {
     let mut gridd = Gridd::with_config(UNLIMITED).await;
     gridd.terminate().await;
     let (stderr, said) = std::io::pipe().expect("a pipe");
-    gridd.start_again_saying(said.into()).await;
+    let said = Launch { stderr: Some(said.into()), ..Launch::default() };
+    gridd.start_again_as(said).await;
     let written = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&written);
     let counting = tasks::spawn_thread("counter", move || count_reports(stderr, &counted));
@@ -343,7 +344,8 @@ async fn a_broker_whose_standard_error_nobody_reads_serves_on() {
     let mut gridd = Gridd::with_config(UNLIMITED).await;
     gridd.terminate().await;
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    gridd.start_again_saying(Stdio::from(writer)).await;
+    let stderr = Some(Stdio::from(writer));
+    gridd.start_again_as(Launch { stderr, ..Launch::default() }).await;
     for sequence in 0..50 {
         gridd.signal(Signal::USR2);
         let said = gridd.vme("db1", 1, &["id=log", &format!("msg=event {sequence}")]).await;

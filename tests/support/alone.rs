@@ -1,5 +1,6 @@
 //! A test in a process of its own: one that blocks all its workers, or dies of a signal otherwise.
 
+use super::in_runtime;
 use super::programs::{Run, clean, run};
 
 /// Set in the process of its own.
@@ -13,12 +14,11 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) -> Option<Run> {
         return None;
     }
     let own = std::env::current_exe().expect("the test's own program");
-    let mut command = clean(own.to_str().expect("a path in UTF-8"));
+    let mut command = clean(&own);
     command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
     let factor = "GRID_TEST_TIMEOUT_FACTOR";
     command.envs(std::env::var_os(factor).map(|value| (factor, value)));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.expect("a runtime").block_on(run(command));
+    let ended = in_runtime(run(command));
     assert_eq!(ended.code, Some(0), "{test} failed alone:\n{}\n{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains("1 passed"), "{test} is not the calling test: {}", ended.stdout);
     Some(ended)

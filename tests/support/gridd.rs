@@ -1,23 +1,21 @@
-//! A real `gridd` with a data folder of its own, which can be killed, stopped, paused and started
-//! again on the same data and address.
+//! The starter of gridd: a real one with a data folder of its own, which can be killed, stopped,
+//! paused and started again on the same data and addresses.
+//!
+//! Guarantees that it listens on an address of loopback that no other broker of these tests has, on
+//! ports chosen by the system, that nothing of the environment reaches it but what is named here, and
+//! that it ends with the test. Does not know what it is asked: `asking.rs` does.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use grid_broker::client::connect;
-use grid_broker::contract::proto::Appliance;
-use grid_broker::contract::proto::GetApplianceRequest;
-use grid_broker::contract::proto::alert_service_client::AlertServiceClient;
-use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
-use tonic::transport::Channel;
 
+use super::eventually;
 use super::programs::{Run, clean, run};
-use super::{eventually, soon};
 
 /// Classes whose deadlines a test can wait for. What must not pass is `slow`, or has the seconds of
 /// `quick` and `talker` to a busy machine.
@@ -37,19 +35,91 @@ boot_timeout = \"12h\"
 lost_contact = \"1s\"
 ";
 
-static STARTED: AtomicU8 = AtomicU8::new(0);
+/// Variables of a program.
+pub(crate) type Variables = Vec<(&'static str, OsString)>;
+
+/// How many brokers this process has set up.
+static SET_UP: AtomicU8 = AtomicU8::new(0);
+
+/// What all starts of a broker have in common.
+pub(crate) struct Setup {
+    program: PathBuf,
+    folder: TempDir,
+    environment: Variables,
+    /// A line of the shell that starts it.
+    wrapper: Option<String>,
+}
+
+/// What one start has besides.
+#[derive(Default)]
+pub(crate) struct Launch<'a> {
+    /// More variables.
+    pub(crate) environment: Variables,
+    /// In place of the wrapper of all starts.
+    pub(crate) wrapper: Option<&'a str>,
+    /// In place of the file `stderr` in its folder.
+    pub(crate) stderr: Option<Stdio>,
+}
 
 /// A broker under test.
 pub(crate) struct Gridd {
-    folder: TempDir,
+    setup: Setup,
     child: Option<Child>,
-    environment: Vec<(&'static str, OsString)>,
-    /// How many it may open, where that is not left to the system.
-    descriptors: Option<u32>,
     /// `HOST:PORT` of gRPC; the same over restarts.
     pub(crate) grpc: String,
     /// `HOST:PORT` of the pages; the same over restarts.
     pub(crate) http: String,
+}
+
+impl Setup {
+    /// With that configuration file, in a temporary folder.
+    pub(crate) fn new(config: &str) -> Self {
+        Self::within(TempDir::with_prefix("gridd-test-").expect("a temporary folder"), config)
+    }
+
+    /// With that configuration file, in that folder.
+    pub(crate) fn within(folder: TempDir, config: &str) -> Self {
+        std::fs::write(folder.path().join("gridd.toml"), config).expect("the configuration");
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_gridd"));
+        Self { program, folder, environment: Variables::new(), wrapper: None }
+    }
+
+    /// Another gridd than the one of this build.
+    pub(crate) fn program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
+    /// With these variables besides.
+    pub(crate) fn environment(mut self, variables: Variables) -> Self {
+        self.environment.extend(variables);
+        self
+    }
+
+    /// Started by a line of the shell, which ends with `exec "$@"`.
+    pub(crate) fn wrapper(mut self, shell: &str) -> Self {
+        self.wrapper = Some(shell.to_owned());
+        self
+    }
+
+    /// It may open so many descriptors.
+    pub(crate) fn descriptors(self, most: u32) -> Self {
+        self.wrapper(&format!("ulimit -n {most} && exec \"$@\""))
+    }
+
+    /// A broker that does not run yet.
+    pub(crate) fn stopped(self) -> Gridd {
+        let host = own_loopback();
+        let (grpc, http) = (format!("{host}:0"), format!("{host}:0"));
+        Gridd { setup: self, child: None, grpc, http }
+    }
+
+    /// A broker that serves.
+    pub(crate) async fn start(self) -> Gridd {
+        let mut gridd = self.stopped();
+        gridd.start_again().await;
+        gridd
+    }
 }
 
 impl Gridd {
@@ -58,111 +128,78 @@ impl Gridd {
         Self::with_config("").await
     }
 
-    /// Starts one whose appliances may say as much as they like.
+    /// Starts one whose appliances may send as many events as they like.
     pub(crate) async fn without_budgets() -> Self {
         Self::with_config("[class.default]\nbudget = \"unlimited\"\n").await
     }
 
     /// Starts one with that configuration file.
     pub(crate) async fn with_config(config: &str) -> Self {
-        Self::with_environment(config, Vec::new()).await
+        Setup::new(config).start().await
     }
 
-    /// Starts one with that configuration file and these variables.
-    pub(crate) async fn with_environment(
-        config: &str,
-        environment: Vec<(&'static str, OsString)>,
-    ) -> Self {
-        Self::with(config, environment, None).await
-    }
-
-    /// Starts one with that configuration file, which may open so many descriptors.
-    pub(crate) async fn with_descriptors(config: &str, descriptors: u32) -> Self {
-        Self::with(config, Vec::new(), Some(descriptors)).await
-    }
-
-    async fn with(
-        config: &str,
-        environment: Vec<(&'static str, OsString)>,
-        descriptors: Option<u32>,
-    ) -> Self {
-        let folder = TempDir::with_prefix("gridd-test-").expect("a temporary folder");
-        std::fs::write(folder.path().join("gridd.toml"), config).expect("the configuration");
-        let host = own_loopback();
-        let (grpc, http) = (format!("{host}:0"), format!("{host}:0"));
-        let mut gridd = Self { folder, child: None, environment, descriptors, grpc, http };
-        gridd.start_again().await;
-        gridd
-    }
-
-    /// Starts it on its data, at the address it had. It must not run.
+    /// Starts it on its data, at the addresses it had, and waits until it serves. It must not run.
     pub(crate) async fn start_again(&mut self) {
-        let stderr = self.append("stderr");
-        self.start_with(stderr, async |_| {}).await;
+        self.start_again_as(Launch::default()).await;
     }
 
-    /// The same with another standard error.
-    pub(crate) async fn start_again_saying(&mut self, stderr: Stdio) {
-        self.start_with(stderr, async |_| {}).await;
+    /// The same with what only this start has.
+    pub(crate) async fn start_again_as(&mut self, launch: Launch<'_>) {
+        self.spawn(launch);
+        self.serves().await;
     }
 
     /// The same, with something done meanwhile to the process of that number.
     pub(crate) async fn start_again_with(&mut self, meanwhile: impl AsyncFnOnce(u32)) {
-        let stderr = self.append("stderr");
-        self.start_with(stderr, meanwhile).await;
+        self.spawn(Launch::default());
+        meanwhile(self.pid()).await;
+        self.serves().await;
     }
 
-    /// Starts it on its data with what a line of the shell sets up before; `exec "$@"` is its end.
-    pub(crate) async fn start_again_by(&mut self, shell: &str) {
-        let stderr = self.append("stderr");
-        let mut command = clean("/bin/sh");
-        command.args(["-c", shell, "sh", env!("CARGO_BIN_EXE_gridd")]);
-        self.start_as(command, stderr, async |_| {}).await;
-    }
-
-    async fn start_with(&mut self, stderr: Stdio, meanwhile: impl AsyncFnOnce(u32)) {
-        let command = match self.descriptors {
-            None => clean(env!("CARGO_BIN_EXE_gridd")),
-            Some(most) => {
-                let mut shell = clean("/bin/sh");
-                shell.arg("-c").arg(format!("ulimit -n {most} && exec \"$0\" \"$@\""));
-                shell.arg(env!("CARGO_BIN_EXE_gridd"));
-                shell
+    /// Starts it, and waits for nothing. It must not run.
+    pub(crate) fn spawn(&mut self, launch: Launch<'_>) {
+        assert!(self.child.is_none(), "it runs already");
+        let _ = std::fs::remove_file(self.path("ready.json"));
+        let Setup { program, folder, environment, wrapper } = &self.setup;
+        let mut command = match launch.wrapper.or(wrapper.as_deref()) {
+            None => clean(program),
+            Some(shell) => {
+                let mut command = clean("/bin/sh");
+                command.args(["-c", shell, "sh"]).arg(program);
+                command
             }
         };
-        self.start_as(command, stderr, meanwhile).await;
-    }
-
-    async fn start_as(
-        &mut self,
-        mut command: Command,
-        stderr: Stdio,
-        meanwhile: impl AsyncFnOnce(u32),
-    ) {
-        assert!(self.child.is_none(), "it runs already");
-        let ready = self.path("ready.json");
-        let _ = std::fs::remove_file(&ready);
-        command.current_dir(self.folder.path());
+        command.current_dir(folder.path());
         command.args(["--config", "gridd.toml", "--data", "data", "--ready-file", "ready.json"]);
         command.args(["--grpc", &self.grpc, "--http", &self.http]);
-        command.envs(self.environment.iter().cloned());
-        command.stdout(self.append("stdout")).stderr(stderr);
-        let child = command.spawn().expect("gridd starts");
-        let pid = child.id();
-        self.child = Some(child);
-        meanwhile(pid).await;
-        let place = eventually("the ready file", async || {
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("waits"));
-            assert!(ended.is_none(), "gridd ended before it was ready: {ended:?}\n{}", self.said());
-            let text = std::fs::read_to_string(&ready).ok()?;
-            Some(serde_json::from_str::<Value>(&text).expect("the ready file is JSON"))
-        })
-        .await;
-        self.grpc = place["grpc"].as_str().expect("grpc").to_owned();
-        self.http = place["http"].as_str().expect("http").to_owned();
+        command.envs(environment.iter().cloned()).envs(launch.environment);
+        command.stdout(self.append("stdout"));
+        command.stderr(launch.stderr.unwrap_or_else(|| self.append("stderr")));
+        self.child = Some(command.spawn().expect("gridd starts"));
     }
 
-    /// `kill -9`, and waits for the end.
+    /// Waits until it serves, or gives how it ended before.
+    pub(crate) async fn ready(&mut self) -> Result<(), ExitStatus> {
+        let ready = self.path("ready.json");
+        let place = eventually("gridd serves, or has ended", async || {
+            // In this order: what ended may have served before, and has left the file then.
+            let ended = self.has_ended();
+            let text = std::fs::read_to_string(&ready).ok();
+            text.map(Ok).or(ended.map(Err))
+        });
+        let place: Value = serde_json::from_str(&place.await?).expect("the ready file is JSON");
+        self.grpc = place["grpc"].as_str().expect("grpc").to_owned();
+        self.http = place["http"].as_str().expect("http").to_owned();
+        Ok(())
+    }
+
+    async fn serves(&mut self) {
+        if let Err(ended) = self.ready().await {
+            panic!("gridd ended before it was ready: {ended}\n{}", self.said());
+        }
+    }
+
+    /// `kill -9`, and waits for the end. It must run.
     pub(crate) async fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.ended().await;
@@ -200,93 +237,42 @@ impl Gridd {
         self.child.as_ref().expect("it runs").id()
     }
 
-    /// Waits for the end; gives the exit code, or none if a signal ended it.
+    /// How it ended, if it has since it was started.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().expect("waits")?;
+        self.child = None;
+        Some(status)
+    }
+
+    /// Whether it was started, and is not known to have ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Waits for the end; gives the exit code, or none if a signal ended it. It must run.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
-        let status = eventually("the end of gridd", async || child.try_wait().expect("waits"));
-        status.await.code()
+        assert!(self.child.is_some(), "it runs");
+        eventually("the end of gridd", async || self.has_ended()).await.code()
     }
 
-    /// Runs `vme` as that appliance in boot `boot`.
-    pub(crate) async fn vme(&self, appliance: &str, boot: u128, words: &[&str]) -> Run {
-        run(self.vme_command(appliance, boot, words)).await
+    /// Its folder, with its data, its configuration and what it said.
+    pub(crate) fn folder(&self) -> &Path {
+        self.setup.folder.path()
     }
 
-    /// `vme`, not yet started.
-    pub(crate) fn vme_command(&self, appliance: &str, boot: u128, words: &[&str]) -> Command {
-        let mut command = clean(env!("CARGO_BIN_EXE_vme"));
-        command.env("VME_BOOT_ID", uuid::Uuid::from_u128(boot).to_string());
-        command.env("VME_STATE", self.path(&format!("vme-{appliance}")));
-        command.args(["--broker", &self.grpc, "--appliance", appliance]).args(words);
-        command
-    }
-
-    /// Runs `gridctl`.
-    pub(crate) async fn gridctl(&self, words: &[&str]) -> Run {
-        run(self.gridctl_command(words)).await
-    }
-
-    /// `gridctl`, not yet started.
-    pub(crate) fn gridctl_command(&self, words: &[&str]) -> Command {
-        let mut command = clean(env!("CARGO_BIN_EXE_gridctl"));
-        command.args(["--broker", &self.grpc]).args(words);
-        command
-    }
-
-    /// All records that match, by `gridctl log list --all --output json`; those that only count
-    /// if asked for by their kind. There are none of an appliance that the broker does not know yet.
-    pub(crate) async fn records(&self, filters: &[&str]) -> Vec<Value> {
-        let words = [&["log", "list", "--all", "--output", "json"], filters].concat();
-        let listed = self.gridctl(&words).await;
-        if listed.code == Some(7) && listed.stderr.contains("there is no appliance") {
-            return Vec::new();
-        }
-        assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
-        let mut records: Vec<Value> =
-            serde_json::from_str(&listed.stdout).expect("an array of records");
-        records.retain(|record| filters.contains(&"tally") || record["kind"] != "tally");
-        records
-    }
-
-    /// A connection.
-    pub(crate) async fn channel(&self) -> Channel {
-        soon("a connection", connect(&self.grpc)).await.expect("the broker answers")
-    }
-
-    /// The appliances over gRPC.
-    pub(crate) async fn appliances(&self) -> ApplianceServiceClient<Channel> {
-        ApplianceServiceClient::new(self.channel().await)
-    }
-
-    /// The open matters over gRPC.
-    pub(crate) async fn alerts(&self) -> AlertServiceClient<Channel> {
-        AlertServiceClient::new(self.channel().await)
-    }
-
-    /// One appliance as it stands.
-    pub(crate) async fn appliance(&self, name: &str) -> Appliance {
-        let request = GetApplianceRequest { name: name.to_owned() };
-        let answer = soon("the appliance", self.appliances().await.get_appliance(request)).await;
-        answer.expect("it is known").into_inner().appliance.expect("an appliance")
-    }
-
-    /// Waits until `gridctl appliance show` explains the appliance in words with `part`.
-    pub(crate) async fn explained(&self, name: &str, part: &str) -> Appliance {
-        eventually(&format!("{name} explained by `{part}`"), async || {
-            let appliance = self.appliance(name).await;
-            appliance.explanation.contains(part).then_some(appliance)
-        })
-        .await
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("data")
     }
 
     /// A file within its folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder().join(name)
     }
 
     /// All it said on stdout, over all its starts.
     pub(crate) fn stdout(&self) -> String {
-        std::fs::read_to_string(self.path("stdout")).expect("its stdout")
+        std::fs::read_to_string(self.path("stdout")).unwrap_or_default()
     }
 
     /// All it said on stderr, over all its starts.
@@ -331,7 +317,7 @@ pub(crate) async fn gridd_alone(folder: &Path, words: &[&str]) -> Run {
 fn own_loopback() -> String {
     if cfg!(target_os = "linux") {
         let process = std::process::id();
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let number = SET_UP.fetch_add(1, Ordering::Relaxed);
         format!("127.{}.{}.{}", 1 + process / 250 % 250, process % 250, 1 + number % 250)
     } else {
         "127.0.0.1".to_owned()

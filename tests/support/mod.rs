@@ -8,6 +8,7 @@
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
 mod alone;
+mod asking;
 mod folders;
 mod gridd;
 mod notify;
@@ -27,7 +28,7 @@ use grid_broker::clock::monotonic_now;
 
 pub(crate) use alone::alone;
 pub(crate) use folders::{copy_folder, files_below, scratch};
-pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, gridd_alone};
+pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, Launch, Setup, Variables, gridd_alone};
 pub(crate) use notify::Notified;
 pub(crate) use page::page;
 pub(crate) use programs::{Follower, Run, clean, lines, run, run_into};
@@ -53,6 +54,12 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
         assert!(monotonic_now() < until, "{what}: not within {} s", timeout().as_secs());
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Runs `work` in a runtime of its own, for a test that is to be in another process first.
+pub(crate) fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(work)
 }
 
 /// Waits for `future`, or fails the test with `what` was waited for.

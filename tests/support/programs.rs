@@ -1,5 +1,6 @@
 //! Programs run to their end, and one that goes on: what they said, and how they ended.
 
+use std::ffi::OsStr;
 use std::io::{Read, Seek, SeekFrom};
 use std::process::{Child, Command, Stdio};
 
@@ -27,7 +28,7 @@ impl Run {
 }
 
 /// A command with an environment of which the tests know all.
-pub(crate) fn clean(program: &str) -> Command {
+pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("TZ", "UTC").env("USER", "tester").stdin(Stdio::null());
     command.env("PATH", "/nowhere");

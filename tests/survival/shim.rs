@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::support::Variables;
+
 const MAGIC: u32 = 0x5443_5247;
 const ENTRY_BYTES: usize = 56;
 
@@ -110,15 +112,13 @@ pub(crate) struct Shim<'a> {
 }
 
 impl Shim<'_> {
-    /// Loads it into the program.
-    pub(crate) fn load(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", library()).env("GRID_SHIM_ROOT", self.root);
-        if let Some(log) = self.log {
-            command.env("GRID_SHIM_LOG", log);
-        }
-        if let Some(fail) = &self.fail {
-            command.env("GRID_SHIM_FAIL", fail);
-        }
+    /// The variables that load it into a program.
+    pub(crate) fn environment(&self) -> Variables {
+        let mut variables: Variables =
+            vec![("LD_PRELOAD", library().into()), ("GRID_SHIM_ROOT", self.root.into())];
+        variables.extend(self.log.map(|log| ("GRID_SHIM_LOG", log.into())));
+        variables.extend(self.fail.as_ref().map(|fail| ("GRID_SHIM_FAIL", fail.into())));
+        variables
     }
 }
 

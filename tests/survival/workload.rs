@@ -105,7 +105,7 @@ pub(crate) fn work(shim: &Shim<'_>, seed: u64, epoch: u64, commits: usize) -> st
     command.args(["--exact", WORKER, "--nocapture"]);
     let root = shim.root.display();
     command.env(WORK, format!("{seed} {epoch} {commits} {root}"));
-    shim.load(&mut command);
+    command.envs(shim.environment());
     command.output().expect("the worker runs")
 }
 
