@@ -9,21 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use grid_broker::client::{APPLIANCE_METADATA, connect};
+use grid_broker::client::connect;
 use grid_broker::clock::monotonic_now;
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::event_service_client::EventServiceClient;
-use grid_broker::contract::proto::session_request::Message as Says;
-use grid_broker::contract::proto::session_response::Message as Hears;
-use grid_broker::contract::proto::{Event, Hello, Log, SessionRequest, SessionResponse, StartedOk};
+use grid_broker::contract::proto::{Log, StartedOk};
 use grid_broker::tasks;
-use tokio::sync::{Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
-use tonic::{Request, Streaming};
-use uuid::Uuid;
+use tokio::sync::Semaphore;
 
-use crate::support::{Gridd, event, page, soon};
+use crate::support::{Gridd, Hellos, Session, count, event, page, soon};
 
 /// Sessions of one connection.
 const PER_CONNECTION: usize = 100;
@@ -40,67 +33,18 @@ const BYTES_PER_SESSION: u64 = 200 << 10;
 /// The broker's memory without a session, and what its journal takes under load.
 const BYTES_AT_REST: u64 = 300 << 20;
 
-struct Member {
-    says: mpsc::Sender<SessionRequest>,
-    hears: Streaming<SessionResponse>,
-}
-
-impl Member {
-    async fn open(channel: Channel, number: usize) -> Self {
-        let (says, said) = mpsc::channel(64);
-        let mut request = Request::new(ReceiverStream::new(said));
-        let name = format!("crowd-{number}").parse().expect("a header");
-        request.metadata_mut().insert(APPLIANCE_METADATA, name);
-        let hello = Hello {
-            protocol_revision: 1,
-            boot_id: Uuid::from_u128(number as u128 + 1).to_string(),
-            uptime_ms: 1,
-            spool_id: 1,
-            next_sequence: 1,
-            ..Hello::default()
-        };
-        says.send(SessionRequest { message: Some(Says::Hello(hello)) }).await.expect("room");
-        let answer = EventServiceClient::new(channel).session(request).await;
-        let mut hears = answer.expect("a session").into_inner();
-        let first = hears.message().await.expect("it is open").and_then(|it| it.message);
-        assert!(matches!(first, Some(Hears::Welcome(_))), "{first:?}");
-        Self { says, hears }
-    }
-
-    async fn say(&self, event: Event) {
-        let message = Some(Says::Event(event));
-        self.says.send(SessionRequest { message }).await.expect("it is open");
-    }
-
-    /// Through which event all are answered.
-    async fn acked(&mut self) -> u64 {
-        loop {
-            let received = self.hears.message().await.expect("it is open").expect("it goes on");
-            match received.message {
-                Some(Hears::Ack(ack)) => return ack.through,
-                Some(Hears::Notice(_)) => {}
-                other => panic!("not expected: {other:?}"),
-            }
+/// Says lines as fast as the window allows; gives how many were answered.
+async fn flood(mut session: Session, stops: Arc<AtomicBool>) -> u64 {
+    let (mut said, mut answered) = (0, 0);
+    while !stops.load(Ordering::Acquire) {
+        while said < answered + WINDOW {
+            said += 1;
+            let text = "so much to say, so little time";
+            session.say(&event(Kind::Log(Log {}), said, text)).await;
         }
+        answered = session.ack().await.through;
     }
-
-    /// Says lines as fast as the window allows; gives how many were answered.
-    async fn flood(mut self, stops: Arc<AtomicBool>) -> u64 {
-        let (mut said, mut answered) = (0, 0);
-        while !stops.load(Ordering::Acquire) {
-            while said < answered + WINDOW {
-                said += 1;
-                self.say(event(Kind::Log(Log {}), said, "so much to say, so little time")).await;
-            }
-            answered = self.acked().await;
-        }
-        answered
-    }
-}
-
-fn crowd() -> usize {
-    let given = std::env::var("GRID_CROWD").ok();
-    given.map_or(1_000, |given| given.parse().expect("GRID_CROWD is a number"))
+    answered
 }
 
 /// What the process of the broker holds in memory, in bytes.
@@ -113,7 +57,7 @@ async fn resident(gridd: &Gridd) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_quiet_are_heard_while_a_tenth_floods_and_memory_is_bounded() {
-    let crowd = crowd();
+    let crowd = count("GRID_CROWD", 1_000);
     let gridd = Gridd::start().await;
     let at_rest = resident(&gridd).await;
     let mut members = Vec::new();
@@ -121,11 +65,14 @@ async fn the_quiet_are_heard_while_a_tenth_floods_and_memory_is_bounded() {
         let channel = connect(&gridd.grpc).await.expect("a connection");
         let first = connection * PER_CONNECTION;
         let opening = (first..crowd.min(first + PER_CONNECTION)).map(|number| {
-            let opened = Member::open(channel.clone(), number);
-            tasks::spawn("member", async move { soon("a session", opened).await })
+            let channel = channel.clone();
+            tasks::spawn("member", async move {
+                let hello = Hellos::of(number as u128 + 1, 1);
+                Session::try_open(channel, &format!("crowd-{number}"), hello).await
+            })
         });
         for opened in opening.collect::<Vec<_>>() {
-            members.push(opened.await.expect("no panic"));
+            members.push(opened.await.expect("no panic").expect("a session"));
         }
     }
     let silent = resident(&gridd).await;
@@ -133,7 +80,7 @@ async fn the_quiet_are_heard_while_a_tenth_floods_and_memory_is_bounded() {
     let (mut floods, mut quiet) = (Vec::new(), Vec::new());
     for (number, member) in members.into_iter().enumerate() {
         if number % FLOODS == 0 {
-            floods.push(tasks::spawn("flood", member.flood(Arc::clone(&stops))));
+            floods.push(tasks::spawn("flood", flood(member, Arc::clone(&stops))));
         } else {
             quiet.push(member);
         }
@@ -164,7 +111,7 @@ async fn the_quiet_are_heard_while_a_tenth_floods_and_memory_is_bounded() {
 }
 
 /// Lets all of these say `started_ok` within a second or so; gives how long each waited, ascending.
-async fn started(quiet: Vec<Member>) -> Vec<Duration> {
+async fn started(quiet: Vec<Session>) -> Vec<Duration> {
     let (count, done) = (quiet.len(), Arc::new(AtomicU64::new(0)));
     let at_once = Arc::new(Semaphore::new(64));
     let asking = quiet.into_iter().map(|mut member| {
@@ -172,8 +119,8 @@ async fn started(quiet: Vec<Member>) -> Vec<Duration> {
         tasks::spawn("started_ok", async move {
             let _turn = at_once.acquire_owned().await.expect("it stays open");
             let began = monotonic_now();
-            member.say(event(Kind::StartedOk(StartedOk {}), 1, "")).await;
-            assert_eq!(soon("an ack", member.acked()).await, 1);
+            member.say(&event(Kind::StartedOk(StartedOk {}), 1, "")).await;
+            assert_eq!(member.ack().await.through, 1);
             done.fetch_add(1, Ordering::Relaxed);
             (began.elapsed(), member)
         })

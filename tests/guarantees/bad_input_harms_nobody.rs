@@ -18,10 +18,7 @@ const DB1: &str = "shop:main.db1";
 const NOTHING_SENT: &str = "vme: nothing was sent; see `vme --help`\n";
 
 async fn report(gridd: &Gridd, name: &str, event: Event) -> Result<ReportResponse, Status> {
-    let mut client = EventServiceClient::new(gridd.channel().await);
-    let mut request = tonic::Request::new(ReportRequest { event: Some(event), spool_id: 1 });
-    request.metadata_mut().insert(APPLIANCE_METADATA, name.parse().expect("metadata"));
-    soon("the answer", client.report(request)).await.map(tonic::Response::into_inner)
+    gridd.report(name, 1, event).await
 }
 
 fn boot(number: u128) -> String {

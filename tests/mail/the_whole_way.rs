@@ -7,11 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use grid_broker::client::APPLIANCE_METADATA;
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::event_service_client::EventServiceClient;
-use grid_broker::contract::proto::{Alert, Event, ReportRequest};
-use tonic::Request;
+use grid_broker::contract::proto::{Alert, Event};
 
 use crate::mail_sender::PASSWORD;
 use crate::postfix::Postfix;
@@ -182,7 +179,6 @@ async fn a_server_that_greylists_gets_the_mail_again_when_it_asked_for_it() {
 async fn two_hundred_alerts_out_of_spools_are_one_mail_that_says_so() {
     let server = Server::start(Begins::Clear, &[None]).await;
     let gridd = broker(server.port, server.folder(), "anna@example.org").await;
-    let mut client = EventServiceClient::connect(format!("http://{}", gridd.grpc)).await.unwrap();
     let spooled = Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 });
     for number in 0..200_u32 {
         let event = Event {
@@ -192,10 +188,7 @@ async fn two_hundred_alerts_out_of_spools_are_one_mail_that_says_so() {
             spooled_at: spooled,
             ..Event::default()
         };
-        let mut request = Request::new(ReportRequest { event: Some(event), spool_id: 0 });
-        let name = format!("db{}", number % 2).parse().unwrap();
-        request.metadata_mut().insert(APPLIANCE_METADATA, name);
-        client.report(request).await.unwrap();
+        gridd.report(&format!("db{}", number % 2), 0, event).await.expect("it is stored");
     }
     holds("it gathers or is under way", async || {
         told(&gridd, &["mail", "list"]).await.contains("summary: 200 older alerts of 2 appliances")

@@ -2,12 +2,16 @@
 
 use std::process::Command;
 
-use grid_broker::client::connect;
+use grid_broker::client::{APPLIANCE_METADATA, connect};
 use grid_broker::contract::proto::alert_service_client::AlertServiceClient;
 use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
-use grid_broker::contract::proto::{Appliance, GetApplianceRequest};
+use grid_broker::contract::proto::event_service_client::EventServiceClient;
+use grid_broker::contract::proto::{
+    Appliance, Event, GetApplianceRequest, ReportRequest, ReportResponse,
+};
 use serde_json::Value;
 use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
 
 use super::gridd::Gridd;
 use super::programs::{Run, clean, run};
@@ -68,6 +72,19 @@ impl Gridd {
     /// The open matters over gRPC.
     pub(crate) async fn alerts(&self) -> AlertServiceClient<Channel> {
         AlertServiceClient::new(self.channel().await)
+    }
+
+    /// Sends one event of a spool (0: of none) by the call `Report`.
+    pub(crate) async fn report(
+        &self,
+        name: &str,
+        spool_id: u64,
+        event: Event,
+    ) -> Result<ReportResponse, Status> {
+        let mut client = EventServiceClient::new(self.channel().await);
+        let mut request = Request::new(ReportRequest { event: Some(event), spool_id });
+        request.metadata_mut().insert(APPLIANCE_METADATA, name.parse().expect("metadata"));
+        soon("the answer", client.report(request)).await.map(Response::into_inner)
     }
 
     /// One appliance as it stands.

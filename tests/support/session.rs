@@ -1,7 +1,8 @@
-//! A session from the appliance's side, whose messages may be any bytes.
+//! The session client: a session from the appliance's side, whose messages may be any bytes.
 //!
-//! The generated client cannot say what is no message of the contract; this one can. What the
-//! broker says is read by the generated types.
+//! The generated client cannot send what is no message of the contract; this one can. What the
+//! broker sends is read by the generated types. Guarantees that a test that waits for the broker
+//! fails after the timeout; whoever expects a broker that hangs, or is gone, has the `try_` functions.
 
 use bytes::{Buf, BufMut, Bytes};
 use grid_broker::client::APPLIANCE_METADATA;
@@ -13,16 +14,24 @@ use grid_broker::contract::proto::{
 };
 use http::uri::PathAndQuery;
 use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use uuid::Uuid;
 
-use super::{Gridd, soon};
+use super::{Gridd, soon, timeout};
 
 /// Events and other messages that may wait to be sent.
 const WAITING: usize = 2_048;
+
+/// The path of the stream.
+const SESSION: &str = "/grid.events.v1.EventService/Session";
+
+/// The field of `SessionRequest` that holds an event.
+const EVENT_FIELD: u32 = 2;
 
 /// A session that is open.
 pub(crate) struct Session {
@@ -52,7 +61,7 @@ impl Hellos {
     pub(crate) fn of(boot: u128, spool: u64) -> Hello {
         Hello {
             protocol_revision: 1,
-            tool_version: "guarantees 1".to_owned(),
+            tool_version: "tests 1".to_owned(),
             boot_id: Uuid::from_u128(boot).to_string(),
             uptime_ms: 1,
             spool_id: spool,
@@ -63,15 +72,32 @@ impl Hellos {
 }
 
 impl Session {
-    /// Says hello as `name`, and hears the welcome.
+    /// Says hello as `name`, and receives the welcome.
     pub(crate) async fn open(gridd: &Gridd, name: &str, boot: u128, spool: u64) -> Self {
-        let mut raw = Raw::open(gridd, name).await;
-        raw.hello(Hellos::of(boot, spool)).await;
-        let welcome = match raw.next().await {
-            Ok(Some(Message::Welcome(welcome))) => welcome,
-            other => panic!("a welcome was expected, not {other:?}"),
+        let opened = Self::try_open(gridd.channel().await, name, Hellos::of(boot, spool)).await;
+        opened.expect("a session")
+    }
+
+    /// The same on a connection, with any Hello; fails if there is no welcome within the timeout.
+    pub(crate) async fn try_open(
+        channel: Channel,
+        name: &str,
+        hello: Hello,
+    ) -> Result<Self, Status> {
+        let opening = async {
+            let mut raw = Raw::try_call(channel, name, SESSION).await?;
+            let message = Some(session_request::Message::Hello(hello));
+            let hello = SessionRequest { message }.encode_to_vec();
+            raw.send(hello.into()).await.map_err(|Closed| Status::unavailable("no session"))?;
+            match received(&mut raw.hears).await? {
+                Some(Message::Welcome(welcome)) => {
+                    Ok(Self { says: raw.says, hears: raw.hears, welcome, notices: Vec::new() })
+                }
+                other => Err(Status::unknown(format!("a welcome was expected, not {other:?}"))),
+            }
         };
-        Self { says: raw.says, hears: raw.hears, welcome, notices: Vec::new() }
+        let late = |_| Status::deadline_exceeded("no session within the timeout");
+        tokio::time::timeout(timeout(), opening).await.map_err(late)?
     }
 
     /// Says an event.
@@ -91,7 +117,9 @@ impl Session {
 
     async fn send(&self, event: &[u8]) -> Result<(), Closed> {
         let mut message = Vec::with_capacity(event.len() + 8);
-        prost::encoding::bytes::encode(2, &event.to_vec(), &mut message);
+        encode_key(EVENT_FIELD, WireType::LengthDelimited, &mut message);
+        encode_varint(event.len() as u64, &mut message);
+        message.extend_from_slice(event);
         self.says.send(message.into()).await.map_err(|_| Closed)
     }
 
@@ -100,36 +128,52 @@ impl Session {
         next(&mut self.hears).await
     }
 
+    /// The same, however long it takes. Nothing is lost if nobody waits for it any more.
+    pub(crate) async fn try_next(&mut self) -> Result<Option<Message>, Status> {
+        received(&mut self.hears).await
+    }
+
+    /// The next ack.
+    pub(crate) async fn ack(&mut self) -> Ack {
+        loop {
+            match self.next().await {
+                Ok(Some(Message::Ack(ack))) => return ack,
+                Ok(Some(Message::Notice(notice))) => self.notices.push(notice),
+                other => panic!("an ack was expected, not {other:?}"),
+            }
+        }
+    }
+
     /// All acks until the first `through` events are answered.
     pub(crate) async fn acked(&mut self, through: u64) -> Vec<Ack> {
         let mut acks = Vec::<Ack>::new();
         while acks.last().is_none_or(|ack| ack.through < through) {
-            match self.next().await {
-                Ok(Some(Message::Ack(ack))) => acks.push(ack),
-                Ok(Some(Message::Notice(notice))) => self.notices.push(notice),
-                other => panic!("acks through {through} were expected, not {other:?}"),
-            }
+            acks.push(self.ack().await);
         }
         acks
     }
 
-    /// Says goodbye and hears the end.
+    /// Says goodbye and waits for the end.
     pub(crate) async fn goodbye(mut self) {
-        let message = session_request::Message::Goodbye(Goodbye { reason: "done".to_owned() });
-        let request = SessionRequest { message: Some(message) };
-        self.says.send(request.encode_to_vec().into()).await.expect("the session is open");
+        self.try_goodbye().await.expect("the session is open");
         match self.next().await {
             Ok(None) => {}
             other => panic!("the end was expected, not {other:?}"),
         }
+    }
+
+    /// Says goodbye if the broker still listens.
+    pub(crate) async fn try_goodbye(&self) -> Result<(), Closed> {
+        let message = session_request::Message::Goodbye(Goodbye { reason: "done".to_owned() });
+        let request = SessionRequest { message: Some(message) };
+        self.says.send(request.encode_to_vec().into()).await.map_err(|_| Closed)
     }
 }
 
 impl Raw {
     /// Opens the stream and says nothing.
     pub(crate) async fn open(gridd: &Gridd, name: &str) -> Self {
-        let path = "/grid.events.v1.EventService/Session";
-        Self::call(gridd, name, path).await.expect("the call begins")
+        Self::call(gridd, name, SESSION).await.expect("the call begins")
     }
 
     /// Calls the stream at `path`.
@@ -138,15 +182,19 @@ impl Raw {
         name: &str,
         path: &'static str,
     ) -> Result<Self, Status> {
+        soon("the call", Self::try_call(gridd.channel().await, name, path)).await
+    }
+
+    async fn try_call(channel: Channel, name: &str, path: &'static str) -> Result<Self, Status> {
         let (says, said) = mpsc::channel(WAITING);
         let mut request = Request::new(ReceiverStream::new(said));
         let name = name.parse().expect("a name that fits into metadata");
         request.metadata_mut().insert(APPLIANCE_METADATA, name);
-        let mut grpc = tonic::client::Grpc::new(gridd.channel().await);
-        soon("the connection", grpc.ready()).await.expect("the connection is ready");
+        let mut grpc = tonic::client::Grpc::new(channel);
+        let broken = |error| Status::unavailable(format!("the connection: {error}"));
+        grpc.ready().await.map_err(broken)?;
         let call = grpc.streaming(request, PathAndQuery::from_static(path), AnyBytes);
-        let hears = soon("the call", call).await?.into_inner();
-        Ok(Self { says, hears })
+        Ok(Self { says, hears: call.await?.into_inner() })
     }
 
     /// Says hello.
@@ -157,8 +205,11 @@ impl Raw {
 
     /// Says any bytes as one message.
     pub(crate) async fn say(&self, message: &[u8]) {
-        let sent = self.says.send(Bytes::copy_from_slice(message));
-        sent.await.expect("the stream is open");
+        self.send(Bytes::copy_from_slice(message)).await.expect("the stream is open");
+    }
+
+    async fn send(&self, message: Bytes) -> Result<(), Closed> {
+        self.says.send(message).await.map_err(|_| Closed)
     }
 
     /// The next thing the broker says; `None`: it ended the stream.
@@ -168,8 +219,12 @@ impl Raw {
 }
 
 async fn next(hears: &mut Streaming<SessionResponse>) -> Result<Option<Message>, Status> {
-    let said = soon("the broker's next message", hears.message()).await?;
-    Ok(said.map(|said| said.message.expect("a message that is known")))
+    soon("the broker's next message", received(hears)).await
+}
+
+async fn received(hears: &mut Streaming<SessionResponse>) -> Result<Option<Message>, Status> {
+    let received = hears.message().await?;
+    Ok(received.map(|it| it.message.expect("a message that is known")))
 }
 
 /// The exceptions of all these acks, in order.
