@@ -6,8 +6,7 @@ use std::process::Command;
 use grid_broker::contract::proto::{ApplianceState, Outcome};
 
 use super::host::{Ground, Host, UNLIMITED};
-use super::oracle;
-use crate::support::{Gridd, Run, run};
+use crate::support::{Gridd, Run, oracle, run};
 
 /// Runs these calls of vme, one after the other, in a container of their own: process 1 there is a
 /// shell. It ends with the first exit code that is not `code`.

@@ -13,8 +13,7 @@ use prost::Message;
 use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED, kill};
-use super::oracle;
-use crate::support::{Gridd, Random, count, eventually, say, seed};
+use crate::support::{Gridd, Random, count, eventually, oracle, say, seed};
 
 const EVENTS: usize = 30;
 

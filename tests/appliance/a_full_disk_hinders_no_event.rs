@@ -7,8 +7,7 @@ use std::path::Path;
 use grid_broker::contract::proto::{ApplianceState, LostReason};
 
 use super::host::{Ground, Host, UNLIMITED};
-use super::oracle;
-use crate::support::{Gridd, fill, in_runtime, on_small_disk, say};
+use crate::support::{Gridd, fill, in_runtime, on_small_disk, oracle, say};
 
 fn host_on(disk: &Path, ground: &Ground, gridd: &Gridd) -> Host {
     Host { state: disk.join("vme"), ..Host::new(ground, "db1", 1, &gridd.grpc) }

@@ -1,8 +1,7 @@
 //! An agent takes the spool over from a drainer, is the only one, and gives all back when it ends.
 
 use super::host::{Ground, Host, UNLIMITED};
-use super::oracle;
-use crate::support::{Gridd, eventually};
+use crate::support::{Gridd, eventually, oracle};
 
 #[tokio::test]
 async fn an_agent_takes_over_from_a_drainer_and_is_alone() {

@@ -12,8 +12,7 @@ use grid_broker::contract::proto::{
 use tokio::time::sleep;
 
 use super::host::{Ground, Host};
-use super::oracle;
-use crate::support::{Gridd, eventually, say, scaled};
+use crate::support::{Gridd, eventually, oracle, say, scaled};
 
 /// An appliance whose silence is noticed after a second.
 const TALKER: &str = "[class.default]\nboot_timeout = \"12h\"\nlost_contact = \"1s\"\n";

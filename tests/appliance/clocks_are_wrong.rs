@@ -13,8 +13,7 @@ use grid_broker::grid::values::time::Timestamp;
 use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED};
-use super::oracle;
-use crate::support::Gridd;
+use crate::support::{Gridd, oracle};
 
 const YEAR_S: i64 = 31_557_600;
 

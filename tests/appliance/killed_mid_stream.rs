@@ -6,8 +6,7 @@ use grid_broker::contract::proto::{Event, Log};
 use grid_broker::spool::{EntryState, Spool};
 
 use super::host::{Ground, Host, UNLIMITED, kill};
-use super::oracle;
-use crate::support::{Gridd, say, timeout};
+use crate::support::{Gridd, oracle, say, timeout};
 
 const EVENTS: usize = 9_000;
 

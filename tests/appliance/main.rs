@@ -10,13 +10,13 @@ mod a_full_disk_hinders_no_event;
 mod an_agent_takes_over;
 mod an_event_that_ends_streams_is_set_aside;
 mod broker_away_at_boot;
+mod calls_compared;
 mod clocks_are_wrong;
 mod fake_broker;
 mod host;
 mod killed_mid_stream;
 mod network_cut;
 mod nothing_said_is_lost;
-mod oracle;
 mod relay;
 #[path = "../support/mod.rs"]
 mod support;

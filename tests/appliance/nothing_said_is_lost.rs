@@ -21,10 +21,10 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixListener;
 use tokio::time::sleep;
 
+use super::calls_compared::{Tally, compare};
 use super::host::{Ground, Host, UNLIMITED, kill};
-use super::oracle::{self, Tally};
 use super::worker::{Call, call_on};
-use crate::support::{Follower, Gridd, Random, count, eventually, say, seed};
+use crate::support::{Follower, Gridd, Random, count, eventually, oracle, say, seed};
 
 /// Callers of each appliance.
 const CALLERS: usize = 2;
@@ -176,7 +176,7 @@ impl Round {
         let suppressed = records.iter().filter(is_suppressed).count();
         let mut all = Tally { suppressed, ..Tally::default() };
         for (host, calls) in &called {
-            let tally = oracle::compare(&host.name, calls, &records, has_budgets);
+            let tally = compare(&host.name, calls, &records, has_budgets);
             all.calls += tally.calls;
             all.killed_with_record += tally.killed_with_record;
             for (code, many) in tally.by_code {

@@ -12,6 +12,7 @@ mod asking;
 mod folders;
 mod gridd;
 mod notify;
+pub(crate) mod oracle;
 mod page;
 mod programs;
 mod random;

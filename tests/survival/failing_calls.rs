@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
 
+use super::answers_compared;
 use super::broker::{broker, has_failed, spawn_failing, spawn_recorded};
 use super::client::{Client, Orders};
-use super::oracle;
-use crate::support::{Gridd, count, say, scaled, scratch, seed};
+use crate::support::{Gridd, count, oracle, say, scaled, scratch, seed};
 
 /// A broker that goes on in spite of the failure is killed after this.
 const LONG_ENOUGH: Duration = Duration::from_millis(1_200);
@@ -102,8 +102,8 @@ impl Run {
         }
         self.kill().await;
         self.broker.start_again().await;
-        let records = oracle::records(&self.broker.grpc).await;
-        oracle::compare(&self.clients, &records, false);
+        let records = oracle::records_left(&self.broker.grpc).await;
+        answers_compared::compare(&self.clients, &records, false);
         self.kill().await;
         end
     }
@@ -112,8 +112,8 @@ impl Run {
     async fn finish(mut self, what: &str, ends: &[End]) {
         self.broker.start_again().await;
         self.talk(false).await;
-        let records = oracle::records(&self.broker.grpc).await;
-        let tally = oracle::compare(&self.clients, &records, true);
+        let records = oracle::records_left(&self.broker.grpc).await;
+        let tally = answers_compared::compare(&self.clients, &records, true);
         let ended = ends.iter().filter(|end| **end != End::WentOn).count();
         say(&format!("{what}: {} failures, {ended} ended the process; {tally}", ends.len()));
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use prost::Message;
 use uuid::Uuid;
 
-use super::oracle::fold;
+use super::answers_compared::whole;
 use super::workload::open;
 use crate::support::{Random, count, say, scratch, seed, wait_for};
 use grid_broker::codec;
@@ -272,20 +272,20 @@ fn state_is_the_fold_from_every_checkpoint_with_spans_gone_and_other_settings() 
         let saved = lived(dir.path(), random.next());
         let last = saved.last().expect("the last").clone();
         let (opened, newest) = folded(dir.path());
-        assert!(fold(&opened, State::default()) == last, "from nothing");
+        assert!(whole(&opened, State::default()) == last, "from nothing");
         for state in &saved {
             let again = codec::decode_state(&codec::encode_state(state)).expect("a state");
             assert!(again == *state, "a state reads back equal");
-            assert!(fold(&opened, again) == last, "from the checkpoint of {}", state.last());
+            assert!(whole(&opened, again) == last, "from the checkpoint of {}", state.last());
         }
         let newest = newest.expect("a checkpoint was written");
-        assert!(fold(&opened, newest) == last, "from the checkpoint as found");
+        assert!(whole(&opened, newest) == last, "from the checkpoint as found");
         opened.journal.close().expect("it closes");
         (records, checkpoints) = (records + last.last(), checkpoints + saved.len() - 1);
         gone += remove_sealed_spans(dir.path());
         let (opened, newest) = folded(dir.path());
         let newest = newest.expect("the checkpoint is still there");
-        assert!(fold(&opened, newest) == last, "with older spans gone");
+        assert!(whole(&opened, newest) == last, "with older spans gone");
     }
     assert!(gone > 0, "no span was sealed before a checkpoint");
     say(&format!(

@@ -10,10 +10,10 @@ use std::time::Duration;
 use grid_broker::contract::proto::{Outcome, Record};
 use grid_broker::tasks;
 
+use super::answers_compared;
 use super::broker::{UNLIMITED, broker, broker_with};
 use super::client::{Client, Orders};
-use super::oracle;
-use crate::support::{Gridd, Launch, Random, count, say, seed};
+use crate::support::{Gridd, Launch, Random, count, oracle, say, seed};
 
 const CLIENTS: usize = 4;
 
@@ -76,22 +76,22 @@ async fn killed_again_and_again(mut broker: Gridd, kills: usize) -> Vec<Record> 
     for client in talking {
         clients.push(client.await.expect("the client ends"));
     }
-    let records = oracle::records(&broker.grpc).await;
-    let tally = oracle::compare(&clients, &records, true);
+    let records = oracle::records_left(&broker.grpc).await;
+    let tally = answers_compared::compare(&clients, &records, true);
     let count = |outcome: &str| tally.outcomes.get(outcome).copied().unwrap_or(0);
     assert!(count("OUTCOME_KEPT") + count("OUTCOME_SUPPRESSED") > 100, "{tally:?}");
     let (address, data) = (broker.grpc.clone(), broker.data());
     let shown = loop {
         // Sessions that end leave records of their own; a state is compared when it is at rest.
-        let before = oracle::records(&address).await.len();
+        let before = oracle::records_left(&address).await.len();
         let shown = oracle::appliances(&address).await;
-        if oracle::records(&address).await.len() == before {
+        if oracle::records_left(&address).await.len() == before {
             break shown;
         }
     };
-    oracle::compare_counts(&clients, &shown);
+    answers_compared::compare_counts(&clients, &shown);
     assert_eq!(broker.terminate().await, Some(0), "{}", broker.stderr());
-    oracle::compare_state(&data, &shown);
+    answers_compared::compare_state(&data, &shown);
     say(&format!("kills: {kills}, {during_start} of them during a start; {tally}"));
     records
 }

@@ -3,6 +3,7 @@
 //! Each module proves one promise of RELIABILITY.md. Every loop has a bounded count and an
 //! environment variable for more, and prints its seed; `GRID_SEED` replays it.
 
+mod answers_compared;
 mod broker;
 mod client;
 mod damaged_files;
@@ -11,7 +12,6 @@ mod failing_calls;
 mod fold_is_equal;
 mod full_disk;
 mod killed_at_any_moment;
-mod oracle;
 mod power_cut;
 mod sealing_check;
 mod shim;

@@ -9,10 +9,10 @@ use grid_broker::clock::monotonic_now;
 use grid_broker::tasks;
 use rustix::process::Signal;
 
+use super::answers_compared;
 use super::broker::{broker, has_failed, spawn_failing};
 use super::client::{Client, Orders};
-use super::oracle;
-use crate::support::{Gridd, eventually, scaled, seed};
+use crate::support::{Gridd, eventually, oracle, scaled, seed};
 
 /// The bound that is promised, which holds on an idle machine.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ async fn a_loop_that_is_stuck_in_a_sync_is_not_called_alive() {
     broker.kill().await;
     let client = talking.await.expect("no panic");
     broker.start_again().await;
-    oracle::compare(&[client], &oracle::records(&broker.grpc).await, false);
+    answers_compared::compare(&[client], &oracle::records_left(&broker.grpc).await, false);
 }
 
 /// Measures time on purpose, on a machine that may be busy: the bound is stretched.
@@ -100,7 +100,7 @@ async fn a_stop_on_a_slow_disk_keeps_its_bound_and_loses_nothing_acknowledged() 
         }
         let client = talking.await.expect("no panic");
         broker.start_again().await;
-        oracle::compare(&[client], &oracle::records(&broker.grpc).await, false);
+        answers_compared::compare(&[client], &oracle::records_left(&broker.grpc).await, false);
         broker.kill().await;
     }
 }
@@ -122,7 +122,7 @@ async fn a_stop_on_a_full_disk_keeps_its_bound_and_says_what_it_could_not_keep()
     assert!(broker.stderr().contains("No space left on device"), "{}", broker.stderr());
     let client = talking.await.expect("no panic");
     broker.start_again().await;
-    oracle::compare(&[client], &oracle::records(&broker.grpc).await, false);
+    answers_compared::compare(&[client], &oracle::records_left(&broker.grpc).await, false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +144,7 @@ async fn a_second_signal_ends_a_stop_that_takes_long_at_once() {
     assert!(broker.stderr().ends_with(word), "{}", broker.stderr());
     let client = talking.await.expect("no panic");
     broker.start_again().await;
-    oracle::compare(&[client], &oracle::records(&broker.grpc).await, false);
+    answers_compared::compare(&[client], &oracle::records_left(&broker.grpc).await, false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

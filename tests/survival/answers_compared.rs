@@ -1,22 +1,18 @@
-//! Compares what the clients' files say with what the broker has: over gRPC while it runs, and in
-//! its journal when it has stopped.
+//! Compares what was answered to the clients, by their files, with what the broker has: over gRPC
+//! while it runs, and in its journal when it has stopped.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use grid_broker::client::connect;
 use grid_broker::codec;
-use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
-use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
-use grid_broker::contract::proto::{
-    Appliance, ListAppliancesRequest, ListRecordsRequest, Outcome, Record, RecordFilter, RecordKind,
-};
+use grid_broker::contract::proto::{Appliance, Outcome, Record};
 use grid_broker::grid::state::State;
 use grid_broker::grid::values::id::ApplianceName;
 use grid_broker::journal::{HeaderFilter, Journal, JournalSettings, OpenJournal, PageLimit};
 
 use super::client::Client;
+use crate::support::oracle::{Expected, by_event, fold, trimmed};
 
 /// How many of what there were.
 #[derive(Debug, Default)]
@@ -32,82 +28,33 @@ impl fmt::Display for Tally {
     }
 }
 
-/// All records of the broker at `address`; none is missing but those that retention took.
-pub(crate) async fn records(address: &str) -> Vec<Record> {
-    let mut log = GridLogServiceClient::new(connect(address).await.expect("it answers"));
-    let (mut records, mut page_token) = (Vec::new(), String::new());
-    loop {
-        // Tallies too, which are only given to whoever asks for them.
-        let kinds = (1..=RecordKind::Tally as i32).collect();
-        let filter = Some(RecordFilter { kinds, ..Default::default() });
-        let request =
-            ListRecordsRequest { filter, page_size: 1_000, page_token, ..Default::default() };
-        let page = log.list_records(request).await.expect("a page").into_inner();
-        let is_trimmed = page.missing.iter().all(|range| range.trimmed);
-        assert!(is_trimmed, "{:?} are missing", page.missing);
-        records.extend(page.records);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return records;
-        }
-    }
-}
-
-/// All appliances of the broker at `address`.
-pub(crate) async fn appliances(address: &str) -> Vec<Appliance> {
-    let mut service = ApplianceServiceClient::new(connect(address).await.expect("it answers"));
-    let request = ListAppliancesRequest { page_size: 1_000, ..Default::default() };
-    service.list_appliances(request).await.expect("appliances").into_inner().appliances
-}
-
 /// Fails unless every answered event is in the grid log exactly once, as it was answered, and
 /// every event sent is either answered or, if `all_answered` is not asked for, in doubt. What
 /// retention took are each client's oldest events, and no more than it took records.
 pub(crate) fn compare(clients: &[Client], records: &[Record], all_answered: bool) -> Tally {
-    let trimmed = records.first().map_or(0, |oldest| oldest.number - 1);
-    for (record, number) in records.iter().zip(trimmed + 1..) {
-        assert_eq!(record.number, number, "the numbers are dense");
-    }
+    let trimmed = trimmed(records);
     let mut gone = 0;
     let mut tally = Tally { records: records.len() as u64, ..Tally::default() };
     for client in clients {
-        let mut found: BTreeMap<u64, &Record> = BTreeMap::new();
-        for record in records.iter().filter(|it| it.appliance == client.name) {
-            if let Some(event) = &record.event {
-                let twice = found.insert(event.sequence, record);
-                assert!(twice.is_none(), "{} {} is there twice", client.name, event.sequence);
-                let begin = format!("{} {} ", client.name, event.sequence);
-                assert!(event.text.starts_with(&begin), "another text: {record:?}");
-            }
+        let mut found = by_event(records, &client.name, |event| event.sequence);
+        for (sequence, its) in &found {
+            assert_eq!(its.len(), 1, "{} {sequence} is there twice", client.name);
+            let begin = format!("{} {sequence} ", client.name);
+            let is_its = its[0].event.as_ref().is_some_and(|it| it.text.starts_with(&begin));
+            assert!(is_its, "another text: {its:?}");
         }
         let witness = client.witness();
         let oldest = found.keys().next().copied().unwrap_or(u64::MAX);
         for (sequence, outcome) in &witness.answers {
             *tally.outcomes.entry(outcome.as_str_name()).or_default() += 1;
-            let what = format!("{} {sequence}, answered {}", client.name, outcome.as_str_name());
-            let found = found.remove(sequence);
-            if found.is_none() && trimmed > 0 && *sequence < oldest {
+            let found = found.remove(sequence).unwrap_or_default();
+            if found.is_empty() && trimmed > 0 && *sequence < oldest {
                 gone += u64::from(*outcome != Outcome::Invalid);
                 continue;
             }
-            match outcome {
-                Outcome::Invalid => assert!(found.is_none(), "{what}: there is a record"),
-                // What it was the first time is in the grid log, or in the counts.
-                Outcome::Duplicate => {}
-                Outcome::Kept | Outcome::Refused | Outcome::History => {
-                    let record = found.unwrap_or_else(|| panic!("{what}: there is no record"));
-                    assert_eq!(record.outcome(), *outcome, "{what}");
-                }
-                Outcome::Repeated | Outcome::Folded | Outcome::NotKept => {
-                    assert!(found.is_none(), "{what}: there is a record");
-                }
-                // The first of many has a record.
-                Outcome::Suppressed => {
-                    let is_right = found.is_none_or(|it| it.outcome() == Outcome::Suppressed);
-                    assert!(is_right, "{what}: there is another record");
-                }
-                Outcome::Unsupported | Outcome::Unspecified => panic!("{what}: not expected"),
-            }
+            let wrong = Expected::of(*outcome).mismatch(&found);
+            let outcome = outcome.as_str_name();
+            assert_eq!(wrong, None, "{} {sequence}, answered {outcome}", client.name);
         }
         let answered = witness.answers.len() as u64;
         assert!(!all_answered || answered == witness.sent, "{} lacks answers", client.name);
@@ -150,13 +97,13 @@ pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
     let opened = Journal::open(&JournalSettings::new(data)).expect("the journal opens");
     let saved = opened.checkpoint.as_ref().map(|(_, bytes)| {
         let saved = codec::decode_state(bytes).expect("the checkpoint is a state");
-        fold(&opened, saved)
+        whole(&opened, saved)
     });
     let whole = match (opened.reader.first(), saved) {
         // The oldest records are gone: what they said is in the checkpoint alone.
         (2.., saved) => saved.expect("a trim leaves a checkpoint"),
         (_, saved) => {
-            let whole = fold(&opened, State::default());
+            let whole = whole(&opened, State::default());
             let is_fold = saved.is_none_or(|saved| saved == whole);
             assert!(is_fold, "the checkpoint is not the fold of the records");
             whole
@@ -177,12 +124,10 @@ pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
     opened.journal.close().expect("it closes");
 }
 
-/// Applies all records behind `state`.
-pub(crate) fn fold(opened: &OpenJournal, mut state: State) -> State {
+/// The state after all records, of which those behind `state` are applied to it.
+pub(crate) fn whole(opened: &OpenJournal, mut state: State) -> State {
     let all = PageLimit { records: usize::MAX, bytes: u64::MAX };
     let page = opened.reader.forward(state.last() + 1, &HeaderFilter::default(), all);
-    for record in page.expect("the records can be read").records {
-        state.replay(&codec::decode_record(&record.bytes).expect("a record"));
-    }
+    fold(&mut state, &page.expect("the records can be read").records);
     state
 }
