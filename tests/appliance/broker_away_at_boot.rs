@@ -55,6 +55,7 @@ fn assert_marks(records: &[Record]) -> (usize, usize) {
         assert!(is_replay || waited < LIVE_WITHIN + way, "waited {waited:?}: {record:?}");
         *(if is_replay { &mut replays } else { &mut live }) += 1;
     }
+    assert!(replays + live > 0, "no record of an event: {records:?}");
     (replays, live)
 }
 

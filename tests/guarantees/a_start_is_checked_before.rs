@@ -106,6 +106,7 @@ async fn nobody_else_looks_into_the_data_folder_and_one_that_is_open_is_told() {
     let mut modes =
         vec![("data".to_owned(), fs::metadata(&data).expect("it").permissions().mode())];
     modes_below(&data, &mut modes);
+    assert!(modes.len() > 5, "what is in it is found: {modes:?}");
     assert!(modes.iter().all(|(_, mode)| mode & 0o077 == 0), "{modes:?}");
     assert!(!gridd.stderr().contains("read the data folder"), "{}", gridd.stderr());
     let ready = fs::metadata(gridd.path("ready.json")).expect("the ready file");

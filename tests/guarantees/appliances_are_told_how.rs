@@ -65,7 +65,9 @@ async fn every_command_of_vme_is_in_its_help_and_in_the_document() {
         run(command).await.done();
     }
     // The words of events are those of the help.
-    for line in help.lines().filter(|line| line.starts_with("  vme id=")) {
+    let lines: Vec<_> = help.lines().filter(|line| line.starts_with("  vme id=")).collect();
+    assert!(lines.len() >= 5, "one for each event kind at least: {lines:?}");
+    for line in lines {
         let words = line.trim().split(" severity=fatal").next().expect("words");
         assert!(document.contains(words), "{words}");
     }

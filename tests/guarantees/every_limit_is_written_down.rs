@@ -160,6 +160,7 @@ fn every_constant_that_bounds_something_is_in_the_table() {
     let rows = rows();
     let mut files = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    assert!(files.len() > 100, "the sources are found");
     for (path, name) in NO_BOUNDS {
         assert!(constants(&read(path)).contains_key(name), "{path} has no {name} any more");
     }

@@ -55,7 +55,10 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 
 /// The names of the alert rules.
 fn alerts() -> Vec<&'static str> {
-    RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect()
+    let rules = RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let rules: Vec<_> = rules.collect();
+    assert!(rules.len() > 5, "the rules are found: {rules:?}");
+    rules
 }
 
 #[tokio::test]
@@ -103,7 +106,9 @@ async fn every_metric_that_is_asked_for_is_on_the_page() {
         assert!(unknown.is_empty(), "{asks} ask for {unknown:?}, which gridd does not have");
         assert!(asked.len() > 10, "{asked:?}");
     }
-    for part in RULES.split("gridd_alerts_open{kind=\"").skip(1) {
+    let kinds: Vec<_> = RULES.split("gridd_alerts_open{kind=\"").skip(1).collect();
+    assert!(!kinds.is_empty(), "the rules name alert kinds");
+    for part in kinds {
         let word = part.split('"').next().expect("a word");
         let name = format!("ALERT_KIND_{}", word.to_uppercase());
         assert!(AlertKind::from_str_name(&name).is_some(), "there is no alert kind {word}");
@@ -115,7 +120,9 @@ fn the_runbook_has_every_alert_rule_and_every_alert_kind() {
     for alert in alerts() {
         assert!(RUNBOOK.contains(&format!("`{alert}`")), "docs/runbook.md lacks {alert}");
     }
-    for kind in (1..100).filter_map(|number| AlertKind::try_from(number).ok()) {
+    let kinds: Vec<_> = (1..100).filter_map(|it| AlertKind::try_from(it).ok()).collect();
+    assert!(kinds.len() > 5, "the alert kinds are found: {kinds:?}");
+    for kind in kinds {
         let name = kind.as_str_name().to_lowercase();
         let word = name.strip_prefix("alert_kind_").expect("the contract's prefix");
         assert!(RUNBOOK.contains(&format!("`{word}`")), "docs/runbook.md lacks {word}");

@@ -86,6 +86,7 @@ async fn every_thread_has_its_stack_and_every_task_the_place_where_it_waits() {
 
     assert_eq!(report.sections(), SECTIONS);
     let stacks = report.stacks("Threads");
+    assert!(!before.is_disjoint(&after), "no thread lived on");
     for id in before.intersection(&after) {
         let title = format!("Thread #{id}");
         let stack = stacks.iter().find(|stack| stack["title"] == *title).expect("every thread");
@@ -165,7 +166,9 @@ vendor = Grid Broker
         rest = &rest[at..];
     }
     // oslo.reports' own tests know a thread by this line.
-    for line in text.lines().filter(|line| line.starts_with("------")) {
+    let threads: Vec<_> = text.lines().filter(|line| line.starts_with("------")).collect();
+    assert!(threads.len() > 5, "the threads are found: {threads:?}");
+    for line in threads {
         let within = line.trim_matches('-');
         let sides =
             (within.len() - within.trim_start().len(), within.len() - within.trim_end().len());

@@ -261,6 +261,7 @@ async fn json_has_the_contracts_keys_in_every_form() {
         let mut expected = sorted(contract_keys(message));
         // Times within a sentence are in the sentence itself.
         expected.retain(|key| !key.ends_with("_times"));
+        assert!(!json.is_empty(), "{words:?} has nothing to show");
         for object in json.iter().chain(&jsonl) {
             assert_eq!(keys(object), expected, "{words:?}");
         }

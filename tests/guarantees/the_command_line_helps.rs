@@ -116,7 +116,9 @@ async fn bash_completes_commands_flags_and_values() {
     ] {
         assert_eq!(offered(&files, words).await, expected, "{words:?}");
     }
-    for file in files.iter().filter(|file| is_below(file, "/bash-completion/")) {
+    let of_bash: Vec<_> = files.iter().filter(|it| is_below(it, "/bash-completion/")).collect();
+    assert_eq!(of_bash.len(), 3, "one for each program: {of_bash:?}");
+    for file in of_bash {
         let mut command = Command::new("bash");
         command.arg("-n").arg(file);
         assert_eq!(run(command).await.done(), "", "{}", file.display());

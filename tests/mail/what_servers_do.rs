@@ -48,6 +48,7 @@ async fn each(turns: Vec<Turn>) -> Vec<(Turn, Delivery)> {
     let all: Vec<_> =
         turns.into_iter().map(|turn| (turn, tasks::spawn("a case", once(turn)))).collect();
     let mut came = Vec::new();
+    assert!(!all.is_empty(), "no case was given");
     for (turn, one) in all {
         came.push((turn, one.await.expect("no panic")));
     }
@@ -99,6 +100,7 @@ async fn a_server_that_hangs_at_any_step_defers_the_mail_in_time() {
         "end of the mail",
     ];
     let came = each(EVERY_STEP.map(|at| Some((at, Does::Hangs))).to_vec()).await;
+    assert_eq!(came.len(), names.len());
     for ((turn, delivery), name) in came.iter().zip(names) {
         let waited = if name.starts_with("end") { "waited 10 s" } else { "waited 2 s" };
         assert_deferred(delivery, *turn, &[&format!(" at {name}: no answer"), waited]);

@@ -32,6 +32,7 @@ impl fmt::Display for Tally {
 /// every event sent is either answered or, if `all_answered` is not asked for, in doubt. What
 /// retention took are each client's oldest events, and no more than it took records.
 pub(crate) fn compare(clients: &[Client], records: &[Record], all_answered: bool) -> Tally {
+    assert!(!clients.is_empty(), "nobody sent anything");
     let trimmed = trimmed(records);
     let mut gone = 0;
     let mut tally = Tally { records: records.len() as u64, ..Tally::default() };
@@ -70,6 +71,7 @@ pub(crate) fn compare(clients: &[Client], records: &[Record], all_answered: bool
 /// Fails unless the broker's counts of each client's events are those the client made: as many in
 /// all, and of each outcome no fewer. What came again as a duplicate was counted the first time.
 pub(crate) fn compare_counts(clients: &[Client], shown: &[Appliance]) {
+    assert!(!clients.is_empty(), "nobody sent anything");
     for client in clients {
         let appliance = shown.iter().find(|it| it.name == client.name).expect("it is there");
         let mut counted: BTreeMap<Outcome, u64> = BTreeMap::new();
@@ -109,6 +111,7 @@ pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
             whole
         }
     };
+    assert!(!shown.is_empty(), "the broker showed no appliance");
     for appliance in shown {
         let name = ApplianceName::new(&appliance.name).expect("a name");
         let number = whole.find(&name).expect("it is in the fold");

@@ -161,6 +161,7 @@ async fn a_full_disk_at_any_commit_loses_nothing_and_doubles_nothing() {
     let mut run = Run::new("no space for commits");
     let ends = each(&mut run, "pwrite:/commits/", "28").await;
     // The first call is the record of the start: a disk that is full by then refuses the start.
+    assert!(ends.len() > 1, "GRID_FAILS must be 2 at least here: {ends:?}");
     let went_on = ends.iter().skip(1).all(|end| *end == End::WentOn);
     assert!(went_on, "{ends:?}: {}", run.broker.stderr());
     run.finish("no space for commits", &ends).await;
