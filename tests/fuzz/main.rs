@@ -1,9 +1,10 @@
 //! What reads bytes from a disk or from afar must survive any bytes.
 //!
 //! Fuzzing without a nightly compiler: seeds are the golden journal's real blocks, records and
-//! states, and events of every kind; each input is a seed with a few random changes, and for half of them the checksums are
-//! made to hold again, so that what lies behind them is reached. A target fails by a panic or by
-//! believing what was never written. One second a target by default; for hours:
+//! states, and events of every kind; each input is a seed with a few random changes, and for half of
+//! them the checksums are made to hold again, so that what lies behind them is reached. A target
+//! fails by a panic, by believing what was never written, or if it was given no input. One second a
+//! target by default; for hours:
 //!
 //! ```text
 //! GRID_FUZZ_SECONDS=3600 cargo test --release --test fuzz -- --nocapture
@@ -135,7 +136,7 @@ fn look_into(block: &Block) {
 }
 
 #[test]
-fn frame() {
+fn any_bytes_are_a_block_within_its_limits_or_none() {
     fuzz("frame", &block_bytes(), |_, input| {
         if let Ok(header) = BlockHeader::parse(input) {
             assert!(header.block_bytes() <= 64 + (64 << 10) + (8 << 20));
@@ -149,7 +150,7 @@ fn frame() {
 }
 
 #[test]
-fn scan() {
+fn a_scan_of_any_bytes_ends_and_finds_only_what_is_there() {
     fuzz("scan", &[golden()], |_, input| {
         let (mut scan, mut at) = (BlockScan::new(input), 0);
         while let Some(found) = scan.next_block().unwrap() {
@@ -172,7 +173,7 @@ fn scan() {
 }
 
 #[test]
-fn stream() {
+fn a_changed_stream_is_never_taken_for_a_whole_one() {
     fuzz("stream", &[golden()], |whole, input| {
         let Ok(mut reader) = StreamReader::open(input) else { return };
         let mut next = 0;
@@ -194,7 +195,7 @@ fn stream() {
 }
 
 #[test]
-fn checkpoint() {
+fn any_bytes_are_a_checkpoint_or_refused() {
     let seeds = checkpoints();
     let mut scan = BlockScan::new(&seeds[0][..]);
     let Some(ScanItem::Block { block, .. }) = scan.next_block().unwrap() else {
@@ -210,7 +211,7 @@ fn checkpoint() {
 }
 
 #[test]
-fn record() {
+fn any_record_that_decodes_is_encoded_as_it_was() {
     fuzz("record", &records(), |_, input| {
         if let Ok(record) = codec::decode_record(input) {
             let again = codec::encode_record(&record);
@@ -220,7 +221,7 @@ fn record() {
 }
 
 #[test]
-fn state() {
+fn any_state_that_decodes_can_be_encoded() {
     fuzz("state", &states(), |_, input| {
         if let Ok(state) = codec::decode_state(input) {
             let _ = codec::encode_state(&state);

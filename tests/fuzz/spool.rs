@@ -48,7 +48,7 @@ fn seed(count: u64) -> Vec<u8> {
 }
 
 #[test]
-fn spool() {
+fn a_damaged_spool_gives_what_is_whole_and_takes_the_next_event() {
     let seeds = [seed(1), seed(5), seed(40)];
     let written: Vec<EntryPayload> = seeds
         .iter()
