@@ -8,7 +8,7 @@ use grid_broker::contract::proto::AlertKind;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::metrics_are_exact::{SOMETIMES, series};
+use crate::metrics::{SOMETIMES, series};
 use crate::support::{DEADLINE_CLASSES, Gridd, run};
 
 const RULES: &str = include_str!("../../deploy/prometheus/gridd.rules.yml");

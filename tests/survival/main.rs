@@ -9,13 +9,13 @@ mod client;
 mod damaged_files;
 mod disk;
 mod failing_calls;
-mod fold_is_equal;
 mod full_disk;
-mod killed_at_any_moment;
+mod kills;
 mod power_cut;
 mod sealing_check;
 mod shim;
 mod slow_disk;
+mod state_fold;
 #[path = "../support/mod.rs"]
 mod support;
 mod workload;

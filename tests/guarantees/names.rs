@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::the_repository_is_tidy::{Source, repository};
+use super::repository::{Source, repository};
 
 /// Names that stand for more than one type, each for a reason.
 const SHARED: [&str; 0] = [];

@@ -1,6 +1,6 @@
 //! Tests that the modules of the library, and the folders of the core, import downwards only.
 
-use super::the_repository_is_tidy::{Source, assert_holds, behind, finds, repository};
+use super::repository::{Source, assert_holds, behind, finds, repository};
 
 /// Folders of the core, lowest first: each imports from those before it only. The files beside them
 /// (the entry, its driver, timers) may import from all of them, and none of them from those files.

@@ -5,7 +5,7 @@ use grid_broker::grid::model::mail_message::Delivery;
 
 use crate::mail_sender::{Courier, settings};
 use crate::script::{At, Begins, Does, Server};
-use crate::what_servers_do::{STEP, assert_deferred, once};
+use crate::server_behaviour::{STEP, assert_deferred, once};
 
 #[tokio::test]
 async fn what_is_said_of_the_mail_is_refused_and_what_is_said_of_us_is_deferred() {

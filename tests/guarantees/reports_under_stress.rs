@@ -142,7 +142,7 @@ fn names_the_culprits_and_all_others() {
 
 #[test]
 fn with_all_workers_blocked_it_names_the_culprit() {
-    let test = "reports_come_whatever_happens::with_all_workers_blocked_it_names_the_culprit";
+    let test = "reports_under_stress::with_all_workers_blocked_it_names_the_culprit";
     alone(test, names_the_culprits_and_all_others);
 }
 
@@ -196,7 +196,7 @@ fn tells_of_bad_sections_with_stderr_held() {
 
 #[test]
 fn with_bad_sections_and_standard_error_held_the_rest_is_there() {
-    let test = "reports_come_whatever_happens::with_bad_sections_and_standard_error_held_the_rest_is_there";
+    let test = "reports_under_stress::with_bad_sections_and_standard_error_held_the_rest_is_there";
     let Some(said) = alone(test, tells_of_bad_sections_with_stderr_held) else { return };
     assert!(whole_reports(&said.stderr) >= 1, "{}", said.stderr);
     let title = format!("===={:^64}====", "Hangs");
@@ -226,7 +226,7 @@ fn panics_of_a_thread_a_task_and_a_section() {
 
 #[test]
 fn a_panic_is_reported_before_it_goes_its_way_and_once_a_minute() {
-    let test = "reports_come_whatever_happens::a_panic_is_reported_before_it_goes_its_way_and_once_a_minute";
+    let test = "reports_under_stress::a_panic_is_reported_before_it_goes_its_way_and_once_a_minute";
     let Some(said) = alone(test, panics_of_a_thread_a_task_and_a_section) else { return };
     let text = &said.stderr;
     // Neither the section's own panic, nor the task's within the same minute.
@@ -254,6 +254,7 @@ fn names_sections_that_are_still_to_come() {
 
 #[test]
 fn a_report_of_a_program_that_starts_names_what_is_not_there_yet() {
-    let test = "reports_come_whatever_happens::a_report_of_a_program_that_starts_names_what_is_not_there_yet";
+    let test =
+        "reports_under_stress::a_report_of_a_program_that_starts_names_what_is_not_there_yet";
     alone(test, names_sections_that_are_still_to_come);
 }

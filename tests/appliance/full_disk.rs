@@ -22,7 +22,7 @@ fn end(host: &Host) {
 
 #[test]
 fn without_a_broker_the_reserved_room_is_used_up_and_then_it_is_told() {
-    let test = "a_full_disk_hinders_no_event::\
+    let test = "full_disk::\
                 without_a_broker_the_reserved_room_is_used_up_and_then_it_is_told";
     on_small_disk(test, 1, |disk| in_runtime(room_is_used_up(disk)));
 }
@@ -71,7 +71,7 @@ async fn room_is_used_up(disk: &Path) {
 
 #[test]
 fn with_a_broker_events_arrive_though_nothing_can_be_spooled() {
-    let test = "a_full_disk_hinders_no_event::\
+    let test = "full_disk::\
                 with_a_broker_events_arrive_though_nothing_can_be_spooled";
     on_small_disk(test, 1, |disk| in_runtime(nothing_can_be_spooled(disk)));
 }
