@@ -2,7 +2,6 @@
 //! marked, and by the boot's own clock it is known what is news and what waited.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,26 +12,14 @@ use grid_broker::grid::values::time::Timestamp;
 use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED};
-use crate::support::{Gridd, oracle};
+use crate::support::{Gridd, compiled, oracle};
 
 const YEAR_S: i64 = 31_557_600;
 
-/// The compiled shim (`clock.c`).
+/// The compiled shim.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let name = format!("clock-{}.so", std::process::id());
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/appliance/clock.c");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
-            .arg(&library)
-            .arg(source)
-            .status()
-            .expect("cc is needed, since the clock's shim is C: install gcc and libc6-dev");
-        assert!(built.success(), "cc does not compile the shim");
-        library
-    })
+    LIBRARY.get_or_init(|| compiled("tests/appliance/clock.c"))
 }
 
 /// That appliance in the boot of this system, with its wall clock so many seconds off.

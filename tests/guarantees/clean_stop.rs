@@ -9,7 +9,7 @@ use grid_broker::contract::proto::session_response::Message;
 use grid_broker::tasks;
 use tokio::net::TcpStream;
 
-use crate::support::{Gridd, Session, event, scaled, soon};
+use crate::support::{Gridd, Session, event, say, scaled, soon};
 
 /// The bound that is promised.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -22,14 +22,6 @@ const EVENTS: u64 = 200_000;
 
 /// Events that may be unacknowledged at once, by the contract.
 const WINDOW: u64 = 1_024;
-
-/// Tells a figure.
-fn say(text: &str) {
-    #[expect(clippy::print_stderr, reason = "a figure that is worth knowing")]
-    {
-        eprintln!("{text}");
-    }
-}
 
 fn name(speaker: u64) -> String {
     format!("busy{speaker}")

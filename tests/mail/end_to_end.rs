@@ -13,7 +13,7 @@ use grid_broker::contract::proto::{Alert, Event};
 use crate::mail_sender::PASSWORD;
 use crate::postfix::Postfix;
 use crate::script::{At, Begins, Does, Server, Turn};
-use crate::support::{Gridd, Setup, eventually};
+use crate::support::{Gridd, Setup, holds};
 
 /// A broker that mails by the server at `port` of loopback.
 async fn broker(port: u16, certificates: &Path, to: &str) -> Gridd {
@@ -44,11 +44,6 @@ async fn has_sent_all(gridd: &Gridd) {
         told(gridd, &["mail", "list"]).await.contains("no mails are queued")
     })
     .await;
-}
-
-/// Waits until `condition` holds.
-async fn holds(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    eventually(what, async || condition().await.then_some(())).await;
 }
 
 /// How often each Message-ID is among these mails.

@@ -14,6 +14,7 @@ mod gridd;
 mod notify;
 pub(crate) mod oracle;
 mod page;
+mod preload;
 mod programs;
 mod random;
 mod report;
@@ -32,6 +33,7 @@ pub(crate) use folders::{copy_folder, files_below, scratch};
 pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, Launch, Setup, Variables, gridd_alone};
 pub(crate) use notify::Notified;
 pub(crate) use page::page;
+pub(crate) use preload::compiled;
 pub(crate) use programs::{Follower, Run, clean, lines, run, run_into};
 pub(crate) use random::{Random, count, number, say, seed};
 pub(crate) use report::{Report, assert_frame, frames, whole_reports};
@@ -55,6 +57,11 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
         assert!(monotonic_now() < until, "{what}: not within {} s", timeout().as_secs());
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Waits until `condition` holds, or fails the test with `what` was waited for.
+pub(crate) async fn holds(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    eventually(what, async || condition().await.then_some(())).await;
 }
 
 /// Runs `work` in a runtime of its own, for a test that is to be in another process first.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::broker::{UNLIMITED, broker_with};
-use crate::support::{Gridd, eventually, files_below, fill, in_runtime, on_small_disk};
+use crate::support::{Gridd, files_below, fill, holds, in_runtime, on_small_disk};
 
 /// Of 64 KiB, as a running broker makes one for want of room.
 const SMALL_FILE: u64 = 64 << 10;
@@ -35,10 +35,6 @@ async fn gridctl(broker: &Gridd, words: &[&str]) -> String {
     answer.stdout
 }
 
-async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
-    eventually(what, async || reached().await.then_some(())).await;
-}
-
 fn commit_files(disk: &Path) -> Vec<PathBuf> {
     files_below(&disk.join("data/commits"))
 }
@@ -67,7 +63,7 @@ async fn starts_with_room_of(disk: &Path, left: u64) {
         broker.start_again().await;
         assert!(gridctl(&broker, &["log", "list"]).await.contains("before the kill"));
         assert!(gridctl(&broker, &["appliance", "list"]).await.contains("db1"));
-        until("the refusal", async || vme(&broker, &["id=log", "msg=refused"]).await == Some(5))
+        holds("the refusal", async || vme(&broker, &["id=log", "msg=refused"]).await == Some(5))
             .await;
         let said = broker.stderr();
         assert!(said.contains("the disk is"), "the tracing says so: {said}");
@@ -75,11 +71,11 @@ async fn starts_with_room_of(disk: &Path, left: u64) {
     }
     broker.start_again().await;
     std::fs::remove_file(filler).expect("removes");
-    until("an event that is taken", async || {
+    holds("an event that is taken", async || {
         vme(&broker, &["id=log", "msg=after it"]).await == Some(0)
     })
     .await;
-    until("all of them", async || {
+    holds("all of them", async || {
         let log = gridctl(&broker, &["log", "list", "--kind", "log"]).await;
         ["before the kill", "refused", "after it"].iter().all(|text| log.contains(text))
     })

@@ -1,6 +1,5 @@
 //! A disk that answers late: the watchdog is not told that all is well, and a stop keeps its bound.
 
-use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use rustix::process::Signal;
 use super::answers_compared;
 use super::broker::{broker, has_failed, spawn_failing};
 use super::client::{Client, Orders};
-use crate::support::{Gridd, eventually, oracle, scaled, seed};
+use crate::support::{Gridd, Notified, holds, oracle, scaled, seed};
 
 /// The bound that is promised, which holds on an idle machine.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -25,11 +24,7 @@ const FOR_EVER: &str = "wait3600000";
 
 /// Waits until the shim made a call hang or fail.
 async fn fails(broker: &Gridd) {
-    holds("a call hangs", || has_failed(broker)).await;
-}
-
-async fn holds(what: &str, mut condition: impl FnMut() -> bool) {
-    eventually(what, async || condition().then_some(())).await;
+    holds("a call hangs", async || has_failed(broker)).await;
 }
 
 /// Lets one client talk until it gives up on the broker.
@@ -46,30 +41,20 @@ fn talks(broker: &Gridd, mut client: Client) -> tokio::task::JoinHandle<Client> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_that_is_stuck_in_a_sync_is_not_called_alive() {
     let mut broker = broker();
-    let path = broker.folder().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_nonblocking(true).expect("a socket");
-    let watchdog = WATCHDOG.as_micros().to_string();
+    let notified = Notified::new();
     let client = Client::new("vm-0", seed("a stuck loop"), broker.folder());
-    let environment = vec![("NOTIFY_SOCKET", path.into()), ("WATCHDOG_USEC", watchdog.into())];
     // Of the commits it is the third that hangs, for fifteen seconds.
-    spawn_failing(&mut broker, "fdatasync:/commits/:3:1:wait15000", environment);
+    spawn_failing(&mut broker, "fdatasync:/commits/:3:1:wait15000", notified.environment(WATCHDOG));
     assert_eq!(broker.ready().await, Ok(()), "{}", broker.stderr());
     let talking = talks(&broker, client);
     fails(&broker).await;
-    holds("it is told", || broker.stderr().contains("the broker loop does not respond")).await;
-    let received = || {
-        let mut word = [0; 4_096];
-        let mut words = String::new();
-        while let Ok(bytes) = socket.recv(&mut word) {
-            words.push_str(&String::from_utf8_lossy(&word[..bytes]));
-        }
-        words
-    };
+    holds("it is told", async || broker.stderr().contains("the broker loop does not respond"))
+        .await;
+    let received = || notified.waiting().concat();
     assert!(received().contains("READY=1"));
     tokio::time::sleep(WATCHDOG * 2).await;
     assert_eq!(received(), "", "while it is stuck");
-    holds("it turns again", || received().contains("WATCHDOG=1")).await;
+    holds("it turns again", async || received().contains("WATCHDOG=1")).await;
     broker.kill().await;
     let client = talking.await.expect("no panic");
     broker.start_again().await;
@@ -114,7 +99,7 @@ async fn a_stop_on_a_full_disk_keeps_its_bound_and_says_what_it_could_not_keep()
     assert_eq!(broker.ready().await, Ok(()), "{}", broker.stderr());
     let talking = talks(&broker, client);
     let full = "the disk is full: accepted requests wait for room";
-    holds("the disk is full", || broker.stderr().contains(full)).await;
+    holds("the disk is full", async || broker.stderr().contains(full)).await;
     let began = monotonic_now();
     let code = broker.terminate().await;
     assert!(began.elapsed() < scaled(STOP_WITHIN), "{:?}", began.elapsed());
@@ -134,7 +119,7 @@ async fn a_second_signal_ends_a_stop_that_takes_long_at_once() {
     let talking = talks(&broker, client);
     fails(&broker).await;
     broker.signal(Signal::TERM);
-    holds("it stops", || broker.stderr().contains("stopping")).await;
+    holds("it stops", async || broker.stderr().contains("stopping")).await;
     assert_eq!(broker.has_ended(), None, "it waits for the sync");
     // Whoever did not hear the second one would say, after 9.3 s, that it did not stop in time.
     let code = broker.terminate().await;
