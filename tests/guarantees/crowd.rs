@@ -16,7 +16,8 @@ use grid_broker::contract::proto::{Log, StartedOk};
 use grid_broker::tasks;
 use tokio::sync::Semaphore;
 
-use crate::support::{Gridd, Hellos, Session, count, event, page, soon};
+use crate::page::page;
+use crate::support::{Gridd, Hellos, Session, count, event, soon};
 
 /// Sessions of one connection.
 const PER_CONNECTION: usize = 100;

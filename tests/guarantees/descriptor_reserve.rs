@@ -13,7 +13,8 @@ use grid_broker::tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Gridd, Session, Setup, event, eventually, page};
+use crate::page::page;
+use crate::support::{Gridd, Session, Setup, event, eventually};
 
 /// Small files, so that they change often.
 const SMALL: &str = "\

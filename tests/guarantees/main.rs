@@ -1,6 +1,7 @@
 //! The guarantees, each against the real programs, and what the repository promises of itself.
 
 mod acknowledgements;
+mod alone;
 mod appliance_manual;
 mod architecture;
 mod bad_input;
@@ -19,10 +20,12 @@ mod long_jobs;
 mod metrics;
 mod names;
 mod open_alerts;
+mod page;
 mod prometheus_and_grafana;
 mod python_client;
 mod rate_limits;
 mod readme_story;
+mod report;
 mod report_contents;
 mod report_format;
 mod report_safety;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Log, Maintenance, StartedOk};
 
-use crate::support::{DEADLINE_CLASSES, Gridd, Session, event, eventually, page, run};
+use crate::page::page;
+use crate::starts::DEADLINE_CLASSES;
+use crate::support::{Gridd, Session, event, eventually, run};
 
 /// Every name that is told on a broker with nothing open; docs/operation.md has the same.
 const NAMES: [&str; 38] = [

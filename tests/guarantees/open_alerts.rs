@@ -152,7 +152,7 @@ async fn what_is_owed_is_listed_and_dropped_by_order() {
     let told = told.last().expect("the order");
     let text = "mail 2 to bob@example.org dropped";
     assert_eq!((&told["text"], &told["administrator"]), (&text.into(), &"anna".into()));
-    let (_, _, page) = crate::support::page(&gridd.http, "/metrics").await;
+    let (_, _, page) = crate::page::page(&gridd.http, "/metrics").await;
     for line in ["gridd_mails_queued 1.0", "gridd_mails_failed 0.0"] {
         assert!(page.lines().any(|it| it == line), "{line}: {page}");
     }

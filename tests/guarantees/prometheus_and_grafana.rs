@@ -9,7 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::metrics::{SOMETIMES, series};
-use crate::support::{DEADLINE_CLASSES, Gridd, run};
+use crate::starts::DEADLINE_CLASSES;
+use crate::support::{Gridd, run};
 
 const RULES: &str = include_str!("../../deploy/prometheus/gridd.rules.yml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/gridd.json");

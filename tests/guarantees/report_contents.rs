@@ -16,10 +16,8 @@ use grid_broker::tasks;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{
-    Follower, Gridd, Launch, Report, Session, ack_exceptions, assert_frame, event, eventually,
-    frames, lines, whole_reports,
-};
+use crate::report::{Report, assert_frame, frames, whole_reports};
+use crate::support::{Follower, Gridd, Launch, Session, ack_exceptions, event, eventually, lines};
 
 /// Reports that a broker under load writes; a debug build is slower.
 const REPORTS: usize = if cfg!(debug_assertions) { 60 } else { 1_000 };

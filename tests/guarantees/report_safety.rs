@@ -3,7 +3,8 @@
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 
-use crate::support::{Gridd, Launch, Report, eventually, whole_reports};
+use crate::report::{Report, whole_reports};
+use crate::support::{Gridd, Launch, eventually};
 
 /// How much address space is left to the broker, in MiB: from nothing to more than a report takes.
 const LEFT: [u64; 14] = [0, 1, 4, 16, 25, 40, 64, 100, 140, 180, 220, 280, 360, 1_000];

@@ -15,7 +15,9 @@ use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::support::{Report, alone, assert_frame, wait_for, whole_reports};
+use crate::alone::alone;
+use crate::report::{Report, assert_frame, whole_reports};
+use crate::support::wait_for;
 
 /// Workers of the broker that is blocked.
 const WORKERS: usize = 2;

@@ -71,13 +71,13 @@ async fn a_broker_whose_disk_has_no_room_is_alive_and_says_that_it_is_not_ready(
     let gridd = Setup::new(config).environment(notified.environment(WATCHDOG)).start().await;
     let reason = "disk low: nothing new is accepted until there is room; reading continues\n";
     eventually("not ready", async || {
-        let (status, _, body) = crate::support::page(&gridd.http, "/readyz").await;
+        let (status, _, body) = crate::page::page(&gridd.http, "/readyz").await;
         (status == 503).then(|| assert_eq!(body, reason))
     })
     .await;
     notified.waiting();
     notified.heard("WATCHDOG=1").await;
-    let (status, _, body) = crate::support::page(&gridd.http, "/livez").await;
+    let (status, _, body) = crate::page::page(&gridd.http, "/livez").await;
     assert_eq!((status, body.as_str()), (200, "alive\n"));
 }
 

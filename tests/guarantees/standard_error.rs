@@ -7,7 +7,8 @@ use std::process::Stdio;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Log, StartedOk};
 
-use crate::support::{Gridd, Launch, Session, clean, event, eventually, page, run_into};
+use crate::page::page;
+use crate::support::{Gridd, Launch, Session, clean, event, eventually, run_into};
 
 /// What tells more than a pipe, and all that may wait for it, can hold.
 const TELLS_MUCH: &str = "tracing = \"trace\"\n[class.default]\nbudget = \"unlimited\"\n";

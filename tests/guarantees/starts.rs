@@ -13,7 +13,25 @@ use grid_broker::contract::proto::{
 use rustix::process::Signal;
 use tonic::Streaming;
 
-use crate::support::{DEADLINE_CLASSES, Gridd, START_RECORDS, Session, event, eventually, soon};
+use crate::support::{Gridd, START_RECORDS, Session, event, eventually, soon};
+
+/// Classes whose deadlines a test can wait for. What must not pass is `slow`, or has the seconds of
+/// `quick` and `talker` to a busy machine.
+pub(crate) const DEADLINE_CLASSES: &str = "\
+[class.default]
+boot_timeout = \"1s\"
+maintenance_silence = \"1s\"
+[class.slow]
+boot_timeout = \"12h\"
+maintenance_silence = \"12h\"
+promise_max = \"12h\"
+[class.quick]
+boot_timeout = \"12h\"
+maintenance_silence = \"8s\"
+[class.talker]
+boot_timeout = \"12h\"
+lost_contact = \"1s\"
+";
 
 async fn judged() -> Gridd {
     Gridd::with_config(DEADLINE_CLASSES).await

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tonic::client::GrpcService;
 use tonic::transport::Endpoint;
 
-use crate::support::{Gridd, eventually, page, soon};
+use crate::page::page;
+use crate::support::{Gridd, eventually, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

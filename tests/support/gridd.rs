@@ -17,24 +17,6 @@ use tempfile::TempDir;
 use super::eventually;
 use super::programs::{Run, clean, run};
 
-/// Classes whose deadlines a test can wait for. What must not pass is `slow`, or has the seconds of
-/// `quick` and `talker` to a busy machine.
-pub(crate) const DEADLINE_CLASSES: &str = "\
-[class.default]
-boot_timeout = \"1s\"
-maintenance_silence = \"1s\"
-[class.slow]
-boot_timeout = \"12h\"
-maintenance_silence = \"12h\"
-promise_max = \"12h\"
-[class.quick]
-boot_timeout = \"12h\"
-maintenance_silence = \"8s\"
-[class.talker]
-boot_timeout = \"12h\"
-lost_contact = \"1s\"
-";
-
 /// Variables of a program.
 pub(crate) type Variables = Vec<(&'static str, OsString)>;
 

@@ -7,17 +7,14 @@
 
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
-mod alone;
 mod asking;
 mod folders;
 mod gridd;
 mod notify;
 pub(crate) mod oracle;
-mod page;
 mod preload;
 mod programs;
 mod random;
-mod report;
 mod session;
 #[path = "../../src/small_disk.rs"]
 mod small_disk;
@@ -28,15 +25,12 @@ use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
 
-pub(crate) use alone::alone;
 pub(crate) use folders::{copy_folder, files_below, scratch};
-pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, Launch, Setup, Variables, gridd_alone};
+pub(crate) use gridd::{Gridd, Launch, Setup, Variables, gridd_alone};
 pub(crate) use notify::Notified;
-pub(crate) use page::page;
 pub(crate) use preload::compiled;
 pub(crate) use programs::{Follower, Run, clean, lines, run, run_into};
 pub(crate) use random::{Random, count, number, say, seed};
-pub(crate) use report::{Report, assert_frame, frames, whole_reports};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
 pub(crate) use small_disk::{fill, on_small_disk};
 pub(crate) use test_timeout::{scaled, timeout, wait_for};

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::soon;
+use crate::support::soon;
 
 /// Asks `address` for `path`; gives the status, the headers and the body.
 pub(crate) async fn page(address: &str, path: &str) -> (u16, String, String) {

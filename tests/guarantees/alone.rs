@@ -1,7 +1,6 @@
 //! A test in a process of its own: one that blocks all its workers, or dies of a signal otherwise.
 
-use super::in_runtime;
-use super::programs::{Run, clean, run};
+use crate::support::{Run, clean, in_runtime, run};
 
 /// Set in the process of its own.
 const INSIDE: &str = "GRID_TEST_ALONE";
