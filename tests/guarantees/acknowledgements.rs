@@ -104,7 +104,7 @@ async fn killed_in_the_middle(gridd: &mut Gridd, round: u64) -> Vec<(u64, u64)> 
 
 #[tokio::test]
 async fn a_killed_broker_has_every_acknowledged_event_exactly_once() {
-    let mut gridd = Gridd::without_budgets().await;
+    let mut gridd = Gridd::without_rate_limits().await;
     let mut acked = Vec::new();
     // One kill alone would find a broker that acknowledges too early now and then only.
     for round in 0..ROUNDS {
@@ -197,7 +197,7 @@ async fn standings(gridd: &Gridd) -> Vec<Value> {
 
 #[tokio::test]
 async fn sigterm_sends_go_away_and_loses_nothing() {
-    let mut gridd = Gridd::without_budgets().await;
+    let mut gridd = Gridd::without_rate_limits().await;
     let mut idle = Session::open(&gridd, "idle", 1, 1).await;
     let session = Session::open(&gridd, &name(0), 1, 1).await;
     let received = Arc::new(Notify::new());
@@ -225,7 +225,7 @@ async fn sigterm_sends_go_away_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_second_gridd_on_the_same_data_is_refused_and_harms_nothing() {
-    let gridd = Gridd::without_budgets().await;
+    let gridd = Gridd::without_rate_limits().await;
     let data = gridd.path("data").display().to_string();
     let words = ["--data", &data, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
     let refused = gridd_alone(&gridd.path("."), &words).await;
@@ -243,7 +243,7 @@ async fn a_second_gridd_on_the_same_data_is_refused_and_harms_nothing() {
 
 #[tokio::test]
 async fn vme_waits_for_a_broker_that_comes_back_and_makes_one_record() {
-    let mut gridd = Gridd::without_budgets().await;
+    let mut gridd = Gridd::without_rate_limits().await;
     gridd.kill().await;
     // The first try finds nobody: a start takes longer.
     let (said, ()) = tokio::join!(run(patient_vme(&gridd.grpc)), gridd.start_again());

@@ -84,7 +84,7 @@ async fn what_was_trimmed_is_told_to_whoever_asks_for_it() {
 
 #[tokio::test]
 async fn a_cursor_of_records_that_a_restore_took_away_is_refused() {
-    let mut gridd = Gridd::without_budgets().await;
+    let mut gridd = Gridd::without_rate_limits().await;
     assert_eq!(gridd.terminate().await, Some(0));
     copy(&gridd, "data", "older");
     gridd.start_again().await;
@@ -121,7 +121,7 @@ fn copy(gridd: &Gridd, from: &str, to: &str) {
 #[tokio::test]
 async fn every_page_fits_into_a_message_of_4_mib() {
     const RECORDS: u64 = 700;
-    let gridd = Gridd::without_budgets().await;
+    let gridd = Gridd::without_rate_limits().await;
     let mut session = Session::open(&gridd, "db1", 1, 0).await;
     for number in 0..RECORDS {
         let text = format!("{number:04096}");
@@ -152,7 +152,7 @@ async fn every_page_fits_into_a_message_of_4_mib() {
 
 #[tokio::test]
 async fn a_tail_of_some_appliances_hears_of_one_that_appears_later() {
-    let gridd = Gridd::without_budgets().await;
+    let gridd = Gridd::without_rate_limits().await;
     gridd.vme("web1", 1, &["id=log", "msg=other"]).await.done();
     let filter =
         RecordFilter { appliances: vec!["db*".to_owned()], kinds: vec![4], ..Default::default() };

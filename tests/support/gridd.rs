@@ -111,7 +111,7 @@ impl Gridd {
     }
 
     /// Starts one whose appliances may send as many events as they like.
-    pub(crate) async fn without_budgets() -> Self {
+    pub(crate) async fn without_rate_limits() -> Self {
         Self::with_config("[class.default]\nbudget = \"unlimited\"\n").await
     }
 

@@ -37,9 +37,9 @@ const EVENT_FIELD: u32 = 2;
 pub(crate) struct Session {
     says: mpsc::Sender<Bytes>,
     hears: Streaming<SessionResponse>,
-    /// What the broker said first.
+    /// The first message of the broker.
     pub(crate) welcome: Welcome,
-    /// What it said besides, while acks were waited for.
+    /// Notices that came while acks were waited for.
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -72,13 +72,13 @@ impl Hellos {
 }
 
 impl Session {
-    /// Says hello as `name`, and receives the welcome.
+    /// Sends a Hello as `name`, and receives the Welcome.
     pub(crate) async fn open(gridd: &Gridd, name: &str, boot: u128, spool: u64) -> Self {
         let opened = Self::try_open(gridd.channel().await, name, Hellos::of(boot, spool)).await;
         opened.expect("a session")
     }
 
-    /// The same on a connection, with any Hello; fails if there is no welcome within the timeout.
+    /// The same on a connection, with any Hello; fails if there is no Welcome within the timeout.
     pub(crate) async fn try_open(
         channel: Channel,
         name: &str,
@@ -100,17 +100,17 @@ impl Session {
         tokio::time::timeout(timeout(), opening).await.map_err(late)?
     }
 
-    /// Says an event.
+    /// Sends an event.
     pub(crate) async fn say(&self, event: &Event) {
         self.say_bytes(&event.encode_to_vec()).await;
     }
 
-    /// Says an event if the broker still listens.
+    /// Sends an event if the broker still listens.
     pub(crate) async fn try_say(&self, event: &Event) -> Result<(), Closed> {
         self.send(&event.encode_to_vec()).await
     }
 
-    /// Says what may or may not be an event.
+    /// Sends what may or may not be an event.
     pub(crate) async fn say_bytes(&self, event: &[u8]) {
         self.send(event).await.expect("the session is open");
     }
@@ -123,7 +123,7 @@ impl Session {
         self.says.send(message.into()).await.map_err(|_| Closed)
     }
 
-    /// The next thing the broker says; `None`: it ended the session.
+    /// The next message of the broker; `None`: it ended the session.
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
         next(&mut self.hears).await
     }
@@ -153,7 +153,7 @@ impl Session {
         acks
     }
 
-    /// Says goodbye and waits for the end.
+    /// Sends a Goodbye and waits for the end.
     pub(crate) async fn goodbye(mut self) {
         self.try_goodbye().await.expect("the session is open");
         match self.next().await {
@@ -162,7 +162,7 @@ impl Session {
         }
     }
 
-    /// Says goodbye if the broker still listens.
+    /// Sends a Goodbye if the broker still listens.
     pub(crate) async fn try_goodbye(&self) -> Result<(), Closed> {
         let message = session_request::Message::Goodbye(Goodbye { reason: "done".to_owned() });
         let request = SessionRequest { message: Some(message) };
@@ -171,7 +171,7 @@ impl Session {
 }
 
 impl Raw {
-    /// Opens the stream and says nothing.
+    /// Opens the stream and sends nothing.
     pub(crate) async fn open(gridd: &Gridd, name: &str) -> Self {
         Self::call(gridd, name, SESSION).await.expect("the call begins")
     }
@@ -197,13 +197,13 @@ impl Raw {
         Ok(Self { says, hears: call.await?.into_inner() })
     }
 
-    /// Says hello.
+    /// Sends a Hello.
     pub(crate) async fn hello(&self, hello: Hello) {
         let message = Some(session_request::Message::Hello(hello));
         self.say(&SessionRequest { message }.encode_to_vec()).await;
     }
 
-    /// Says any bytes as one message.
+    /// Sends any bytes as one message.
     pub(crate) async fn say(&self, message: &[u8]) {
         self.send(Bytes::copy_from_slice(message)).await.expect("the stream is open");
     }
@@ -212,7 +212,7 @@ impl Raw {
         self.says.send(message).await.map_err(|_| Closed)
     }
 
-    /// The next thing the broker says; `None`: it ended the stream.
+    /// The next message of the broker; `None`: it ended the stream.
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
         next(&mut self.hears).await
     }
