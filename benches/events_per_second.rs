@@ -12,20 +12,18 @@
 
 #![expect(clippy::print_stdout, reason = "a bench tells its figures")]
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 use std::time::Duration;
 
-use grid_broker::client::{APPLIANCE_METADATA, connect};
+use grid_broker::client::connect;
 use grid_broker::clock::monotonic_now;
+use grid_broker::contract::proto::Log;
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::event_service_client::EventServiceClient;
-use grid_broker::contract::proto::session_request::Message;
-use grid_broker::contract::proto::session_response::Message as Heard;
-use grid_broker::contract::proto::{Event, Hello, Log, SessionRequest};
 use grid_broker::tasks;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+
+use support::{Hellos, Session, Setup, event};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -71,33 +69,11 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
-/// Ends its process when it goes.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 async fn events_per_second(program: &str) -> Result<f64, Failure> {
-    let folder = tempfile::tempdir()?;
-    let ready = folder.path().join("ready.json");
-    std::fs::write(folder.path().join("gridd.toml"), CONFIG)?;
-    let mut command = Command::new(std::path::absolute(program)?);
-    command
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.args(["--config", "gridd.toml", "--data", "data", "--ready-file", "ready.json"]);
-    command.args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-    let _running = Running(command.spawn()?);
-    let address = address(&ready).await?;
+    let gridd = Setup::new(CONFIG).program(std::path::absolute(program)?).start().await;
     let until = monotonic_now() + LASTS;
     let speaking: Vec<_> = (1..=SESSIONS)
-        .map(|speaker| tasks::spawn("speaker", speak(address.clone(), speaker, until)))
+        .map(|speaker| tasks::spawn("speaker", speak(gridd.grpc.clone(), speaker, until)))
         .collect();
     let mut acknowledged = 0;
     for speaker in speaking {
@@ -107,51 +83,18 @@ async fn events_per_second(program: &str) -> Result<f64, Failure> {
     Ok(acknowledged as f64 / LASTS.as_secs_f64())
 }
 
-async fn address(ready: &Path) -> Result<String, Failure> {
-    for _ in 0..500 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        if let Ok(text) = std::fs::read_to_string(ready) {
-            let place: serde_json::Value = serde_json::from_str(&text)?;
-            return Ok(place["grpc"].as_str().unwrap_or_default().to_owned());
-        }
-    }
-    Err("gridd does not get ready within 10 s".into())
-}
-
-/// Says events until then; gives how many were acknowledged.
+/// Sends events until then; gives how many were acknowledged.
 async fn speak(address: String, speaker: u64, until: tokio::time::Instant) -> Result<u64, Failure> {
-    let mut client = EventServiceClient::new(connect(&address).await?);
-    let (say, said) = mpsc::channel(usize::try_from(WINDOW)?);
-    let boot_id = uuid::Uuid::from_u128(u128::from(speaker)).to_string();
-    let hello = Hello {
-        protocol_revision: 1,
-        tool_version: "bench".to_owned(),
-        boot_id,
-        uptime_ms: 1,
-        spool_id: speaker,
-        next_sequence: 1,
-        ..Hello::default()
-    };
-    say.send(SessionRequest { message: Some(Message::Hello(hello)) }).await?;
-    let mut request = tonic::Request::new(ReceiverStream::new(said));
-    let name = format!("bench:main.app{speaker}").parse()?;
-    request.metadata_mut().insert(APPLIANCE_METADATA, name);
-    let mut answers = client.session(request).await?.into_inner();
+    let (name, hello) = (format!("bench:main.app{speaker}"), Hellos::of(speaker.into(), speaker));
+    let mut session = Session::try_open(connect(&address).await?, &name, hello).await?;
     let (mut sequence, mut acknowledged) = (0, 0);
     while monotonic_now() < until {
         while sequence - acknowledged < WINDOW {
             sequence += 1;
-            let kind = Some(Kind::Log(Log {}));
             let text = format!("SSL certificate {sequence} loaded OK");
-            let event = Event { kind, sequence, text, ..Event::default() };
-            say.send(SessionRequest { message: Some(Message::Event(event)) }).await?;
+            session.say(&event(Kind::Log(Log {}), sequence, &text)).await;
         }
-        match answers.message().await?.and_then(|answer| answer.message) {
-            Some(Heard::Ack(ack)) => acknowledged = ack.through,
-            Some(Heard::Welcome(_) | Heard::Notice(_)) => {}
-            Some(other) => return Err(format!("an ack was expected, not {other:?}").into()),
-            None => return Err("the broker ended the session".into()),
-        }
+        acknowledged = session.ack().await.through;
     }
     Ok(acknowledged)
 }

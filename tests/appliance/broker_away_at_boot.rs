@@ -12,9 +12,7 @@ use grid_broker::contract::proto::{
 use tokio::time::sleep;
 
 use super::host::{Ground, Host};
-use super::oracle;
-use super::support::say;
-use crate::harness::{Gridd, eventually, scaled};
+use crate::support::{Gridd, eventually, oracle, say, scaled};
 
 /// An appliance whose silence is noticed after a second.
 const TALKER: &str = "[class.default]\nboot_timeout = \"12h\"\nlost_contact = \"1s\"\n";
@@ -57,6 +55,7 @@ fn assert_marks(records: &[Record]) -> (usize, usize) {
         assert!(is_replay || waited < LIVE_WITHIN + way, "waited {waited:?}: {record:?}");
         *(if is_replay { &mut replays } else { &mut live }) += 1;
     }
+    assert!(replays + live > 0, "no record of an event: {records:?}");
     (replays, live)
 }
 

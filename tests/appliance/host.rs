@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::harness::{Follower, Run, clean, eventually, run};
+use crate::support::{Follower, Run, clean, eventually, run};
 
 /// Classes whose deadlines no test waits for, and no budgets.
 pub(crate) const UNLIMITED: &str = "\

@@ -14,10 +14,8 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED};
-use super::oracle;
 use super::relay::Relay;
-use super::support::say;
-use crate::harness::{Follower, Gridd, Run, run, scaled};
+use crate::support::{Follower, Gridd, Run, oracle, run, say, scaled};
 
 /// The keep-alive's question after 20 s, its answer within 20 s more.
 const NOTICED_WITHIN: Duration = Duration::from_secs(40);

@@ -11,8 +11,7 @@ use rustix::process::{Signal, kill_process};
 use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED, kill};
-use super::oracle;
-use crate::harness::{Gridd, eventually};
+use crate::support::{Gridd, eventually, oracle};
 
 /// Whether it is open that two machines speak.
 async fn are_two(gridd: &Gridd) -> bool {

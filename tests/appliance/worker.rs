@@ -11,8 +11,7 @@ use grid_broker::clock::monotonic_now;
 use tokio::time::sleep;
 
 use super::host::Host;
-use super::support::Chance;
-use crate::harness::timeout;
+use crate::support::{Random, timeout};
 
 /// One call of vme.
 #[derive(Clone, Debug)]
@@ -31,28 +30,28 @@ pub(crate) struct Call {
 pub(crate) async fn call_on(
     host: Host,
     who: String,
-    mut chance: Chance,
+    mut random: Random,
     finish: Arc<AtomicBool>,
 ) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     while !finish.load(Ordering::Acquire) {
         let text = format!("{who} says {}", calls.len());
-        let (mut words, is_debug, is_report) = event(&mut chance);
+        let (mut words, is_debug, is_report) = event(&mut random);
         words.push(format!("msg={text}"));
-        words.push(format!("--timeout={}ms", 300 + chance.below(2_700)));
+        words.push(format!("--timeout={}ms", 300 + random.below(2_700)));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let kill_after = chance.once_in(8).then(|| Duration::from_micros(chance.below(20_000)));
+        let kill_after = random.once_in(8).then(|| Duration::from_micros(random.below(20_000)));
         let (code, line) = ended(host.vme(&words), kill_after).await;
         calls.push(Call { text, is_debug, is_report, code, line });
-        sleep(Duration::from_millis(chance.below(40))).await;
+        sleep(Duration::from_millis(random.below(40))).await;
     }
     calls
 }
 
 /// Any event, whether it is a log for those who look for faults, and whether it is a report.
-fn event(chance: &mut Chance) -> (Vec<String>, bool, bool) {
-    let number = 1 + chance.below(100);
-    let (words, is_debug, is_report): (Vec<String>, _, _) = match chance.below(100) {
+fn event(random: &mut Random) -> (Vec<String>, bool, bool) {
+    let number = 1 + random.below(100);
+    let (words, is_debug, is_report): (Vec<String>, _, _) = match random.below(100) {
         0..=3 => (vec!["id=started_ok".into()], false, false),
         4..=7 => (vec!["id=start_failed".into()], false, false),
         8..=17 => (vec!["id=maintenance".into(), format!("progress={number}")], false, true),

@@ -376,7 +376,7 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn event() {
+fn any_bytes_are_decoded_as_the_contract_says() {
     let seeds = seeds();
     seeds.iter().for_each(|seed| compare(seed));
     fuzz("event", &seeds, |_, input| compare(input));

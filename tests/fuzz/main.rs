@@ -1,16 +1,17 @@
 //! What reads bytes from a disk or from afar must survive any bytes.
 //!
 //! Fuzzing without a nightly compiler: seeds are the golden journal's real blocks, records and
-//! states, and events of every kind; each input is a seed with a few random changes, and for half of them the checksums are
-//! made to hold again, so that what lies behind them is reached. A target fails by a panic or by
-//! believing what was never written. One second a target by default; for hours:
+//! states, and events of every kind; each input is a seed with a few random changes, and for half of
+//! them the checksums are made to hold again, so that what lies behind them is reached. A target
+//! fails by a panic, by believing what was never written, or if it was given no input. One second a
+//! target by default; for hours:
 //!
 //! ```text
 //! GRID_FUZZ_SECONDS=3600 cargo test --release --test fuzz -- --nocapture
 //! ```
 //!
 //! that many seconds for each target, which run side by side. The seed of a run is printed and
-//! taken from `GRID_FUZZ_SEED` if that is set. An input that fails is kept as
+//! taken from `GRID_SEED` if that is set. An input that fails is kept as
 //! `target/fuzz/<target>-<seed>-<count>.bin`; `GRID_FUZZ_INPUT=FILE` runs every target on it alone.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
@@ -18,6 +19,8 @@
 mod event;
 mod mutate;
 mod spool;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use grid_broker::clock::{monotonic_now, wall_now};
+use grid_broker::clock::monotonic_now;
 use grid_broker::codec;
 use grid_broker::journal::decode_checkpoint;
 use grid_broker::journal::frame::{Block, BlockContent, BlockHeader, find_next};
@@ -33,7 +36,8 @@ use grid_broker::journal::record::{BlockSummary, records_in_block};
 use grid_broker::journal::scan::{BlockScan, ScanItem};
 use grid_broker::journal::stream::{StreamItem, StreamReader};
 
-use crate::mutate::{Random, mend, mutate};
+use crate::mutate::{mend, mutate};
+use crate::support::{Random, number, seed};
 
 /// How long the end of a stream is.
 const END_BYTES: usize = 128;
@@ -83,13 +87,7 @@ fn states() -> Vec<Vec<u8>> {
 }
 
 fn seconds() -> Duration {
-    let given = std::env::var("GRID_FUZZ_SECONDS").ok();
-    Duration::from_secs(given.and_then(|given| given.parse().ok()).unwrap_or(1))
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("GRID_FUZZ_SEED").ok().and_then(|given| given.parse().ok());
-    given.unwrap_or_else(|| wall_now().as_micros().unsigned_abs())
+    Duration::from_secs(number("GRID_FUZZ_SECONDS").unwrap_or(1))
 }
 
 /// Runs `target` on changed seeds until the time is over; it gets the seed and the input.
@@ -99,15 +97,16 @@ pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8], &[u8]))
         target(&input, &input);
         return;
     }
-    let (seed, until) = (seed(), monotonic_now() + seconds());
-    println!("{name}: GRID_FUZZ_SEED={seed}, {} seeds", seeds.len());
+    let has_none = seeds.is_empty() || seeds.iter().any(Vec::is_empty);
+    assert!(!has_none, "{name} has no seeds, or an empty one");
+    let (seed, until) = (seed(name), monotonic_now() + seconds());
     let mut random = Random::new(seed);
     let mut count = 0_u64;
     while monotonic_now() < until {
-        let whole = &seeds[random.below(seeds.len())];
+        let whole = random.one_of(seeds);
         let mut input = whole.clone();
         mutate(&mut random, &mut input, seeds);
-        if random.below(2) == 0 {
+        if random.once_in(2) {
             mend(&mut input);
         }
         count += 1;
@@ -116,7 +115,8 @@ pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8], &[u8]))
             panic!("{name} failed; GRID_FUZZ_INPUT={} shows it again", path.display());
         }
     }
-    println!("{name}: {count} inputs");
+    assert!(count > 0, "{name} was given no input");
+    println!("{name}: {count} inputs of {} seeds", seeds.len());
 }
 
 fn keep(name: &str, seed: u64, count: u64, input: &[u8]) -> PathBuf {
@@ -136,7 +136,7 @@ fn look_into(block: &Block) {
 }
 
 #[test]
-fn frame() {
+fn any_bytes_are_a_block_within_its_limits_or_none() {
     fuzz("frame", &block_bytes(), |_, input| {
         if let Ok(header) = BlockHeader::parse(input) {
             assert!(header.block_bytes() <= 64 + (64 << 10) + (8 << 20));
@@ -150,7 +150,7 @@ fn frame() {
 }
 
 #[test]
-fn scan() {
+fn a_scan_of_any_bytes_ends_and_finds_only_what_is_there() {
     fuzz("scan", &[golden()], |_, input| {
         let (mut scan, mut at) = (BlockScan::new(input), 0);
         while let Some(found) = scan.next_block().unwrap() {
@@ -173,7 +173,7 @@ fn scan() {
 }
 
 #[test]
-fn stream() {
+fn a_changed_stream_is_never_taken_for_a_whole_one() {
     fuzz("stream", &[golden()], |whole, input| {
         let Ok(mut reader) = StreamReader::open(input) else { return };
         let mut next = 0;
@@ -195,7 +195,7 @@ fn stream() {
 }
 
 #[test]
-fn checkpoint() {
+fn any_bytes_are_a_checkpoint_or_refused() {
     let seeds = checkpoints();
     let mut scan = BlockScan::new(&seeds[0][..]);
     let Some(ScanItem::Block { block, .. }) = scan.next_block().unwrap() else {
@@ -211,7 +211,7 @@ fn checkpoint() {
 }
 
 #[test]
-fn record() {
+fn any_record_that_decodes_is_encoded_as_it_was() {
     fuzz("record", &records(), |_, input| {
         if let Ok(record) = codec::decode_record(input) {
             let again = codec::encode_record(&record);
@@ -221,7 +221,7 @@ fn record() {
 }
 
 #[test]
-fn state() {
+fn any_state_that_decodes_can_be_encoded() {
     fuzz("state", &states(), |_, input| {
         if let Ok(state) = codec::decode_state(input) {
             let _ = codec::encode_state(&state);

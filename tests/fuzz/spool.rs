@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::fuzz;
 
-/// Every so many inputs the whole spool is tried, with its files.
+/// The whole spool is tried with its files at the first input, and then every so many.
 const WHOLE_EVERY: u64 = 16;
 
 fn events(count: u64) -> Vec<Event> {
@@ -48,13 +48,14 @@ fn seed(count: u64) -> Vec<u8> {
 }
 
 #[test]
-fn spool() {
+fn a_damaged_spool_gives_what_is_whole_and_takes_the_next_event() {
     let seeds = [seed(1), seed(5), seed(40)];
     let written: Vec<EntryPayload> = seeds
         .iter()
         .flat_map(|seed| parse(&Bytes::copy_from_slice(seed)).entries)
         .map(|entry| entry.payload)
         .collect();
+    assert!(written.len() > 40, "the seeds hold events");
     let folder = TempDir::new().unwrap();
     let count = std::cell::Cell::new(0_u64);
     fuzz("spool", &seeds, |whole, input| {
@@ -65,8 +66,8 @@ fn spool() {
         if input == whole {
             assert_eq!(image.damaged, 0);
         }
-        count.set(count.get() + 1);
-        if !count.get().is_multiple_of(WHOLE_EVERY) {
+        let number = count.replace(count.get() + 1);
+        if !number.is_multiple_of(WHOLE_EVERY) {
             return;
         }
         // A future version's spool is not touched, and that is right.

@@ -8,8 +8,9 @@ use grid_broker::contract::proto::AlertKind;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{DEADLINE_CLASSES, Gridd, run};
-use crate::metrics_are_exact::{SOMETIMES, series};
+use crate::metrics::{SOMETIMES, series};
+use crate::starts::DEADLINE_CLASSES;
+use crate::support::{Gridd, run};
 
 const RULES: &str = include_str!("../../deploy/prometheus/gridd.rules.yml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/gridd.json");
@@ -55,7 +56,10 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 
 /// The names of the alert rules.
 fn alerts() -> Vec<&'static str> {
-    RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect()
+    let rules = RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let rules: Vec<_> = rules.collect();
+    assert!(rules.len() > 5, "the rules are found: {rules:?}");
+    rules
 }
 
 #[tokio::test]
@@ -103,7 +107,9 @@ async fn every_metric_that_is_asked_for_is_on_the_page() {
         assert!(unknown.is_empty(), "{asks} ask for {unknown:?}, which gridd does not have");
         assert!(asked.len() > 10, "{asked:?}");
     }
-    for part in RULES.split("gridd_alerts_open{kind=\"").skip(1) {
+    let kinds: Vec<_> = RULES.split("gridd_alerts_open{kind=\"").skip(1).collect();
+    assert!(!kinds.is_empty(), "the rules name alert kinds");
+    for part in kinds {
         let word = part.split('"').next().expect("a word");
         let name = format!("ALERT_KIND_{}", word.to_uppercase());
         assert!(AlertKind::from_str_name(&name).is_some(), "there is no alert kind {word}");
@@ -115,7 +121,9 @@ fn the_runbook_has_every_alert_rule_and_every_alert_kind() {
     for alert in alerts() {
         assert!(RUNBOOK.contains(&format!("`{alert}`")), "docs/runbook.md lacks {alert}");
     }
-    for kind in (1..100).filter_map(|number| AlertKind::try_from(number).ok()) {
+    let kinds: Vec<_> = (1..100).filter_map(|it| AlertKind::try_from(it).ok()).collect();
+    assert!(kinds.len() > 5, "the alert kinds are found: {kinds:?}");
+    for kind in kinds {
         let name = kind.as_str_name().to_lowercase();
         let word = name.strip_prefix("alert_kind_").expect("the contract's prefix");
         assert!(RUNBOOK.contains(&format!("`{word}`")), "docs/runbook.md lacks {word}");

@@ -9,7 +9,7 @@ use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Log, Maintenance};
 use serde_json::Value;
 
-use crate::harness::{Gridd, Session, event, eventually};
+use crate::support::{Gridd, Session, Setup, event, eventually};
 
 /// Small spans, so that the archive has sealed ones that retention could take.
 const CONFIG: &str = "\
@@ -43,7 +43,7 @@ async fn with_a_wall_clock() -> Gridd {
         ("FAKETIME_NO_CACHE", "1".into()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
     ];
-    Gridd::with_environment(CONFIG, variables).await
+    Setup::new(CONFIG).environment(variables).start().await
 }
 
 /// The wall clock is off by that from now on, as libfaketime has it: `+1y`, `-3d`, `+0`.

@@ -6,7 +6,8 @@ use std::path::Path;
 use tokio::runtime::{Handle, Runtime};
 use uuid::Uuid;
 
-use crate::{fold, read_all, text, v1};
+use crate::support::oracle::fold;
+use crate::{read_all, text, v1};
 use grid_broker::broker::{self, Backlog, BrokerHandle, IncomingEvent, Started, UnresolvedHello};
 use grid_broker::grid::log::applied_settings::AppliedSettings;
 use grid_broker::grid::log::command::AdminCommand;

@@ -9,6 +9,8 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
 
 mod golden;
+#[path = "../support/mod.rs"]
+mod support;
 mod text;
 
 use std::fs;
@@ -20,6 +22,8 @@ use grid_broker::grid::state::State;
 use grid_broker::journal::{
     EncodedRecord, HeaderFilter, Journal, JournalSettings, OpenJournal, PageLimit, rescue, stream,
 };
+
+use crate::support::oracle::fold;
 
 const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 /// sled reads whole segments.
@@ -51,14 +55,6 @@ fn read_all(opened: &OpenJournal) -> Vec<EncodedRecord> {
     let page = opened.reader.forward(0, &HeaderFilter::default(), ALL).unwrap();
     assert!(page.missing.is_empty(), "{:?}", page.missing);
     page.records
-}
-
-fn fold(state: &mut State, records: &[EncodedRecord]) {
-    let after = state.last();
-    for encoded in records.iter().filter(|it| it.number > after) {
-        let record = codec::decode_record(&encoded.bytes).unwrap();
-        state.replay(&record);
-    }
 }
 
 /// A checkpoint of format 1 knows no lived time: behind one it counts from there, in a fold of all

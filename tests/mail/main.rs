@@ -3,14 +3,13 @@
 //! Guarantees of the courier: each order is answered once, in time, with the right word, whatever the
 //! server does; and a real server takes and files what it brings.
 
+mod end_to_end;
+mod mail_sender;
 mod postfix;
+mod real_server;
+mod refusals;
 mod script;
+mod server_behaviour;
+#[path = "../support/mod.rs"]
 mod support;
-#[allow(dead_code, reason = "shared with the library's own tests")]
-#[path = "../../src/test_timeout.rs"]
-mod test_timeout;
-mod the_whole_way;
-mod what_a_real_server_files;
-mod what_servers_do;
-mod whom_a_server_refuses;
-mod whom_tls_does_not_believe;
+mod tls_trust;

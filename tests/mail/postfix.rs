@@ -12,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
-use super::support::{PASSWORD, certify};
-use super::test_timeout::wait_for;
+use super::mail_sender::{PASSWORD, certify};
+use crate::support::wait_for;
 
 /// Whose the filed mails are: nobody's.
 const OWNER: u32 = 65_534;

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::support::certify;
+use super::mail_sender::certify;
 
 /// Where it does something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ def main(address):
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=100) as answer:
         text = answer.read().decode("utf-8")
     families = list(text_string_to_metric_families(text))
+    assert families, "the page has no metrics"
     for family in families:
         assert family.documentation, f"{family.name} has no help"
         assert family.type != "unknown", f"{family.name} has no type"

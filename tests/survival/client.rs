@@ -9,26 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use grid_broker::client::{APPLIANCE_METADATA, connect};
+use grid_broker::client::connect;
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::event_service_client::EventServiceClient;
-use grid_broker::contract::proto::session_request::Message as Says;
-use grid_broker::contract::proto::session_response::Message as Hears;
+use grid_broker::contract::proto::session_response::Message;
 use grid_broker::contract::proto::{
-    Ack, Alert, Counter, Event, Goodbye, Hello, Log, Maintenance, Outcome, SessionRequest,
-    StartFailed, StartedOk,
+    Ack, Alert, Counter, Event, Hello, Log, Maintenance, Outcome, StartFailed, StartedOk,
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Streaming};
 use uuid::Uuid;
 
-use super::support::Chance;
-use super::test_timeout::timeout;
+use crate::support::{Random, Session, timeout};
 
 /// Most events sent and not answered.
 const OUTSTANDING_MAX: usize = 200;
-const MESSAGES_WAITING: usize = 512;
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// Where a client's words go, and how it is told to finish.
@@ -45,7 +37,7 @@ pub(crate) struct Client {
     pub(crate) name: String,
     boot: Uuid,
     spool: u64,
-    chance: Chance,
+    random: Random,
     log: File,
     path: PathBuf,
     next: u64,
@@ -69,13 +61,13 @@ enum Over {
 
 impl Client {
     pub(crate) fn new(name: &str, seed: u64, folder: &Path) -> Self {
-        let mut chance = Chance::new(seed);
+        let mut random = Random::new(seed);
         let path = folder.join(format!("{name}.log"));
         Self {
             name: name.to_owned(),
-            boot: Uuid::from_u64_pair(chance.next(), chance.next()),
-            spool: chance.next() | 1,
-            chance,
+            boot: Uuid::from_u64_pair(random.next(), random.next()),
+            spool: random.next() | 1,
+            random,
             log: File::options().create(true).append(true).open(&path).expect("its file"),
             path,
             next: 1,
@@ -95,54 +87,45 @@ impl Client {
     }
 
     async fn talk(&mut self, orders: &Orders) -> Over {
-        let (says, said) = mpsc::channel(MESSAGES_WAITING);
-        let Some(mut hears) = self.open(orders, &says, said).await else { return Over::Gone };
+        let Some(mut session) = self.open(orders).await else { return Over::Gone };
         let mut on_stream: VecDeque<u64> = VecDeque::new();
         let mut answered = 0;
         for (sequence, event) in &self.unacked {
             on_stream.push_back(*sequence);
-            if say(&says, Says::Event(event.clone())).await.is_err() {
+            if session.try_say(event).await.is_err() {
                 return Over::Gone;
             }
         }
         loop {
             let finishes = orders.finish.load(Ordering::Acquire);
             if finishes && self.unacked.is_empty() {
-                let _ = say(&says, Says::Goodbye(Goodbye::default())).await;
+                let _ = session.try_goodbye().await;
                 return Over::Done;
             }
             if !finishes && self.unacked.len() < OUTSTANDING_MAX {
-                for _ in 0..=self.chance.below(20) {
+                for _ in 0..=self.random.below(20) {
                     let event = self.event();
                     on_stream.push_back(event.sequence);
-                    if say(&says, Says::Event(event)).await.is_err() {
+                    if session.try_say(&event).await.is_err() {
                         return Over::Gone;
                     }
                 }
             }
-            let pause = Duration::from_millis(self.chance.below(12));
+            let pause = Duration::from_millis(self.random.below(12));
             // A broker that is killed resets its connections; one that hangs is given up.
             let waits_for_acks = finishes || self.unacked.len() >= OUTSTANDING_MAX;
             let wait = if waits_for_acks { timeout() } else { pause };
-            match tokio::time::timeout(wait, hears.message()).await {
+            match tokio::time::timeout(wait, session.try_next()).await {
                 Err(_) if waits_for_acks => return Over::Gone,
                 Err(_) => {}
-                Ok(Ok(Some(response))) => {
-                    if let Some(Hears::Ack(ack)) = response.message {
-                        self.take(&ack, &mut on_stream, &mut answered);
-                    }
-                }
+                Ok(Ok(Some(Message::Ack(ack)))) => self.take(&ack, &mut on_stream, &mut answered),
+                Ok(Ok(Some(_))) => {}
                 Ok(Ok(None) | Err(_)) => return Over::Gone,
             }
         }
     }
 
-    async fn open(
-        &self,
-        orders: &Orders,
-        says: &mpsc::Sender<SessionRequest>,
-        said: mpsc::Receiver<SessionRequest>,
-    ) -> Option<Streaming<grid_broker::contract::proto::SessionResponse>> {
+    async fn open(&self, orders: &Orders) -> Option<Session> {
         let channel = connect(&orders.address).await.ok()?;
         let hello = Hello {
             protocol_revision: 1,
@@ -152,23 +135,15 @@ impl Client {
             next_sequence: self.next,
             ..Hello::default()
         };
-        say(says, Says::Hello(hello)).await.ok()?;
-        let mut request = Request::new(ReceiverStream::new(said));
-        let name = self.name.parse().expect("a name that fits into metadata");
-        request.metadata_mut().insert(APPLIANCE_METADATA, name);
-        let mut service = EventServiceClient::new(channel);
-        let opened = tokio::time::timeout(timeout(), service.session(request)).await.ok()?;
-        let mut hears = opened.ok()?.into_inner();
-        let first = tokio::time::timeout(timeout(), hears.message()).await.ok()?.ok()??;
-        matches!(first.message, Some(Hears::Welcome(_))).then_some(hears)
+        Session::try_open(channel, &self.name, hello).await.ok()
     }
 
     /// A new event; it is in the file before it is sent.
     fn event(&mut self) -> Event {
         let sequence = self.next;
         self.next += 1;
-        let progress = u32::try_from(1 + self.chance.below(100)).expect("it is small");
-        let kind = match self.chance.below(100) {
+        let progress = u32::try_from(1 + self.random.below(100)).expect("it is small");
+        let kind = match self.random.below(100) {
             0..=1 => Kind::StartedOk(StartedOk {}),
             2 => Kind::StartFailed(StartFailed {}),
             3..=9 => Kind::Maintenance(Maintenance { progress: Some(progress) }),
@@ -179,7 +154,7 @@ impl Client {
             }
             _ => Kind::Log(Log {}),
         };
-        let filler = "x".repeat(self.chance.index(200));
+        let filler = "x".repeat(self.random.index(200));
         let text = format!("{} {sequence} {filler}", self.name);
         let event = Event { kind: Some(kind), text, sequence, ..Event::default() };
         self.note(&format!("sent {sequence}\n"));
@@ -223,9 +198,4 @@ impl Client {
         }
         witness
     }
-}
-
-async fn say(says: &mpsc::Sender<SessionRequest>, message: Says) -> Result<(), Over> {
-    let request = SessionRequest { message: Some(message) };
-    says.send(request).await.map_err(|_| Over::Gone)
 }

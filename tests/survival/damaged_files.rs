@@ -16,8 +16,8 @@ use grid_broker::journal::{HeaderFilter, JournalError, JournalReader, OpenJourna
 use tempfile::TempDir;
 
 use super::shim::Shim;
-use super::support::{Chance, copy_folder, count, files_below, say, scratch, seed};
 use super::workload::{DATA, MARKER, Told, open, state, work};
+use crate::support::{Random, copy_folder, count, files_below, say, scratch, seed};
 
 const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 const AT_ONCE: usize = 8;
@@ -138,26 +138,26 @@ impl Model {
     }
 
     /// A copy with one place damaged.
-    fn damaged(&self, chance: &mut Chance) -> Damaged {
+    fn damaged(&self, random: &mut Random) -> Damaged {
         let data = self.base.path().join(DATA);
-        let place = PLACES[chance.index(PLACES.len())];
+        let place = PLACES[random.index(PLACES.len())];
         let files: Vec<PathBuf> = files_below(&data)
             .iter()
             .map(|path| path.strip_prefix(&data).expect("below").to_owned())
             .filter(|file| self.place(file) == Some(place))
             .filter(|file| fs::metadata(data.join(file)).is_ok_and(|it| it.len() > 0))
             .collect();
-        let file = files[chance.index(files.len())].clone();
+        let file = files[random.index(files.len())].clone();
         let folder = scratch();
         copy_folder(&data, &folder.path().join(DATA));
         let path = folder.path().join(DATA).join(&file);
         let mut bytes = fs::read(&path).expect("a file");
         // Mostly where something is: these files end in zeros.
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1);
-        let bound = if chance.once_in(10) { bytes.len() } else { used };
-        let at = chance.index(bound);
-        let length = (1 + chance.index(700)).min(bytes.len() - at);
-        let how = match chance.below(5) {
+        let bound = if random.once_in(10) { bytes.len() } else { used };
+        let at = random.index(bound);
+        let length = (1 + random.index(700)).min(bytes.len() - at);
+        let how = match random.below(5) {
             0 => {
                 bytes.truncate(at);
                 "cut"
@@ -167,12 +167,12 @@ impl Model {
                 "zeros"
             }
             2 => {
-                let noise = chance.bytes(length);
+                let noise = random.bytes(length);
                 bytes[at..at + length].copy_from_slice(&noise);
                 "noise"
             }
             _ => {
-                bytes[at] ^= 1 << chance.below(8);
+                bytes[at] ^= 1 << random.below(8);
                 "one bit"
             }
         };
@@ -314,8 +314,8 @@ impl Model {
 
 #[test]
 fn damage_anywhere_is_named_and_the_rest_is_kept() {
-    let mut chance = Chance::new(seed("damage"));
-    let models = std::iter::repeat_with(|| Model::new(chance.next()));
+    let mut random = Random::new(seed("damage"));
+    let models = std::iter::repeat_with(|| Model::new(random.next()));
     // The archive may just have sealed all there was, and the log be short then.
     let is_fit = |model: &Model| model.has_open_span() && model.blocks.len() > 5;
     let model = models.take(10).find(is_fit).expect("a journal with a log and an open span");
@@ -323,7 +323,7 @@ fn damage_anywhere_is_named_and_the_rest_is_kept() {
     let mut ends: Vec<(Place, End)> = Vec::new();
     while ends.len() < wanted {
         let copies: Vec<Damaged> =
-            (0..AT_ONCE.min(wanted - ends.len())).map(|_| model.damaged(&mut chance)).collect();
+            (0..AT_ONCE.min(wanted - ends.len())).map(|_| model.damaged(&mut random)).collect();
         let judged: Vec<_> = thread::scope(|scope| {
             let model = &model;
             let judge = |copy| scope.spawn(move || model.judge(copy));

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::shim::{Call, Entry, Trace};
-use super::support::Chance;
+use crate::support::Random;
 
 const SECTOR: usize = 512;
 const PAGE: usize = 4096;
@@ -74,8 +74,8 @@ impl Fate {
     const ALL: [Self; 6] =
         [Self::Lost, Self::Kept, Self::Prefix, Self::Scattered, Self::InPlace, Self::SizeOnly];
 
-    fn draw(chance: &mut Chance) -> Self {
-        Self::ALL[chance.index(Self::ALL.len())]
+    fn draw(random: &mut Random) -> Self {
+        Self::ALL[random.index(Self::ALL.len())]
     }
 }
 
@@ -87,9 +87,9 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// The plain ones first, then whatever chance says.
-    pub(crate) fn draw(chance: &mut Chance) -> Self {
-        let (files, folders) = match chance.below(8) {
+    /// The plain ones first, then whatever random says.
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let (files, folders) = match random.below(8) {
             0 => (Some(Fate::Lost), Some(Fate::Lost)),
             1 => (Some(Fate::Kept), Some(Fate::Lost)),
             2 => (Some(Fate::Lost), Some(Fate::Kept)),
@@ -212,24 +212,24 @@ impl Disk {
     }
 
     /// Writes what a cut leaves into the empty folder `into`.
-    pub(crate) fn cut(&self, trace: &Trace, cut: Cut, chance: &mut Chance, into: &Path) {
-        self.leave(ROOT, (trace, cut), chance, into);
+    pub(crate) fn cut(&self, trace: &Trace, cut: Cut, random: &mut Random, into: &Path) {
+        self.leave(ROOT, (trace, cut), random, into);
     }
 
-    fn leave(&self, number: usize, how: (&Trace, Cut), chance: &mut Chance, path: &Path) {
+    fn leave(&self, number: usize, how: (&Trace, Cut), random: &mut Random, path: &Path) {
         let node = &self.nodes[number];
         let (trace, cut) = how;
         if node.is_folder {
             if !path.is_dir() {
                 std::fs::create_dir(path).expect("a folder of the image");
             }
-            let fate = cut.folders.unwrap_or_else(|| Fate::draw(chance));
-            for (name, child) in node.names_after(fate, chance) {
-                self.leave(child, how, chance, &path.join(name));
+            let fate = cut.folders.unwrap_or_else(|| Fate::draw(random));
+            for (name, child) in node.names_after(fate, random) {
+                self.leave(child, how, random, &path.join(name));
             }
         } else {
-            let fate = cut.files.unwrap_or_else(|| Fate::draw(chance));
-            write_sparse(path, &node.bytes_after(trace, fate, chance));
+            let fate = cut.files.unwrap_or_else(|| Fate::draw(random));
+            write_sparse(path, &node.bytes_after(trace, fate, random));
         }
     }
 }
@@ -248,15 +248,15 @@ impl Node {
         }
     }
 
-    fn names_after(&self, fate: Fate, chance: &mut Chance) -> BTreeMap<String, usize> {
+    fn names_after(&self, fate: Fate, random: &mut Random) -> BTreeMap<String, usize> {
         let mut names = self.names.clone();
         let kept = match fate {
             Fate::Lost => 0,
-            Fate::Prefix => chance.index(self.pending.len() + 1),
+            Fate::Prefix => random.index(self.pending.len() + 1),
             Fate::Kept | Fate::Scattered | Fate::InPlace | Fate::SizeOnly => self.pending.len(),
         };
         for change in self.pending.iter().take(kept) {
-            if fate == Fate::Scattered && chance.once_in(2) {
+            if fate == Fate::Scattered && random.once_in(2) {
                 continue;
             }
             apply_name(&mut names, change);
@@ -264,11 +264,11 @@ impl Node {
         names
     }
 
-    fn bytes_after(&self, trace: &Trace, fate: Fate, chance: &mut Chance) -> Vec<u8> {
+    fn bytes_after(&self, trace: &Trace, fate: Fate, random: &mut Random) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         let durable = bytes.len();
         let kept = match fate {
-            Fate::Prefix => chance.index(self.pending.len() + 1),
+            Fate::Prefix => random.index(self.pending.len() + 1),
             Fate::Lost => 0,
             Fate::Kept | Fate::Scattered | Fate::InPlace | Fate::SizeOnly => self.pending.len(),
         };
@@ -284,9 +284,9 @@ impl Node {
                             let end = length(*at) + data.len();
                             bytes.resize(bytes.len().max(end), 0);
                         }
-                        Fate::Scattered => scatter(&mut bytes, *at, data, chance),
+                        Fate::Scattered => scatter(&mut bytes, *at, data, random),
                         Fate::Prefix if is_torn => {
-                            put(&mut bytes, *at, &data[..chance.index(data.len() + 1)]);
+                            put(&mut bytes, *at, &data[..random.index(data.len() + 1)]);
                         }
                         Fate::Prefix | Fate::Kept | Fate::InPlace | Fate::Lost => {
                             put(&mut bytes, *at, data);
@@ -329,12 +329,12 @@ fn put(bytes: &mut Vec<u8>, at: u64, data: &[u8]) {
 }
 
 /// Writes each sector of the file or not.
-fn scatter(bytes: &mut Vec<u8>, at: u64, data: &[u8], chance: &mut Chance) {
+fn scatter(bytes: &mut Vec<u8>, at: u64, data: &[u8], random: &mut Random) {
     let mut from = 0;
     while from < data.len() {
         let in_sector = SECTOR - (length(at) + from) % SECTOR;
         let end = data.len().min(from + in_sector);
-        if chance.once_in(2) {
+        if random.once_in(2) {
             put(bytes, at + from as u64, &data[from..end]);
         }
         from = end;

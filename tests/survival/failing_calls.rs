@@ -3,19 +3,16 @@
 //! The shim makes the n-th call of a kind fail in a real gridd, for each n in turn, `GRID_FAILS` of
 //! each; the data folder and the client go on from one failure to the next.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
 
-use super::broker::Broker;
+use super::answers_compared;
+use super::broker::{broker, has_failed, spawn_failing, spawn_recorded};
 use super::client::{Client, Orders};
-use super::oracle;
-use super::support::{count, say, scratch, seed};
-use super::test_timeout::scaled;
+use crate::support::{Gridd, count, oracle, say, scaled, scratch, seed};
 
 /// A broker that goes on in spite of the failure is killed after this.
 const LONG_ENOUGH: Duration = Duration::from_millis(1_200);
@@ -25,23 +22,23 @@ const CLIENTS: usize = 2;
 /// What a broker with a failing call did.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// It ended, before it served or while it did.
-    Ended(ExitStatus),
+    /// It ended, before it served or while it did; with that exit code, or by a signal.
+    Ended(Option<i32>),
     /// It went on.
     WentOn,
 }
 
 struct Run {
-    broker: Broker,
+    broker: Gridd,
     clients: Vec<Client>,
 }
 
 impl Run {
     fn new(what: &str) -> Self {
-        let broker = Broker::new();
+        let broker = broker();
         let seed = seed(what);
         let name = |number: usize| format!("vm-{number}");
-        let client = |number| Client::new(&name(number), seed + number as u64, broker.root());
+        let client = |number| Client::new(&name(number), seed + number as u64, broker.folder());
         let clients = (0..CLIENTS).map(client).collect();
         Self { broker, clients }
     }
@@ -57,7 +54,7 @@ impl Run {
             tokio::time::sleep(LONG_ENOUGH).await;
             // A busy machine may not have come to the call by then; some never do.
             let until = monotonic_now() + scaled(LONG_ENOUGH);
-            while gives_up && !broker.has_failed() && monotonic_now() < until {
+            while gives_up && !has_failed(broker) && monotonic_now() < until {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             finish.store(true, Ordering::Release);
@@ -75,42 +72,48 @@ impl Run {
         }
     }
 
+    async fn kill(&mut self) {
+        if self.broker.is_running() {
+            self.broker.kill().await;
+        }
+    }
+
     /// A run in which calls fail, after which the broker must end or may go on; then one in which none does and all that was answered is looked
     /// for.
     async fn fail(&mut self, fail: &str, must_end: bool) -> End {
-        self.broker.spawn(Some(fail), None);
-        let end = match self.broker.ready() {
-            Err(status) => End::Ended(status),
+        spawn_failing(&mut self.broker, fail, Vec::new());
+        let end = match self.broker.ready().await {
+            Err(status) => End::Ended(status.code()),
             Ok(()) => {
                 let went_on = self.talk(true).await;
-                if must_end && self.broker.has_failed() {
-                    End::Ended(self.broker.ended())
+                if must_end && has_failed(&self.broker) {
+                    End::Ended(self.broker.ended().await)
                 } else {
                     if !went_on {
                         // It ends, or it turned a client away and goes on.
                         tokio::time::sleep(Duration::from_millis(500)).await;
                     }
-                    self.broker.has_ended().map_or(End::WentOn, End::Ended)
+                    self.broker.has_ended().map_or(End::WentOn, |it| End::Ended(it.code()))
                 }
             }
         };
-        if let End::Ended(status) = end {
-            assert_eq!(status.signal(), None, "{fail}: {}", self.broker.said());
+        if let End::Ended(code) = end {
+            assert_ne!(code, None, "{fail}: {}", self.broker.stderr());
         }
-        self.broker.kill();
-        self.broker.start();
-        let records = oracle::records(&self.broker.grpc).await;
-        oracle::compare(&self.clients, &records, false);
-        self.broker.kill();
+        self.kill().await;
+        self.broker.start_again().await;
+        let records = oracle::records_left(&self.broker.grpc).await;
+        answers_compared::compare(&self.clients, &records, false);
+        self.kill().await;
         end
     }
 
     /// The end of it all: everything is answered, exactly once.
     async fn finish(mut self, what: &str, ends: &[End]) {
-        self.broker.start();
+        self.broker.start_again().await;
         self.talk(false).await;
-        let records = oracle::records(&self.broker.grpc).await;
-        let tally = oracle::compare(&self.clients, &records, true);
+        let records = oracle::records_left(&self.broker.grpc).await;
+        let tally = answers_compared::compare(&self.clients, &records, true);
         let ended = ends.iter().filter(|end| **end != End::WentOn).count();
         say(&format!("{what}: {} failures, {ended} ended the process; {tally}", ends.len()));
     }
@@ -131,10 +134,10 @@ async fn a_failed_sync_of_a_commit_ends_the_process_and_claims_nothing() {
     let mut run = Run::new("failed syncs of commits");
     let ends = each(&mut run, "fdatasync:/commits/", "lost").await;
     for end in &ends {
-        assert!(matches!(end, End::Ended(status) if status.code() == Some(1)), "{ends:?}");
+        assert!(*end == End::Ended(Some(1)), "{ends:?}");
     }
-    let words = run.broker.said().matches("gridd: ").count();
-    assert!(words >= ends.len(), "each end has a last word: {}", run.broker.said());
+    let words = run.broker.stderr().matches("gridd: ").count();
+    assert!(words >= ends.len(), "each end has a last word: {}", run.broker.stderr());
     run.finish("failed syncs of commits", &ends).await;
 }
 
@@ -158,8 +161,9 @@ async fn a_full_disk_at_any_commit_loses_nothing_and_doubles_nothing() {
     let mut run = Run::new("no space for commits");
     let ends = each(&mut run, "pwrite:/commits/", "28").await;
     // The first call is the record of the start: a disk that is full by then refuses the start.
+    assert!(ends.len() > 1, "GRID_FAILS must be 2 at least here: {ends:?}");
     let went_on = ends.iter().skip(1).all(|end| *end == End::WentOn);
-    assert!(went_on, "{ends:?}: {}", run.broker.said());
+    assert!(went_on, "{ends:?}: {}", run.broker.stderr());
     run.finish("no space for commits", &ends).await;
 }
 
@@ -175,7 +179,7 @@ async fn a_failing_archive_stops_no_acks() {
     let mut run = Run::new("write errors of the archive");
     let ends = each(&mut run, "pwrite:/archive/", "5").await;
     let went_on = ends.iter().all(|end| *end == End::WentOn);
-    assert!(went_on, "{ends:?}: {}", run.broker.said());
+    assert!(went_on, "{ends:?}: {}", run.broker.stderr());
     run.finish("write errors of the archive", &ends).await;
 }
 
@@ -186,14 +190,14 @@ async fn a_rename_that_fails_loses_nothing_acknowledged() {
     run.finish("failed renames", &ends).await;
 }
 
-#[test]
-fn the_shim_makes_nothing_fail_unasked() {
+#[tokio::test]
+async fn the_shim_makes_nothing_fail_unasked() {
     let logs = scratch();
     let log = logs.path().join("trace");
-    let mut broker = Broker::new();
-    broker.spawn(None, Some(&log));
-    assert_eq!(broker.ready(), Ok(()));
-    assert!(broker.terminate().success(), "{}", broker.said());
+    let mut broker = broker();
+    spawn_recorded(&mut broker, &log);
+    assert_eq!(broker.ready().await, Ok(()));
+    assert_eq!(broker.terminate().await, Some(0), "{}", broker.stderr());
     let trace = super::shim::Trace::read(&log);
     assert!(trace.entries.iter().any(|it| it.path.contains("/commits/")), "{trace:?}");
 }

@@ -3,23 +3,19 @@
 //! Each module proves one promise of RELIABILITY.md. Every loop has a bounded count and an
 //! environment variable for more, and prints its seed; `GRID_SEED` replays it.
 
+mod answers_compared;
 mod broker;
 mod client;
 mod damaged_files;
 mod disk;
 mod failing_calls;
-mod fold_is_equal;
 mod full_disk;
-mod killed_at_any_moment;
-mod oracle;
+mod kills;
 mod power_cut;
 mod sealing_check;
 mod shim;
 mod slow_disk;
-#[path = "../../src/small_disk.rs"]
-mod small_disk;
+mod state_fold;
+#[path = "../support/mod.rs"]
 mod support;
-#[allow(dead_code, reason = "shared with the library's own tests")]
-#[path = "../../src/test_timeout.rs"]
-mod test_timeout;
 mod workload;

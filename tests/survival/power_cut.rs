@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::disk::{Cut, Disk, Fate, IsMade};
 use super::shim::{Call, Entry, Shim, Trace};
-use super::support::{Chance, copy_folder, count, files_below, say, scratch, seed};
 use super::workload::{DATA, MARKER, Told, judge, work};
+use crate::support::{Random, copy_folder, count, files_below, say, scratch, seed};
 
 /// Images of one recording.
 const IMAGES_A_ROUND: usize = 100;
@@ -42,7 +42,7 @@ fn recorded(base: &Path, told: Told, seed: u64, epoch: u64, fail: Option<&str>) 
 }
 
 /// Moments for cuts: around every sync, and anywhere; as many as asked for, in order.
-fn moments(trace: &Trace, images: usize, chance: &mut Chance) -> Vec<usize> {
+fn moments(trace: &Trace, images: usize, random: &mut Random) -> Vec<usize> {
     let syncs: Vec<usize> = trace
         .entries
         .iter()
@@ -51,10 +51,10 @@ fn moments(trace: &Trace, images: usize, chance: &mut Chance) -> Vec<usize> {
         .map(|(at, _)| at)
         .collect();
     let mut moments: Vec<usize> = (0..images)
-        .map(|_| match chance.below(3) {
-            0 => chance.index(trace.entries.len() + 1),
-            1 => syncs[chance.index(syncs.len())],
-            _ => syncs[chance.index(syncs.len())] + 1,
+        .map(|_| match random.below(3) {
+            0 => random.index(trace.entries.len() + 1),
+            1 => syncs[random.index(syncs.len())],
+            _ => syncs[random.index(syncs.len())] + 1,
         })
         .collect();
     moments.sort_unstable();
@@ -92,7 +92,7 @@ fn judge_all(images: &[Image]) -> Vec<String> {
 fn cut_all(
     recording: &Recording,
     moments: &[usize],
-    chance: &mut Chance,
+    random: &mut Random,
     is_made: &IsMade,
 ) -> (Vec<String>, Image) {
     let (mut disk, mut told) = (recording.disk.clone(), recording.told.clone());
@@ -110,8 +110,8 @@ fn cut_all(
         }
         done = moment;
         let (folder, untouched) = (scratch(), scratch());
-        let cut = Cut::draw(chance);
-        disk.cut(&recording.trace, cut, chance, folder.path());
+        let cut = Cut::draw(random);
+        disk.cut(&recording.trace, cut, random, folder.path());
         copy_folder(folder.path(), untouched.path());
         images.push(Image { moment, cut, folder, untouched, told: told.clone() });
         if images.len() == AT_ONCE || left == 0 {
@@ -127,18 +127,18 @@ fn cut_all(
 }
 
 /// The seed, and a recording of a new journal.
-fn fresh(what: &str, fail: Option<&str>) -> (Chance, Recording) {
-    let mut chance = Chance::new(seed(what));
+fn fresh(what: &str, fail: Option<&str>) -> (Random, Recording) {
+    let mut random = Random::new(seed(what));
     let base = scratch();
-    let recording = recorded(base.path(), Told::default(), chance.next(), 1, fail);
-    (chance, recording)
+    let recording = recorded(base.path(), Told::default(), random.next(), 1, fail);
+    (random, recording)
 }
 
 /// Fails unless cuts lose something once those syncs are taken for not made.
 fn notices_without(what: &str, is_left_out: impl Fn(&Entry) -> bool + 'static) {
-    let (mut chance, recording) = fresh(what, None);
-    let moments = moments(&recording.trace, NOTICED_WITHIN, &mut chance);
-    let (losses, _) = cut_all(&recording, &moments, &mut chance, &move |sync| !is_left_out(sync));
+    let (mut random, recording) = fresh(what, None);
+    let moments = moments(&recording.trace, NOTICED_WITHIN, &mut random);
+    let (losses, _) = cut_all(&recording, &moments, &mut random, &move |sync| !is_left_out(sync));
     let loss = losses.first().unwrap_or_else(|| panic!("{what}: the rig does not notice"));
     say(&format!("{what}: {loss}"));
 }
@@ -149,16 +149,16 @@ fn is_named(entry: &Entry, name: &str) -> bool {
 
 #[test]
 fn a_power_cut_takes_nothing_that_was_acknowledged() {
-    let mut chance = Chance::new(seed("power cuts"));
+    let mut random = Random::new(seed("power cuts"));
     let images = count("GRID_CUTS", 200);
     let (mut done, mut calls, mut syncs) = (0, 0, 0);
     let mut base = (scratch(), Told::default());
     let mut epoch = 1;
     while done < images {
         let wanted = IMAGES_A_ROUND.min(images - done);
-        let recording = recorded(base.0.path(), base.1, chance.next(), epoch, None);
-        let moments = moments(&recording.trace, wanted, &mut chance);
-        let (losses, last) = cut_all(&recording, &moments, &mut chance, &|_| true);
+        let recording = recorded(base.0.path(), base.1, random.next(), epoch, None);
+        let moments = moments(&recording.trace, wanted, &mut random);
+        let (losses, last) = cut_all(&recording, &moments, &mut random, &|_| true);
         assert!(losses.is_empty(), "{} lost something: {}", losses.len(), losses[0]);
         calls += recording.trace.entries.len();
         let ends = |it: &&Entry| matches!(it.call, Call::SyncEnded { .. });
@@ -181,7 +181,7 @@ fn the_record_explains_every_byte_on_the_disk() {
     trace.entries.iter().for_each(|entry| disk.take(&trace, entry, &|_| true));
     let image = scratch();
     let all = Cut { files: Some(Fate::Kept), folders: Some(Fate::Kept) };
-    disk.cut(&trace, all, &mut Chance::new(0), image.path());
+    disk.cut(&trace, all, &mut Random::new(0), image.path());
     let names = |root: &Path| {
         let files = files_below(root);
         let names = files.iter().map(|it| it.strip_prefix(root).expect("below").to_owned());
@@ -190,7 +190,9 @@ fn the_record_explains_every_byte_on_the_disk() {
     assert_eq!(names(base.path()), names(image.path()));
     // Its length is set by a raw call that no sync follows; nothing is in it.
     let told = |name: &PathBuf| !name.ends_with("ballast");
-    for name in names(base.path()).into_iter().filter(told) {
+    let names: Vec<_> = names(base.path()).into_iter().filter(told).collect();
+    assert!(names.len() > 5, "the worker wrote files: {names:?}");
+    for name in names {
         let read = |root: &Path| std::fs::read(root.join(&name)).expect("a file");
         assert!(read(base.path()) == read(image.path()), "{} differs", name.display());
     }

@@ -11,8 +11,8 @@ use std::path::Path;
 use grid_broker::journal::frame::{Block, BlockContent, BlockInfo, Compression, encode};
 
 use super::shim::Shim;
-use super::support::{files_below, say, scratch};
 use super::workload::{DATA, MARKER, STAYS_OPEN, Told, judge, work};
+use crate::support::{files_below, say, scratch};
 
 /// The journal stays open: the next start would build the span anew.
 const COMMITS: usize = STAYS_OPEN;
@@ -33,7 +33,7 @@ fn a_span_that_was_written_wrong_is_never_relied_on_and_the_rig_notices_if_it_we
         told.hear(&fs::read_to_string(root.path().join(MARKER)).expect("the marker"));
         let data = root.path().join(DATA);
         let forged = scratch();
-        super::support::copy_folder(&data, forged.path());
+        crate::support::copy_folder(&data, forged.path());
         judge(&data, &told).unwrap_or_else(|loss| panic!("write {write}: {loss}"));
         if !forged.path().join("archive").join(FIRST_SPAN).with_extension("sealed").exists() {
             unsealed += 1;

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
+
+use crate::support::{Variables, compiled};
 
 const MAGIC: u32 = 0x5443_5247;
 const ENTRY_BYTES: usize = 56;
@@ -110,35 +111,18 @@ pub(crate) struct Shim<'a> {
 }
 
 impl Shim<'_> {
-    /// Loads it into the program.
-    pub(crate) fn load(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", library()).env("GRID_SHIM_ROOT", self.root);
-        if let Some(log) = self.log {
-            command.env("GRID_SHIM_LOG", log);
-        }
-        if let Some(fail) = &self.fail {
-            command.env("GRID_SHIM_FAIL", fail);
-        }
+    /// The variables that load it into a program.
+    pub(crate) fn environment(&self) -> Variables {
+        let mut variables: Variables =
+            vec![("LD_PRELOAD", library().into()), ("GRID_SHIM_ROOT", self.root.into())];
+        variables.extend(self.log.map(|log| ("GRID_SHIM_LOG", log.into())));
+        variables.extend(self.fail.as_ref().map(|fail| ("GRID_SHIM_FAIL", fail.into())));
+        variables
     }
 }
 
-/// The compiled shim; one for each source.
+/// The compiled shim.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let source = include_str!("shim.c");
-        let name =
-            format!("shim-{:08x}-{}.so", crc32c::crc32c(source.as_bytes()), std::process::id());
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/survival/shim.c");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
-            .arg(&library)
-            .arg(path)
-            .args(["-ldl", "-lpthread"])
-            .status()
-            .expect("cc is there: the shim is C");
-        assert!(built.success(), "cc does not compile the shim");
-        library
-    })
+    LIBRARY.get_or_init(|| compiled("tests/survival/shim.c"))
 }

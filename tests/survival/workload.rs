@@ -17,8 +17,7 @@ use grid_broker::journal::{
 };
 
 use super::shim::Shim;
-use super::support::{Chance, scratch};
-use super::test_timeout::wait_for;
+use crate::support::{Random, scratch, wait_for};
 
 const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 pub(crate) const DATA: &str = "data";
@@ -79,25 +78,25 @@ impl Told {
 
 /// The record of that number in that epoch.
 pub(crate) fn record(number: u64, epoch: u64) -> EncodedRecord {
-    let mut chance = Chance::new(number << 8 ^ epoch);
+    let mut random = Random::new(number << 8 ^ epoch);
     let small =
-        |below: u64, chance: &mut Chance| u8::try_from(chance.below(below)).expect("it is small");
+        |below: u64, random: &mut Random| u8::try_from(random.below(below)).expect("it is small");
     let mark = RecordHeader {
         at_us: i64::try_from(number).expect("numbers are small") * 1_000,
-        severity: small(6, &mut chance),
-        kind: small(10, &mut chance),
-        appliance: u32::from(small(20, &mut chance)),
+        severity: small(6, &mut random),
+        kind: small(10, &mut random),
+        appliance: u32::from(small(20, &mut random)),
     };
-    let length = 20 + chance.index(280);
-    let bytes = [number.to_le_bytes().to_vec(), chance.bytes(length)].concat();
+    let length = 20 + random.index(280);
+    let bytes = [number.to_le_bytes().to_vec(), random.bytes(length)].concat();
     EncodedRecord { number, header: mark, bytes: bytes.into() }
 }
 
 /// The state after that number.
 pub(crate) fn state(through: u64) -> Vec<u8> {
-    let mut chance = Chance::new(!through);
-    let length = chance.index(20_000);
-    chance.bytes(length)
+    let mut random = Random::new(!through);
+    let length = random.index(20_000);
+    random.bytes(length)
 }
 
 /// Runs the worker on the data below `root` with the shim; `commits` commits in epoch `epoch`.
@@ -106,7 +105,7 @@ pub(crate) fn work(shim: &Shim<'_>, seed: u64, epoch: u64, commits: usize) -> st
     command.args(["--exact", WORKER, "--nocapture"]);
     let root = shim.root.display();
     command.env(WORK, format!("{seed} {epoch} {commits} {root}"));
-    shim.load(&mut command);
+    command.envs(shim.environment());
     command.output().expect("the worker runs")
 }
 
@@ -131,7 +130,7 @@ fn a_worker_reads_back_all_that_it_was_told_is_durable() {
 
 struct Worker {
     root: PathBuf,
-    chance: Chance,
+    random: Random,
     epoch: u64,
     opened: OpenJournal,
     marker: File,
@@ -145,7 +144,7 @@ impl Worker {
         let last = opened.last_number;
         let mut worker = Self {
             root: root.to_owned(),
-            chance: Chance::new(seed),
+            random: Random::new(seed),
             epoch,
             opened,
             marker: marker.expect("the marker"),
@@ -163,13 +162,13 @@ impl Worker {
     fn run(mut self, commits: u64) {
         for commit in 1..=commits {
             self.commit();
-            if self.chance.once_in(9) {
+            if self.random.once_in(9) {
                 let _ = self.opened.journal.checkpoint(self.last, state(self.last));
             }
-            if self.chance.once_in(6) {
+            if self.random.once_in(6) {
                 self.look_back();
             }
-            if self.chance.once_in(5) {
+            if self.random.once_in(5) {
                 self.let_the_archive_come_near();
             }
             if commits > STAYS_OPEN as u64 && commit == commits / 2 {
@@ -179,7 +178,7 @@ impl Worker {
     }
 
     fn commit(&mut self) {
-        let count = if self.chance.once_in(20) { 400 } else { 1 + self.chance.below(40) };
+        let count = if self.random.once_in(20) { 400 } else { 1 + self.random.below(40) };
         let records: Vec<_> =
             (self.last + 1..=self.last + count).map(|it| record(it, self.epoch)).collect();
         self.last += count;
@@ -190,7 +189,7 @@ impl Worker {
 
     /// Readers open sealed spans, and sled writes whenever it is opened.
     fn look_back(&mut self) {
-        let from = 1 + self.chance.below(self.last);
+        let from = 1 + self.random.below(self.last);
         let budget = PageLimit { records: 30, bytes: 1 << 20 };
         let page = self.opened.reader.forward(from, &HeaderFilter::default(), budget);
         let page = page.expect("what is there can be read");
