@@ -168,12 +168,16 @@ fn tells_of_bad_sections_with_stderr_held() {
     });
     drop(holder.expect("a thread"));
     held.recv().expect("it is held");
-    let allocating = tasks::spawn_thread("allocator", || {
+    // A thread has its name once it runs.
+    let (is_running, running) = sync_channel(1);
+    let allocating = tasks::spawn_thread("allocator", move || {
+        is_running.send(()).expect("it listens");
         loop {
             drop(std::hint::black_box(vec![0_u8; 3_000]));
         }
     });
     drop(allocating.expect("a thread"));
+    running.recv().expect("it runs");
     for _ in 0..20 {
         kill_process(getpid(), Signal::USR2).expect("it is sent");
         let report = asked(&reporter);
