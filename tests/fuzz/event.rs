@@ -242,11 +242,11 @@ fn plain(checked: &DecodedEvent) -> Plain {
     };
     let us = |at: &Timestamp| i128::from(at.as_micros());
     let lost = |it: &Lost| PlainLost {
-        kind: it.kind.map_or(0, |kind| kind as i32 + 1),
+        kind: it.kind.map_or(0, |kind| i32::from(kind.number())),
         count: it.count,
         first_at_us: it.first_at.as_ref().map(us),
         last_at_us: it.last_at.as_ref().map(us),
-        reason: it.reason.map_or(0, |reason| reason as i32 + 1),
+        reason: it.reason.map_or(0, |reason| i32::from(reason.number())),
     };
     Plain {
         kind,
