@@ -32,12 +32,12 @@ pub fn outcome(number: i32) -> Option<String> {
     label("OUTCOME_", Outcome::try_from(number).map(|outcome| outcome.as_str_name()), number)
 }
 
-/// The label of an [`AlertMatter`]; `None` if it is unspecified.
+/// The label of an [`AlertKind`]; `None` if it is unspecified.
 pub fn alert_kind(number: i32) -> Option<String> {
     label("ALERT_KIND_", AlertKind::try_from(number).map(|it| it.as_str_name()), number)
 }
 
-/// The label of a [`MailStanding`]; `None` if it is unspecified.
+/// The label of a [`MailState`]; `None` if it is unspecified.
 pub fn mail_state(number: i32) -> Option<String> {
     label("MAIL_STATE_", MailState::try_from(number).map(|it| it.as_str_name()), number)
 }
@@ -62,12 +62,12 @@ pub fn parse_state(label: &str) -> Option<ApplianceState> {
     specified(ApplianceState::from_str_name(&contract_name("APPLIANCE_STATE_", label))?)
 }
 
-/// The [`AlertMatter`] of a label.
+/// The [`AlertKind`] of a label.
 pub fn parse_alert_kind(label: &str) -> Option<AlertKind> {
     specified(AlertKind::from_str_name(&contract_name("ALERT_KIND_", label))?)
 }
 
-/// The [`MailStanding`] of a label.
+/// The [`MailState`] of a label.
 pub fn parse_mail_state(label: &str) -> Option<MailState> {
     specified(MailState::from_str_name(&contract_name("MAIL_STATE_", label))?)
 }

@@ -24,7 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 ///
-/// As [`crate::follow::Tail::follow`].
+/// As [`crate::follow::LogTail::run`].
 pub(crate) async fn watch_appliances(
     broker: &Connection,
     filter: ApplianceFilter,
