@@ -350,4 +350,3 @@ fn addresses_conflict(one: SocketAddr, other: SocketAddr) -> bool {
 pub mod smtp;
 #[cfg(test)]
 mod tests;
-mod units;

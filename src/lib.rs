@@ -29,6 +29,7 @@ pub mod stdout;
 pub mod system_error;
 pub mod tasks;
 pub mod tracing_lines;
+pub mod units;
 
 #[cfg(test)]
 mod small_disk;

@@ -16,10 +16,10 @@ use super::mail::{MailSecurity, TextRule};
 use super::secret::{REDACTED, Secret};
 use crate::config::error::Origin;
 use crate::config::raw_value::RawValue;
-use crate::config::units;
 use crate::grid::model::settings::{OnStuck, RateLimit, RateLimits};
 use crate::grid::values::event::Severity;
 use crate::tracing_lines::LogFormat;
+use crate::units;
 
 /// The value for no limit on a time.
 pub const INFINITE: &str = "infinite";

@@ -21,6 +21,7 @@ use crate::contract::proto::{
 use crate::grid::model::alert_group::is_valid_group_key;
 use crate::grid::values::event::EventKind;
 use crate::grid::values::id::has_name_characters;
+use crate::units;
 
 pub use crate::event_args::error::{ArgError, ArgErrors};
 
@@ -259,8 +260,8 @@ impl ArgParser {
     /// In milliseconds; 0 if it is not given or invalid.
     fn report_within_ms(&mut self, event: Option<&'static str>) -> u32 {
         let Some(given) = self.next_report_within.take() else { return 0 };
-        let promise =
-            parse_time(&given.value).filter(|promise| REPORT_DEADLINE_RANGE.contains(promise));
+        let promise = units::parse_duration(&given.value)
+            .filter(|promise| REPORT_DEADLINE_RANGE.contains(promise));
         if promise.is_none() {
             self.errors.push(ArgError::NextReportWithin { value: given.value.clone() });
         }
@@ -337,9 +338,4 @@ fn parse_whole_number(value: &str) -> Option<u32> {
 
 fn parse_finite(value: &str) -> Option<f64> {
     value.parse().ok().filter(|number: &f64| number.is_finite())
-}
-
-/// A duration with units, as in `10s`, `500ms` or `1m30s`. Not negative.
-pub fn parse_time(value: &str) -> Option<Duration> {
-    value.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok())
 }

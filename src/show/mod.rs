@@ -3,8 +3,8 @@
 //! Guarantees one spelling everywhere: the same escapes, the same labels. Does not know where it is
 //! printed.
 
+pub mod count;
 pub mod escape;
 pub mod labels;
-pub mod size;
 pub mod suggest;
 pub mod terminal;

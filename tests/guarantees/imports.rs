@@ -9,6 +9,7 @@ const CORE: [&str; 6] = ["values", "model", "log", "state", "explain", "decide"]
 /// Modules of the library, lowest first, and what each may import of the others.
 const MODULES: &[(&str, &[&str])] = &[
     ("exit_code", &[]),
+    ("units", &[]),
     ("system_error", &[]),
     ("guru_meditation", &[]),
     ("tasks", &["guru_meditation"]),

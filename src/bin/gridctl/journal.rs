@@ -10,10 +10,11 @@ use std::path::Path;
 use grid_broker::client::ClientError;
 use grid_broker::contract::encode_uuid;
 use grid_broker::contract::proto::{BackUpRequest, BackUpResponse};
+use grid_broker::grid::values::size::describe_bytes;
 use grid_broker::journal::stream::{
     AtomicFile, StreamHead, StreamItem, StreamReader, StreamSummary,
 };
-use grid_broker::show::size;
+use grid_broker::show::count::format_count;
 
 use crate::args::JournalCommand;
 use crate::connection::Connection;
@@ -93,7 +94,7 @@ struct BackupSummary {
 impl fmt::Display for BackupSummary {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, head, summary } = self;
-        write!(to, "{file}: {}", size::format_count(summary.records, "record"))?;
+        write!(to, "{file}: {}", format_count(summary.records, "record"))?;
         if let Some(range) = &summary.range {
             write!(to, " ({} to {})", range.start(), range.end())?;
         }
@@ -101,7 +102,7 @@ impl fmt::Display for BackupSummary {
             Some(through) => write!(to, ", the state after record {through}")?,
             None => write!(to, ", no checkpoint yet")?,
         }
-        write!(to, ", {}", size::format_bytes(summary.bytes))?;
+        write!(to, ", {}", describe_bytes(summary.bytes))?;
         if let Some(head) = head {
             write!(to, "; journal {}", head.identity.journal)?;
         }
@@ -180,9 +181,9 @@ fn progress_line(message: &BackUpResponse, bytes: u64) -> String {
     let whole = if percent >= 10 { bytes.saturating_mul(100) / percent } else { *bytes_estimate };
     format!(
         "{percent} % of {}, {} of about {}",
-        size::format_count(*records_total, "record"),
-        size::format_bytes(bytes),
-        size::format_bytes(whole.max(bytes))
+        format_count(*records_total, "record"),
+        describe_bytes(bytes),
+        describe_bytes(whole.max(bytes))
     )
 }
 
@@ -195,8 +196,8 @@ fn progress_is_one_line() {
         records_total: 200,
         bytes_estimate: 24_000,
     };
-    assert_eq!(progress_line(&message(4), 2048), "2 % of 200 records, 2.0 KiB of about 23.4 KiB");
-    assert_eq!(progress_line(&message(100), 2048), "50 % of 200 records, 2.0 KiB of about 4.0 KiB");
+    assert_eq!(progress_line(&message(4), 2048), "2 % of 200 records, 2 KiB of about 23 KiB");
+    assert_eq!(progress_line(&message(100), 2048), "50 % of 200 records, 2 KiB of about 4 KiB");
     let none = BackUpResponse { records_total: 0, ..message(0) };
     assert_eq!(progress_line(&none, 300), "100 % of 0 records, 300 bytes of about 300 bytes");
 }

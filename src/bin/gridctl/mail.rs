@@ -10,7 +10,7 @@ use grid_broker::contract::proto::{
     MailState, RetryMailRequest, TestMailRequest, TestMailResponse,
 };
 use grid_broker::exit_code::ExitCode;
-use grid_broker::show::size::format_count;
+use grid_broker::show::count::format_count;
 
 use crate::args::{MailList, MailSubcommand};
 use crate::connection::Connection;

@@ -6,9 +6,9 @@
 use grid_broker::contract::proto::{
     AlertsOfAppliance, AlertsOfSeverity, Mail, MailBrief, MailNotice, MailState, MailSummary,
 };
+use grid_broker::show::count::format_count;
 use grid_broker::show::escape::escape;
 use grid_broker::show::labels;
-use grid_broker::show::size::format_count;
 
 use crate::appliance_view::pair_lines;
 use crate::fields::{Fields, ObjectValue, OutputObject};

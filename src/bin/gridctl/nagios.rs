@@ -9,9 +9,9 @@ use grid_broker::contract::proto::{
     AlertFilter, ApplianceState, GetStatusResponse, OpenAlert, Severity,
 };
 use grid_broker::exit_code::ExitCode;
+use grid_broker::show::count::format_count;
 use grid_broker::show::escape::escape;
 use grid_broker::show::labels;
-use grid_broker::show::size::format_count;
 
 use crate::alert;
 use crate::connection::Connection;

@@ -199,7 +199,7 @@ pub(crate) async fn call_with_name<T>(
 
 /// `3 appliances: a, b and c`.
 fn count_and_names(names: &[String]) -> String {
-    let count = grid_broker::show::size::format_count(names.len() as u64, "appliance");
+    let count = grid_broker::show::count::format_count(names.len() as u64, "appliance");
     format!("{count}: {}", summarize(names))
 }
 

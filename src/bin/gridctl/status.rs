@@ -6,8 +6,8 @@
 use std::io::Write;
 
 use grid_broker::contract::proto::{GetStatusRequest, GetStatusResponse, StateCount};
+use grid_broker::grid::values::size::describe_bytes;
 use grid_broker::show::labels;
-use grid_broker::show::size::format_bytes;
 
 use crate::appliance_view::pair_lines;
 use crate::connection::Connection;
@@ -50,8 +50,8 @@ pub(crate) async fn show_journal(
         let pairs = [
             ("journal", status.journal_id.clone()),
             ("records", describe_records(&status)),
-            ("size", format_bytes(status.journal_bytes)),
-            ("disk free", format_bytes(status.disk_free_bytes)),
+            ("size", describe_bytes(status.journal_bytes)),
+            ("disk free", describe_bytes(status.disk_free_bytes)),
             ("growth", describe_growth(&status)),
             ("disk lasts", describe_disk_lasts(&status)),
             ("starts", status.term.to_string()),
@@ -114,8 +114,8 @@ fn lines(status: &GetStatusResponse, address: &str, look: &OutputOptions) -> Vec
         ("sessions", status.sessions.to_string()),
         ("mail", describe_mail(status, look)),
         ("records", describe_records(status)),
-        ("journal", format!("{} of {}", format_bytes(status.journal_bytes), status.journal_id)),
-        ("disk free", format_bytes(status.disk_free_bytes)),
+        ("journal", format!("{} of {}", describe_bytes(status.journal_bytes), status.journal_id)),
+        ("disk free", describe_bytes(status.disk_free_bytes)),
         ("growth", describe_growth(status)),
         ("disk lasts", describe_disk_lasts(status)),
         ("broker id", status.broker_id.clone()),
@@ -134,7 +134,7 @@ fn describe_growth(status: &GetStatusResponse) -> String {
         return "not known yet; it is measured over ten minutes first".to_owned();
     };
     let measured = approximate_duration(status.growth_measured_s);
-    format!("{} a day, measured over {measured}", format_bytes(bytes_per_day))
+    format!("{} a day, measured over {measured}", describe_bytes(bytes_per_day))
 }
 
 /// How long the disk lasts at that rate.
@@ -145,12 +145,12 @@ fn describe_disk_lasts(status: &GetStatusResponse) -> String {
         (Some(_), None) => {
             format!(
                 "indefinitely: retention keeps the journal below {}",
-                format_bytes(status.retention_bytes)
+                describe_bytes(status.retention_bytes)
             )
         }
         (Some(_), Some(seconds)) => {
             let lasts = approximate_duration(seconds);
-            let low_water = format_bytes(status.low_water_bytes);
+            let low_water = describe_bytes(status.low_water_bytes);
             format!("{lasts} at that rate; below {low_water} free, events are rejected")
         }
     }
@@ -320,8 +320,8 @@ mod tests {
             disk_lasts_s: Some(5 * 86_400 + 7_200),
             ..status()
         };
-        assert_eq!(describe_growth(&measured), "3.0 GiB a day, measured over 24 h");
-        let expected = "5 d at that rate; below 256.0 MiB free, events are rejected";
+        assert_eq!(describe_growth(&measured), "3 GiB a day, measured over 24 h");
+        let expected = "5 d at that rate; below 256 MiB free, events are rejected";
         assert_eq!(describe_disk_lasts(&measured), expected);
         let soon = GetStatusResponse { disk_lasts_s: Some(1_900), ..measured.clone() };
         assert!(
@@ -332,7 +332,7 @@ mod tests {
         let retained = GetStatusResponse { disk_lasts_s: None, ..measured };
         assert_eq!(
             describe_disk_lasts(&retained),
-            "indefinitely: retention keeps the journal below 10.0 GiB"
+            "indefinitely: retention keeps the journal below 10 GiB"
         );
         let quiet = GetStatusResponse { growth_bytes_per_day: Some(0), ..retained };
         assert_eq!(describe_disk_lasts(&quiet), "indefinitely: the journal does not grow");

@@ -7,8 +7,9 @@ use std::io::Write;
 use std::path::Path;
 
 use grid_broker::contract::encode_uuid;
+use grid_broker::grid::values::size::describe_bytes;
 use grid_broker::journal::rescue::{self, Verified};
-use grid_broker::show::size;
+use grid_broker::show::count::format_count;
 
 use crate::error::CliError;
 use crate::fields::{ObjectValue, OutputObject};
@@ -55,7 +56,7 @@ impl VerifiedBackup {
         let Some(Verified { head, summary, checkpoint, defects }) = &self.verified else {
             return Vec::new();
         };
-        let mut first = format!("{}: {}", self.file, size::format_count(summary.records, "record"));
+        let mut first = format!("{}: {}", self.file, format_count(summary.records, "record"));
         if let Some(range) = &summary.range {
             first.push_str(&format!(" ({} to {})", range.start(), range.end()));
         }
@@ -63,7 +64,7 @@ impl VerifiedBackup {
             Some(through) => first.push_str(&format!(", the state after record {through}")),
             None => first.push_str(", no checkpoint"),
         }
-        first.push_str(&format!(", {}", size::format_bytes(summary.bytes)));
+        first.push_str(&format!(", {}", describe_bytes(summary.bytes)));
         if let Some(head) = head {
             first.push_str(&format!("; journal {}", head.identity.journal));
         }

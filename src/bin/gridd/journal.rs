@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExit;
 
 use grid_broker::exit_code::ExitCode;
+use grid_broker::grid::values::size::describe_bytes;
 use grid_broker::journal::JournalError;
 use grid_broker::journal::rescue::{
     self, CheckReport, RestoreError, Restored, SalvageError, Salvaged,
 };
 use grid_broker::journal::stream::{AtomicFile, FileError};
-use grid_broker::show::size;
+use grid_broker::show::count::format_count;
 use grid_broker::stdout;
 
 use crate::arguments::GriddJournalCommand;
@@ -76,9 +77,9 @@ fn report_text(data: &Path, report: &CheckReport) -> String {
     let checkpoints: Vec<_> = report.checkpoints.iter().map(ToString::to_string).collect();
     lines.push(format!(
         "intact: {} of the commit log, {}, {}{}",
-        size::format_count(report.commit_blocks, "block"),
-        size::format_count(report.sealed_segments, "sealed segment"),
-        size::format_count(checkpoints.len() as u64, "checkpoint"),
+        format_count(report.commit_blocks, "block"),
+        format_count(report.sealed_segments, "sealed segment"),
+        format_count(checkpoints.len() as u64, "checkpoint"),
         if checkpoints.is_empty() {
             String::new()
         } else {
@@ -143,22 +144,19 @@ fn describe_salvage(path: &Path, salvaged: &Salvaged) -> String {
     let mut lines = vec![format!(
         "{}: {} of journal {}, {}",
         path.display(),
-        size::format_count(written.records, "record"),
+        format_count(written.records, "record"),
         head.identity.journal,
-        size::format_bytes(written.bytes)
+        describe_bytes(written.bytes)
     )];
     lines.push(describe_checkpoint(head.checkpoint));
     if *identity_lost {
         lines.push("the folder has no readable identity: the broker gets a new id".to_owned());
     }
     if *unreadable > 0 {
-        lines.push(format!(
-            "{} of records cannot be decoded",
-            size::format_count(*unreadable, "block")
-        ));
+        lines.push(format!("{} of records cannot be decoded", format_count(*unreadable, "block")));
     }
     if *foreign > 0 {
-        lines.push(format!("{} of other journals left out", size::format_count(*foreign, "block")));
+        lines.push(format!("{} of other journals left out", format_count(*foreign, "block")));
     }
     lines.extend(describe_missing(missing));
     lines.join("\n")
@@ -212,7 +210,7 @@ fn describe_restore(path: &Path, data: &Path, restored: &Restored) -> String {
     let mut lines = vec![format!(
         "{}: {} of journal {}",
         data.display(),
-        size::format_count(summary.records, "record"),
+        format_count(summary.records, "record"),
         identity.journal
     )];
     lines.push(match checkpoint_lost {

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use grid_broker::client::{self, ClientError};
-use grid_broker::event_args;
 use grid_broker::grid::values::id::is_valid_name;
 use grid_broker::show::escape;
 use grid_broker::spool::{SenderId, Spool, SpoolError, SpoolLimits};
+use grid_broker::units;
 use uuid::Uuid;
 
 use crate::arguments::Options;
@@ -199,7 +199,7 @@ fn parse_broker(options: &Options, environment: Environment) -> Result<String, C
 fn parse_timeout(options: &Options) -> Result<Duration, ClientConfigError> {
     let Some(value) = &options.timeout else { return Ok(DEFAULT_TIMEOUT) };
     let value = lossy(value);
-    event_args::parse_time(&value)
+    units::parse_duration(&value)
         .filter(|time| (TIMEOUT_MIN..=TIMEOUT_MAX).contains(time))
         .ok_or(ClientConfigError::Timeout { value })
 }

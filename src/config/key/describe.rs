@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::{
     Accessor, INFINITE, MAIL_SECURITIES, NONE, ON_STUCK, SEVERITIES, TRACING_FORMATS, UNLIMITED,
 };
+use crate::config::filter;
 use crate::config::raw_value::RawValue;
-use crate::config::{filter, units};
+use crate::units;
 
 impl<T: Default + 'static> Accessor<T> {
     /// The warning about a valid but risky value.

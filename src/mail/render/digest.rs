@@ -10,8 +10,8 @@ use crate::grid::model::mail_message::{BacklogDigest, MailMessage};
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
 use crate::mail::render::view_model::{format_time, severity_label};
+use crate::show::count::format_count;
 use crate::show::escape::escape;
-use crate::show::size::format_count;
 
 /// Most appliances whose alerts are counted by name in the mail; `gridctl mail show` lists more.
 const NAMED_MAX: usize = 16;

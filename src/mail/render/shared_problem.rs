@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::grid::model::mail_message::{MailMessage, Notice};
 use crate::grid::values::event::Severity;
 use crate::mail::render::hints::topic_of;
+use crate::show::count::format_count;
 use crate::show::escape::escape;
-use crate::show::size::format_count;
 
 /// From this number of appliances on, one problem is reported as one item.
 const SHARED_APPLIANCES_MIN: usize = 4;

@@ -13,8 +13,8 @@ use crate::grid::values::id::NAME_BYTES_MAX;
 use crate::mail::render::digest;
 use crate::mail::render::hints::topic_of;
 use crate::mail::render::shared_problem::{SharedProblems, sorted_by_severity};
+use crate::show::count::format_count;
 use crate::show::escape::escape;
-use crate::show::size::format_count;
 
 /// Longest subject, in characters: one line of a mail.
 pub(super) const SUBJECT_CHARS_MAX: usize = 78;

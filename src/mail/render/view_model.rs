@@ -14,8 +14,8 @@ use crate::grid::values::time::Timestamp;
 use crate::mail::render::digest;
 use crate::mail::render::hints::{commands, topic_of};
 use crate::mail::render::shared_problem::{SharedProblem, SharedProblems, sorted_by_severity};
+use crate::show::count::format_count;
 use crate::show::escape::escape;
-use crate::show::size::format_count;
 
 /// Longest text of a notice in a mail, in characters; the grid log contains the whole text.
 const NOTICE_CHARS_MAX: usize = 1_000;

@@ -4,7 +4,7 @@
 //! Reads no records itself.
 
 use grid_broker::contract::proto::RecordFilter;
-use grid_broker::show::size::format_count;
+use grid_broker::show::count::format_count;
 
 use super::LogEntry;
 

@@ -1,7 +1,8 @@
 //! Parses and formats sizes and durations such as `256MiB` and `90d`.
 //!
 //! Guarantees that nothing overflows, that an amount without a unit is rejected, and that the output
-//! of [`format_bytes`] and [`format_duration`] parses back equal. Does not know the limits of settings.
+//! of [`format_bytes`] and [`format_duration`] parses back equal. The configuration and the command lines
+//! use these. Does not know which amounts are allowed where.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
 
 /// Parses a size: a whole number with `B`, `KiB`, `MiB`, `GiB` or `TiB`.
-pub(super) fn parse_bytes(text: &str) -> Option<u64> {
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let (number, shift) = UNITS
         .iter()
         .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), *shift)))?;
@@ -19,7 +20,7 @@ pub(super) fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 /// Parses a duration: `90s`, `5m`, `1h30m`, optionally with days first: `90d`, `1d12h`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     // jiff accepts more than is documented here: `PT5M`, `5 minutes`, `+5m`.
     if !text.bytes().all(|byte| byte.is_ascii_digit() || b".dhmsun".contains(&byte)) {
         return None;
@@ -39,7 +40,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Formats a size in the largest unit that divides it: `256MiB`.
-pub(super) fn format_bytes(bytes: u64) -> String {
+pub fn format_bytes(bytes: u64) -> String {
     let whole = |shift: u32| bytes > 0 && bytes.trailing_zeros() >= shift;
     let fitting = UNITS.iter().filter(|(_, shift)| whole(*shift)).max_by_key(|(_, shift)| *shift);
     let (unit, shift) = fitting.unwrap_or(&("B", 0));
@@ -47,7 +48,7 @@ pub(super) fn format_bytes(bytes: u64) -> String {
 }
 
 /// Formats a duration in its largest units: `90d`, `1h30m`, `250ms`.
-pub(super) fn format_duration(duration: Duration) -> String {
+pub fn format_duration(duration: Duration) -> String {
     let (seconds, below) = (duration.as_secs(), duration.subsec_nanos());
     let parts = [
         (seconds / 86_400, "d"),
