@@ -105,7 +105,7 @@ struct EventLoop {
     checkpointed_at: Instant,
     last_turn: Timestamp,
     disk_guard: DiskGuard,
-    /// The way to whoever delivers mails.
+    /// Passes mails to the mail sender.
     mail_sender: mpsc::Sender<MailJob>,
     /// Deadlines that are due and not decided yet.
     pending_deadlines: PendingDeadlines,

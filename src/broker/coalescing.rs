@@ -19,8 +19,8 @@ impl EventLoop {
         Some(appliance.usage.suppression.as_ref()?.ends_at())
     }
 
-    /// Answers a chunk. A session whose answer waits for the tally learns that at once, so that it
-    /// brings what comes next.
+    /// Replies to a batch. If the reply waits for the tally, the session is notified at once, so that it
+    /// can submit its next batch.
     pub(super) fn reply_or_defer_batch(
         &mut self,
         session: SessionId,

@@ -1,4 +1,4 @@
-//! Maps the indices of appliances to their names, for whoever shows them outside the loop.
+//! Maps the indices of appliances to their names, for readers outside the loop.
 //!
 //! Guarantees that an index keeps one name for ever. Knows nothing else of an appliance.
 

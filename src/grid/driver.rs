@@ -1,13 +1,13 @@
-//! Brings the decisions of a grid and the replies to them into the order in which others may see them.
+//! Releases replies in the order in which the records that they depend on become durable.
 //!
 //! ```text
 //! handle, handle_timeout, flush -> records -> append -> released replies
 //! ```
 //!
-//! Guarantees that a reply is released only behind the records on which it stands: with the commit at
-//! hand, or with the tally that counts what has no record of its own. A question is held in the same
-//! way. The broker and the tests use this one driver. Knows no disk: whoever drives it makes the records
-//! durable before it sends what [`Driver::released`] gives.
+//! Guarantees that a reply is released only after the records that it depends on: with the current
+//! commit, or with the tally that contains an event without a record of its own. A query is deferred in
+//! the same way. The broker and the tests use this one driver. Does not know the disk: the caller makes the
+//! records durable before it sends the replies of [`Driver::released`].
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::grid::log::record::Record;
 use crate::grid::values::id::{ApplianceIndex, SessionId};
 use crate::grid::values::time::{Offset, Timestamp};
 
-/// Tallies are made at most once in this time, unless somebody asks for them.
+/// Minimum interval of tallies, unless one is requested.
 pub const TALLY_EVERY: Duration = Duration::from_secs(1);
 
-/// A grid with the replies that wait for its records. `R` is a reply, whatever that is to the caller.
+/// A grid with the replies that wait for its records. `R` is the type of a reply.
 #[derive(Clone, Debug)]
 pub struct Driver<R> {
     grid: Grid,
-    /// Replies that go out with the commit at hand.
+    /// Replies that are released with the current commit.
     ready: Vec<R>,
     /// Replies that wait for the tally.
     deferred: Vec<R>,
@@ -44,8 +44,8 @@ impl<R> Driver<R> {
         Self { grid, ready, deferred, sessions, is_flush_requested: false, flushed_at }
     }
 
-    /// The grid, to be looked at. It may be ahead of what is durable: a reply made of it goes
-    /// through [`Self::query`].
+    /// The grid, for reading. It may be ahead of what is durable: a reply that depends on its state
+    /// uses [`Self::query`].
     pub fn grid(&self) -> &Grid {
         &self.grid
     }
@@ -78,8 +78,8 @@ impl<R> Driver<R> {
         }
     }
 
-    /// The same to a session. Where it `overtakes` (it is about a start), it does not wait behind the
-    /// session's earlier replies: it takes the tally along.
+    /// A reply to a session. If it `overtakes` (it is about a start), it does not wait for earlier
+    /// replies of the session: a tally is requested.
     pub fn reply_to_session(
         &mut self,
         session: SessionId,
@@ -94,8 +94,8 @@ impl<R> Driver<R> {
         self.is_flush_requested |= overtakes && self.sessions.contains(&session);
     }
 
-    /// A reply that is made of the state when it is sent. It waits for the flush even where nothing is
-    /// pending: what the same commit counts after it would be part of the state.
+    /// A reply that is computed from the state when it is sent. It waits for the flush even if nothing is
+    /// pending: events that the same commit counts after it would be part of the state.
     pub fn query(&mut self, reply: R) {
         self.is_flush_requested = true;
         self.deferred.push(reply);
@@ -110,15 +110,15 @@ impl<R> Driver<R> {
         waits.then(|| self.flushed_at.after(TALLY_EVERY))
     }
 
-    /// Makes the tallies if they are due or asked for; see [`Self::flush`].
+    /// Makes the tallies if they are due or requested; see [`Self::flush`].
     pub fn flush_if_due(&mut self, now: Timestamp, keep: impl FnMut(Record) -> bool) {
         if self.is_flush_requested || self.flush_due().is_some_and(|due| due <= now) {
             self.flush(now, keep);
         }
     }
 
-    /// Records all that is only counted. `keep` takes each tally, and says whether the commit has room
-    /// for another. Deferred replies are released when nothing is left to be recorded.
+    /// Records all pending counts. `keep` takes each tally, and returns whether the commit has room for
+    /// another. Deferred replies are released when nothing is pending any more.
     pub fn flush(&mut self, now: Timestamp, mut keep: impl FnMut(Record) -> bool) {
         while let Some(record) = self.grid.next_tally(now) {
             let has_room = keep(record);
@@ -138,7 +138,7 @@ impl<R> Driver<R> {
         std::mem::take(&mut self.ready)
     }
 
-    /// Broker time moves: the time of the last tally moves along.
+    /// Broker time is shifted, and the time of the last tally with it.
     pub fn shift(&mut self, by: Offset) {
         self.flushed_at = self.flushed_at.shifted_by(by);
     }

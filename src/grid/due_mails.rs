@@ -11,8 +11,8 @@ use crate::grid::model::mail_message::{DeliveryState, MailMessage, MessageNumber
 use crate::grid::values::time::Timestamp;
 
 impl Grid {
-    /// The mail that comes next at `now`: the most urgent first, then the oldest. Nobody delivers
-    /// mails that were queued under settings with mail, while there is none.
+    /// The mail to send next at `now`: the most urgent first, then the oldest. Without mail in the
+    /// settings no mail is sent, though some may be queued.
     pub(super) fn due_mail(&self, now: Timestamp) -> Option<MessageNumber> {
         if self.mail_due_at.is_none_or(|due| due > now) {
             return None;

@@ -169,8 +169,8 @@ impl Grid {
         }
     }
 
-    /// Decides. What is pending about the same appliance is tallied first where that matters, and
-    /// an event that is let in first ends the run of repeats before it.
+    /// Decides. If the result depends on pending counts of the same appliance, their tally precedes it,
+    /// and an admitted event ends the run of repeats before it first.
     fn decide(&mut self, context: Context, input: Input, now: Timestamp) -> Decision {
         let mut first = Vec::new();
         let mut input = input;

@@ -25,14 +25,14 @@ pub enum Occurrence {
         /// Which.
         session: SessionId,
     },
-    /// Other rules apply from here on. Deadlines that were set by the old ones stay.
+    /// Other rules apply from now on. Deadlines that were set by the old ones stay.
     Settings {
         /// The rules.
         rules: Box<GridSettings>,
         /// The same as the grid log records them.
         applied: AppliedSettings,
     },
-    /// The wall clock may be right although broker time lies so far from it; `None`: they agree.
+    /// The wall clock may be right although it differs by this from broker time; `None`: they agree.
     OtherClock(Option<Offset>),
 }
 

@@ -50,7 +50,7 @@ impl Grid {
 
     /// Sets the timer that ends first.
     pub(super) fn arm(&mut self, number: ApplianceIndex) {
-        // What lies at the end of time never comes.
+        // `MAX` means never.
         let next = self.timers_of(number).into_iter().flatten().min();
         self.timers.set(number, next.filter(|next| *next < Timestamp::MAX));
     }

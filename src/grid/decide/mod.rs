@@ -343,7 +343,7 @@ impl Decider<'_> {
         record_if_changed(change)
     }
 
-    /// Nothing came to be due while nobody was there; and after that everybody has a minute.
+    /// No deadline passes during a downtime, and none fires within a minute after it.
     fn broker_started(&self, started: &BrokerStarted) -> DecisionDraft {
         let shift = started.shift.filter(|_| started.downtime.is_some());
         let shifted = shift.map(|shift| self.state.shifted(shift));

@@ -86,7 +86,7 @@ impl Record {
             }
         });
         let own = match &self.input {
-            // Whoever looks for what went wrong finds what was lost, however mild what was said next.
+            // A loss is at least a warning, however mild the event that reports it.
             Input::Event(received) if received.event.dropped_before.is_empty() => {
                 received.event.severity
             }

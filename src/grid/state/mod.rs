@@ -1,7 +1,7 @@
 //! Holds what the grid knows: appliances, their starts, open alerts and queued mails.
 //!
 //! Guarantees that state changes in two ways only: [`State::replay`] applies a record, and
-//! [`State::apply_uncommitted`] counts what the next tally records before anybody is told of it; that
+//! [`State::apply_uncommitted`] counts what the next tally records before it is published; that
 //! applying the same records gives the same state, and that [`State::to_effects`] gives it back by value.
 //! Reads no settings and no clock.
 
