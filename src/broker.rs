@@ -306,7 +306,7 @@ impl EventLoop {
             | Outcome::Rejected(_) => None,
         };
         self.commit.event_count += 1;
-        (decision.release, EventReply { outcome, marks: flags, record, suppressed_until })
+        (decision.release, EventReply { outcome, flags, record, suppressed_until })
     }
 
     fn decide(&mut self, occurrence: impl Into<Occurrence>, at: Timestamp) -> Decision {

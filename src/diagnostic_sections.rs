@@ -225,14 +225,14 @@ impl GridOverview {
         let deadlines = deadlines.into_iter();
         let deadlines = deadlines.map(|(at, name, state)| (at, format!("{name} ({state})")));
         let alerts = grid.state().alerts();
-        let mut kinds: Vec<_> =
+        let mut texts: Vec<_> =
             alerts.map(|(_, _, alert)| (alert.since, alert.text.to_string())).collect();
-        kinds.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
+        texts.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         suppressions.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         Self {
             states,
             deadlines: deadlines.collect(),
-            open_alerts: kinds,
+            open_alerts: texts,
             suppressions,
             mails,
             oldest_mail,

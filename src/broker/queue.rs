@@ -79,7 +79,7 @@ pub struct EventReply {
     /// Its outcome.
     pub outcome: Outcome,
     /// Its record flags.
-    pub marks: RecordFlags,
+    pub flags: RecordFlags,
     /// Its record, if it has one.
     pub record: Option<RecordNumber>,
     /// Suppressed: until when.

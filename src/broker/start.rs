@@ -299,8 +299,8 @@ fn describe_recovery(recovered: &Recovered) -> Vec<Box<str>> {
             cut.path.display()
         ));
     }
-    for span in &recovered.damaged_segments {
-        sentences.push(format!("an unreadable span was set aside as {}", span.display()));
+    for segment in &recovered.damaged_segments {
+        sentences.push(format!("an unreadable segment was set aside as {}", segment.display()));
     }
     for failed in &recovered.failed_checkpoints {
         sentences.push(format!("a checkpoint did not load: {failed:?}"));

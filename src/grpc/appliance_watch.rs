@@ -32,7 +32,7 @@ pub(super) fn open(
     let (teller, stream) = StreamSender::new(services.stopping.clone());
     panic_guard::spawn_stream("watch appliances", teller.error_sender(), async move {
         let mut watch = ApplianceWatch {
-            desk: services,
+            services,
             matcher: wanted,
             sender: teller,
             sent_names: BTreeSet::new(),
@@ -44,7 +44,7 @@ pub(super) fn open(
 }
 
 struct ApplianceWatch {
-    desk: Services,
+    services: Services,
     matcher: ApplianceMatcher,
     sender: StreamSender<WatchAppliancesResponse>,
     /// What this client has: names last sent as matching. At most those that match, and those removed
@@ -61,7 +61,7 @@ enum WatchedState {
 
 impl ApplianceWatch {
     async fn run(&mut self) -> Result<(), StreamEnd> {
-        let mut changes = self.desk.broker.watch();
+        let mut changes = self.services.broker.watch();
         self.send_all().await?;
         self.send(None, false, true).await?;
         loop {
@@ -153,7 +153,7 @@ impl ApplianceWatch {
         &self,
         query: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
     ) -> Result<T, StreamEnd> {
-        let result = self.desk.broker.query(query).await;
+        let result = self.services.broker.query(query).await;
         result.map_err(|reason| StreamEnd::Failed(super::status::unavailable(reason)))
     }
 
@@ -248,7 +248,7 @@ mod tests {
         (
             started,
             ApplianceWatch {
-                desk: services,
+                services,
                 matcher: wanted,
                 sender: teller,
                 sent_names: BTreeSet::new(),

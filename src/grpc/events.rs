@@ -69,7 +69,7 @@ impl EventService for Services {
             reason: reason.to_owned(),
             explanation: explanation.to_owned(),
             suppressed_until: answer.suppressed_until.map(encode_timestamp),
-            flags: answer.marks.labels().map(str::to_owned).collect(),
+            flags: answer.flags.labels().map(str::to_owned).collect(),
         }))
     }
 

@@ -184,7 +184,7 @@ async fn run_open_session(
 ) -> Result<(), Status> {
     let (unacknowledged, notices) = (Unacknowledged::default(), SuppressionNotice::default());
     let mut open = OpenSession {
-        desk: services,
+        services,
         key,
         inbound,
         outbound: answers,
@@ -214,7 +214,7 @@ impl From<Unavailable> for SessionEnd {
 
 /// A session after its welcome.
 struct OpenSession<'a> {
-    desk: &'a Services,
+    services: &'a Services,
     key: SessionKey,
     inbound: ReadAhead,
     outbound: &'a ResponseSender,
@@ -226,7 +226,7 @@ struct OpenSession<'a> {
 
 impl OpenSession<'_> {
     async fn run(&mut self) -> Result<(), SessionEnd> {
-        let mut stopping = self.desk.stopping.clone();
+        let mut stopping = self.services.stopping.clone();
         loop {
             if !self.unacknowledged.has_room() {
                 let ack = self.inbound.buffer_until(self.unacknowledged.next()).await;
@@ -281,7 +281,7 @@ impl OpenSession<'_> {
     async fn submit(&mut self, chunk: EventBatch) -> Result<(), SessionEnd> {
         let EventBatch { events, positions, exceptions, bytes, .. } = chunk;
         for exception in &exceptions {
-            self.desk.count_invalid(exception.outcome());
+            self.services.count_invalid(exception.outcome());
         }
         if events.is_empty() && exceptions.is_empty() {
             self.inbound.update_backlog();
@@ -289,13 +289,13 @@ impl OpenSession<'_> {
         }
         let mut answers = unacknowledged::BatchReplies::Ready(Vec::new());
         if !events.is_empty() {
-            let submission = self.desk.broker.submit_batch(self.key, events, bytes);
+            let submission = self.services.broker.submit_batch(self.key, events, bytes);
             let reply = self.inbound.buffer_until(submission).await?;
             self.inbound.update_backlog();
             answers = match self.inbound.buffer_until(reply).await {
                 Ok(BatchReply::Complete(ready)) => unacknowledged::BatchReplies::Ready(ready),
                 Ok(BatchReply::Deferred(pending)) => unacknowledged::BatchReplies::Pending(pending),
-                Err(_) => return Err(self.desk.broker.unavailable_reason().into()),
+                Err(_) => return Err(self.services.broker.unavailable_reason().into()),
             };
         }
         self.inbound.update_backlog();
@@ -318,7 +318,7 @@ impl OpenSession<'_> {
     }
 
     async fn acknowledge(&mut self, ack: Result<Option<Ack>, RecvError>) -> Result<(), SessionEnd> {
-        let Some(ack) = ack.map_err(|_| self.desk.broker.unavailable_reason())? else {
+        let Some(ack) = ack.map_err(|_| self.services.broker.unavailable_reason())? else {
             return Ok(());
         };
         let suppressed_until =
@@ -328,7 +328,7 @@ impl OpenSession<'_> {
             ack.exceptions.iter().any(|it| it.reason == EventRejection::Removed.as_str());
         self.send(Message::Ack(ack)).await?;
         if let Some(until) =
-            suppressed_until.filter(|_| self.suppression_notice.is_due(self.desk.broker.now()))
+            suppressed_until.filter(|_| self.suppression_notice.is_due(self.services.broker.now()))
         {
             self.send(Message::Notice(suppression_message(until))).await?;
         }

@@ -31,7 +31,7 @@ pub(super) fn open(
 ) -> impl Stream<Item = Result<TailRecordsResponse, Status>> + Send + use<> {
     let (teller, stream) = StreamSender::new(services.stopping.clone());
     panic_guard::spawn_stream("tail", teller.error_sender(), async move {
-        let mut tail = RecordTail { desk: services, filter, sender: teller };
+        let mut tail = RecordTail { services, filter, sender: teller };
         let result = tail.run(history, behind).await;
         tail.sender.finish(result).await;
     });
@@ -39,15 +39,16 @@ pub(super) fn open(
 }
 
 struct RecordTail {
-    desk: Services,
+    services: Services,
     filter: RecordMatcher,
     sender: StreamSender<TailRecordsResponse>,
 }
 
 impl RecordTail {
     async fn run(&mut self, history: usize, behind: Option<u64>) -> Result<(), StreamEnd> {
-        let mut durable = self.desk.reader.watch_durable();
-        let (wanted, mut names_seen) = self.filter.journal_filter(self.desk.broker.name_index());
+        let mut durable = self.services.reader.watch_durable();
+        let (wanted, mut names_seen) =
+            self.filter.journal_filter(self.services.broker.name_index());
         let mut wanted = Arc::new(wanted);
         let mut reached = match behind {
             Some(number) => number,
@@ -63,7 +64,7 @@ impl RecordTail {
         self.send(None, reached).await?;
         loop {
             let end = *durable.borrow_and_update();
-            let names = self.desk.broker.name_index();
+            let names = self.services.broker.name_index();
             self.filter.add_new_names(Arc::make_mut(&mut wanted), &mut names_seen, names);
             while reached < end {
                 let page_reached = self.send_page(&wanted, reached + 1).await?;
@@ -82,10 +83,10 @@ impl RecordTail {
     /// Sends the records and gaps of one page from `from` on; returns the last number read.
     async fn send_page(&mut self, wanted: &Arc<HeaderFilter>, from: u64) -> Result<u64, StreamEnd> {
         self.sender.ensure_open()?;
-        let page = self.desk.read_page(wanted.clone(), from, BATCH, false).await?;
+        let page = self.services.read_page(wanted.clone(), from, BATCH, false).await?;
         let mut missing = page::skipped_gaps(&page);
-        missing.extend(page::trimmed_before_ascending(&page, from, self.desk.reader.first()));
-        let records = self.desk.encode_records(&self.filter, &page.records)?;
+        missing.extend(page::trimmed_before_ascending(&page, from, self.services.reader.first()));
+        let records = self.services.encode_records(&self.filter, &page.records)?;
         for item in page::merge(records, missing, false) {
             self.send_item(item).await?;
         }
@@ -104,9 +105,9 @@ impl RecordTail {
         while let Some(number) = from {
             self.sender.ensure_open()?;
             let page =
-                self.desk.read_page(wanted.clone(), number, count - found.len(), true).await?;
+                self.services.read_page(wanted.clone(), number, count - found.len(), true).await?;
             missing.extend(page::skipped_gaps(&page));
-            found.extend(self.desk.encode_records(&self.filter, &page.records)?);
+            found.extend(self.services.encode_records(&self.filter, &page.records)?);
             from = page.next.filter(|_| found.len() < count);
         }
         Ok(page::merge(found, missing, false))
@@ -122,7 +123,7 @@ impl RecordTail {
     }
 
     async fn send(&mut self, message: Option<Message>, through: u64) -> Result<(), StreamEnd> {
-        let cursor = RecordCursor::encode(through, &self.desk);
+        let cursor = RecordCursor::encode(through, &self.services);
         self.sender.send(TailRecordsResponse { message, cursor }).await
     }
 }

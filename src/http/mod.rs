@@ -66,7 +66,7 @@ struct HttpState {
     connections: Connections,
 }
 
-/// Builds the routes; `desk` is set once the broker has started, `stopping` becomes true when it stops.
+/// Builds the routes; `services` is set once the broker has started, `stopping` becomes true when it stops.
 pub fn router(
     services: watch::Receiver<Option<ServedBroker>>,
     connections: Connections,

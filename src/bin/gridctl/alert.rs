@@ -45,8 +45,8 @@ async fn show_subject(
 ) -> Result<(), CliError> {
     if let Some(kind) = kind {
         let get = async |name: String| {
-            let (appliance, matter) = (subject::parse(&name).to_owned(), kind.into());
-            let request = broker.unary(GetAlertRequest { appliance, kind: matter });
+            let appliance = subject::parse(&name).to_owned();
+            let request = broker.unary(GetAlertRequest { appliance, kind: kind.into() });
             Ok(broker.alerts().get_alert(request).await?.into_inner().alert)
         };
         let (_, alert) = names::call_with_name(broker, name, look, get).await?;

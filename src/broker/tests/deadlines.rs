@@ -38,7 +38,7 @@ fn a_deadline_waits_for_events_its_session_received_before_it() {
         let event = Event { body: EventBody::StartedOk, ..log_event("up").event };
         let started_ok = IncomingEvent { boot: None, sequence: None, event };
         let answers = submit_batch(broker, key, vec![started_ok]).await.expect("an answer");
-        assert_eq!((answers[0].outcome, answers[0].marks), (Outcome::Stored, RecordFlags::NONE));
+        assert_eq!((answers[0].outcome, answers[0].flags), (Outcome::Stored, RecordFlags::NONE));
         assert!(record_texts(&started).iter().all(|it| !it.contains("did not start")));
         broker.stop().await.expect("stops");
         started.ended.await.expect("no panic").expect("stops cleanly");

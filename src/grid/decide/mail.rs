@@ -312,10 +312,10 @@ pub(in crate::grid) fn delivery_result(
                 effects.push(failed_message(waited, last_reply.clone(), now));
                 effects.push(alert(failed_text(number, recipient, &last_reply)));
             } else {
-                let standing = DeliveryState::Waiting;
+                let waiting = DeliveryState::Waiting;
                 effects.push(header(&MailMessage {
                     due_at: due,
-                    state: standing,
+                    state: waiting,
                     last_reply: last_reply.clone(),
                     ..waited
                 }));
@@ -389,8 +389,6 @@ pub(in crate::grid) fn command(
 pub(in crate::grid) fn requeue_in_flight(state: &State, now: Timestamp) -> Vec<Effect> {
     let messages = state.outbox().messages.values();
     let under_way = messages.filter(|it| it.state == DeliveryState::InFlight);
-    let standing = DeliveryState::Waiting;
-    under_way
-        .map(|it| header(&MailMessage { state: standing, due_at: now, ..it.clone() }))
-        .collect()
+    let waiting = DeliveryState::Waiting;
+    under_way.map(|it| header(&MailMessage { state: waiting, due_at: now, ..it.clone() })).collect()
 }

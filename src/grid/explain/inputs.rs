@@ -34,11 +34,11 @@ pub(super) fn describe_command(command: &AdminCommand) -> String {
     let boot = overrides.boot_timeout.map(describe_duration);
     parts.extend(boot.map(|limit| format!("boot timeout = {limit}")));
     let silence = overrides.report_deadline.map(describe_duration);
-    parts.extend(silence.map(|limit| format!("maintenance silence = {limit}")));
+    parts.extend(silence.map(|limit| format!("report deadline = {limit}")));
     for (is_reset, field) in [
         (reset.managed, "managed"),
         (reset.boot_timeout, "boot timeout"),
-        (reset.maintenance_silence, "maintenance silence"),
+        (reset.maintenance_silence, "report deadline"),
     ] {
         parts.extend(is_reset.then(|| format!("{field} as its class")));
     }

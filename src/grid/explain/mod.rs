@@ -324,9 +324,10 @@ pub fn describe_outcome(outcome: Outcome) -> (&'static str, &'static str) {
         Outcome::Coalesced => {
             ("FOLDED", "within a second of the report before: its progress counts, no record")
         }
-        Outcome::Suppressed => {
-            ("OVER_BUDGET", "over the rate limit of its class: counted, not stored")
-        }
+        Outcome::Suppressed => (
+            "OVER_BUDGET",
+            "over the rate limit of its class for now: counted; all but the first have no record",
+        ),
         Outcome::BelowThreshold => {
             ("BELOW_SEVERITY", "below the lowest severity of its class: counted")
         }

@@ -1,6 +1,7 @@
-//! Answers questions about an input: its appliance, its boot, and whether it moves time.
+//! Defines inputs: everything that may change the state, as it was received.
 //!
-//! Guarantees an answer for every input. Decides nothing.
+//! Guarantees that each input tells which appliance and boot it is about, and whether it moves time.
+//! Decides nothing.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

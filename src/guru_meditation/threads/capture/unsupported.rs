@@ -2,9 +2,9 @@
 //!
 //! Guarantees the functions of the supported platform. Does not know threads.
 
-use super::{Duration, NoSample, Sample, io};
+use super::{Duration, Sample, SampleError, io};
 
-const WHY: NoSample = NoSample::Unsupported("this is not x86-64 Linux");
+const UNSUPPORTED: SampleError = SampleError::Unsupported("this is not x86-64 Linux");
 
 pub(in crate::guru_meditation) fn install() -> io::Result<()> {
     Ok(())
@@ -12,14 +12,14 @@ pub(in crate::guru_meditation) fn install() -> io::Result<()> {
 
 pub(in crate::guru_meditation) fn sample(
     threads: &[(i32, Duration)],
-) -> Vec<Result<Sample, NoSample>> {
-    threads.iter().map(|_| Err(WHY)).collect()
+) -> Vec<Result<Sample, SampleError>> {
+    threads.iter().map(|_| Err(UNSUPPORTED)).collect()
 }
 
-pub(in crate::guru_meditation) fn sample_from_outside(_: i32) -> Result<Sample, NoSample> {
-    Err(WHY)
+pub(in crate::guru_meditation) fn sample_from_outside(_: i32) -> Result<Sample, SampleError> {
+    Err(UNSUPPORTED)
 }
 
-pub(in crate::guru_meditation) fn blocks_us(_: u64) -> bool {
+pub(in crate::guru_meditation) fn blocks_signal(_: u64) -> bool {
     false
 }
