@@ -41,7 +41,7 @@ pub enum ClientError {
     },
     /// No program answers there.
     #[error(
-        "no broker answers at {address} ({reason}); is gridd running? --broker or GRID_BROKER say where"
+        "no broker answers at {address} ({reason}); is gridd running? Set --broker or GRID_BROKER"
     )]
     Unreachable {
         /// The address that was tried.

@@ -283,7 +283,7 @@ impl Settings {
             if rules.is_some() {
                 let key = keys::class_path(name, "maintenance_silence");
                 let text = "is longer than promise_max: an appliance that sets no report \
-                            deadline may be silent for longer than one that does"
+                            deadline gets a longer one than one that sets it"
                     .to_owned();
                 all.push(ConfigError { origin: self.origin(&key), key, text });
             }

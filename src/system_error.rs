@@ -52,7 +52,7 @@ pub fn advice(error: &io::Error) -> Option<&'static str> {
             "the system gives no more of it now; check the limits of threads and processes (`ulimit \
              -u`, TasksMax=)"
         }
-        Errno::IO => "the disk fails; `dmesg` says more",
+        Errno::IO => "the disk reports errors; see `dmesg`",
         Errno::STALE => "the network file system has lost it; mount it again",
         Errno::TXTBSY => "the program is being written or run; try again",
         Errno::BUSY => "something else uses it; end that first",

@@ -56,7 +56,7 @@ pub(super) struct DiskGuard {
 }
 
 impl DiskGuard {
-    pub(super) fn new(low_water: u64, signs: Arc<SharedStatus>) -> Self {
+    pub(super) fn new(low_water: u64, status: Arc<SharedStatus>) -> Self {
         let mark = reject_threshold(low_water);
         Self {
             reject_below: mark,
@@ -64,7 +64,7 @@ impl DiskGuard {
             low_since: None,
             is_reported: false,
             trim_through: None,
-            status: signs,
+            status,
         }
     }
 
@@ -262,8 +262,8 @@ impl EventLoop {
     /// Makes records durable, and measures how long that takes.
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let began = monotonic_now();
-        let signs = Arc::clone(&self.disk_guard.status);
-        signs
+        let status = Arc::clone(&self.disk_guard.status);
+        status
             .commit_timer
             .measure(self.clock.elapsed(), || self.append_or_wait_for_room(records))?;
         self.metrics.commit(records.len(), began.elapsed());
@@ -271,11 +271,11 @@ impl EventLoop {
     }
 
     fn append_or_wait_for_room(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
-        let mut is_told = false;
+        let mut is_logged = false;
         loop {
             let error = match self.journal.append(records) {
                 Err(error) if error.note_shortage() => {
-                    self.wait_for_resources(error, &mut is_told)?;
+                    self.wait_for_resources(error, &mut is_logged)?;
                     continue;
                 }
                 Err(error) if error.is_out_of_space() => error,
@@ -293,10 +293,10 @@ impl EventLoop {
             if self.disk_guard.status.is_stopping.load(Ordering::Acquire) {
                 return Err(error);
             }
-            if !is_told {
+            if !is_logged {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "the disk is full: accepted requests wait for room");
-                is_told = true;
+                is_logged = true;
             }
             std::thread::sleep(RETRY_PAUSE);
             self.beat();
@@ -307,13 +307,13 @@ impl EventLoop {
     fn wait_for_resources(
         &self,
         error: JournalError,
-        is_told: &mut bool,
+        is_logged: &mut bool,
     ) -> Result<(), JournalError> {
         self.disk_guard.status.is_starved.store(true, Ordering::Release);
         if self.disk_guard.status.is_stopping.load(Ordering::Acquire) {
             return Err(error);
         }
-        if !std::mem::replace(is_told, true) {
+        if !std::mem::replace(is_logged, true) {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "the journal lacks resources: accepted requests wait");
         }

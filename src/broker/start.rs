@@ -128,8 +128,8 @@ pub fn start(
     let last_run = how_last_run_ended(&reader, &state)?;
     let names = index_names(&state);
     let (queue, items) = mpsc::channel(QUEUED_REQUESTS_MAX);
-    let signs = Arc::new(SharedStatus::default());
-    signs.is_stopping.store(true, Ordering::Release);
+    let status = Arc::new(SharedStatus::default());
+    status.is_stopping.store(true, Ordering::Release);
     let (changes, _) = broadcast::channel(CHANGES_BUFFERED);
     let (identity, term) = (journal.identity(), journal.term());
     let checkpointed = state.last();
@@ -148,7 +148,7 @@ pub fn start(
         checkpoint_number: checkpointed,
         checkpointed_at: monotonic_now(),
         last_turn: now,
-        disk_guard: DiskGuard::new(disk_mark, Arc::clone(&signs)),
+        disk_guard: DiskGuard::new(disk_mark, Arc::clone(&status)),
         mail_sender: sender,
         pending_deadlines: PendingDeadlines::default(),
         byte_permits: Arc::clone(&room),
@@ -161,17 +161,11 @@ pub fn start(
         StartRecords([Input::BrokerStarted(started), Input::Settings(in_force.bounded())]);
     let waiting = owner.try_record_start(records)?;
     // From here on the loop waits for room on a full disk.
-    signs.is_stopping.store(false, Ordering::Release);
+    status.is_stopping.store(false, Ordering::Release);
 
     let ended = spawn_loop(owner, waiting, items, runtime, (alive, note))?;
-    let broker = BrokerHandle {
-        queue,
-        byte_permits: room,
-        clock,
-        name_index: names,
-        changes,
-        status: signs,
-    };
+    let broker =
+        BrokerHandle { queue, byte_permits: room, clock, name_index: names, changes, status };
     Ok(Started { mail_jobs: mails, broker, reader, identity, term, at: now, metrics, ended })
 }
 
@@ -293,7 +287,7 @@ fn describe_recovery(recovered: &Recovered) -> Vec<Box<str>> {
     let mut sentences = Vec::new();
     for cut in &recovered.truncated_tails {
         sentences.push(format!(
-            "{} bytes of an unfinished commit were cut off at byte {} of {}",
+            "{} bytes of an unfinished commit were truncated at byte {} of {}",
             cut.bytes,
             cut.offset,
             cut.path.display()

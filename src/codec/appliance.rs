@@ -203,10 +203,10 @@ fn encode_failed(failed: &FailedStart) -> proto::Failed {
         kind: kind.into(),
         limit_us: micros(limit),
         reason: failed.reason.to_string(),
-        last_report: failed.last_report.as_ref().map(|word| proto::LastReport {
-            text: word.text.to_string(),
-            progress: percent(word.progress),
-            at_us: word.at.as_micros(),
+        last_report: failed.last_report.as_ref().map(|report| proto::LastReport {
+            text: report.text.to_string(),
+            progress: percent(report.progress),
+            at_us: report.at.as_micros(),
         }),
     }
 }
@@ -247,15 +247,15 @@ fn decode_failed(failed: proto::Failed) -> Result<FailedStart, DecodeError> {
         Ok(K::DumpTimeout) => FailureCause::DumpTimeout,
         Ok(K::Unspecified) | Err(_) => return Err(DecodeError::Newer { what: "a failure" }),
     };
-    let last_word = match failed.last_report {
+    let last_report = match failed.last_report {
         None => None,
-        Some(word) => Some(LastReport {
-            text: word.text.into(),
-            progress: decode_progress(word.progress)?,
-            at: Timestamp::from_micros(word.at_us),
+        Some(report) => Some(LastReport {
+            text: report.text.into(),
+            progress: decode_progress(report.progress)?,
+            at: Timestamp::from_micros(report.at_us),
         }),
     };
-    Ok(FailedStart { failure, reason: failed.reason.into(), last_report: last_word })
+    Ok(FailedStart { failure, reason: failed.reason.into(), last_report })
 }
 
 fn encode_history(number: ApplianceIndex, memory: &ApplianceHistory) -> proto::ApplianceHistory {

@@ -179,7 +179,7 @@ fn risky_values_are_warned_of() {
              failed",
             "FILE:6: class.c.budget.log: unlimited: one appliance alone can fill the grid log",
             "FILE:4: class.b.maintenance_silence: is longer than promise_max: an appliance that sets no \
-             report deadline may be silent for longer than one that does",
+             report deadline gets a longer one than one that sets it",
         ]
     );
 }

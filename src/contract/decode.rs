@@ -251,7 +251,7 @@ fn check_time(
     let time = time?;
     let checked = super::decode_timestamp(&time);
     if checked.is_none() {
-        violations.add(field, "lies outside the years 1 to 9999, or its nanoseconds do");
+        violations.add(field, "is outside the years 1 to 9999, or its nanoseconds do");
     }
     checked
 }

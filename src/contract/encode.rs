@@ -34,10 +34,11 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
     let explanation = rate_limit_explanation(record).unwrap_or_else(|| explanation.to_owned());
     let appliance = record.subject().map_or_else(|| command_target(&record.input), &name);
     let received = if let Input::Event(received) = &record.input { Some(received) } else { None };
-    let said = received.and_then(|received| explain::occurred_at(&received.event, record.flags));
+    let occurred =
+        received.and_then(|received| explain::occurred_at(&received.event, record.flags));
     let lost = received.into_iter().flat_map(|received| &received.event.dropped_before);
     let lost = lost.map(|lost| explain::dropped(&appliance, lost));
-    let explanation = [Sentence::from(explanation)].into_iter().chain(said).chain(lost);
+    let explanation = [Sentence::from(explanation)].into_iter().chain(occurred).chain(lost);
     let (explanation, explanation_times) = encode_sentence(&Sentence::join(explanation, "; "));
     let broker_text = || encode_sentence(&explain::describe_record(record));
     let (text, text_times) =

@@ -316,12 +316,12 @@ impl Grid {
             },
             Input::Event(received) => {
                 let number = received.appliance;
-                let speaks =
+                let has_session =
                     received.boot.is_none_or(|boot| self.sessions.may_have_boot(number, boot));
                 Context {
                     is_contact_lost: false,
                     conflict: self.sessions.conflict(number, now),
-                    is_outside_sessions: received.session.is_some() && !speaks,
+                    is_outside_sessions: received.session.is_some() && !has_session,
                     other_clock_offset: self.other_clock_offset,
                 }
             }
@@ -343,9 +343,9 @@ impl Grid {
             | Input::Journal(_)
             | Input::Settings(_) => {
                 let number = input.appliance();
-                let voices =
+                let conflict =
                     number.map_or(SessionConflict::Absent, |it| self.sessions.conflict(it, now));
-                Context { conflict: voices, ..Context::default() }
+                Context { conflict, ..Context::default() }
             }
         }
     }

@@ -29,14 +29,10 @@ pub(super) fn open(
     services: Services,
     wanted: ApplianceMatcher,
 ) -> impl Stream<Item = Result<WatchAppliancesResponse, Status>> + Send + use<> {
-    let (teller, stream) = StreamSender::new(services.stopping.clone());
-    panic_guard::spawn_stream("watch appliances", teller.error_sender(), async move {
-        let mut watch = ApplianceWatch {
-            services,
-            matcher: wanted,
-            sender: teller,
-            sent_names: BTreeSet::new(),
-        };
+    let (sender, stream) = StreamSender::new(services.stopping.clone());
+    panic_guard::spawn_stream("watch appliances", sender.error_sender(), async move {
+        let mut watch =
+            ApplianceWatch { services, matcher: wanted, sender, sent_names: BTreeSet::new() };
         let result = watch.run().await;
         watch.sender.finish(result).await;
     });
@@ -243,24 +239,22 @@ mod tests {
         let wanted =
             ApplianceMatcher::new(Some(ApplianceFilter { states, ..ApplianceFilter::default() }));
         let services = Services::new(&started, None, stopping.clone());
-        let (teller, told) = StreamSender::new(stopping);
+        let (sender, responses) = StreamSender::new(stopping);
         let wanted = wanted.expect("a filter");
         (
             started,
-            ApplianceWatch {
-                services,
-                matcher: wanted,
-                sender: teller,
-                sent_names: BTreeSet::new(),
-            },
-            told,
+            ApplianceWatch { services, matcher: wanted, sender, sent_names: BTreeSet::new() },
+            responses,
         )
     }
 
     /// The received names with their states; `Unspecified` for removed ones.
-    async fn received(told: &mut WatchResponses, count: usize) -> Vec<(String, ApplianceState)> {
+    async fn received(
+        responses: &mut WatchResponses,
+        count: usize,
+    ) -> Vec<(String, ApplianceState)> {
         let mut received = Vec::new();
-        for response in told.take(count).collect::<Vec<_>>().await {
+        for response in responses.take(count).collect::<Vec<_>>().await {
             let response = response.expect("no error");
             let appliance = response.appliance.expect("an appliance");
             let state = appliance.state();
@@ -278,9 +272,12 @@ mod tests {
     async fn a_round_sends_once_what_was_removed_or_matches_no_more() {
         use ApplianceState::{Idle, Starting, Unspecified};
         let dir = tempfile::tempdir().expect("a folder");
-        let (started, mut watch, mut told) = watch_of_idle(&dir).await;
+        let (started, mut watch, mut responses) = watch_of_idle(&dir).await;
         assert!(watch.send_all().await.is_ok());
-        assert_eq!(received(&mut told, 2).await, [in_state("db1", Idle), in_state("db2", Idle)]);
+        assert_eq!(
+            received(&mut responses, 2).await,
+            [in_state("db1", Idle), in_state("db2", Idle)]
+        );
         // The client lagged: it was not sent these changes one by one.
         remove(&started, "db1").await;
         send_command(&started, AdminCommand::StartBoot { name: name("db2") }).await;
@@ -290,16 +287,19 @@ mod tests {
         }
         let round =
             [in_state("db3", Idle), in_state("db1", Unspecified), in_state("db2", Starting)];
-        assert_eq!(received(&mut told, 4).await, [&round[..], &[in_state("db3", Idle)]].concat());
+        assert_eq!(
+            received(&mut responses, 4).await,
+            [&round[..], &[in_state("db3", Idle)]].concat()
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_name_added_again_under_another_index_is_not_removed() {
         use ApplianceState::{Idle, Unspecified};
         let dir = tempfile::tempdir().expect("a folder");
-        let (started, mut watch, mut told) = watch_of_idle(&dir).await;
+        let (started, mut watch, mut responses) = watch_of_idle(&dir).await;
         assert!(watch.send_all().await.is_ok());
-        received(&mut told, 2).await;
+        received(&mut responses, 2).await;
         remove(&started, "db1").await;
         add(&started, "db1").await;
         remove(&started, "db2").await;
@@ -308,6 +308,9 @@ mod tests {
             assert!(watch.send_changed(rows.clone()).await.is_ok());
         }
         let once = [in_state("db1", Idle), in_state("db2", Unspecified)];
-        assert_eq!(received(&mut told, 3).await, [&once[..], &[in_state("db1", Idle)]].concat());
+        assert_eq!(
+            received(&mut responses, 3).await,
+            [&once[..], &[in_state("db1", Idle)]].concat()
+        );
     }
 }

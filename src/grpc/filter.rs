@@ -67,7 +67,7 @@ impl RecordMatcher {
         let mut time = |field: &str, time: Option<prost_types::Timestamp>| {
             let checked = time.as_ref().and_then(crate::contract::decode_timestamp);
             if time.is_some() && checked.is_none() {
-                violations.push(violation(field, "lies outside the years 1 to 9999"));
+                violations.push(violation(field, "is outside the years 1 to 9999"));
             }
             checked
         };

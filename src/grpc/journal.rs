@@ -36,18 +36,18 @@ impl JournalService for Services {
         request: Request<BackUpRequest>,
     ) -> Result<Response<Self::BackUpStream>, Status> {
         let by = require_role(request.metadata(), Role::Admin)?;
-        let (told, chunks) = mpsc::channel(CHUNKS_BUFFERED);
+        let (responses, chunks) = mpsc::channel(CHUNKS_BUFFERED);
         let services = self.clone();
         tracing::info!(administrator = %by, records = services.reader.durable(), "a backup started");
-        drop(tasks::spawn_blocking("backup", move || back_up(&services, told)));
+        drop(tasks::spawn_blocking("backup", move || back_up(&services, responses)));
         Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
     }
 }
 
-fn back_up(services: &Services, told: ChunkSender) {
+fn back_up(services: &Services, responses: ChunkSender) {
     let stopping = services.stopping.clone();
     let chunks = ChunkWriter {
-        sender: told.clone(),
+        sender: responses.clone(),
         stopping,
         buffer: Vec::new(),
         message: empty_message(),
@@ -76,7 +76,7 @@ fn back_up(services: &Services, told: ChunkSender) {
         JournalBackupError::Write(_) => status::unavailable(Unavailable::Stopping),
     };
     // A client that is gone is fine.
-    let _ = told.blocking_send(Err(status));
+    let _ = responses.blocking_send(Err(status));
 }
 
 fn empty_message() -> BackUpResponse {

@@ -12,7 +12,7 @@ use crate::client::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
 use crate::grid::values::id::ApplianceName;
 
 /// An administrator's name if the client sends none.
-const UNNAMED_ADMINISTRATOR: &str = "somebody on loopback";
+const UNNAMED_ADMINISTRATOR: &str = "unnamed administrator";
 
 /// Longest name of an administrator, in bytes.
 const ADMINISTRATOR_BYTES_MAX: usize = 64;

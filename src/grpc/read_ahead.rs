@@ -37,8 +37,8 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    pub(super) fn new(said: Streaming<RawSessionRequest>, backlog: Backlog) -> Self {
-        Self { inbound: said, waiting: VecDeque::new(), backlog, bytes: 0, is_finished: false }
+    pub(super) fn new(inbound: Streaming<RawSessionRequest>, backlog: Backlog) -> Self {
+        Self { inbound, waiting: VecDeque::new(), backlog, bytes: 0, is_finished: false }
     }
 
     /// All messages taken from here are in the broker's queue, or need no decision.

@@ -40,8 +40,8 @@ impl<T> StreamSender<T> {
     pub(super) fn new(
         stopping: watch::Receiver<bool>,
     ) -> (Self, ReceiverStream<Result<T, Status>>) {
-        let (told, stream) = mpsc::channel(MESSAGES_BUFFERED);
-        (Self { responses: told, stopping }, ReceiverStream::new(stream))
+        let (responses, stream) = mpsc::channel(MESSAGES_BUFFERED);
+        (Self { responses, stopping }, ReceiverStream::new(stream))
     }
 
     pub(super) async fn send(&mut self, message: T) -> Result<(), StreamEnd> {

@@ -19,9 +19,9 @@ pub(super) struct SuppressionNotice {
 impl SuppressionNotice {
     /// Whether the next notice is due.
     pub(super) fn is_due(&mut self, now: Timestamp) -> bool {
-        let is_news = self.sent_at.is_none_or(|told| {
+        let is_news = self.sent_at.is_none_or(|sent| {
             // Broker time may have been moved back.
-            now >= told.after(NOTICE_INTERVAL) || now < told
+            now >= sent.after(NOTICE_INTERVAL) || now < sent
         });
         if is_news {
             self.sent_at = Some(now);

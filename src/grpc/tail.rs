@@ -29,9 +29,9 @@ pub(super) fn open(
     history: usize,
     behind: Option<u64>,
 ) -> impl Stream<Item = Result<TailRecordsResponse, Status>> + Send + use<> {
-    let (teller, stream) = StreamSender::new(services.stopping.clone());
-    panic_guard::spawn_stream("tail", teller.error_sender(), async move {
-        let mut tail = RecordTail { services, filter, sender: teller };
+    let (sender, stream) = StreamSender::new(services.stopping.clone());
+    panic_guard::spawn_stream("tail", sender.error_sender(), async move {
+        let mut tail = RecordTail { services, filter, sender };
         let result = tail.run(history, behind).await;
         tail.sender.finish(result).await;
     });

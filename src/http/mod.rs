@@ -111,7 +111,7 @@ async fn unready_reason(front: &HttpState) -> Option<&'static str> {
     match answer {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some("stopping\n"),
-        Err(_) => Some("stuck: the broker loop does not respond within 2 s; see gridd's log\n"),
+        Err(_) => Some("stuck: the broker loop does not respond within 2 s; see gridd's tracing\n"),
     }
 }
 

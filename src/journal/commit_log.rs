@@ -217,8 +217,7 @@ fn zero_from(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
         {
             if block.iter().any(|byte| *byte != 0) {
                 block.fill(0);
-                file.write_all_at(block, offset)
-                    .map_err(JournalError::io("cut the tail of", path))?;
+                file.write_all_at(block, offset).map_err(JournalError::io("truncate", path))?;
             }
         }
         at += read as u64;

@@ -82,7 +82,7 @@ pub(super) async fn serve_connection<S>(
         first = tokio::time::timeout_at(until, protocol::detect(stream)) => first,
         () = shutdown_requested(&mut stopping) => return,
     };
-    let (speaks, stream) = match first {
+    let (detected, stream) = match first {
         Ok(Ok(first)) => first,
         // The connection ended or failed.
         Ok(Err(_)) => return,
@@ -94,7 +94,7 @@ pub(super) async fn serve_connection<S>(
         first_request_deadline: until,
         has_request: Arc::default(),
     };
-    match (speaks, talk.common.port) {
+    match (detected, talk.common.port) {
         (DetectedProtocol::Http2, _) => talk.serve_http2(stream, stopping).await,
         (DetectedProtocol::Http1, Port::Http) => talk.serve_http1(stream, stopping).await,
         (DetectedProtocol::Http1, Port::Grpc) => talk.reject_http1(stream).await,

@@ -24,7 +24,7 @@ use crate::log_limiter::LogLimiter;
 
 /// The message of a call whose handler panicked.
 pub(crate) const PANIC_MESSAGE: &str =
-    "internal error: the handler of this call panicked; the report and the log of gridd say where";
+    "internal error: the handler of this call panicked; see the report and gridd's tracing";
 
 /// Timeout until the start of a response: longer than any timeout of gridctl and vme.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(75);

@@ -39,14 +39,14 @@ pub(super) async fn detect<S: AsyncRead + Unpin>(
             more => more,
         };
     }
-    let speaks = if bytes == *PREFACE {
+    let detected = if bytes == *PREFACE {
         DetectedProtocol::Http2
     } else if bytes[0].is_ascii_alphabetic() {
         DetectedProtocol::Http1
     } else {
         DetectedProtocol::Other
     };
-    Ok((speaks, RewoundStream { bytes, from: 0, to: count, stream }))
+    Ok((detected, RewoundStream { bytes, from: 0, to: count, stream }))
 }
 
 /// A stream preceded by bytes that were already read.
@@ -145,8 +145,8 @@ mod tests {
             (hello, DetectedProtocol::Other),
             (&with_more, DetectedProtocol::Http2),
         ] {
-            let (speaks, mut stream) = detect(sent).await.expect("it is clear");
-            assert_eq!(speaks, expected);
+            let (detected, mut stream) = detect(sent).await.expect("it is clear");
+            assert_eq!(detected, expected);
             let mut all = Vec::new();
             stream.read_to_end(&mut all).await.expect("the rest");
             assert_eq!(all, sent);

@@ -177,7 +177,7 @@ async fn process_job(
 ) {
     let work = tasks::spawn("mail delivery", deliver(Arc::clone(&pool), journal, job.clone()));
     let (delivery, connection) = work.await.unwrap_or_else(|_| {
-        let why = "the task that sends this mail panicked; the tracing of gridd says where";
+        let why = "the task that sends this mail panicked; see gridd's tracing";
         (Delivery::Deferred(why.into()), None)
     });
     report(&reports, &job, delivery).await;

@@ -27,7 +27,7 @@ pub(super) fn describe(
         Some(Error::PeerIncompatible(what)) => describe_incompatible(what),
         Some(Error::InvalidMessage(_)) => describe_no_tls(security),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "the server ended the connection; its own log says why".to_owned()
+            "the server ended the connection; see the server's log".to_owned()
         }
         Some(_) | None => return error.to_string(),
     };
@@ -64,7 +64,7 @@ fn describe_certificate(error: &CertificateError, server: &ServerName<'_>) -> St
         }
         CertificateError::ExpiredContext { time, not_after } => format!(
             "the certificate of {host} expired at {}; renew it on the mail server, unless this \
-             host's clock is wrong: it says {}",
+             host's clock is wrong: it shows {}",
             format_time(*not_after),
             format_time(*time)
         ),
@@ -72,7 +72,7 @@ fn describe_certificate(error: &CertificateError, server: &ServerName<'_>) -> St
             format!("the certificate of {host} is not valid yet; is this host's clock right?")
         }
         CertificateError::NotValidYetContext { time, not_before } => format!(
-            "the certificate of {host} is valid from {} on, and this host's clock says {}: one of \
+            "the certificate of {host} is valid from {} on, and this host's clock shows {}: one of \
              them is wrong",
             format_time(*not_before),
             format_time(*time)
@@ -152,7 +152,7 @@ fn describe_alert(alert: AlertDescription) -> String {
              accept a login instead (mail.user, mail.password_file)"
                 .to_owned()
         }
-        _ => "the server rejects the handshake; its own log says why".to_owned(),
+        _ => "the server rejects the handshake; see the server's log".to_owned(),
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
             (CertificateError::UnknownIssuer.into(), &["mail.ca_file", "UnknownIssuer"]),
             (
                 CertificateError::ExpiredContext { time, not_after: other }.into(),
-                &["expired at 2026-09-21T14:13:20Z", "clock is wrong: it says 2026-11-18"],
+                &["expired at 2026-09-21T14:13:20Z", "clock is wrong: it shows 2026-11-18"],
             ),
             (
                 CertificateError::NotValidYetContext { time: other, not_before: time }.into(),

@@ -190,7 +190,7 @@ fn a_changed_stream_is_never_taken_for_a_whole_one() {
         }
         // The end sums up all before it, but a mended end vouches for itself.
         let before_end = whole.len() - END_BYTES;
-        assert!(!reader.is_whole() || input[..before_end] == whole[..before_end]);
+        assert!(!reader.is_intact() || input[..before_end] == whole[..before_end]);
     });
 }
 

@@ -98,7 +98,7 @@ fn a_stream_of_format_1_restores_to_the_same_records_and_state() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let restored = rescue::restore(&v1().join("journal.stream"), &data, |_| {}).unwrap();
-    assert!(restored.is_whole(), "{restored:?}");
+    assert!(restored.is_intact(), "{restored:?}");
     assert_golden(&Journal::open(&JournalSettings::new(&data)).unwrap());
 }
 
@@ -128,7 +128,7 @@ fn what_is_salvaged_of_a_data_folder_of_format_1_is_all_of_it() {
     let data = dir.path().join("data");
     copy(&v1().join("data"), &data);
     let (bytes, salvaged) = rescue::salvage(&data, &[], |_| {}, Vec::new()).unwrap();
-    assert!(salvaged.is_whole());
+    assert!(salvaged.is_intact());
     let mut reader = stream::StreamReader::open(&bytes[..]).unwrap();
     let mut records = Vec::new();
     while let Some(item) = reader.next_item().unwrap() {

@@ -37,7 +37,7 @@ pub(crate) fn run(file: &Path, look: &OutputOptions, out: &mut dyn Write) -> Res
         };
         ListWriter::write_one(out, look, shape, &backup)?;
     }
-    if backup.is_whole() { Ok(()) } else { Err(CliError::DamagedBackup { path: file.to_owned() }) }
+    if backup.is_intact() { Ok(()) } else { Err(CliError::DamagedBackup { path: file.to_owned() }) }
 }
 
 /// A backup after verification.
@@ -48,8 +48,8 @@ struct VerifiedBackup {
 }
 
 impl VerifiedBackup {
-    fn is_whole(&self) -> bool {
-        self.verified.as_ref().is_some_and(Verified::is_whole)
+    fn is_intact(&self) -> bool {
+        self.verified.as_ref().is_some_and(Verified::is_intact)
     }
 
     fn lines(&self) -> Vec<String> {
@@ -86,7 +86,7 @@ impl VerifiedBackup {
         if more > 0 {
             lines.push(format!("defect: {more} more"));
         }
-        lines.push(if self.is_whole() { "intact" } else { "damaged" }.to_owned());
+        lines.push(if self.is_intact() { "intact" } else { "damaged" }.to_owned());
         lines
     }
 
@@ -107,7 +107,7 @@ impl VerifiedBackup {
         let defects: Vec<String> = defects.iter().map(ToString::to_string).collect();
         let fields = vec![
             ("file", (&self.file).into()),
-            ("is_whole", self.is_whole().into()),
+            ("is_intact", self.is_intact().into()),
             (
                 "journal_id",
                 head.map_or(ObjectValue::Null, |it| (&encode_uuid(it.identity.journal)).into()),

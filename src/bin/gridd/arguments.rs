@@ -18,7 +18,7 @@ Examples:
 
 Exit codes: 0 stopped as requested, 1 failure, 2 usage or configuration error.
 SIGHUP reloads the file: live settings change at once; the others are logged and need a restart.
-SIGTERM and Ctrl-C stop it in order. Acknowledged events are durable at any moment.";
+SIGTERM and Ctrl-C stop it cleanly. Acknowledged events are durable at any moment.";
 
 /// The event broker of a grid controller: receives the events of appliances, tracks the state of
 /// their starts, and stores the grid log.
@@ -40,7 +40,7 @@ pub(crate) struct GriddArguments {
     /// Write the bound addresses to this file, as JSON, once gridd serves
     #[arg(long, global = true, value_name = "FILE", env = "GRIDD_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// Level or filter of gridd's own log on standard error: error, warn, info, debug, trace
+    /// Level or filter of gridd's own log on standard error, warn, info, debug, trace
     /// [default: info] [env: GRIDD_TRACING]
     #[arg(long, global = true, value_name = "FILTER")]
     pub(crate) tracing: Option<String>,

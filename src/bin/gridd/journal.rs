@@ -33,8 +33,8 @@ pub(crate) fn run(command: &GriddJournalCommand, data: &Path) -> ProcessExit {
         GriddJournalCommand::Restore { file } => restore(file, data),
     };
     match done {
-        Ok((text, is_whole)) => {
-            let code = if is_whole { ExitCode::Done } else { ExitCode::Damaged };
+        Ok((text, is_intact)) => {
+            let code = if is_intact { ExitCode::Done } else { ExitCode::Damaged };
             stdout::finish("gridd", stdout::write(&format!("{text}\n")), code).into()
         }
         Err((text, code)) => super::fail(&text, code),
@@ -115,7 +115,7 @@ fn salvage(data: &Path, path: &Path, force: bool) -> CommandOutcome {
     })?;
     let file = out.into_inner().map_err(|error| with_causes(error.error(), ExitCode::Failed))?;
     file.finish().map_err(|error| with_causes(&error, ExitCode::Failed))?;
-    Ok((describe_salvage(path, &salvaged), salvaged.is_whole()))
+    Ok((describe_salvage(path, &salvaged), salvaged.is_intact()))
 }
 
 /// The exit code for a folder that cannot be checked.
@@ -195,7 +195,7 @@ fn restore(path: &Path, data: &Path) -> CommandOutcome {
         };
         with_causes(&error, code)
     })?;
-    Ok((describe_restore(path, data, &restored), restored.is_whole()))
+    Ok((describe_restore(path, data, &restored), restored.is_intact()))
 }
 
 fn describe_restore(path: &Path, data: &Path, restored: &Restored) -> String {

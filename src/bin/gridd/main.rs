@@ -78,9 +78,9 @@ fn main() -> ProcessExit {
         }
     };
     let ready_file = arguments.ready_file;
-    let telling = Diagnostics { reporter, warnings };
+    let diagnostics = Diagnostics { reporter, warnings };
     let whole = guru_meditation::trace_root("gridd", async move {
-        daemon::run(settings, telling, reload, ready_file.as_deref(), print_greeting).await
+        daemon::run(settings, diagnostics, reload, ready_file.as_deref(), print_greeting).await
     });
     let ended = runtime.block_on(whole);
     // A thread that hangs on a disk must not delay the exit; nothing it does is acknowledged yet.

@@ -103,7 +103,7 @@ fn an_old_event_is_shown_with_both_times() {
         assert_eq!(encoded.flags, ["time_off", "replayed"]);
         let year = if years < 0 { "2006" } else { "2046" };
         assert!(
-            encoded.explanation.starts_with(&format!("its own clock says {year}-")),
+            encoded.explanation.starts_with(&format!("appliance clock: {year}-")),
             "{encoded:?}"
         );
     }

@@ -157,17 +157,17 @@ impl Admission<'_> {
     ) -> AdmissionVerdict {
         let text = event.text.as_str();
         let (id, label) = group_key_of(event, counter, event.severity);
-        let said = alert_group::hash_content(event.severity, text);
+        let content_hash = alert_group::hash_content(event.severity, text);
         let known = self.appliance.usage.alert_group(id);
         // In another boot an alert is new. A report of dropped events must be recorded, too.
         let may_repeat = is_current && event.dropped_before.is_empty();
-        let repeated = known.filter(|key| may_repeat && key.is_repeat(said, self.now));
+        let repeated = known.filter(|key| may_repeat && key.is_repeat(content_hash, self.now));
         if let Some(key) = repeated {
             return AdmissionVerdict::Repeat(key.clone().with_repeat(self.now));
         }
         let spent = known.map_or(Timestamp::EPOCH, |key| key.refilled_at);
         let (full_at, mut effects) = match self.acquire_alert(spent, boots) {
-            Ok(paid) => paid,
+            Ok(acquired) => acquired,
             Err(over) => {
                 let reserve = self.reserve_for(event, counter, known);
                 match reserve.map(|reserve| self.acquire(boots.into_iter().chain([reserve]))) {
@@ -183,11 +183,11 @@ impl Admission<'_> {
         }
         let (now, record) = (self.now, self.record);
         let mailed = known.and_then(|key| key.notified.clone());
-        let mailed = mailed.map(|mailed| mailed.with_occurrence(said, text, now));
+        let mailed = mailed.map(|mailed| mailed.with_occurrence(content_hash, text, now));
         let key = AlertGroup {
             refilled_at: full_at,
             notified: mailed,
-            ..AlertGroup::new(id, label, said, record, now)
+            ..AlertGroup::new(id, label, content_hash, record, now)
         };
         effects.push(ApplianceEffect::AlertGroup { group: key }.of(number));
         AdmissionVerdict::Admit(effects)
@@ -256,8 +256,8 @@ pub(in crate::grid) fn finished_run(
     let keys = &appliance.usage.alert_groups;
     let over = match appliance.usage.alert_group(id) {
         Some(key) => {
-            let said = alert_group::hash_content(event.severity, event.text.as_str());
-            (!key.is_repeat(said, now)).then_some(key)
+            let content_hash = alert_group::hash_content(event.severity, event.text.as_str());
+            (!key.is_repeat(content_hash, now)).then_some(key)
         }
         None if keys.len() >= ALERT_GROUPS_MAX && !keys.iter().any(|key| key.is_idle(now)) => {
             least_recent(keys)

@@ -61,9 +61,9 @@ impl Decider<'_> {
         let number = appliance.number;
         // An event that restores contact always has a record.
         let is_lost = self.state.alert(Some(number), AlertKind::NoContact).is_some();
-        let finds = is_live && is_lost && relation != BootRelation::Stale;
+        let restores_contact = is_live && is_lost && relation != BootRelation::Stale;
         let counted = |outcome, effects: Vec<Effect>| {
-            if !finds {
+            if !restores_contact {
                 return DecisionDraft::counted(outcome, flags, effects);
             }
             let kind = AlertKind::NoContact;

@@ -29,12 +29,12 @@ pub(in crate::grid) fn notifications(
     mail: &MailPolicy,
     record: &mut Record,
 ) -> Vec<Notice> {
-    let mut telling = NoticeCollector { state, mail, now: record.at, notices: Vec::new() };
-    telling.alert(record);
-    telling.continuing_alerts(record);
-    telling.broker_alerts(record);
-    telling.suppressed_alerts(record);
-    telling.notices
+    let mut collector = NoticeCollector { state, mail, now: record.at, notices: Vec::new() };
+    collector.alert(record);
+    collector.continuing_alerts(record);
+    collector.broker_alerts(record);
+    collector.suppressed_alerts(record);
+    collector.notices
 }
 
 struct NoticeCollector<'a> {
@@ -172,11 +172,13 @@ impl NoticeCollector<'_> {
             return (None, Some(0));
         }
         let before = known.and_then(|key| key.notified.as_ref());
-        let said = alert_group::hash_content(alert.severity, &alert.text);
-        let again =
-            before.map(|mailed| mailed.clone().with_occurrence(said, &alert.text, self.now));
-        let mut key =
-            AlertGroup { notified: again, ..AlertGroup::new(id, label, said, record, self.now) };
+        let content_hash = alert_group::hash_content(alert.severity, &alert.text);
+        let again = before
+            .map(|mailed| mailed.clone().with_occurrence(content_hash, &alert.text, self.now));
+        let mut key = AlertGroup {
+            notified: again,
+            ..AlertGroup::new(id, label, content_hash, record, self.now)
+        };
         let flaps = self.state.alert(Some(number), AlertKind::Flapping).is_some();
         let before = before.filter(|_| flaps);
         let again = schedule(&mut key, before, None, (alert.severity, &alert.text), self.now);
@@ -216,7 +218,7 @@ impl NoticeCollector<'_> {
 
     /// Suppressed alerts are reported by the next mail on their appliance, or when they are due.
     fn suppressed_alerts(&mut self, record: &mut Record) {
-        let is_told = |effect: &Effect| {
+        let has_suppressed_alerts = |effect: &Effect| {
             matches!(effect.of_appliance(), Some(ApplianceEffect::SuppressedAlerts { .. }))
         };
         if !self.mail.triggers.contains("alert") || record.flags.contains(RecordFlags::REPLAYED) {
@@ -227,7 +229,7 @@ impl NoticeCollector<'_> {
             return;
         };
         let Some(unmailed) = &appliance.usage.unmailed else { return };
-        let is_counted = record.effects.iter().any(is_told);
+        let is_counted = record.effects.iter().any(has_suppressed_alerts);
         // A suppressed event itself is only counted.
         let is_due = is_counted && matches!(record.input, Input::Deadline { .. });
         let rides_along = !is_counted && !self.notices.is_empty();
@@ -262,7 +264,7 @@ fn schedule(
     (severity, text): (Severity, &str),
     now: Timestamp,
 ) -> Option<u64> {
-    let goes_on = match (before.filter(|before| !before.is_over(now)), graver) {
+    let continued = match (before.filter(|before| !before.is_over(now)), graver) {
         (Some(_), None) => key.notified.clone(),
         // It was more severe before: not new, and no change to mail soon.
         (Some(_), Some(_)) => key
@@ -270,20 +272,20 @@ fn schedule(
             .clone()
             .map(|mailed| NotificationSchedule { has_sent_change: true, ..mailed }),
         (None, Some(graver)) => {
-            let goes_on = graver.with_occurrence(key.content_hash, text, now);
-            Some(NotificationSchedule { severity, has_sent_change: true, ..goes_on })
+            let continued = graver.with_occurrence(key.content_hash, text, now);
+            Some(NotificationSchedule { severity, has_sent_change: true, ..continued })
         }
         (None, None) => None,
     };
-    let Some(goes_on) = goes_on else {
+    let Some(continued) = continued else {
         key.notified =
             Some(NotificationSchedule::new(key.content_hash, severity, text, before, now));
         return Some(0);
     };
-    let is_due = goes_on.due_at().is_some_and(|due| due <= now);
-    let again = is_due.then_some(goes_on.occurrences);
+    let is_due = continued.due_at().is_some_and(|due| due <= now);
+    let again = is_due.then_some(continued.occurrences);
     key.notified =
-        Some(if is_due { goes_on.with_notification(key.content_hash, now) } else { goes_on });
+        Some(if is_due { continued.with_notification(key.content_hash, now) } else { continued });
     again
 }
 

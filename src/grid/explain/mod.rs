@@ -272,7 +272,7 @@ fn describe_suppression(phase: SuppressionPhase, suppression: &Suppression) -> O
 pub fn occurred_at(event: &Event, flags: RecordFlags) -> Option<Sentence> {
     let at = event.event_time?;
     if flags.contains(RecordFlags::TIME_OFF) {
-        return Some(Sentence::from("its own clock says ").time(at));
+        return Some(Sentence::from("appliance clock: ").time(at));
     }
     flags.contains(RecordFlags::REPLAYED).then(|| Sentence::from("occurred at ").time(at))
 }

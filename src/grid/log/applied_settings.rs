@@ -150,8 +150,8 @@ mod tests {
         let whole = AppliedSettings { settings, is_startup: true, ..AppliedSettings::default() };
         let bounded = whole.bounded();
         assert_eq!((bounded.settings.len(), bounded.omitted), (32, 68));
-        let said = bounded.describe();
-        assert!(said.ends_with("and 24 more; 68 more are omitted"), "{said}");
-        assert!(said.len() < 16 << 10);
+        let text = bounded.describe();
+        assert!(text.ends_with("and 24 more; 68 more are omitted"), "{text}");
+        assert!(text.len() < 16 << 10);
     }
 }

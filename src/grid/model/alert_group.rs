@@ -60,7 +60,7 @@ impl AlertGroup {
     pub fn new(
         id: Uuid,
         label: Box<str>,
-        said: Uuid,
+        content_hash: Uuid,
         record: RecordNumber,
         now: Timestamp,
     ) -> Self {
@@ -70,7 +70,7 @@ impl AlertGroup {
             id,
             label,
             refilled_at: full_at,
-            content_hash: said,
+            content_hash,
             record,
             run_began_at: began_at,
             last_seen_at: said_at,
@@ -81,8 +81,8 @@ impl AlertGroup {
     }
 
     /// Whether an alert with that hash at `now` is a repeat.
-    pub fn is_repeat(&self, said: Uuid, now: Timestamp) -> bool {
-        self.content_hash == said && now < self.last_seen_at.after(REPEAT_WINDOW)
+    pub fn is_repeat(&self, content_hash: Uuid, now: Timestamp) -> bool {
+        self.content_hash == content_hash && now < self.last_seen_at.after(REPEAT_WINDOW)
     }
 
     /// Counts one repeat.

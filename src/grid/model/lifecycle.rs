@@ -325,7 +325,7 @@ pub fn step(
 }
 
 fn fail(state: &Lifecycle, failure: FailureCause, reason: &str) -> StepResult {
-    let last_word = match state {
+    let last_report = match state {
         Lifecycle::Maintenance(known) => Some(LastReport {
             text: known.text.clone(),
             progress: known.progress,
@@ -337,7 +337,7 @@ fn fail(state: &Lifecycle, failure: FailureCause, reason: &str) -> StepResult {
         | Lifecycle::Running
         | Lifecycle::Dumping { .. } => None,
     };
-    let failed = FailedStart { failure, reason: reason.into(), last_report: last_word };
+    let failed = FailedStart { failure, reason: reason.into(), last_report };
     StepResult::Becomes(Lifecycle::Failed(Box::new(failed)), RecordFlags::NONE)
 }
 

@@ -58,14 +58,14 @@ pub struct NotificationSchedule {
 impl NotificationSchedule {
     /// A new problem, mailed now; `before` is what was mailed of it long ago.
     pub fn new(
-        said: Uuid,
+        content_hash: Uuid,
         severity: Severity,
         text: &str,
         before: Option<&Self>,
         now: Timestamp,
     ) -> Self {
         Self {
-            content_hash: said,
+            content_hash,
             severity,
             notified_at: now,
             repeat_count: 0,
@@ -80,9 +80,9 @@ impl NotificationSchedule {
 
     /// Counts another occurrence.
     #[must_use]
-    pub fn with_occurrence(mut self, said: Uuid, text: &str, now: Timestamp) -> Self {
+    pub fn with_occurrence(mut self, content_hash: Uuid, text: &str, now: Timestamp) -> Self {
         self.occurrences = self.occurrences.saturating_add(1);
-        self.is_changed |= said != self.content_hash;
+        self.is_changed |= content_hash != self.content_hash;
         self.last_gap = now.since(self.last_seen_at);
         self.last_seen_at = now;
         self.last_text = truncate(text);
@@ -108,10 +108,10 @@ impl NotificationSchedule {
 
     /// A mail reported that it continues.
     #[must_use]
-    pub fn with_notification(self, said: Uuid, now: Timestamp) -> Self {
+    pub fn with_notification(self, content_hash: Uuid, now: Timestamp) -> Self {
         let tells_change = self.is_change_due();
         Self {
-            content_hash: said,
+            content_hash,
             notified_at: now,
             repeat_count: self.repeat_count.saturating_add(u32::from(!tells_change)),
             has_sent_change: self.has_sent_change || tells_change,

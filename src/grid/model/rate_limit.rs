@@ -32,8 +32,8 @@ impl RateLimit {
         let burst = self.burst.min(NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN));
         let quota = Quota::with_period(self.interval)?.allow_burst(burst);
         // A later refill time comes from other settings, and is reset.
-        let most_owed = now.after(self.interval.saturating_mul(burst.get()));
-        let full_at = if full_at > most_owed { now } else { full_at };
+        let full_at_most = now.after(self.interval.saturating_mul(burst.get()));
+        let full_at = if full_at > full_at_most { now } else { full_at };
         // The limiter is created at the epoch, so what it stores is a time since the epoch.
         let slot = SingleStore(Cell::new(nanos(full_at)));
         let limiter: RateLimiter<_, _, _, NoOpMiddleware<Duration>> =

@@ -187,14 +187,14 @@ impl Sessions {
 
     /// Whether two machines use the name at `now`; decided once, unless set again.
     pub fn poll_conflict(&mut self, number: ApplianceIndex, now: Timestamp) -> SessionConflict {
-        let voices = self.conflict(number, now);
+        let conflict = self.conflict(number, now);
         if let Some(seats) = self.appliances.get_mut(&number)
             && seats.conflict_deadline.is_some_and(|at| at <= now)
         {
             seats.conflict_deadline = None;
             self.remove_if_idle(number);
         }
-        voices
+        conflict
     }
 
     fn remove_if_idle(&mut self, number: ApplianceIndex) {

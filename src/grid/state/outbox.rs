@@ -45,10 +45,10 @@ pub fn finished_message(
     }
     let message = outbox.messages.remove(&number).filter(|_| gone.contains(&number))?;
     // Of the mails that are left only that one has notices.
-    let goes_on = outbox.messages.values().find(|it| {
+    let continuation = outbox.messages.values().find(|it| {
         it.recipient == message.recipient && !gone.contains(&it.number) && !it.notices.is_empty()
     });
-    Some((message, goes_on.map(|it| it.number)))
+    Some((message, continuation.map(|it| it.number)))
 }
 
 /// Statistics of the outbox.

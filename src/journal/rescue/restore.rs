@@ -74,7 +74,7 @@ pub struct Restored {
 
 impl Restored {
     /// Whether the stream was whole.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.defects.is_empty() && self.checkpoint_lost.is_none()
     }
 }

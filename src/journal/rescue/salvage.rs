@@ -61,7 +61,7 @@ pub struct Salvaged {
 
 impl Salvaged {
     /// Whether nothing is known to be lost.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.missing.is_empty() && self.unreadable == 0 && !self.identity_lost
     }
 }

@@ -109,7 +109,7 @@ fn a_backup_restores_to_the_same_journal_with_a_higher_term() {
     let dir = tempfile::tempdir().unwrap();
     let opened = journal(&dir.path().join("data"));
     let (restored, data) = restored(dir.path(), &backup(&opened));
-    assert!(restored.is_whole());
+    assert!(restored.is_intact());
     assert_eq!(restored.identity, opened.journal.identity());
     assert_eq!((restored.checkpoint, restored.summary.records), (Some(900), 1000));
 
@@ -142,7 +142,7 @@ fn a_backup_during_appends_contains_all_up_to_its_start() {
     let (before, stream) = copy.join().unwrap();
     let (restored, data) = restored(dir.path(), &stream);
     let last = *restored.summary.range.as_ref().unwrap().end();
-    assert!(restored.is_whole() && last >= before);
+    assert!(restored.is_intact() && last >= before);
     assert!(restored.checkpoint.unwrap() <= last);
     assert_eq!(read_all(&open(&data).reader).records, records(1..=last));
 }
@@ -152,7 +152,7 @@ fn a_journal_without_records_or_with_its_beginning_trimmed_is_restored_too() {
     let dir = tempfile::tempdir().unwrap();
     let empty = open(&dir.path().join("data"));
     let (restored, data) = restored(dir.path(), &backup(&empty));
-    assert!(restored.is_whole() && restored.summary.range.is_none());
+    assert!(restored.is_intact() && restored.summary.range.is_none());
     assert_eq!(open(&data).last_number, 0);
 
     let identity = empty.journal.identity();
@@ -171,7 +171,7 @@ fn a_journal_without_records_or_with_its_beginning_trimmed_is_restored_too() {
     let other = dir.path().join("other");
     fs::create_dir(&other).unwrap();
     let (restored, data) = super::tests::restored(&other, &writer.finish().unwrap().0);
-    assert_eq!((restored.is_whole(), restored.summary.missing), (true, vec![551..=599]));
+    assert_eq!((restored.is_intact(), restored.summary.missing), (true, vec![551..=599]));
     let opened = open(&data);
     assert_eq!((opened.last_number, opened.reader.first()), (620, 500));
     assert_eq!((opened.previous_term, opened.recovered.missing), (5, vec![551..=599]));
@@ -186,7 +186,7 @@ fn a_damaged_backup_restores_what_is_whole_and_reports_the_rest() {
     let end = whole.len();
     whole[end - 2000] ^= 1;
     let (restored, data) = restored(dir.path(), &whole);
-    assert!(!restored.is_whole());
+    assert!(!restored.is_intact());
     let missing = restored.summary.missing.clone();
     assert_eq!(missing.len(), 1);
     let again = open(&data);
@@ -244,10 +244,10 @@ fn all_of_a_sound_folder_is_salvaged_and_it_is_not_written() {
     let before = content(&data);
     let (stream, found) = salvaged(&data);
     assert!(content(&data) == before, "the folder was written");
-    assert!(found.is_whole());
+    assert!(found.is_intact());
     assert_eq!((found.head.identity, found.written.records), (identity, 1000));
     let (restored, data) = restored(dir.path(), &stream);
-    assert_eq!((restored.is_whole(), restored.checkpoint), (true, Some(900)));
+    assert_eq!((restored.is_intact(), restored.checkpoint), (true, Some(900)));
     assert_eq!(read_all(&open(&data).reader).records, records(1..=1000));
 }
 
@@ -269,7 +269,7 @@ fn what_is_left_of_a_damaged_folder_is_salvaged_and_the_rest_is_reported() {
     fs::write(&db, bytes).unwrap();
 
     let (stream, found) = salvaged(&data);
-    assert!(found.identity_lost && !found.is_whole());
+    assert!(found.identity_lost && !found.is_intact());
     assert_eq!(found.missing, [segments[1].clone()]);
     let (restored, data) = restored(dir.path(), &stream);
     assert_eq!((restored.checkpoint, restored.summary.missing), (Some(900), found.missing));

@@ -72,7 +72,7 @@ pub struct Verified {
 
 impl Verified {
     /// Whether a restore yields all that the backup should contain.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.defects.is_empty()
     }
 }

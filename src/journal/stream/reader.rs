@@ -218,7 +218,7 @@ impl<R: Read> StreamReader<R> {
     }
 
     /// Whether it was whole; known once [`Self::next_item`] returned `None`.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.is_ended && self.defects == 0
     }
 

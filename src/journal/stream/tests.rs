@@ -46,7 +46,7 @@ struct StreamContents {
     checkpoint: Vec<u8>,
     defects: Vec<StreamDefect>,
     summary: StreamSummary,
-    is_whole: bool,
+    is_intact: bool,
     head: Option<StreamHead>,
 }
 
@@ -61,7 +61,7 @@ fn read(bytes: &[u8]) -> Result<StreamContents, StreamError> {
         }
     }
     all.summary = reader.summary().clone();
-    (all.is_whole, all.head) = (reader.is_whole(), reader.head().copied());
+    (all.is_intact, all.head) = (reader.is_intact(), reader.head().copied());
     Ok(all)
 }
 
@@ -73,7 +73,7 @@ fn records(numbers: impl Iterator<Item = u64>) -> Vec<EncodedRecord> {
 fn a_whole_stream_reads_back() {
     let bytes = stream(5..=9000, head(5, 9000));
     let all = read(&bytes).unwrap();
-    assert!(all.is_whole && all.defects.is_empty());
+    assert!(all.is_intact && all.defects.is_empty());
     assert_eq!((all.head, all.checkpoint), (Some(head(5, 9000)), checkpoint()));
     assert_eq!(all.records, records(5..=9000));
     let bytes = bytes.len() as u64;
@@ -85,7 +85,7 @@ fn a_whole_stream_reads_back() {
 fn a_gap_of_the_source_is_reported_missing_and_is_no_defect() {
     let numbers = || (10..=20).chain(31..=40);
     let all = read(&stream(numbers(), head(5, 50))).unwrap();
-    assert!(all.is_whole);
+    assert!(all.is_intact);
     assert_eq!(all.records, records(numbers()));
     assert_eq!(all.summary.missing, [5..=9, 21..=30, 41..=50]);
 }
@@ -178,7 +178,7 @@ fn a_block_that_was_replaced_by_another_whole_one_is_detected() {
     let head_bytes = 64 + 52;
     let mixed = [&stream(1..=30, other)[..head_bytes], &whole[head_bytes..]].concat();
     let all = read(&mixed).unwrap();
-    assert!(!all.is_whole);
+    assert!(!all.is_intact);
     let mut replaced = whole.clone();
     // The term is in no payload.
     let at = head_bytes + checkpoint().len();
@@ -197,7 +197,7 @@ fn a_lost_head_is_recovered_from_the_end() {
     bytes[70] ^= 1;
     let all = read(&bytes).unwrap();
     assert_eq!(all.head, Some(head(1, 30)));
-    assert_eq!((all.is_whole, all.records), (false, records(3..=30)));
+    assert_eq!((all.is_intact, all.records), (false, records(3..=30)));
     assert_eq!(all.summary.missing, [1..=2]);
 }
 
@@ -217,7 +217,7 @@ proptest! {
             bytes.truncate(length.index(bytes.len() + 1));
         }
         if let Ok(all) = read(&bytes) {
-            prop_assert_eq!(all.is_whole, bytes == whole);
+            prop_assert_eq!(all.is_intact, bytes == whole);
             prop_assert!(all.records.iter().all(|it| *it == record(it.number)));
             prop_assert!(all.records.is_sorted_by(|a, b| a.number < b.number));
             if all.head.is_some() {

@@ -85,8 +85,8 @@ pub(super) fn topic_of(kind: &str) -> Topic {
         "suppressed" => topic(
             "alerts suppressed",
             "suppressed alerts",
-            "It sends more than its class allows. Check its records, and give its class a larger \
-             budget if that is expected; gridctl appliance unsuppress ends the suppression at once.",
+            "It sends more than its class allows. Check its records, and raise its class's \
+             rate limit (class.NAME.budget) if that is expected; gridctl appliance unsuppress ends the suppression at once.",
         ),
         "test" => topic("test mail", "test mails", ""),
         _ => topic("alert", "alerts", ""),

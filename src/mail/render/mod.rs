@@ -124,7 +124,7 @@ fn thread_id(message: &MailMessage, journal: Uuid) -> Option<String> {
     }
     // Neither name nor alert kind contains NUL when it comes from the core; if so, two threads merge.
     let thread = Uuid::new_v5(&journal, format!("{}\0{}", first.subject, first.topic).as_bytes());
-    Some(format!("<matter-{}@grid-broker>", thread.simple()))
+    Some(format!("<alert-{}@grid-broker>", thread.simple()))
 }
 
 /// The time at which the mail was queued. A delayed mail keeps its date.

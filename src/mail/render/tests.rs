@@ -79,7 +79,7 @@ fn rendered(message: &MailMessage) -> String {
 }
 
 fn failed_start() -> MailMessage {
-    let text = "start of shop:main.db1 failed: no disk, last word \"checking /dev/sdb\" 34 %";
+    let text = "start of shop:main.db1 failed: no disk, last report \"checking /dev/sdb\" 34 %";
     message(vec![notice("shop:main.db1", "start_failed", text)])
 }
 
@@ -312,7 +312,7 @@ fn one_alert_kind_of_an_appliance_is_one_thread_and_message_ids_are_stable() {
     other.number = MessageNumber(8);
     other.notices[0].is_resolved = true;
     assert_eq!(of(&failed_start(), "References"), of(&other, "References"));
-    assert!(of(&other, "References").is_some_and(|thread| thread.starts_with("<matter-")));
+    assert!(of(&other, "References").is_some_and(|thread| thread.starts_with("<alert-")));
     assert_eq!(of(&other, "References"), of(&other, "In-Reply-To"));
     let own = of(&other, "Message-ID").expect("an id");
     assert_eq!(own, "<mail-8.0123456789ab4def8123456789abcdef@grid-broker>");

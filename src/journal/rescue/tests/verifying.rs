@@ -23,7 +23,7 @@ fn a_whole_backup_is_reported_whole_with_its_records_and_its_state() {
     let stream = backup(&opened);
     opened.journal.close().unwrap();
     let found = verified(dir.path(), &stream);
-    assert!(found.is_whole(), "{found:?}");
+    assert!(found.is_intact(), "{found:?}");
     assert_eq!((found.summary.records, found.checkpoint), (1000, Some(900)));
     assert_eq!(found.summary.range, Some(1..=1000));
 }
@@ -42,7 +42,7 @@ fn one_flipped_bit_anywhere_is_found() {
         fs::write(&file, &stream).unwrap();
         let found = verify(&file, |_| {});
         assert!(
-            found.is_ok_and(|found| !found.is_whole()),
+            found.is_ok_and(|found| !found.is_intact()),
             "a bit of byte {at} of {}",
             whole.len()
         );
@@ -89,5 +89,5 @@ fn records_and_a_state_that_no_gridd_can_decode_are_reported() {
     let [record, state] = &defects(&found)[..] else { panic!("two: {found:?}") };
     assert!(record.starts_with("record 3 can't be used: "), "{record}");
     assert!(state.starts_with("the state after record 4 can't be used: "), "{state}");
-    assert_eq!((found.is_whole(), found.checkpoint), (false, None));
+    assert_eq!((found.is_intact(), found.checkpoint), (false, None));
 }
