@@ -1,4 +1,6 @@
 //! Defines the commands of administrators and orchestrators.
+//!
+//! Decides nothing.
 
 use uuid::Uuid;
 

@@ -1,4 +1,6 @@
 //! Defines alerts: their kinds, and an open alert.
+//!
+//! Decides nothing.
 
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;

@@ -1,4 +1,6 @@
 //! Defines a boot, and what is kept of a removed appliance.
+//!
+//! Decides nothing.
 
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::usage::Usage;

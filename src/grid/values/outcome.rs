@@ -1,4 +1,6 @@
 //! Defines the outcome of an event, and why an event is rejected.
+//!
+//! The labels of the contract (`kept`, `folded`, ...) differ; docs/glossary.md maps them. Decides nothing.
 
 /// The outcome of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
