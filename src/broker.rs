@@ -12,6 +12,7 @@
 //! everything received before it was decided, and that a failed append ends the loop with its error.
 //! Does not know gRPC or how records are encoded.
 
+mod append;
 mod backlog;
 mod checkpoint;
 mod clock_adjustment;
@@ -24,6 +25,7 @@ mod name_index;
 mod query;
 mod queue;
 mod reconfigure;
+mod retention;
 mod sessions;
 mod shared_status;
 mod start;

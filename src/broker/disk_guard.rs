@@ -1,8 +1,7 @@
-//! Guards the journal's disk: checks free space, waits for room, and starts trims.
+//! Guards the journal's disk: checks free space and resources, and rejects requests while they are short.
 //!
-//! Guarantees that a full disk loses nothing: an append is retried until there is room, nothing is
-//! acknowledged before, and meanwhile nothing new is accepted. Findings are recorded. Other disk
-//! failures are not handled: they end the loop.
+//! Guarantees that findings are recorded, and that nothing new is accepted below the low-water mark.
+//! Does not append: see `append.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,16 +10,17 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::append::RETRY_PAUSE;
 use super::queue::{BrokerRequest, QueuedRequest};
 use super::{BYTES_PER_COMMIT, EventLoop};
 use crate::broker::shared_status::SharedStatus;
 use crate::clock::monotonic_now;
 use crate::grid::log::input::{BrokerPause, Input};
-use crate::grid::log::journal_incident::{JournalIncident, TrimReason, Trimmed};
+use crate::grid::log::journal_incident::JournalIncident;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
-use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};
+use crate::journal::JournalError;
 use crate::resources;
 
 /// Room for what is already in the queue when the disk is found nearly full.
@@ -28,9 +28,6 @@ const COMMITS_IN_RESERVE: u64 = 8;
 
 /// How often the disk is measured.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long a commit without room waits before its next try.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Room for the records of a start; longer ones are rare, and wait like any commit.
 const START_ROOM_BYTES: u64 = 16 << 10;
@@ -45,14 +42,14 @@ pub(super) struct DiskGuard {
     /// With fewer bytes free than this, nothing new is accepted.
     reject_below: u64,
     /// When the disk was last checked, in lived time.
-    checked_at: Option<Duration>,
+    pub(super) checked_at: Option<Duration>,
     /// Since when nothing new is accepted, in lived time.
     low_since: Option<Duration>,
     /// This run has reported that the disk is nearly full.
     is_reported: bool,
     /// Records up to this one are deleted once the record of the trim is durable.
-    trim_through: Option<RecordNumber>,
-    status: Arc<SharedStatus>,
+    pub(super) trim_through: Option<RecordNumber>,
+    pub(super) status: Arc<SharedStatus>,
 }
 
 impl DiskGuard {
@@ -174,21 +171,6 @@ impl EventLoop {
         self.record_trim(now);
     }
 
-    /// Records the next trim. Retention deletes whole segments, oldest first, and only after the record
-    /// of it is durable.
-    fn record_trim(&mut self, now: Timestamp) {
-        let Some(due) = self.journal.trim_due(self.clock.lived()) else { return };
-        let TrimDue { first, last, bytes, is_by_age } = due;
-        let Retention { age, bytes: limit } = self.journal.retention();
-        let reason = if is_by_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
-        tracing::info!(first_record = first, last_record = last, bytes, "records are trimmed");
-        self.decide(
-            Input::Journal(JournalIncident::Trimmed(Trimmed { first, last, bytes, reason })),
-            now,
-        );
-        self.disk_guard.trim_through = Some(last);
-    }
-
     /// Counts a heartbeat.
     pub(super) fn beat(&self) {
         self.disk_guard.status.heartbeat.fetch_add(1, Ordering::Relaxed);
@@ -197,13 +179,6 @@ impl EventLoop {
     /// Whether appliances are rejected, so that their silence means nothing.
     pub(super) fn is_rejecting(&self) -> bool {
         self.disk_guard.low_since.is_some()
-    }
-
-    /// Deletes what a trim covers, after its record is durable.
-    pub(super) fn trim_recorded(&mut self) {
-        if let Some(last) = self.disk_guard.trim_through.take() {
-            self.journal.trim(last);
-        }
     }
 
     fn check_disk(&mut self, now: Timestamp) {
@@ -252,73 +227,10 @@ impl EventLoop {
                 self.decide(Input::Journal(JournalIncident::ResourcesShort { message: what }), now);
             }
             (None, true) => {
-                tracing::info!("the system grants what is needed again");
+                tracing::info!("the system has enough resources again");
                 self.decide(Input::Journal(JournalIncident::ResourcesRecovered), now);
             }
             (Some(_), true) | (None, false) => {}
         }
-    }
-
-    /// Makes records durable, and measures how long that takes.
-    pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
-        let began = monotonic_now();
-        let status = Arc::clone(&self.disk_guard.status);
-        status
-            .commit_timer
-            .measure(self.clock.elapsed(), || self.append_or_wait_for_room(records))?;
-        self.metrics.commit(records.len(), began.elapsed());
-        Ok(())
-    }
-
-    fn append_or_wait_for_room(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
-        let mut is_logged = false;
-        loop {
-            let error = match self.journal.append(records) {
-                Err(error) if error.note_shortage() => {
-                    self.wait_for_resources(error, &mut is_logged)?;
-                    continue;
-                }
-                Err(error) if error.is_out_of_space() => error,
-                done => {
-                    self.disk_guard.status.is_starved.store(false, Ordering::Release);
-                    return done;
-                }
-            };
-            self.disk_guard.status.disk_is_low.store(true, Ordering::Release);
-            self.disk_guard.checked_at = None;
-            if self.journal.release_ballast() {
-                tracing::error!("the disk is full: the ballast is released");
-                continue;
-            }
-            if self.disk_guard.status.is_stopping.load(Ordering::Acquire) {
-                return Err(error);
-            }
-            if !is_logged {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the disk is full: accepted requests wait for room");
-                is_logged = true;
-            }
-            std::thread::sleep(RETRY_PAUSE);
-            self.beat();
-        }
-    }
-
-    /// Waits until the system grants a descriptor or memory, or the broker is stopping.
-    fn wait_for_resources(
-        &self,
-        error: JournalError,
-        is_logged: &mut bool,
-    ) -> Result<(), JournalError> {
-        self.disk_guard.status.is_starved.store(true, Ordering::Release);
-        if self.disk_guard.status.is_stopping.load(Ordering::Acquire) {
-            return Err(error);
-        }
-        if !std::mem::replace(is_logged, true) {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "the journal lacks resources: accepted requests wait");
-        }
-        std::thread::sleep(RETRY_PAUSE);
-        self.beat();
-        Ok(())
     }
 }
