@@ -194,6 +194,11 @@ async fn run_open_session(
     };
     match open.run().await {
         Ok(()) | Err(SessionEnd::ClientGone) => Ok(()),
+        // The loop may stop before the session notices the shutdown.
+        Err(SessionEnd::Stopping) => {
+            let _ = open.send(Message::GoAway(go_away())).await;
+            Ok(())
+        }
         Err(SessionEnd::Failed(status)) => Err(status),
     }
 }
@@ -202,13 +207,18 @@ async fn run_open_session(
 enum SessionEnd {
     /// The client disconnected.
     ClientGone,
+    /// The broker stops.
+    Stopping,
     /// The broker ends it.
     Failed(Status),
 }
 
 impl From<Unavailable> for SessionEnd {
     fn from(reason: Unavailable) -> Self {
-        Self::Failed(status::unavailable(reason))
+        match reason {
+            Unavailable::Stopping => Self::Stopping,
+            Unavailable::DiskLow => Self::Failed(status::unavailable(reason)),
+        }
     }
 }
 
