@@ -267,15 +267,18 @@ fn no_number_is_assigned_twice_although_the_commit_log_is_lost() {
     assert_eq!((opened.last_number, opened.previous_term), (1000, 1));
     // The unsealed segment is all that is left of its records: it was checked and sealed.
     let sealed_through = opened.reader.archived_through();
-    assert!(sealed_through > *segments.last().unwrap().end() && sealed_through < 1000);
-    assert_eq!(opened.recovered.missing, [sealed_through + 1..=1000]);
+    // How much of it had been packed depends on when the archiver ran.
+    assert!(sealed_through >= *segments.last().unwrap().end(), "{sealed_through} of {segments:?}");
+    let mut lost = Vec::new();
+    lost.extend((sealed_through < 1000).then_some(sealed_through + 1..=1000));
+    assert_eq!(opened.recovered.missing, lost);
     append(&mut opened, 1001..=1200);
     wait_archived(&opened);
     let page = opened.reader.forward(900, &HeaderFilter::default(), ALL).unwrap();
-    assert_eq!(page.missing, [sealed_through + 1..=1000]);
+    assert_eq!(page.missing, lost);
     assert_eq!(page.records.last(), Some(&record(1200)));
     opened.journal.close().unwrap();
-    assert_eq!(open(dir.path()).recovered.missing, [sealed_through + 1..=1000]);
+    assert_eq!(open(dir.path()).recovered.missing, lost);
 }
 
 #[test]
