@@ -148,7 +148,7 @@ async fn a_server_that_refuses_the_handshake_is_told_with_what_to_do() {
         (b"\x15\x03\x01\x00\x02\x02\x28", ["no cipher", "HandshakeFailure"]),
         (b"\x15\x03\x01\x00\x02\x02\x46", ["no TLS 1.2 or 1.3", "ProtocolVersion"]),
         (b"220 mail.test ESMTP\r\n", ["not TLS", "mail.security = \"starttls\""]),
-        (b"", ["the server ended the connection", "its own log"]),
+        (b"", ["the server ended the connection", "see the server's log"]),
     ];
     for (bytes, parts) in cases {
         let why = told(answering(bytes).await, folder.path()).await;
