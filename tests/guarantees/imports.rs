@@ -141,7 +141,7 @@ fn imports_downwards_in_the_core(source: &Source) -> Vec<String> {
     let folder = within.split('/').next().unwrap_or_default();
     let Some(rank) = CORE.iter().position(|it| *it == folder) else { return Vec::new() };
     let code = source.code();
-    if behind(&code, "super::super").next().is_some() {
+    if behind(&code, "super::super").next().is_some() || code.contains("crate::{") {
         return vec![format!("{}: imports within the core begin with crate::grid", source.path)];
     }
     let named = imports_below(&code, "crate::grid::").into_iter();
@@ -174,6 +174,7 @@ fn imports_within_the_core_go_down_only() {
         assert!(finds(check, &format!("src/grid/{file}"), &imports(path)), "{file} imports {path}");
     }
     assert!(finds(check, "src/grid/log/a.rs", "//! A\nuse super::super::state::State;\n"));
+    assert!(finds(check, "src/grid/log/a.rs", "//! A\nuse crate::{grid::state::State};\n"));
     assert!(!finds(check, "src/grid/decide/a.rs", &imports("{explain, log::effect::Effect}")));
     assert!(!finds(check, "src/grid/driver.rs", &imports("decide::Decision")));
     assert!(!finds(check, "src/grid/tests/mail.rs", &imports("Grid")));

@@ -1,6 +1,6 @@
 //! `gridctl alert ...`: lists and shows open alerts.
 //!
-//! Guarantees that an unknown appliance is told apart from one without open alerts. Does not
+//! Guarantees that an unknown appliance is distinguished from one without open alerts. Does not
 //! evaluate alerts.
 
 use std::io::Write;

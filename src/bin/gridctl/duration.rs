@@ -19,7 +19,10 @@ pub(crate) fn parse(text: &str) -> Result<Duration, InvalidDuration> {
 
 /// Parses a duration in the milliseconds of the contract.
 pub(crate) fn parse_ms(text: &str) -> Result<u64, InvalidDuration> {
-    u64::try_from(parse(text)?.as_millis()).map_err(|_| InvalidDuration)
+    let duration = parse(text)?;
+    let ms = u64::try_from(duration.as_millis()).map_err(|_| InvalidDuration)?;
+    // A part of a millisecond would be lost.
+    if Duration::from_millis(ms) == duration { Ok(ms) } else { Err(InvalidDuration) }
 }
 
 /// Formats milliseconds.
@@ -33,11 +36,37 @@ mod tests {
 
     #[test]
     fn durations_are_milliseconds_and_parse_back() {
-        for (ms, text) in [(90_000, "1m30s"), (0, "0s"), (1_500, "1s500ms"), (172_800_000, "2d")] {
+        for (ms, text) in [
+            (0, "0s"),
+            (1_500, "1s500ms"),
+            (90_000, "1m30s"),
+            (90_250, "1m30s250ms"),
+            (300_000, "5m"),
+            (5_400_000, "1h30m"),
+            (172_800_000, "2d"),
+            (93_784_000, "1d2h3m4s"),
+        ] {
             assert_eq!((format_ms(ms).as_str(), parse_ms(text)), (text, Ok(ms)));
         }
-        for text in ["", "90", "5 m", "30m1h", "1h1h", "-5s", "5x", "999999999999999999d"] {
+    }
+
+    #[test]
+    fn invalid_durations_are_errors() {
+        for text in [
+            "",
+            "90",
+            "s",
+            "5 m",
+            "30m1h",
+            "1h1h",
+            "-5s",
+            "5x",
+            "5ü",
+            "99999999999999999999s",
+            "999999999999999999d",
+        ] {
             assert_eq!(parse(text), Err(InvalidDuration), "{text}");
         }
+        assert_eq!(parse_ms("1500us"), Err(InvalidDuration), "parts of a millisecond");
     }
 }

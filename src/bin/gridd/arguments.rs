@@ -40,7 +40,7 @@ pub(crate) struct GriddArguments {
     /// Write the bound addresses to this file, as JSON, once gridd serves
     #[arg(long, global = true, value_name = "FILE", env = "GRIDD_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// Level or filter of gridd's own log on standard error, warn, info, debug, trace
+    /// Level or filter of gridd's tracing on standard error: error, warn, info, debug, trace
     /// [default: info] [env: GRIDD_TRACING]
     #[arg(long, global = true, value_name = "FILTER")]
     pub(crate) tracing: Option<String>,

@@ -35,8 +35,12 @@ pub(super) fn running() -> Timeline {
 }
 
 /// The outcomes of that many of these events, at this moment.
-pub(super) fn outcomes(timeline: &mut Timeline, said: &EventBuilder, count: usize) -> Vec<Outcome> {
-    (0..count).map(|_| timeline.receive(said.clone()).0).collect()
+pub(super) fn outcomes(
+    timeline: &mut Timeline,
+    event: &EventBuilder,
+    count: usize,
+) -> Vec<Outcome> {
+    (0..count).map(|_| timeline.receive(event.clone()).0).collect()
 }
 
 pub(super) fn stored(outcomes: &[Outcome]) -> usize {

@@ -85,8 +85,8 @@ pub(super) fn topic_of(kind: &str) -> Topic {
         "suppressed" => topic(
             "alerts suppressed",
             "suppressed alerts",
-            "It sends more than its class allows. Check its records, and raise its class's \
-             rate limit (class.NAME.budget) if that is expected; gridctl appliance unsuppress ends the suppression at once.",
+            "It sends more than its class allows. If that is expected, raise class.NAME.budget; gridctl \
+             appliance unsuppress ends the suppression at once. Its records show what it sends.",
         ),
         "test" => topic("test mail", "test mails", ""),
         _ => topic("alert", "alerts", ""),

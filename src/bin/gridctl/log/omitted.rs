@@ -23,7 +23,7 @@ pub(super) struct OmittedRecords {
 
 impl OmittedRecords {
     /// Starts to count a list with this filter.
-    pub(super) fn new(filter: &RecordFilter, is_intact: bool) -> Self {
+    pub(super) fn new(filter: &RecordFilter, is_complete: bool) -> Self {
         let RecordFilter {
             appliances,
             kinds,
@@ -40,7 +40,7 @@ impl OmittedRecords {
             && boot_id.is_empty();
         Self {
             is_unfiltered: is_plain,
-            has_limit: !is_intact,
+            has_limit: !is_complete,
             lowest: u64::MAX,
             highest: 0,
             shown_count: 0,
@@ -87,8 +87,8 @@ mod tests {
 
     use super::*;
 
-    fn notes(filter: &RecordFilter, is_intact: bool, numbers: &[u64], is_cut: bool) -> String {
-        let mut left_out = OmittedRecords::new(filter, is_intact);
+    fn notes(filter: &RecordFilter, is_complete: bool, numbers: &[u64], is_cut: bool) -> String {
+        let mut left_out = OmittedRecords::new(filter, is_complete);
         let record = |number: &u64| {
             LogEntry::Record(Box::new(Record { number: *number, ..Record::default() }))
         };
