@@ -305,48 +305,26 @@ impl Grid {
     }
 
     fn context_of(&mut self, input: &Input, now: Timestamp) -> Context {
-        match input {
-            Input::Deadline { appliance, timer: Timer::Contact } => Context {
-                is_contact_lost: self.sessions.poll_contact_lost(*appliance, now),
-                ..Context::default()
-            },
-            Input::Deadline { appliance, timer: Timer::NameConflict } => Context {
-                conflict: self.sessions.poll_conflict(*appliance, now),
-                ..Context::default()
-            },
-            Input::Event(received) => {
-                let number = received.appliance;
-                let has_session =
-                    received.boot.is_none_or(|boot| self.sessions.may_have_boot(number, boot));
-                Context {
-                    is_contact_lost: false,
-                    conflict: self.sessions.conflict(number, now),
-                    is_outside_sessions: received.session.is_some() && !has_session,
-                    other_clock_offset: self.other_clock_offset,
-                }
-            }
-            Input::Hello(_)
-            | Input::SessionEnded { .. }
-            | Input::Registered { .. }
-            | Input::Command { .. }
-            | Input::Deadline { .. }
-            | Input::BrokerStarted(_)
-            | Input::BrokerStopped
-            | Input::BrokerPaused { .. }
-            | Input::ClockSetBack { .. }
-            | Input::WallClock(_)
-            | Input::RepeatsEnded { .. }
-            | Input::Tally
-            | Input::MailDue { .. }
-            | Input::MailDelivery { .. }
-            | Input::MailCommand { .. }
-            | Input::Journal(_)
-            | Input::Settings(_) => {
-                let number = input.appliance();
-                let conflict =
-                    number.map_or(SessionConflict::Absent, |it| self.sessions.conflict(it, now));
-                Context { conflict, ..Context::default() }
-            }
+        if let Input::Deadline { appliance, timer: Timer::Contact } = input {
+            let is_contact_lost = self.sessions.poll_contact_lost(*appliance, now);
+            return Context { is_contact_lost, ..Context::default() };
+        }
+        if let Input::Deadline { appliance, timer: Timer::NameConflict } = input {
+            let conflict = self.sessions.poll_conflict(*appliance, now);
+            return Context { conflict, ..Context::default() };
+        }
+        let number = input.appliance();
+        let conflict = number.map_or(SessionConflict::Absent, |it| self.sessions.conflict(it, now));
+        let Input::Event(received) = input else {
+            return Context { conflict, ..Context::default() };
+        };
+        let may_have = |boot| self.sessions.may_have_boot(received.appliance, boot);
+        let has_session = received.boot.is_none_or(may_have);
+        Context {
+            is_contact_lost: false,
+            conflict,
+            is_outside_sessions: received.session.is_some() && !has_session,
+            other_clock_offset: self.other_clock_offset,
         }
     }
 
