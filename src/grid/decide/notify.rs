@@ -130,17 +130,12 @@ impl NoticeCollector<'_> {
             if !self.mail.triggers.contains(word) {
                 continue;
             }
-            let again = match (kind, number) {
-                (AlertKind::StartFailed, Some(number)) => {
-                    let (key, again) = self.start_failed(*number, alert, record.number);
-                    let number = *number;
-                    keys.extend(
-                        key.map(|key| ApplianceEffect::AlertGroup { group: key }.of(number)),
-                    );
-                    again
-                }
-                (_, _) => Some(0),
-            };
+            let mut again = Some(0);
+            if let (AlertKind::StartFailed, Some(number)) = (kind, *number) {
+                let key;
+                (key, again) = self.start_failed(number, alert, record.number);
+                keys.extend(key.map(|key| ApplianceEffect::AlertGroup { group: key }.of(number)));
+            }
             let Some(again) = again else { continue };
             let name = number.and_then(|number| self.state.name(number));
             self.notices.push(Notice {
