@@ -41,9 +41,9 @@ pub(super) fn poll_with_probe<F: Future>(
     let below = ptr::from_mut(&mut marker).addr();
     let probe = ProbeWaker { real_waker: real, stack_limit: below, traces: Mutex::new(Vec::new()) };
     let raw = RawWaker::new(ptr::from_ref(&probe).cast(), &WAKER_VTABLE);
-    // SAFETY: the table's functions take a pointer to a `Probe`; this one is borrowed until the end
+    // SAFETY: the table's functions take a pointer to a `ProbeWaker`; this one is borrowed until the end
     // of this function. The waker is only lent to the poll, never dropped, and its clones are the
-    // real waker's, so the pointer is not used later. `Probe` is `Sync`, as wakers must be.
+    // real waker's, so the pointer is not used later. `ProbeWaker` is `Sync`, as wakers must be.
     let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw) });
     let polled = future.poll(&mut Context::from_waker(&waker));
     (polled, probe.traces.into_inner().unwrap_or_else(PoisonError::into_inner))

@@ -173,7 +173,7 @@ unsafe extern "C" fn add_object(
     _: libc::size_t,
     data: *mut libc::c_void,
 ) -> libc::c_int {
-    // SAFETY: the loader gives a valid `info`; `data` is what `Tables::load` passed, exclusively.
+    // SAFETY: the loader gives a valid `info`; `data` is what `UnwindTables::load` passed, exclusively.
     let (info, tables) = unsafe { (&*info, &mut *data.cast::<UnwindTables>()) };
     let is_program = tables.objects.is_empty();
     // SAFETY: the loader's name and headers are valid for the call; a null name is empty.
