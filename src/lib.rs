@@ -14,6 +14,7 @@ pub mod grid;
 pub mod grpc;
 pub mod guru_meditation;
 pub mod http;
+pub mod identity;
 pub mod journal;
 pub mod listener;
 pub mod log_limiter;

@@ -5,6 +5,7 @@
 pub mod event;
 pub mod event_order;
 pub mod id;
+pub mod identity;
 pub mod outcome;
 pub mod record_flags;
 pub mod sentence;
