@@ -54,6 +54,7 @@ use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
+use crate::identity::credentials::Credentials;
 use crate::journal::{Journal, JournalError};
 use crate::metrics::{Label, Metrics};
 
@@ -64,8 +65,8 @@ pub use crate::broker::sessions::UnresolvedHello;
 pub use backlog::Backlog;
 pub use name_index::NameIndex;
 pub use queue::{
-    BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply, IncomingEvent,
-    SessionAccepted, SessionKey, Unavailable,
+    BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply, IdentityReceipt,
+    IncomingEvent, SessionAccepted, SessionKey, Unavailable,
 };
 pub use start::{BrokerStartError, Started, start};
 
@@ -114,6 +115,8 @@ struct EventLoop {
     /// Room left in the queue, in KiB.
     byte_permits: Arc<Semaphore>,
     metrics: Metrics,
+    /// The copy of the credentials that the listeners read.
+    credentials: Credentials,
 }
 
 /// The next request, or `None` if none arrives until then.
@@ -268,6 +271,17 @@ impl EventLoop {
                     self.driver.reply(decision.release, reply_with(reply, answer));
                 }
             }
+            BrokerRequest::Identity { by, order, reply } => {
+                let decision = self.decide(Input::Identity { by, command: *order }, at);
+                let record = decision.record.as_ref().map_or(0, |record| record.number);
+                if let Reply::Identity(answer) = decision.reply {
+                    let answer = answer.map(|reply| IdentityReceipt { reply, record });
+                    self.driver.reply(decision.release, reply_with(reply, answer));
+                }
+            }
+            BrokerRequest::Security { incident } => {
+                self.decide(Input::Security(incident), at);
+            }
             BrokerRequest::Reconfigure { new, reply } => self.reconfigure(*new, reply, at),
             BrokerRequest::Mail(work) => self.handle_mail_request(work, at),
             // It sees nothing that is not durable.
@@ -291,7 +305,7 @@ impl EventLoop {
         let record = decision.record.as_ref().map(|record| record.number);
         let (outcome, flags) = match decision.reply {
             Reply::Event(outcome, flags) => (outcome, flags),
-            Reply::Command(_) | Reply::Mail(_) | Reply::Nothing => {
+            Reply::Command(_) | Reply::Mail(_) | Reply::Identity(_) | Reply::Nothing => {
                 (Outcome::Stored, RecordFlags::NONE)
             }
         };

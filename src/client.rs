@@ -10,18 +10,13 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt;
 
+pub use crate::contract::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
 use crate::exit_code::ExitCode;
 use crate::show::escape::escape;
 use crate::tasks::NamedExecutor;
 
 /// The default address of a broker.
 pub const DEFAULT_BROKER: &str = "127.0.0.1:7443";
-
-/// Metadata key with the appliance's name, for a development broker.
-pub const APPLIANCE_METADATA: &str = "grid-appliance";
-
-/// Metadata key with the administrator's name, for a development broker.
-pub const ADMINISTRATOR_METADATA: &str = "grid-administrator";
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@ use crate::broker::{BYTES_PER_COMMIT, EVENTS_PER_COMMIT, EventLoop, REQUESTS_PER
 use crate::codec;
 use crate::grid::decide::Decision;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
+use crate::grid::log::identity::IdentityEffect;
 use crate::grid::log::record::Record;
 use crate::grid::model::mail_message::MessageNumber;
 use crate::grid::values::id::ApplianceIndex;
@@ -24,6 +25,9 @@ pub(super) struct PendingCommit {
     /// Mails to be passed to the mail sender.
     pub(super) due_mails: Vec<MessageNumber>,
     pub(super) has_all_changed: bool,
+    pub(super) has_time_shifted: bool,
+    /// Changes of credentials, for the listeners.
+    pub(super) identity_changes: Vec<IdentityEffect>,
 }
 
 impl PendingCommit {
@@ -65,12 +69,14 @@ impl EventLoop {
                 }
                 Effect::DeadlinesMoved { .. } | Effect::TimeShifted(_) => {
                     self.commit.has_all_changed = true;
+                    self.commit.has_time_shifted |= matches!(effect, Effect::TimeShifted(_));
                 }
                 Effect::Appliance { .. }
                 | Effect::AlertRaised { .. }
                 | Effect::AlertCleared { .. }
                 | Effect::LivedTime { .. }
                 | Effect::Mail(_) => {}
+                Effect::Identity(change) => self.commit.identity_changes.push(change.clone()),
             }
         }
     }
@@ -83,6 +89,12 @@ impl EventLoop {
             self.trim_recorded();
         }
         self.dispatch(std::mem::take(&mut commit.due_mails));
+        if commit.has_time_shifted {
+            // Everything decided so far is durable.
+            self.credentials.replace(self.driver.grid().state().identities().clone());
+        } else {
+            self.credentials.apply(&commit.identity_changes);
+        }
         let now = self.clock.now();
         for reply in self.driver.released() {
             reply(self.driver.grid(), now);

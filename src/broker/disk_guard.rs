@@ -137,6 +137,8 @@ impl EventLoop {
                     | BrokerRequest::Batch { .. }
                     | BrokerRequest::SessionEnded { .. }
                     | BrokerRequest::Command { .. }
+                    | BrokerRequest::Identity { .. }
+                    | BrokerRequest::Security { .. }
                     | BrokerRequest::Reconfigure { .. }
                     | BrokerRequest::Mail(_) => {}
                 }

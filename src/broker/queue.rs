@@ -19,7 +19,9 @@ use crate::broker::shared_status::SharedStatus;
 use crate::clock::{Clock, Stamp};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
+use crate::grid::decide::identity::{IdentityRejection, IdentityReply};
 use crate::grid::log::command::AdminCommand;
+use crate::grid::log::identity::{IdentityCommand, SecurityIncident};
 use crate::grid::values::event::Event;
 use crate::grid::values::id::{
     ApplianceIndex, ApplianceName, BootId, RecordNumber, Sequence, SessionId, SpoolId,
@@ -130,6 +132,15 @@ pub struct CommandReceipt {
     pub record: RecordNumber,
 }
 
+/// A command on credentials that was executed.
+#[derive(Clone, Debug)]
+pub struct IdentityReceipt {
+    /// Its result.
+    pub reply: IdentityReply,
+    /// The record of the command; 0: nothing changed.
+    pub record: RecordNumber,
+}
+
 /// Which appliances changed in a commit.
 #[derive(Clone, Debug)]
 pub enum ChangedAppliances {
@@ -174,6 +185,14 @@ pub(super) enum BrokerRequest {
         order: AdminCommand,
         reply: oneshot::Sender<Result<CommandReceipt, CommandRejection>>,
     },
+    Identity {
+        by: Box<str>,
+        order: Box<IdentityCommand>,
+        reply: oneshot::Sender<Result<IdentityReceipt, IdentityRejection>>,
+    },
+    Security {
+        incident: SecurityIncident,
+    },
     Reconfigure {
         new: Box<Reconfiguration>,
         reply: oneshot::Sender<RecordNumber>,
@@ -191,6 +210,8 @@ impl std::fmt::Debug for BrokerRequest {
             Self::Batch { .. } => "Batch",
             Self::SessionEnded { .. } => "SessionEnded",
             Self::Command { .. } => "Command",
+            Self::Identity { .. } => "Identity",
+            Self::Security { .. } => "Security",
             Self::Reconfigure { .. } => "Reconfigure",
             Self::Mail(_) => "Mail",
             Self::Query(_) => "Query",
@@ -282,6 +303,33 @@ impl BrokerHandle {
         let (reply, answer) = oneshot::channel();
         self.enqueue(BrokerRequest::Command { by: by.into(), order: command, reply }, 0).await?;
         answer.await.map_err(|_| self.unavailable_reason())
+    }
+
+    /// Executes a command on credentials. Returns when durable, and known to the listeners.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when the broker stops before that; inside, the rejection.
+    pub async fn identity_command(
+        &self,
+        by: &str,
+        command: IdentityCommand,
+    ) -> Result<Result<IdentityReceipt, IdentityRejection>, Unavailable> {
+        self.ensure_room()?;
+        let (reply, answer) = oneshot::channel();
+        let (by, order) = (by.into(), Box::new(command));
+        self.enqueue(BrokerRequest::Identity { by, order, reply }, 0).await?;
+        answer.await.map_err(|_| self.unavailable_reason())
+    }
+
+    /// Records a security incident, some time later.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when nothing is accepted.
+    pub async fn record_incident(&self, incident: SecurityIncident) -> Result<(), Unavailable> {
+        self.ensure_room()?;
+        self.enqueue(BrokerRequest::Security { incident }, 0).await
     }
 
     /// Runs a query on the grid; `query` sees only what is durable, and should be quick.

@@ -32,6 +32,7 @@ use crate::grid::model::settings::GridSettings;
 use crate::grid::state::State;
 use crate::grid::values::id::{ApplianceIndex, RecordNumber};
 use crate::grid::values::time::Timestamp;
+use crate::identity::credentials::Credentials;
 use crate::journal::{
     HeaderFilter, Identity, Journal, JournalError, JournalReader, OpenJournal, PageLimit, Recovered,
 };
@@ -92,6 +93,8 @@ pub struct Started {
     pub metrics: Metrics,
     /// Jobs for the mail sender.
     pub mail_jobs: mpsc::Receiver<MailJob>,
+    /// The credentials, as the loop makes them durable.
+    pub credentials: Credentials,
     /// How the loop ended; a closed channel means that it panicked.
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
@@ -136,6 +139,7 @@ pub fn start(
     let room = Arc::new(Semaphore::new(QUEUED_KIB_MAX as usize));
     let metrics = Metrics::default();
     let (sender, mails) = channel();
+    let credentials = Credentials::new(state.identities().clone());
     let mut owner = EventLoop {
         driver: Driver::new(Grid::new(state, settings, now)),
         journal,
@@ -153,6 +157,7 @@ pub fn start(
         pending_deadlines: PendingDeadlines::default(),
         byte_permits: Arc::clone(&room),
         metrics: metrics.clone(),
+        credentials: credentials.clone(),
     };
     // The replay may have found a damaged segment.
     let lost = owner.journal.take_newly_lost();
@@ -166,7 +171,17 @@ pub fn start(
     let ended = spawn_loop(owner, waiting, items, runtime, (alive, note))?;
     let broker =
         BrokerHandle { queue, byte_permits: room, clock, name_index: names, changes, status };
-    Ok(Started { mail_jobs: mails, broker, reader, identity, term, at: now, metrics, ended })
+    Ok(Started {
+        mail_jobs: mails,
+        broker,
+        reader,
+        identity,
+        term,
+        at: now,
+        metrics,
+        credentials,
+        ended,
+    })
 }
 
 /// Determines broker time and starts the clock.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::DecodeError;
 use super::proto::effect::Change as P;
 use super::values::decode_severity;
-use super::{clock, mail, proto};
+use super::{clock, identity, mail, proto};
 use crate::codec::appliance;
 use crate::codec::values::{micros, severity_number};
 use crate::grid::log::effect::Effect;
@@ -32,6 +32,7 @@ pub(super) fn encode(effect: &Effect) -> proto::Effect {
         Effect::TimeShifted(shift) => P::TimeShifted(clock::encode_shift(*shift)),
         Effect::LivedTime { lived } => P::Lived(proto::LivedTime { lived_us: micros(*lived) }),
         Effect::Mail(change) => P::Mail(mail::encode_effect(change)),
+        Effect::Identity(change) => P::Identity(identity::encode_effect(change)),
     };
     proto::Effect { change: Some(change) }
 }
@@ -64,6 +65,7 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
         P::TimeShifted(it) => Effect::TimeShifted(clock::decode_shift(it)),
         P::Lived(it) => Effect::LivedTime { lived: Duration::from_micros(it.lived_us) },
         P::Mail(it) => Effect::Mail(mail::decode_effect(it)?),
+        P::Identity(it) => Effect::Identity(identity::decode_effect(it)?),
         _ => return Err(DecodeError::Newer { what: "an effect" }),
     })
 }
@@ -94,6 +96,9 @@ fn encode_alert_kind(kind: AlertKind) -> proto::AlertKind {
         AlertKind::MailFails => proto::AlertKind::MailFails,
         AlertKind::ClockDiffers => proto::AlertKind::ClockDiffers,
         AlertKind::ResourcesShort => proto::AlertKind::ResourcesShort,
+        AlertKind::CertificateEnding => proto::AlertKind::CertificateEnding,
+        AlertKind::TokenReused => proto::AlertKind::TokenReused,
+        AlertKind::ServerCertificate => proto::AlertKind::ServerCertificate,
     }
 }
 
@@ -109,6 +114,9 @@ fn decode_alert_kind(kind: i32) -> Result<AlertKind, DecodeError> {
         Ok(proto::AlertKind::MailFails) => AlertKind::MailFails,
         Ok(proto::AlertKind::ClockDiffers) => AlertKind::ClockDiffers,
         Ok(proto::AlertKind::ResourcesShort) => AlertKind::ResourcesShort,
+        Ok(proto::AlertKind::CertificateEnding) => AlertKind::CertificateEnding,
+        Ok(proto::AlertKind::TokenReused) => AlertKind::TokenReused,
+        Ok(proto::AlertKind::ServerCertificate) => AlertKind::ServerCertificate,
         Ok(proto::AlertKind::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "an alert kind" });
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::DecodeError;
 use super::proto;
-use super::{clock, event, mail, timer};
+use super::{clock, event, identity, mail, timer};
 use crate::codec::values::{
     decode_boot, decode_name, decode_overrides, decode_uuid, encode_boot, encode_overrides, micros,
 };
@@ -76,6 +76,10 @@ pub(super) fn encode(input: &Input) -> proto::record::Input {
             appliance: appliance.0,
             key: group.as_bytes().to_vec(),
         }),
+        Input::Identity { by, command } => {
+            P::IdentityCommand(identity::encode_command(by, command))
+        }
+        Input::Security(incident) => P::SecurityIncident(identity::encode_incident(incident)),
         Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
     }
@@ -150,6 +154,8 @@ pub(super) fn decode(
             appliance: ApplianceIndex(over.appliance),
             group: decode_uuid(&over.key)?,
         },
+        P::IdentityCommand(it) => identity::decode_command(it)?,
+        P::SecurityIncident(it) => Input::Security(identity::decode_incident(it)?),
         P::WallClock(it) => Input::WallClock(clock::decode_wall_clock(it)?),
         P::ClockSetBack(set) => Input::ClockSetBack { by: Duration::from_micros(set.by_us) },
     })

@@ -9,6 +9,7 @@ mod applied_settings;
 mod clock;
 mod effect;
 mod event;
+mod identity;
 mod input;
 mod journal_incident;
 mod mail;

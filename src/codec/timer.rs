@@ -17,6 +17,7 @@ pub(super) fn write(timer: Timer) -> proto::Timer {
         Timer::Repeats => proto::Timer::Repeats,
         Timer::Reminder => proto::Timer::Reminder,
         Timer::Flapping => proto::Timer::Flapping,
+        Timer::Certificate => proto::Timer::Certificate,
     }
 }
 
@@ -30,6 +31,7 @@ pub(super) fn read(timer: i32, effects: &[Effect]) -> Result<Timer, DecodeError>
         Ok(proto::Timer::Repeats) => Timer::Repeats,
         Ok(proto::Timer::Reminder) => Timer::Reminder,
         Ok(proto::Timer::Flapping) => Timer::Flapping,
+        Ok(proto::Timer::Certificate) => Timer::Certificate,
         Err(_) => return Err(DecodeError::Newer { what: "a timer" }),
     })
 }

@@ -232,7 +232,8 @@ pub static RECIPIENTS: TextRule = TextRule {
 /// A list of alert kinds that are mailed.
 pub static ALERT_KINDS: TextRule = TextRule {
     allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
-              no_contact, two_machines, flapping, records_missing, disk_low, clock_differs",
+              no_contact, two_machines, flapping, records_missing, disk_low, clock_differs, \
+              certificate_ending, token_reused, server_certificate",
     error: |text| error_unless(list_items(text).all(|part| MAIL_TRIGGERS.contains(&part))),
 };
 

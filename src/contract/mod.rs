@@ -12,6 +12,12 @@ use crate::grid::model::alert::AlertKind;
 use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::values::time::Timestamp;
 
+/// Metadata key with the appliance's name. With a credential it must be the credential's.
+pub const APPLIANCE_METADATA: &str = "grid-appliance";
+
+/// Metadata key with the administrator's name, for a broker that trusts everybody on loopback.
+pub const ADMINISTRATOR_METADATA: &str = "grid-administrator";
+
 /// Messages and clients of the contract, as generated from `proto/grid/events/v1`.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines)]
 pub mod proto {
@@ -84,6 +90,9 @@ pub fn decode_alert_kind(sent: proto::AlertKind) -> Option<AlertKind> {
         proto::AlertKind::MailFails => Some(AlertKind::MailFails),
         proto::AlertKind::ClockDiffers => Some(AlertKind::ClockDiffers),
         proto::AlertKind::ResourcesShort => Some(AlertKind::ResourcesShort),
+        proto::AlertKind::CertificateEnding => Some(AlertKind::CertificateEnding),
+        proto::AlertKind::TokenReused => Some(AlertKind::TokenReused),
+        proto::AlertKind::ServerCertificate => Some(AlertKind::ServerCertificate),
     }
 }
 

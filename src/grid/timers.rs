@@ -59,7 +59,7 @@ impl Grid {
     fn timers_of(&self, number: ApplianceIndex) -> [Option<Timestamp>; Timer::ALL.len()] {
         let (contact, name_conflict) = self.sessions.deadlines(number);
         let Some(appliance) = self.state.appliance(number) else {
-            return [None, contact, name_conflict, None, None, None, None];
+            return [None, contact, name_conflict, None, None, None, None, None];
         };
         let usage = &appliance.usage;
         [
@@ -70,6 +70,7 @@ impl Grid {
             usage.alert_groups.iter().filter_map(AlertGroup::run_deadline).min(),
             usage.reminder_due(),
             self.flapping_until(appliance),
+            self.state.certificate_due(appliance),
         ]
     }
 

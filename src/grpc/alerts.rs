@@ -8,8 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::appliances::ROWS_PER_QUERY;
 use super::grid_log::check_page_size;
-use super::principal::{Role, require_role};
-use super::{Services, filter, page, status};
+use super::{Services, filter, page, principal, status};
 use crate::contract;
 use crate::contract::decode::violation;
 use crate::contract::proto::{
@@ -30,7 +29,7 @@ impl AlertService for Services {
         &self,
         request: Request<ListAlertsRequest>,
     ) -> Result<Response<ListAlertsResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let request = request.into_inner();
         let wanted = AlertMatcher::new(request.filter)?;
         let size = check_page_size(request.page_size)?;
@@ -45,7 +44,7 @@ impl AlertService for Services {
         &self,
         request: Request<GetAlertRequest>,
     ) -> Result<Response<GetAlertResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let GetAlertRequest { appliance, kind } = request.into_inner();
         let name = match appliance.as_str() {
             "" => None,

@@ -11,8 +11,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::grid_log::check_page_size;
-use super::principal::{Role, require_role};
-use super::{Services, filter, page, status};
+use super::{Services, filter, page, principal, status};
 use crate::broker::CommandReceipt;
 use crate::contract::decode::violation;
 use crate::contract::proto::{
@@ -34,6 +33,7 @@ use crate::grid::values::id;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 use crate::grid::values::time::{Timestamp, describe_duration};
 use crate::grpc::appliance_watch;
+use crate::identity::peer::Caller;
 
 /// Most appliances examined for one page, so that a query never blocks the loop for long.
 pub(super) const ROWS_PER_QUERY: usize = 4_096;
@@ -44,7 +44,7 @@ impl ApplianceService for Services {
         &self,
         request: Request<ListAppliancesRequest>,
     ) -> Result<Response<ListAppliancesResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let request = request.into_inner();
         let wanted = ApplianceMatcher::new(request.filter)?;
         let size = check_page_size(request.page_size)?;
@@ -67,8 +67,12 @@ impl ApplianceService for Services {
         &self,
         request: Request<GetApplianceRequest>,
     ) -> Result<Response<GetApplianceResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        let caller = principal::of(&request)?.clone();
         let name = parse_name(&request.into_inner().name)?;
+        // An appliance reads nothing but its own state.
+        if matches!(&caller.caller, Caller::Appliance(own) if *own != name) {
+            return Err(principal::forbidden(&caller));
+        }
         let queried = name.clone();
         let found = self.broker.query(move |grid, now| {
             let number = grid.state().find(&queried)?;
@@ -90,7 +94,7 @@ impl ApplianceService for Services {
         &self,
         request: Request<WatchAppliancesRequest>,
     ) -> Result<Response<Self::WatchAppliancesStream>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let wanted = ApplianceMatcher::new(request.into_inner().filter)?;
         Ok(Response::new(Box::pin(appliance_watch::open(self.clone(), wanted))))
     }
@@ -99,7 +103,7 @@ impl ApplianceService for Services {
         &self,
         request: Request<AddApplianceRequest>,
     ) -> Result<Response<AddApplianceResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Operator)?;
+        let by = principal::administrator(&request)?;
         let request = request.into_inner();
         let (class, overrides, reset) = check_settings(request.settings)?;
         if reset != OverrideReset::default() {
@@ -117,7 +121,7 @@ impl ApplianceService for Services {
         &self,
         request: Request<SetApplianceRequest>,
     ) -> Result<Response<SetApplianceResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Operator)?;
+        let by = principal::administrator(&request)?;
         let request = request.into_inner();
         let (class, overrides, reset) = check_settings(request.settings)?;
         if class.is_none() && overrides == Overrides::default() && reset == OverrideReset::default()
@@ -137,7 +141,7 @@ impl ApplianceService for Services {
         &self,
         request: Request<RemoveApplianceRequest>,
     ) -> Result<Response<RemoveApplianceResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Operator)?;
+        let by = principal::administrator(&request)?;
         let name = parse_name(&request.into_inner().name)?;
         let ordered = self.send_command(&by, AdminCommand::Remove { name }).await?;
         Ok(Response::new(RemoveApplianceResponse { record_number: ordered.record }))
@@ -147,7 +151,7 @@ impl ApplianceService for Services {
         &self,
         request: Request<StartBootRequest>,
     ) -> Result<Response<StartBootResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Operator)?;
+        let by = principal::administrator(&request)?;
         let name = parse_name(&request.into_inner().name)?;
         let ordered = self.send_command(&by, AdminCommand::StartBoot { name }).await?;
         let appliance = self.appliance_view(ordered.appliance).await?;
@@ -158,7 +162,7 @@ impl ApplianceService for Services {
         &self,
         request: Request<StopApplianceRequest>,
     ) -> Result<Response<StopApplianceResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Operator)?;
+        let by = principal::administrator(&request)?;
         let name = parse_name(&request.into_inner().name)?;
         let ordered = self.send_command(&by, AdminCommand::Stop { name }).await?;
         let appliance = self.appliance_view(ordered.appliance).await?;
@@ -169,7 +173,7 @@ impl ApplianceService for Services {
         &self,
         request: Request<UnsuppressApplianceRequest>,
     ) -> Result<Response<UnsuppressApplianceResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Operator)?;
+        let by = principal::administrator(&request)?;
         let name = parse_name(&request.into_inner().name)?;
         let ordered = self.send_command(&by, AdminCommand::Unsuppress { name }).await?;
         let appliance = self.appliance_view(ordered.appliance).await?;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use tonic::{Request, Response, Status};
 
-use super::principal::{Role, require_role};
-use super::{Services, status};
+use super::{Services, principal, status};
 use crate::contract::proto::{
     GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, ReportFormat,
     StateCount,
@@ -27,7 +26,7 @@ impl BrokerService for Services {
         &self,
         request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let reader = self.reader.clone();
         let journal = tasks::spawn_blocking("journal status", move || reader.status())
             .await
@@ -79,7 +78,7 @@ impl BrokerService for Services {
         &self,
         request: Request<GetReportRequest>,
     ) -> Result<Response<GetReportResponse>, Status> {
-        require_role(request.metadata(), Role::Admin)?;
+        principal::administrator(&request)?;
         let format = match request.get_ref().format() {
             ReportFormat::Unspecified | ReportFormat::Text => ReportEncoding::Text,
             ReportFormat::Json => ReportEncoding::Json,

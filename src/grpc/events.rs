@@ -24,7 +24,7 @@ impl EventService for Services {
         &self,
         request: Request<RawReportRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
-        let name = principal::require_appliance(request.metadata())?;
+        let name = principal::appliance(&request)?;
         self.ensure_not_stopping()?;
         let request = request.into_inner();
         let Some(bytes) = request.event else {
@@ -79,7 +79,7 @@ impl EventService for Services {
         &self,
         request: Request<Streaming<RawSessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let name = principal::require_appliance(request.metadata())?;
+        let name = principal::appliance(&request)?;
         self.ensure_not_stopping()?;
         Ok(Response::new(Box::pin(session::open(self.clone(), name, request.into_inner()))))
     }

@@ -8,8 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::filter::RecordMatcher;
 use super::page::{self, PageItem};
-use super::principal::{Role, require_role};
-use super::{Services, status, tail};
+use super::{Services, principal, status, tail};
 use crate::codec;
 use crate::contract::encode;
 use crate::contract::proto::{
@@ -36,7 +35,7 @@ impl GridLogService for Services {
         &self,
         request: Request<ListRecordsRequest>,
     ) -> Result<Response<ListRecordsResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let request = request.into_inner();
         let filter = RecordMatcher::new(request.filter)?;
         let size = check_page_size(request.page_size)?;
@@ -76,7 +75,7 @@ impl GridLogService for Services {
         &self,
         request: Request<GetRecordRequest>,
     ) -> Result<Response<GetRecordResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let number = request.into_inner().number;
         let newest = self.reader.durable();
         if !(1..=newest).contains(&number) {
@@ -107,7 +106,7 @@ impl GridLogService for Services {
         &self,
         request: Request<TailRecordsRequest>,
     ) -> Result<Response<Self::TailRecordsStream>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let request = request.into_inner();
         let filter = RecordMatcher::new(request.filter)?;
         if request.history > PAGE_SIZE_MAX {

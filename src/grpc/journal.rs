@@ -11,8 +11,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::principal::{Role, require_role};
-use super::{Services, status};
+use super::{Services, principal, status};
 use crate::broker::Unavailable;
 use crate::contract::proto::{BackUpRequest, BackUpResponse};
 use crate::contract::servers::journal_service_server::JournalService;
@@ -35,7 +34,7 @@ impl JournalService for Services {
         &self,
         request: Request<BackUpRequest>,
     ) -> Result<Response<Self::BackUpStream>, Status> {
-        let by = require_role(request.metadata(), Role::Admin)?;
+        let by = principal::administrator(&request)?;
         let (responses, chunks) = mpsc::channel(CHUNKS_BUFFERED);
         let services = self.clone();
         tracing::info!(administrator = %by, records = services.reader.durable(), "a backup started");

@@ -13,8 +13,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::appliances::ROWS_PER_QUERY;
 use super::grid_log::check_page_size;
-use super::principal::{Role, require_role};
-use super::{Services, filter, page, status};
+use super::{Services, filter, page, principal, status};
 use crate::contract::decode::violation;
 use crate::contract::encode;
 use crate::contract::proto::{
@@ -104,7 +103,7 @@ impl MailService for Services {
         &self,
         request: Request<ListMailsRequest>,
     ) -> Result<Response<ListMailsResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let request = request.into_inner();
         let wanted = MailMatcher::new(request.filter)?;
         let size = check_page_size(request.page_size)?;
@@ -123,7 +122,7 @@ impl MailService for Services {
         &self,
         request: Request<GetMailRequest>,
     ) -> Result<Response<GetMailResponse>, Status> {
-        require_role(request.metadata(), Role::Viewer)?;
+        principal::administrator(&request)?;
         let number = MessageNumber(request.into_inner().number);
         let queried = self.broker.query(move |grid, _| {
             let outbox = grid.state().outbox();
@@ -142,7 +141,7 @@ impl MailService for Services {
         &self,
         request: Request<RetryMailRequest>,
     ) -> Result<Response<RetryMailResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Operator)?;
+        let by = principal::administrator(&request)?;
         let number = MessageNumber(request.into_inner().number);
         let record_number = self.command_mail(&by, number, OutboxCommand::Retry).await?;
         let queried = self.broker.query(move |grid, _| {
@@ -157,7 +156,7 @@ impl MailService for Services {
         &self,
         request: Request<DropMailRequest>,
     ) -> Result<Response<DropMailResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Operator)?;
+        let by = principal::administrator(&request)?;
         let number = MessageNumber(request.into_inner().number);
         let record_number = self.command_mail(&by, number, OutboxCommand::Drop).await?;
         Ok(Response::new(DropMailResponse { record_number }))
@@ -167,7 +166,7 @@ impl MailService for Services {
         &self,
         request: Request<TestMailRequest>,
     ) -> Result<Response<TestMailResponse>, Status> {
-        let by = require_role(request.metadata(), Role::Admin)?;
+        let by = principal::administrator(&request)?;
         let address = request.into_inner().address;
         if !is_address(&address) {
             let text = format!("name@host of at most {ADDRESS_BYTES_MAX} bytes is allowed");

@@ -7,6 +7,7 @@
 mod alerts;
 mod appliance_watch;
 mod appliances;
+mod authorization;
 mod batch;
 mod broker_status;
 mod call_metrics;
@@ -17,7 +18,7 @@ mod journal;
 mod mail;
 mod page;
 mod panic_guard;
-pub mod principal;
+mod principal;
 mod read_ahead;
 mod session;
 mod status;
@@ -50,6 +51,7 @@ use crate::guru_meditation::Reporter;
 use crate::journal::{Identity, JournalReader};
 use crate::metrics::{Label, Metrics};
 
+pub use crate::grpc::authorization::authorize_calls;
 pub use crate::grpc::call_metrics::count_calls;
 pub use mail::{MailTest, TestTranscript};
 

@@ -30,6 +30,8 @@ pub struct PeerCertificate {
     pub key: KeyHash,
     /// Its serial number in hexadecimal digits.
     pub serial: Box<str>,
+    /// When it began.
+    pub issued_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
     /// The broker's own CA has signed it; otherwise an operator's CA.

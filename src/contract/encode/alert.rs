@@ -30,6 +30,9 @@ pub fn alert_kind(kind: AlertKind) -> proto::AlertKind {
         AlertKind::MailFails => proto::AlertKind::MailFails,
         AlertKind::ClockDiffers => proto::AlertKind::ClockDiffers,
         AlertKind::ResourcesShort => proto::AlertKind::ResourcesShort,
+        AlertKind::CertificateEnding => proto::AlertKind::CertificateEnding,
+        AlertKind::TokenReused => proto::AlertKind::TokenReused,
+        AlertKind::ServerCertificate => proto::AlertKind::ServerCertificate,
     }
 }
 

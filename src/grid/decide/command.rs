@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::grid::decide::identity;
 use crate::grid::decide::transition::Transition;
 use crate::grid::decide::{CommandRejection, DecisionDraft};
 use crate::grid::log::command::{AdminCommand, OverrideReset};
@@ -48,7 +49,9 @@ pub(in crate::grid) fn decide(
         }
         AdminCommand::Remove { name } => {
             let number = find_appliance(state, name)?.number;
-            Ok((number, DecisionDraft::recorded(vec![ApplianceEffect::Removed.of(number)])))
+            let mut effects = identity::appliance_revoked(state, name, now);
+            effects.push(ApplianceEffect::Removed.of(number));
+            Ok((number, DecisionDraft::recorded(effects)))
         }
         AdminCommand::StartBoot { name } => {
             let appliance = find_appliance(state, name)?;
@@ -107,7 +110,10 @@ fn find_appliance<'a>(
         .ok_or_else(|| CommandRejection::NotFound { name: name.clone() })
 }
 
-fn require_class(settings: &GridSettings, class: &str) -> Result<(), CommandRejection> {
+pub(in crate::grid) fn require_class(
+    settings: &GridSettings,
+    class: &str,
+) -> Result<(), CommandRejection> {
     if settings.class(class).is_some() {
         return Ok(());
     }

@@ -106,7 +106,10 @@ fn raised(kind: AlertKind, now: Timestamp, text: String) -> Effect {
         | AlertKind::Flapping
         | AlertKind::MailFails
         | AlertKind::ClockDiffers
-        | AlertKind::ResourcesShort => Severity::Error,
+        | AlertKind::ResourcesShort
+        | AlertKind::CertificateEnding
+        | AlertKind::TokenReused
+        | AlertKind::ServerCertificate => Severity::Error,
     };
     let alert = Alert { severity, since: now, text: text.into() };
     Effect::AlertRaised { number: None, kind, alert }

@@ -6,10 +6,12 @@
 pub(in crate::grid) mod admission;
 pub(in crate::grid) mod command;
 pub(in crate::grid) mod event;
+pub mod identity;
 pub(in crate::grid) mod journal;
 pub mod mail;
 pub(in crate::grid) mod notify;
 pub(in crate::grid) mod pending_counts;
+pub(in crate::grid) mod security;
 pub(in crate::grid) mod timeout;
 pub(in crate::grid) mod transition;
 pub(in crate::grid) mod wall_clock;
@@ -20,6 +22,7 @@ use uuid::Uuid;
 
 use super::state::State;
 use crate::grid::decide::admission::Admission;
+use crate::grid::decide::identity::{IdentityRejection, IdentityReply};
 use crate::grid::decide::mail::MailRejection;
 use crate::grid::decide::transition::{BootRelation, Transition};
 use crate::grid::log::effect::{ApplianceEffect, Effect};
@@ -112,6 +115,8 @@ pub enum Reply {
     Command(Result<ApplianceIndex, CommandRejection>),
     /// To a command about a mail.
     Mail(Result<(), MailRejection>),
+    /// To a command on credentials.
+    Identity(Result<IdentityReply, IdentityRejection>),
     /// Nobody waits for a reply.
     Nothing,
 }
@@ -227,6 +232,13 @@ pub fn decide(
                 Err(none) => (Reply::Mail(Err(none)), None),
             }
         }
+        Input::Identity { by, command } => {
+            match identity::decide(state, settings, by, command, now) {
+                Ok((reply, draft)) => (Reply::Identity(Ok(reply)), draft),
+                Err(rejection) => (Reply::Identity(Err(rejection)), None),
+            }
+        }
+        Input::Security(incident) => (Reply::Nothing, view.security(incident)),
         // Tallies are made by `Grid::next_tally`, from the pending counts.
         Input::Tally => (Reply::Nothing, None),
         Input::BrokerPaused { lasted, cause } => (Reply::Nothing, {
@@ -239,27 +251,10 @@ pub fn decide(
             Some(DecisionDraft::recorded(vec![moved]))
         }),
     };
-    let (mut record, mut counted) = (None, None);
-    if let Some(DecisionDraft { outcome, flags, effects, is_counted }) = draft {
-        match (input, is_counted) {
-            (Input::Event(received), true) => {
-                counted = Some(CountedEvent { received, outcome, effects });
-            }
-            (input, _) => {
-                let number = state.last() + 1;
-                let mut made = Record { number, at: now, input, outcome, flags, effects };
-                // Mails are batched by the times that apply from here on.
-                let shift = made.effects.iter().find_map(|effect| {
-                    if let Effect::TimeShifted(shift) = effect { Some(*shift) } else { None }
-                });
-                match shift {
-                    Some(shift) => mail::enqueue(&state.shifted(shift), settings, &mut made),
-                    None => mail::enqueue(state, settings, &mut made),
-                }
-                record = Some(made);
-            }
-        }
-    }
+    let (record, counted) = match draft {
+        Some(draft) => view.complete(input, draft),
+        None => (None, None),
+    };
     let (first, release) = (Vec::new(), Release::default());
     Decision { reply: answer, record, counted, preceding: first, release }
 }
@@ -273,6 +268,32 @@ pub(in crate::grid) struct Decider<'a> {
 }
 
 impl Decider<'_> {
+    /// The record of a draft with its mails, or the counted event.
+    fn complete(
+        &self,
+        input: Input,
+        draft: DecisionDraft,
+    ) -> (Option<Record>, Option<CountedEvent>) {
+        let DecisionDraft { outcome, flags, effects, is_counted } = draft;
+        let input = match (input, is_counted) {
+            (Input::Event(received), true) => {
+                return (None, Some(CountedEvent { received, outcome, effects }));
+            }
+            (input, _) => input,
+        };
+        let (number, at) = (self.state.last() + 1, self.now);
+        let mut made = Record { number, at, input, outcome, flags, effects };
+        // Mails are batched by the times that apply from here on.
+        let shift = made.effects.iter().find_map(|effect| {
+            if let Effect::TimeShifted(shift) = effect { Some(*shift) } else { None }
+        });
+        match shift {
+            Some(shift) => mail::enqueue(&self.state.shifted(shift), self.settings, &mut made),
+            None => mail::enqueue(self.state, self.settings, &mut made),
+        }
+        (Some(made), None)
+    }
+
     /// `None` if the name is known by now: of two sessions with one new name, one registers it.
     fn registered(&self, name: &ApplianceName, uuid: Uuid) -> Option<DecisionDraft> {
         if self.state.find(name).is_some() {

@@ -121,7 +121,12 @@ impl NoticeCollector<'_> {
                 | AlertKind::Flapping
                 | AlertKind::RecordsMissing
                 | AlertKind::DiskLow
-                | AlertKind::ClockDiffers => kind.as_str(),
+                | AlertKind::ClockDiffers
+                | AlertKind::CertificateEnding
+                | AlertKind::ServerCertificate => kind.as_str(),
+                // Mailed when it opened: who has the token could cause a mail each time.
+                AlertKind::TokenReused if alert.since < record.at => continue,
+                AlertKind::TokenReused => kind.as_str(),
                 // Such a mail could not be delivered.
                 AlertKind::MailFails => continue,
                 // Any client could cause it, and a mail each time.

@@ -53,6 +53,19 @@ impl Decider<'_> {
             Timer::Reminder => change.push_effects(self.reminders_due(appliance)),
             // A change that settles sees that it is over.
             Timer::Flapping => {}
+            Timer::Certificate => {
+                let key = self.state.key_of(appliance)?;
+                let due = self.state.certificate_due(appliance);
+                if self.is_due(due) {
+                    let has_ended = key.expires_at <= self.now;
+                    let severity = if has_ended { Severity::Error } else { Severity::Warn };
+                    let text = explain::certificate_ending(
+                        appliance.name.as_str(),
+                        (!has_ended).then(|| key.expires_at.since(self.now)),
+                    );
+                    change.raise(AlertKind::CertificateEnding, severity, text);
+                }
+            }
         }
         record_if_changed(change)
     }

@@ -3,6 +3,7 @@
 //! Guarantees the same text on the command line, on pages and in mails. Text of appliances is
 //! inserted unchanged: the caller escapes a sentence and formats the times in it.
 
+mod identity;
 mod inputs;
 pub(in crate::grid) mod journal;
 pub(in crate::grid) mod mail;
@@ -164,6 +165,29 @@ pub fn duplicate_name(name: &str) -> String {
     format!("two machines report as {name}: sessions of different boots are open at once")
 }
 
+/// The text of an alert on a certificate that is not renewed; `None` left: it has ended.
+pub fn certificate_ending(name: &str, left: Option<Duration>) -> String {
+    match left {
+        Some(left) => format!(
+            "the certificate of {name} ends in {} and was not renewed; its agent, or any call of vme, \
+             renews it",
+            describe_duration(whole_seconds(left))
+        ),
+        None => format!(
+            "the certificate of {name} has ended and was not renewed: it reports nothing until it \
+             renews"
+        ),
+    }
+}
+
+/// The text of an alert on an enrolment token that was used with two keys.
+pub fn token_reused(name: &str, from: &str) -> String {
+    format!(
+        "the enrolment token of {name} was used with two keys, the second time from {from}: one of \
+         them may be an intruder's; `gridctl appliance revoke {name}` revokes what was enrolled"
+    )
+}
+
 /// The sentence on a change of an appliance, if it has one of its own.
 fn describe_change(change: &ApplianceEffect) -> Option<Sentence> {
     if let ApplianceEffect::RepeatsReported { group } = change {
@@ -184,7 +208,8 @@ pub fn describe_record(record: &Record) -> Sentence {
         | Effect::DeadlinesMoved { .. }
         | Effect::TimeShifted(_)
         | Effect::LivedTime { .. }
-        | Effect::Mail(_) => None,
+        | Effect::Mail(_)
+        | Effect::Identity(_) => None,
     });
     let own: Sentence = match &record.input {
         Input::Event(_) | Input::RepeatsEnded { .. } => Sentence::default(),
@@ -204,6 +229,8 @@ pub fn describe_record(record: &Record) -> Sentence {
         Input::SessionEnded { .. } => "only one machine uses the name again".into(),
         Input::Registered { .. } => "new appliance registered".into(),
         Input::Command { command, .. } => describe_command(command).into(),
+        Input::Identity { command, .. } => identity::describe_command(record, command),
+        Input::Security(incident) => identity::describe_incident(incident),
         Input::Deadline { .. } if record.flags.contains(RecordFlags::OUTCOME_UNKNOWN) => {
             "no new boot after the crash dump; unmanaged, so it counts as running".into()
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::grid::log::identity::IdentityEffect;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::alert_group::AlertGroup;
@@ -62,6 +63,8 @@ pub enum Effect {
     },
     /// The outbox changed.
     Mail(MailEffect),
+    /// Credentials changed.
+    Identity(IdentityEffect),
 }
 
 /// A change of one appliance.
@@ -163,7 +166,8 @@ impl Effect {
             Self::DeadlinesMoved { .. }
             | Self::TimeShifted(_)
             | Self::LivedTime { .. }
-            | Self::Mail(_) => None,
+            | Self::Mail(_)
+            | Self::Identity(_) => None,
         }
     }
 
@@ -184,6 +188,7 @@ impl Effect {
                 Self::AlertRaised { number, kind, alert }
             }
             Self::Mail(change) => Self::Mail(shift.shift_mail(change)),
+            Self::Identity(change) => Self::Identity(shift.shift_identity(change)),
             Self::AlertCleared { .. }
             | Self::DeadlinesMoved { .. }
             | Self::TimeShifted(_)

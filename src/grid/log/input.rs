@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::grid::log::applied_settings::AppliedSettings;
 use crate::grid::log::command::AdminCommand;
+use crate::grid::log::identity::{IdentityCommand, SecurityIncident};
 use crate::grid::log::journal_incident::JournalIncident;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::timer::Timer;
@@ -43,7 +44,9 @@ impl Input {
             | Self::MailDue { .. }
             | Self::MailDelivery { .. }
             | Self::MailCommand { .. }
-            | Self::Settings(_) => None,
+            | Self::Settings(_)
+            | Self::Identity { .. }
+            | Self::Security(_) => None,
         }
     }
 
@@ -67,7 +70,9 @@ impl Input {
             | Self::MailDue { .. }
             | Self::MailDelivery { .. }
             | Self::MailCommand { .. }
-            | Self::Settings(_) => None,
+            | Self::Settings(_)
+            | Self::Identity { .. }
+            | Self::Security(_) => None,
         }
     }
 
@@ -99,7 +104,9 @@ impl Input {
             | Self::MailDue { .. }
             | Self::MailDelivery { .. }
             | Self::MailCommand { .. }
-            | Self::Settings(_) => None,
+            | Self::Settings(_)
+            | Self::Identity { .. }
+            | Self::Security(_) => None,
         }
     }
 }
@@ -193,6 +200,15 @@ pub enum Input {
         /// The command.
         command: OutboxCommand,
     },
+    /// A command on credentials.
+    Identity {
+        /// Who sent it.
+        by: Box<str>,
+        /// The command.
+        command: IdentityCommand,
+    },
+    /// A security incident.
+    Security(SecurityIncident),
 }
 
 /// An event with its envelope.

@@ -5,6 +5,7 @@
 pub mod applied_settings;
 pub mod command;
 pub mod effect;
+pub mod identity;
 pub mod input;
 pub mod journal_incident;
 pub mod record;

@@ -6,6 +6,7 @@
 use super::effect::Effect;
 use super::record::Record;
 use crate::grid::log::effect::ApplianceEffect;
+use crate::grid::log::identity::SecurityIncident;
 use crate::grid::log::input::{Input, LastRun};
 use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::values::event::{EventKind, Severity};
@@ -31,6 +32,8 @@ pub enum RecordKind {
     Tally,
     /// A mail was handed over, sent, deferred, failed, retried or dropped.
     Mail,
+    /// Credentials changed, or somebody was refused.
+    Security,
 }
 
 impl RecordKind {
@@ -45,6 +48,7 @@ impl RecordKind {
             Self::Suppression => 10,
             Self::Tally => 11,
             Self::Mail => 12,
+            Self::Security => 13,
         }
     }
 }
@@ -65,6 +69,7 @@ impl Record {
                 RecordKind::Mail
             }
             Input::Command { .. } => RecordKind::Administrator,
+            Input::Identity { .. } | Input::Security(_) => RecordKind::Security,
             Input::BrokerStarted(_)
             | Input::BrokerStopped
             | Input::BrokerPaused { .. }
@@ -103,6 +108,8 @@ impl Record {
                 Severity::Warn
             }
             Input::Settings(settings) if !settings.warnings.is_empty() => Severity::Warn,
+            Input::Security(SecurityIncident::Refused(_)) => Severity::Warn,
+            Input::Security(SecurityIncident::TokenUsed { .. }) => Severity::Debug,
             Input::Tally => return Severity::Debug,
             Input::MailDue { .. } => Severity::Debug,
             Input::MailDelivery { .. } | Input::MailCommand { .. } => Severity::Info,
@@ -115,7 +122,11 @@ impl Record {
             | Input::BrokerStopped
             | Input::RepeatsEnded { .. }
             | Input::Journal(_)
-            | Input::Settings(_) => Severity::Info,
+            | Input::Settings(_)
+            | Input::Identity { .. }
+            | Input::Security(
+                SecurityIncident::Accessed { .. } | SecurityIncident::ServerCertificate { .. },
+            ) => Severity::Info,
         };
         raised.fold(own, Severity::max)
     }

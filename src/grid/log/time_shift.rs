@@ -7,8 +7,10 @@
 //! completely. Decides nothing.
 
 use crate::grid::log::effect::MailEffect;
+use crate::grid::log::identity::IdentityEffect;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::boot::{ApplianceHistory, Boot};
+use crate::grid::model::identity::{Administrator, Token};
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
 use crate::grid::model::mail_message::{BacklogDigest, MailMessage, Notice};
 use crate::grid::model::notification_schedule::NotificationSchedule;
@@ -182,6 +184,50 @@ impl TimeShift {
             });
         let (since, over_at) = (self.shift_pending(since), self.shift_pending(last_exceeded_at));
         Suppression { since, limit, last_exceeded_at: over_at, summaries, events: held }
+    }
+
+    /// Times in certificates are those of the wall clock, whatever broker time was.
+    pub(super) fn shift_identity(self, change: IdentityEffect) -> IdentityEffect {
+        match change {
+            IdentityEffect::Token { token } => {
+                let Token {
+                    id,
+                    secret,
+                    purpose,
+                    created_at,
+                    created_by,
+                    expires_at,
+                    last_used_at,
+                    uses,
+                } = token;
+                let token = Token {
+                    id,
+                    secret,
+                    purpose,
+                    created_at: self.shift_past(created_at),
+                    created_by,
+                    expires_at: expires_at.map(|at| self.shift_expiry(at)),
+                    last_used_at: last_used_at.map(|at| self.shift_past(at)),
+                    uses,
+                };
+                IdentityEffect::Token { token }
+            }
+            IdentityEffect::Administrator { name, administrator } => {
+                let Administrator { role, created_at } = administrator;
+                let administrator = Administrator { role, created_at: self.shift_past(created_at) };
+                IdentityEffect::Administrator { name, administrator }
+            }
+            same @ (IdentityEffect::TokenRemoved { .. }
+            | IdentityEffect::Key { .. }
+            | IdentityEffect::KeyRemoved { .. }
+            | IdentityEffect::AdministratorRemoved { .. }
+            | IdentityEffect::ApplianceRevoked { .. }) => same,
+        }
+    }
+
+    /// The end of a token: it does not move while no broker is running.
+    fn shift_expiry(self, at: Timestamp) -> Timestamp {
+        if self.is_pause() { at } else { self.shift_pending(at) }
     }
 
     pub(super) fn shift_mail(self, change: MailEffect) -> MailEffect {

@@ -24,11 +24,13 @@ pub enum Timer {
     Reminder,
     /// The time after which a running appliance no longer counts as flapping.
     Flapping,
+    /// The time when its certificate should have been renewed, and its end.
+    Certificate,
 }
 
 impl Timer {
     /// All of them, in the order in which they are handled.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Start,
         Self::Contact,
         Self::NameConflict,
@@ -36,6 +38,7 @@ impl Timer {
         Self::Repeats,
         Self::Reminder,
         Self::Flapping,
+        Self::Certificate,
     ];
 
     /// Whether its records sum up a suppression or a run of repeats.

@@ -28,6 +28,12 @@ pub enum AlertKind {
     ClockDiffers,
     /// Of the broker: the system is out of descriptors, threads or memory.
     ResourcesShort,
+    /// Its certificate ends soon, or has ended, and was not renewed.
+    CertificateEnding,
+    /// Its enrolment token was used with two keys.
+    TokenReused,
+    /// Of the broker: its server certificate ends soon, or cannot be loaded.
+    ServerCertificate,
 }
 
 impl AlertKind {
@@ -47,6 +53,9 @@ impl AlertKind {
             Self::MailFails => "mail_fails",
             Self::ClockDiffers => "clock_differs",
             Self::ResourcesShort => "resources_short",
+            Self::CertificateEnding => "certificate_ending",
+            Self::TokenReused => "token_reused",
+            Self::ServerCertificate => "server_certificate",
         }
     }
 }

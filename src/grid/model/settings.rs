@@ -31,6 +31,24 @@ pub struct GridSettings {
     /// The rules of each class by name; [`DEFAULT_CLASS`] always exists.
     classes: BTreeMap<String, ClassSettings>,
     mail: Option<MailPolicy>,
+    certificates: CertificateRules,
+}
+
+/// For how long certificates of the broker's CA are valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateRules {
+    /// The lifetime of a certificate. 30 d: identity.md, section 4.
+    pub lifetime: Duration,
+    /// How long after the end of its certificate a key may still renew; zero: never. 90 d: machines
+    /// that were off for a season come back.
+    pub recover_within: Duration,
+}
+
+impl Default for CertificateRules {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self { lifetime: day * 30, recover_within: day * 90 }
+    }
 }
 
 /// Who gets mail, and on what.
@@ -52,7 +70,7 @@ impl Default for MailPolicy {
 }
 
 /// What can trigger a mail: alerts of appliances, and alerts of the broker.
-pub const MAIL_TRIGGERS: [&str; 11] = [
+pub const MAIL_TRIGGERS: [&str; 14] = [
     "alert",
     "start_failed",
     "boot_timeout",
@@ -64,6 +82,9 @@ pub const MAIL_TRIGGERS: [&str; 11] = [
     "records_missing",
     "disk_low",
     "clock_differs",
+    "certificate_ending",
+    "token_reused",
+    "server_certificate",
 ];
 
 impl GridSettings {
@@ -71,7 +92,7 @@ impl GridSettings {
     pub fn new(classes: impl IntoIterator<Item = (String, ClassSettings)>) -> Self {
         let mut all = BTreeMap::from([(DEFAULT_CLASS.to_owned(), ClassSettings::default())]);
         all.extend(classes);
-        Self { classes: all, mail: None }
+        Self { classes: all, mail: None, certificates: CertificateRules::default() }
     }
 
     /// Adds mail.
@@ -79,6 +100,18 @@ impl GridSettings {
     pub fn with_mail(mut self, mail: Option<MailPolicy>) -> Self {
         self.mail = mail.filter(|mail| !mail.recipients.is_empty());
         self
+    }
+
+    /// Sets the rules of certificates.
+    #[must_use]
+    pub fn with_certificates(mut self, certificates: CertificateRules) -> Self {
+        self.certificates = certificates;
+        self
+    }
+
+    /// For how long certificates are valid.
+    pub fn certificates(&self) -> CertificateRules {
+        self.certificates
     }
 
     /// Who gets mail; `None`: nobody.

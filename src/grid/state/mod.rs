@@ -6,6 +6,7 @@
 //! Reads no settings and no clock.
 
 pub mod appliance;
+pub mod identities;
 pub mod outbox;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,14 +16,19 @@ use uuid::Uuid;
 
 use super::decide::CountedEvent;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
+use crate::grid::log::identity::IdentityEffect;
 use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::identity::{EnrolledKey, appliance_of};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::state::appliance::Appliance;
+use crate::grid::state::identities::Identities;
 use crate::grid::state::outbox::Outbox;
+use crate::grid::values::event::Severity;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, RecordNumber};
+use crate::grid::values::identity::Subject;
 use crate::grid::values::time::Timestamp;
 
 /// The most rows that missing records can have contained in one go: a number beyond is damage, not
@@ -36,6 +42,7 @@ pub struct State {
     numbers: HashMap<ApplianceName, ApplianceIndex>,
     alerts: BTreeMap<(Option<ApplianceIndex>, AlertKind), Alert>,
     outbox: Outbox,
+    identities: Identities,
     last: RecordNumber,
     last_at: Timestamp,
     lived_time: Duration,
@@ -140,6 +147,27 @@ impl State {
         &self.outbox
     }
 
+    /// The credentials.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
+    /// The enrolled key of an appliance.
+    pub fn key_of(&self, appliance: &Appliance) -> Option<&EnrolledKey> {
+        self.identities.key(&Subject::Appliance(appliance.name.clone()))
+    }
+
+    /// When it is to be said next that the certificate of an appliance is not renewed: with a sixth of
+    /// its life left, and at its end.
+    pub(in crate::grid) fn certificate_due(&self, appliance: &Appliance) -> Option<Timestamp> {
+        let key = self.key_of(appliance)?;
+        let left = key.expires_at.since(key.issued_at) / 6;
+        match self.alert(Some(appliance.number), AlertKind::CertificateEnding) {
+            None => Some(key.expires_at.before(left)),
+            Some(open) => (open.severity < Severity::Error).then_some(key.expires_at),
+        }
+    }
+
     /// Applies a record. Returns the appliances that it affects; `None`: perhaps all.
     pub fn replay(&mut self, record: &Record) -> Option<Vec<ApplianceIndex>> {
         let mut rows: Vec<_> = record.input.appliance().into_iter().collect();
@@ -197,6 +225,7 @@ impl State {
             alert: alert.clone(),
         }));
         self.outbox.to_effects(&mut effects);
+        self.identities.to_effects(&mut effects);
         if !self.lived_time.is_zero() {
             effects.push(Effect::LivedTime { lived: self.lived_time });
         }
@@ -249,6 +278,7 @@ impl State {
                 self.outbox.apply_effect(change);
                 AffectedAppliances::Nothing
             }
+            Effect::Identity(change) => self.apply_to_identities(change),
             Effect::TimeShifted(shift) => {
                 *self = self.shifted(*shift);
                 AffectedAppliances::All
@@ -262,6 +292,17 @@ impl State {
                 AffectedAppliances::All
             }
         }
+    }
+
+    /// A key has a timer of its appliance.
+    fn apply_to_identities(&mut self, change: &IdentityEffect) -> AffectedAppliances {
+        self.identities.apply_effect(change);
+        let (IdentityEffect::Key { subject, .. } | IdentityEffect::KeyRemoved { subject }) = change
+        else {
+            return AffectedAppliances::Nothing;
+        };
+        let number = appliance_of(subject).and_then(|name| self.find(name));
+        number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
     }
 
     fn apply_to_appliance(

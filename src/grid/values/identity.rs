@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use subtle::ConstantTimeEq;
+
 use crate::grid::values::id::ApplianceName;
 
 /// Longest name of an administrator, in bytes.
@@ -148,6 +150,13 @@ fn write_hex(out: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 /// The SHA-256 of the secret of a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash(pub [u8; 32]);
+
+impl SecretHash {
+    /// Whether it is the same, in a time that does not depend on where they differ.
+    pub fn matches(&self, other: Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
 
 impl fmt::Debug for SecretHash {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

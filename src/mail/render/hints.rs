@@ -89,8 +89,33 @@ pub(super) fn topic_of(kind: &str) -> Topic {
              appliance unsuppress ends the suppression at once. Its records show what it sends.",
         ),
         "test" => topic("test mail", "test mails", ""),
-        _ => topic("alert", "alerts", ""),
+        _ => identity_topic_of(kind).unwrap_or_else(|| topic("alert", "alerts", "")),
     }
+}
+
+/// The same for alerts on credentials.
+fn identity_topic_of(kind: &str) -> Option<Topic> {
+    Some(match kind {
+        "certificate_ending" => topic(
+            "certificate ending",
+            "certificates ending",
+            "Its agent, or any call of vme, renews the certificate at two thirds of its life. Start the \
+             appliance, or see what its vme says; after the end it can recover for \
+             certificates.recover_within.",
+        ),
+        "token_reused" => topic(
+            "enrolment token used twice",
+            "enrolment tokens used twice",
+            "Two machines had the token. Revoke what was enrolled, and enrol it again with a new token.",
+        ),
+        "server_certificate" => topic(
+            "server certificate",
+            "server certificates",
+            "Clients refuse a broker whose certificate has ended. Replace the files of tls.certificate \
+             and tls.key; the broker reads them by itself within a minute.",
+        ),
+        _ => return None,
+    })
 }
 
 /// Commands that show details.
@@ -105,7 +130,7 @@ pub(super) fn commands(kind: &str, about: &str) -> Vec<String> {
     }
     let of_broker = match kind {
         "test" => return vec!["gridctl status".to_owned()],
-        "disk_low" | "records_missing" | "clock_differs" => "gridctl status",
+        "disk_low" | "records_missing" | "clock_differs" | "server_certificate" => "gridctl status",
         _ => "gridctl appliance list",
     };
     vec![of_broker.to_owned(), "gridctl log list --severity=warn".to_owned()]

@@ -1,0 +1,152 @@
+//! Holds credentials: tokens, enrolled keys, administrators, and which appliances were revoked.
+//!
+//! Guarantees that it changes by effects only, and that [`Identities::to_effects`] gives it back by
+//! value. The broker keeps a second copy for its listeners, by the same effects. Decides nothing, and
+//! does not know secrets.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::grid::log::effect::Effect;
+use crate::grid::log::identity::IdentityEffect;
+use crate::grid::model::identity::{
+    Administrator, EnrolledKey, EnrolmentScope, Token, TokenPurpose,
+};
+use crate::grid::values::id::ApplianceName;
+use crate::grid::values::identity::{AdministratorName, KeyHash, Role, Subject, TokenId};
+use crate::grid::values::time::Timestamp;
+
+/// All credentials.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identities {
+    tokens: BTreeMap<TokenId, Token>,
+    keys: BTreeMap<Subject, EnrolledKey>,
+    subjects: HashMap<KeyHash, Subject>,
+    administrators: BTreeMap<AdministratorName, Administrator>,
+    revoked: BTreeMap<ApplianceName, Timestamp>,
+}
+
+impl Identities {
+    /// A token.
+    pub fn token(&self, id: TokenId) -> Option<&Token> {
+        self.tokens.get(&id)
+    }
+
+    /// All tokens, by id.
+    pub fn tokens(&self) -> impl ExactSizeIterator<Item = &Token> {
+        self.tokens.values()
+    }
+
+    /// The enrolled key of that owner.
+    pub fn key(&self, subject: &Subject) -> Option<&EnrolledKey> {
+        self.keys.get(subject)
+    }
+
+    /// All enrolled keys: of appliances, then of administrators, by name.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = (&Subject, &EnrolledKey)> {
+        self.keys.iter()
+    }
+
+    /// Whose key it is.
+    pub fn subject_of(&self, key: KeyHash) -> Option<&Subject> {
+        self.subjects.get(&key)
+    }
+
+    /// An administrator.
+    pub fn administrator(&self, name: &AdministratorName) -> Option<Administrator> {
+        self.administrators.get(name).copied()
+    }
+
+    /// All administrators, by name.
+    pub fn administrators(&self) -> impl Iterator<Item = (&AdministratorName, Administrator)> {
+        self.administrators.iter().map(|(name, it)| (name, *it))
+    }
+
+    /// How many administrators have the role admin.
+    pub fn admin_count(&self) -> usize {
+        self.administrators.values().filter(|it| it.role == Role::Admin).count()
+    }
+
+    /// When the credentials of an appliance were revoked, if they ever were.
+    pub fn revoked_at(&self, name: &ApplianceName) -> Option<Timestamp> {
+        self.revoked.get(name).copied()
+    }
+
+    /// The appliances that have no credential since they were revoked, by name.
+    pub fn revoked(&self) -> impl Iterator<Item = &ApplianceName> {
+        let has_credential = |name: &&ApplianceName| {
+            let subject = Subject::Appliance((*name).clone());
+            self.keys.contains_key(&subject) || self.access_tokens_of(&subject).next().is_some()
+        };
+        self.revoked.keys().filter(move |name| !has_credential(name))
+    }
+
+    /// The access tokens of that owner.
+    pub fn access_tokens_of<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = &'a Token> {
+        self.tokens.values().filter(
+            move |token| matches!(&token.purpose, TokenPurpose::Access(of) if of == subject),
+        )
+    }
+
+    /// All tokens of that owner: for access, and for the enrolment of this name alone.
+    pub fn tokens_of<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = &'a Token> {
+        self.tokens.values().filter(move |token| match &token.purpose {
+            TokenPurpose::Access(of) => of == subject,
+            TokenPurpose::Enrolment(terms) => {
+                matches!(&terms.scope, EnrolmentScope::One(of) if of == subject)
+            }
+        })
+    }
+
+    /// Applies a change.
+    pub fn apply_effect(&mut self, effect: &IdentityEffect) {
+        match effect {
+            IdentityEffect::Token { token } => {
+                self.tokens.insert(token.id, token.clone());
+            }
+            IdentityEffect::TokenRemoved { id } => {
+                self.tokens.remove(id);
+            }
+            IdentityEffect::Key { subject, key } => {
+                self.remove_key(subject);
+                self.subjects.insert(key.key, subject.clone());
+                self.keys.insert(subject.clone(), key.clone());
+            }
+            IdentityEffect::KeyRemoved { subject } => self.remove_key(subject),
+            IdentityEffect::Administrator { name, administrator } => {
+                self.administrators.insert(name.clone(), *administrator);
+            }
+            IdentityEffect::AdministratorRemoved { name } => {
+                self.administrators.remove(name);
+            }
+            IdentityEffect::ApplianceRevoked { name, at } => {
+                self.revoked.insert(name.clone(), *at);
+            }
+        }
+    }
+
+    /// All of it as effects: applied to an empty value they give an equal one.
+    pub fn to_effects(&self, effects: &mut Vec<Effect>) {
+        let administrators = self.administrators.iter().map(|(name, administrator)| {
+            let (name, administrator) = (name.clone(), *administrator);
+            IdentityEffect::Administrator { name, administrator }
+        });
+        let tokens =
+            self.tokens.values().map(|token| IdentityEffect::Token { token: token.clone() });
+        let keys = self.keys.iter().map(|(subject, key)| IdentityEffect::Key {
+            subject: subject.clone(),
+            key: key.clone(),
+        });
+        let revoked = self
+            .revoked
+            .iter()
+            .map(|(name, at)| IdentityEffect::ApplianceRevoked { name: name.clone(), at: *at });
+        effects
+            .extend(administrators.chain(tokens).chain(keys).chain(revoked).map(Effect::Identity));
+    }
+
+    fn remove_key(&mut self, subject: &Subject) {
+        if let Some(old) = self.keys.remove(subject) {
+            self.subjects.remove(&old.key);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Lists what each caller may do: one table for all methods of gRPC and all pages.
+//!
+//! Guarantees that a method or page that is not in the table is denied. Tests compare the table with
+//! the contract and with the pages, in both directions. Does not know who calls.
+
+use crate::grid::values::identity::Role;
+use crate::identity::peer::Caller;
+
+/// Who may call a method, or read a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a credential too.
+    Anyone,
+    /// Everybody with a credential.
+    Authenticated,
+    /// Appliances.
+    Appliance,
+    /// Administrators with that role or a more powerful one.
+    Role(Role),
+    /// Appliances, about themselves, and administrators with that role.
+    OwnOrRole(Role),
+}
+
+use Access::{Anyone, Appliance, Authenticated, OwnOrRole};
+const VIEWER: Access = Access::Role(Role::Viewer);
+const OPERATOR: Access = Access::Role(Role::Operator);
+const ADMIN: Access = Access::Role(Role::Admin);
+
+/// Who may call each method: service, method, access. Services without a package are of
+/// `grid.events.v1`.
+pub const METHODS: &[(&str, &str, Access)] = &[
+    ("AlertService", "ListAlerts", VIEWER),
+    ("AlertService", "GetAlert", VIEWER),
+    ("ApplianceService", "ListAppliances", VIEWER),
+    ("ApplianceService", "GetAppliance", OwnOrRole(Role::Viewer)),
+    ("ApplianceService", "WatchAppliances", VIEWER),
+    ("ApplianceService", "AddAppliance", OPERATOR),
+    ("ApplianceService", "SetAppliance", OPERATOR),
+    ("ApplianceService", "RemoveAppliance", OPERATOR),
+    ("ApplianceService", "StartBoot", OPERATOR),
+    ("ApplianceService", "StopAppliance", OPERATOR),
+    ("ApplianceService", "UnsuppressAppliance", OPERATOR),
+    ("BrokerService", "GetStatus", VIEWER),
+    ("BrokerService", "GetReport", ADMIN),
+    ("EventService", "Report", Appliance),
+    ("EventService", "Session", Appliance),
+    ("GridLogService", "ListRecords", VIEWER),
+    ("GridLogService", "GetRecord", VIEWER),
+    ("GridLogService", "TailRecords", VIEWER),
+    ("IdentityService", "WhoAmI", Authenticated),
+    ("IdentityService", "Enrol", Anyone),
+    ("IdentityService", "Renew", Anyone),
+    ("IdentityService", "CreateToken", ADMIN),
+    ("IdentityService", "RotateToken", Authenticated),
+    ("IdentityService", "RevokeToken", Authenticated),
+    ("IdentityService", "ListTokens", ADMIN),
+    ("IdentityService", "ListKeys", VIEWER),
+    ("IdentityService", "RevokeAppliance", ADMIN),
+    ("IdentityService", "CreateAdministrator", ADMIN),
+    ("IdentityService", "SetAdministrator", ADMIN),
+    ("IdentityService", "RemoveAdministrator", ADMIN),
+    ("IdentityService", "ListAdministrators", ADMIN),
+    ("JournalService", "Backup", ADMIN),
+    ("MailService", "ListMails", VIEWER),
+    ("MailService", "GetMail", VIEWER),
+    ("MailService", "RetryMail", OPERATOR),
+    ("MailService", "DropMail", OPERATOR),
+    ("MailService", "TestMail", ADMIN),
+    ("grpc.health.v1.Health", "Check", Anyone),
+    ("grpc.health.v1.Health", "List", Anyone),
+    ("grpc.health.v1.Health", "Watch", Anyone),
+    ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", Authenticated),
+];
+
+/// Who may read each page: method, path, access.
+pub const PAGES: &[(&str, &str, Access)] = &[
+    ("GET", "/", Anyone),
+    ("GET", "/livez", Anyone),
+    ("GET", "/metrics", VIEWER),
+    ("GET", "/readyz", Anyone),
+];
+
+/// Who may call the method at that path; `None`: there is no such method.
+pub fn of_call(path: &str) -> Option<Access> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let service = service.strip_prefix("grid.events.v1.").unwrap_or(service);
+    let found = METHODS.iter().find(|(of, name, _)| *of == service && *name == method);
+    found.map(|(_, _, access)| *access)
+}
+
+/// Who may read the page at that path; `None`: there is no such page. HEAD is as GET.
+pub fn of_page(method: &str, path: &str) -> Option<Access> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let found = PAGES.iter().find(|(of, page, _)| *of == method && *page == path);
+    found.map(|(_, _, access)| *access)
+}
+
+impl Access {
+    /// Whether that caller has it.
+    pub fn permits(self, caller: &Caller) -> bool {
+        match (self, caller) {
+            (Self::Anyone, _) => true,
+            (_, Caller::Stranger) => false,
+            (Self::Authenticated, _) => true,
+            (Self::Appliance | Self::OwnOrRole(_), Caller::Appliance(_)) => true,
+            (Self::Appliance, Caller::Administrator { .. }) => false,
+            (Self::Role(needed) | Self::OwnOrRole(needed), Caller::Administrator { role, .. }) => {
+                *role >= needed
+            }
+            (Self::Role(_), Caller::Appliance(_)) => false,
+        }
+    }
+
+    /// Who is needed, for texts: `the role operator`.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Anyone => "nothing",
+            Self::Authenticated => "a credential",
+            Self::Appliance => "an appliance's credential",
+            Self::Role(Role::Viewer) | Self::OwnOrRole(Role::Viewer) => {
+                "an administrator with the role viewer, operator or admin"
+            }
+            Self::Role(Role::Operator) | Self::OwnOrRole(Role::Operator) => {
+                "an administrator with the role operator or admin"
+            }
+            Self::Role(Role::Admin) | Self::OwnOrRole(Role::Admin) => {
+                "an administrator with the role admin"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::values::id::ApplianceName;
+
+    fn callers() -> [Caller; 5] {
+        let administrator = |role| Caller::Administrator { name: "ann".into(), role };
+        [
+            Caller::Stranger,
+            Caller::Appliance(ApplianceName::new("db1").expect("a name")),
+            administrator(Role::Viewer),
+            administrator(Role::Operator),
+            administrator(Role::Admin),
+        ]
+    }
+
+    #[test]
+    fn each_kind_of_access_permits_its_callers() {
+        for (access, expected) in [
+            (Anyone, [true, true, true, true, true]),
+            (Authenticated, [false, true, true, true, true]),
+            (Appliance, [false, true, false, false, false]),
+            (VIEWER, [false, false, true, true, true]),
+            (OPERATOR, [false, false, false, true, true]),
+            (ADMIN, [false, false, false, false, true]),
+            (OwnOrRole(Role::Viewer), [false, true, true, true, true]),
+            (OwnOrRole(Role::Operator), [false, true, false, true, true]),
+        ] {
+            assert_eq!(callers().map(|caller| access.permits(&caller)), expected, "{access:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_method_or_page_has_no_access() {
+        assert_eq!(of_call("/grid.events.v1.EventService/Report"), Some(Appliance));
+        assert_eq!(of_page("HEAD", "/metrics"), Some(VIEWER));
+        for path in ["", "/", "/grid.events.v1.EventService/Rep", "/x.EventService/Report", "/a"] {
+            assert_eq!(of_call(path), None, "{path}");
+        }
+        for (method, path) in [("POST", "/metrics"), ("GET", "/metrics/"), ("GET", "/x")] {
+            assert_eq!(of_page(method, path), None, "{method} {path}");
+        }
+    }
+}
