@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::grid;
-use crate::grid::model::settings::ClassSettings;
+use crate::grid::model::settings::{CertificateRules, ClassSettings};
 use crate::journal;
 use crate::tracing_lines::LogFormat;
 
@@ -75,6 +75,8 @@ pub struct Settings {
     pub tracing_format: LogFormat,
     /// The rules of the grid.
     pub grid: grid::model::settings::GridSettings,
+    /// For how long certificates of the own CA are valid.
+    pub certificates: CertificateRules,
     /// Mail settings as configured.
     pub mail: MailSettings,
     /// The same, validated and ready to use; `None`: mail is not configured.
@@ -95,6 +97,7 @@ impl Default for Settings {
             tracing: DEFAULT_TRACING.to_owned(),
             tracing_format: LogFormat::Human,
             grid: grid::model::settings::GridSettings::default(),
+            certificates: CertificateRules::default(),
             mail: MailSettings::default(),
             smtp: None,
             report: ReportSettings::default(),
@@ -158,7 +161,8 @@ impl Settings {
             }
         }
         settings.grid = grid::model::settings::GridSettings::new(classes)
-            .with_mail(settings.mail.notification_rules());
+            .with_mail(settings.mail.notification_rules())
+            .with_certificates(settings.certificates);
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
         errors.extend(settings.check_listeners());
         errors.sort_by(|a, b| a.origin.cmp(&b.origin));

@@ -49,6 +49,14 @@ const MAIL_TIMEOUT_RANGE: RangeInclusive<Duration> =
 /// Limits of the interval at which the trigger file is checked.
 const TRIGGER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
+/// Limits of the lifetime of a certificate of the own CA. Seconds are for trials.
+const CERTIFICATE_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_secs(366 * 86_400);
+
+/// Limits of the time after the end of its certificate in which a key may renew.
+const RECOVERY_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(36_500 * 86_400);
+
 /// Limits of the interval of a rate limit.
 const EVERY_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(86_400);
@@ -73,7 +81,7 @@ const fn needs_restart<T>(
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [SettingKey<Settings>; 33] = [
+pub static SETTINGS: [SettingKey<Settings>; 35] = [
     needs_restart("data", Accessor::Path(|it| &mut it.journal.dir), Some("--data")),
     needs_restart("grpc", Accessor::Address(|it| &mut it.grpc), Some("--grpc")),
     needs_restart("http", Accessor::Address(|it| &mut it.http), Some("--http")),
@@ -109,6 +117,14 @@ pub static SETTINGS: [SettingKey<Settings>; 33] = [
     live(
         "journal.checkpoint_records",
         Accessor::Count(CHECKPOINT_RECORDS_RANGE, |it| &mut it.journal.checkpoint_records),
+    ),
+    live(
+        "certificates.lifetime",
+        Accessor::Duration(CERTIFICATE_RANGE, |it| &mut it.certificates.lifetime),
+    ),
+    live(
+        "certificates.recover_within",
+        Accessor::OptionalDuration(RECOVERY_RANGE, |it| &mut it.certificates.recover_within),
     ),
     needs_restart("mail.server", Accessor::Text(&mail::SERVER, |it| &mut it.mail.server), None),
     needs_restart("mail.security", Accessor::MailSecurity(|it| &mut it.mail.security), None),

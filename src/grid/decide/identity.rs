@@ -410,8 +410,9 @@ impl IdentityDecider<'_> {
         let identities = self.state.identities();
         let subject = identities.subject_of(key).ok_or(IdentityRejection::KeyUnknown)?;
         let old = identities.key(subject).ok_or(IdentityRejection::KeyUnknown)?;
-        let limit = self.settings.certificates().recover_within;
-        if old.expires_at.after(limit) < self.now {
+        if let Some(limit) = self.settings.certificates().recover_within
+            && old.expires_at.after(limit) < self.now
+        {
             return Err(IdentityRejection::RecoveryEnded { limit });
         }
         self.reissue(subject, old, serial)

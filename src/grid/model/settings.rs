@@ -39,15 +39,15 @@ pub struct GridSettings {
 pub struct CertificateRules {
     /// The lifetime of a certificate. 30 d: identity.md, section 4.
     pub lifetime: Duration,
-    /// How long after the end of its certificate a key may still renew; zero: never. 90 d: machines
+    /// How long after the end of its certificate a key may still renew; `None`: always. 90 d: machines
     /// that were off for a season come back.
-    pub recover_within: Duration,
+    pub recover_within: Option<Duration>,
 }
 
 impl Default for CertificateRules {
     fn default() -> Self {
         let day = Duration::from_secs(86_400);
-        Self { lifetime: day * 30, recover_within: day * 90 }
+        Self { lifetime: day * 30, recover_within: Some(day * 90) }
     }
 }
 
