@@ -1,19 +1,37 @@
 //! Connects the tools to a broker: its address, the connection, and its errors as text.
 //!
+//! [`ConnectOptions`] say how: address, trust, credential. [`ConnectOptions::connect`] returns a
+//! [`BrokerChannel`], which generated clients take. [`ClientError::from_status`] explains a failed call.
+//!
 //! Guarantees that every error names the address or the fields concerned and has an exit code.
 //! Does not know what is sent over the connection, nor the broker's side of it.
 
+pub mod certificate_facts;
+mod channel;
 mod diagnosis;
+mod options;
+mod pin;
+mod secure_connector;
+mod security_failure;
+mod tls_failure;
+mod token_text;
 
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt;
 
-pub use crate::contract::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
+use crate::client::secure_connector::SecureConnector;
+use crate::client::security_failure::LastFailure;
 use crate::exit_code::ExitCode;
 use crate::show::escape::escape;
 use crate::tasks::NamedExecutor;
+
+pub use crate::contract::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
+pub use channel::BrokerChannel;
+pub use options::{BrokerAddress, ClientCredential, ConnectOptions, ServerTrust};
+pub use security_failure::{SecurityFailure, SecurityFailureKind};
+pub use token_text::{TokenText, TokenTextError};
 
 /// The default address of a broker.
 pub const DEFAULT_BROKER: &str = "127.0.0.1:7443";
@@ -64,6 +82,9 @@ pub enum ClientError {
         /// Its version.
         version: String,
     },
+    /// TLS failed, or the options for it are wrong.
+    #[error("{0}")]
+    Security(Box<SecurityFailure>),
     /// The broker replied with a status.
     #[error("{}", describe_status(.0))]
     Status(Box<tonic::Status>),
@@ -75,6 +96,9 @@ impl ClientError {
     pub fn from_status(address: &str, status: tonic::Status) -> Self {
         let address = address.to_owned();
         if let Some(cause) = std::error::Error::source(&status) {
+            if let Some(failure) = find_security_failure(cause) {
+                return failure.into();
+            }
             let reason = innermost_cause(cause);
             return match diagnosis::from_broken_connection(&reason) {
                 Some(reason) => Self::NotGridd { address, reason },
@@ -101,17 +125,39 @@ impl ClientError {
             Self::NotGridd { address, reason } if !reason.contains(diagnosis::NOT_HTTP2) => {
                 Self::NotGridd { address, reason }
             }
-            Self::NotGridd { address, reason } => match diagnosis::probe_protocol(&address).await {
-                Some(reason) => Self::NotGridd { address, reason },
+            Self::NotGridd { address, reason } => match probed(&address).await {
+                Some(error) => error,
                 None => Self::NotGridd { address, reason },
             },
-            Self::Unreachable { address, reason } => {
-                match diagnosis::probe_protocol(&address).await {
-                    Some(reason) => Self::NotGridd { address, reason },
-                    None => Self::Unreachable { address, reason },
-                }
+            Self::Unreachable { address, reason } => match probed(&address).await {
+                Some(error) => error,
+                None => Self::Unreachable { address, reason },
+            },
+            other @ (Self::Address { .. }
+            | Self::OtherVersion { .. }
+            | Self::Security(_)
+            | Self::Status(_)) => other,
+        }
+    }
+
+    /// Whether the broker refused our credential, or we have none that can be used: the same call
+    /// succeeds once somebody has given us another one, or our rights.
+    pub fn is_about_credential(&self) -> bool {
+        match self {
+            Self::Security(failure) => match failure.kind {
+                SecurityFailureKind::Options | SecurityFailureKind::Refused => true,
+                SecurityFailureKind::Server => false,
+            },
+            Self::Status(status) => {
+                matches!(
+                    status.code(),
+                    tonic::Code::Unauthenticated | tonic::Code::PermissionDenied
+                )
             }
-            other @ (Self::Address { .. } | Self::OtherVersion { .. } | Self::Status(_)) => other,
+            Self::Address { .. }
+            | Self::Unreachable { .. }
+            | Self::NotGridd { .. }
+            | Self::OtherVersion { .. } => false,
         }
     }
 
@@ -120,6 +166,7 @@ impl ClientError {
         match self {
             Self::Address { .. } => false,
             Self::Unreachable { .. } | Self::NotGridd { .. } | Self::OtherVersion { .. } => true,
+            Self::Security(failure) => failure.kind == SecurityFailureKind::Server,
             Self::Status(status) => match status.code() {
                 tonic::Code::Cancelled
                 | tonic::Code::Unknown
@@ -149,6 +196,11 @@ impl ClientError {
             Self::Unreachable { .. } | Self::NotGridd { .. } | Self::OtherVersion { .. } => {
                 ExitCode::Unavailable
             }
+            Self::Security(failure) => match failure.kind {
+                SecurityFailureKind::Options => ExitCode::Usage,
+                SecurityFailureKind::Server => ExitCode::Unavailable,
+                SecurityFailureKind::Refused => ExitCode::Refused,
+            },
             Self::Status(status) => match status.code() {
                 tonic::Code::InvalidArgument | tonic::Code::OutOfRange => ExitCode::Usage,
                 tonic::Code::FailedPrecondition
@@ -176,39 +228,101 @@ impl From<tonic::Status> for ClientError {
     }
 }
 
-/// The endpoint of the broker at `address` (`host:port`, or an `http://` address).
-///
-/// # Errors
-///
-/// [`ClientError::Address`] if the address is invalid.
-pub fn endpoint(address: &str) -> Result<Endpoint, ClientError> {
-    let invalid = || ClientError::Address { address: address.to_owned() };
-    let uri = match address.strip_prefix("http://") {
-        Some(_) => address.to_owned(),
-        None => format!("http://{address}"),
-    };
-    let parsed: http::Uri = uri.parse().map_err(|_| invalid())?;
-    if parsed.port_u16().is_none() || !matches!(parsed.path(), "" | "/") {
-        return Err(invalid());
+impl From<SecurityFailure> for ClientError {
+    fn from(failure: SecurityFailure) -> Self {
+        Self::Security(Box::new(failure))
     }
-    Ok(Endpoint::from(parsed)
-        .connect_timeout(CONNECT_TIMEOUT)
+}
+
+/// The endpoint of the broker at `address`, without its TLS.
+fn endpoint(address: &BrokerAddress, is_tls: bool) -> Result<Endpoint, ClientError> {
+    let scheme = if is_tls { "https" } else { "http" };
+    let uri: http::Uri = format!("{scheme}://{}", address.authority())
+        .parse()
+        .map_err(|_| ClientError::Address { address: address.authority() })?;
+    Ok(Endpoint::from(uri)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .executor(NamedExecutor("connection")))
 }
 
-/// Connects to the broker at `address`, as [`endpoint`] parses it.
+/// Connects to the broker at `address` (`host:port`, or an `http://` address) without TLS and without a
+/// credential: a development broker on loopback.
 ///
 /// # Errors
 ///
 /// [`ClientError::Address`] if the address is invalid, [`ClientError::Unreachable`] if no program
 /// answers within five seconds.
 pub async fn connect(address: &str) -> Result<Channel, ClientError> {
-    endpoint(address)?.connect().await.map_err(|error| ClientError::Unreachable {
+    let parsed = BrokerAddress::parse(address)?;
+    if parsed.is_https == Some(true) {
+        return Err(ClientError::Address { address: address.to_owned() });
+    }
+    connect_plain(address, &parsed).await
+}
+
+async fn connect_plain(address: &str, parsed: &BrokerAddress) -> Result<Channel, ClientError> {
+    let endpoint = endpoint(parsed, false)?.connect_timeout(CONNECT_TIMEOUT);
+    endpoint.connect().await.map_err(|error| ClientError::Unreachable {
         address: address.to_owned(),
         reason: innermost_cause(&error),
     })
+}
+
+impl ConnectOptions {
+    /// Connects. Files with certificates and keys are read now, and again at each reconnect.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Address`] or [`ClientError::Security`] if the options are wrong or a file cannot
+    /// be used; [`ClientError::Unreachable`] if no program answers within five seconds;
+    /// [`ClientError::Security`] if the broker cannot be trusted or refuses our certificate. Under
+    /// TLS 1.3 a broker refuses it at the first call instead: see [`ClientError::from_status`].
+    pub async fn connect(&self) -> Result<BrokerChannel, ClientError> {
+        let (parsed, is_tls) = self.check()?;
+        let last_failure = LastFailure::default();
+        let channel = if is_tls {
+            let connector =
+                SecureConnector::new(self.clone(), parsed.clone(), last_failure.clone());
+            let opened = endpoint(&parsed, true)?.connect_with_connector(connector).await;
+            opened.map_err(|error| match last_failure.get() {
+                Some(failure) => failure.into(),
+                None => ClientError::Unreachable {
+                    address: self.address.clone(),
+                    reason: innermost_cause(&error),
+                },
+            })?
+        } else {
+            connect_plain(&self.address, &parsed).await?
+        };
+        let token = match &self.credential {
+            ClientCredential::Token(token) => Some(token),
+            ClientCredential::None | ClientCredential::Certificate { .. } => None,
+        };
+        Ok(BrokerChannel::new(channel, token, last_failure))
+    }
+}
+
+/// What answers at this address, if it is not a gridd without TLS.
+async fn probed(address: &str) -> Option<ClientError> {
+    let reason = diagnosis::probe_protocol(address).await?;
+    Some(if reason == diagnosis::SPEAKS_TLS {
+        let text = tls_failure::describe_unexpected_tls(&escape(address));
+        SecurityFailure::server(text).into()
+    } else {
+        ClientError::NotGridd { address: address.to_owned(), reason }
+    })
+}
+
+fn find_security_failure(error: &(dyn std::error::Error + 'static)) -> Option<SecurityFailure> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(failure) = error.downcast_ref::<SecurityFailure>() {
+            return Some(failure.clone());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn innermost_cause(error: &dyn std::error::Error) -> String {

@@ -34,6 +34,9 @@ pub(super) const UNKNOWN_CALL: &str = "it does not know this call (gRPC UNIMPLEM
 const MAPPED_STATUS: &str = "grpc-status header missing, mapped from HTTP status code ";
 const STATUS_SUFFIX: &str = "with status: ";
 
+/// What answers speaks TLS.
+pub(super) const SPEAKS_TLS: &str = "it speaks TLS";
+
 /// h2's text for input that is not HTTP/2.
 pub(super) const NOT_HTTP2: &str = "connection error detected";
 
@@ -96,9 +99,22 @@ pub(super) async fn gridd_version(address: &str) -> Option<String> {
 }
 
 /// Describes the protocol at this address by its first bytes; `None` if no program answers, or if
-/// it is HTTP/2.
+/// it speaks HTTP/2, or if the address is of TLS.
 pub(super) async fn probe_protocol(address: &str) -> Option<String> {
+    if address.starts_with("https://") {
+        return None;
+    }
     let host_and_port = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+    from_first_bytes(&first_bytes(host_and_port).await?)
+}
+
+/// Whether a server answers at `host_and_port` that speaks HTTP/2 without TLS.
+pub(super) async fn speaks_plain_http2(host_and_port: &str) -> bool {
+    first_bytes(host_and_port).await.is_some_and(|first| is_http2(&first))
+}
+
+/// The answer to the beginning of HTTP/2, as far as it came in time.
+async fn first_bytes(host_and_port: &str) -> Option<Vec<u8>> {
     let looked = async {
         let mut stream = TcpStream::connect(host_and_port).await.ok()?;
         stream.write_all(HTTP2_PREFACE).await.ok()?;
@@ -110,17 +126,21 @@ pub(super) async fn probe_protocol(address: &str) -> Option<String> {
             Ok::<(), std::io::Error>(())
         })
         .await;
-        from_first_bytes(&first)
+        Some(first)
     };
     timeout(PROBE_WITHIN, looked).await.ok().flatten()
+}
+
+fn is_http2(first: &[u8]) -> bool {
+    first.len() >= FRAME_HEAD_BYTES && first.get(3) == Some(&SETTINGS_FRAME)
 }
 
 fn from_first_bytes(first: &[u8]) -> Option<String> {
     match first {
         [] => None,
-        [_, _, _, SETTINGS_FRAME, ..] if first.len() >= FRAME_HEAD_BYTES => None,
+        _ if is_http2(first) => None,
         // A TLS record: alert or handshake.
-        [0x15 | 0x16, 0x03, ..] => Some("it speaks TLS, and gridd does not".to_owned()),
+        [0x15 | 0x16, 0x03, ..] => Some(SPEAKS_TLS.to_owned()),
         [b'H', b'T', b'T', b'P', b'/', b'1', ..] => {
             Some("it speaks HTTP/1, as a web server does".to_owned())
         }
@@ -185,7 +205,7 @@ mod tests {
         for (first, expected) in [
             (&b""[..], None),
             (b"\0\0\x12\x04\0\0\0\0\0\0\0", None),
-            (b"\x15\x03\x01\0\x02\x02\x46", Some("it speaks TLS, and gridd does not")),
+            (b"\x15\x03\x01\0\x02\x02\x46", Some(SPEAKS_TLS)),
             (b"HTTP/1.1 400 Bad Request\r\n", Some("it speaks HTTP/1, as a web server does")),
             (b"SSH-2.0-OpenSSH_9.2\r\n", Some("it begins with `SSH-2.0-OpenSSH_9.2`")),
             (b"\x1b[2J", Some("it begins with `\\x1b[2J`")),

@@ -7,6 +7,7 @@
 pub mod authenticator;
 pub mod credentials;
 pub mod incidents;
+pub mod key;
 pub mod limits;
 pub mod peer;
 pub mod roles;

@@ -159,7 +159,8 @@ impl CliError {
             ClientError::Address { .. }
             | ClientError::Unreachable { .. }
             | ClientError::NotGridd { .. }
-            | ClientError::OtherVersion { .. } => error,
+            | ClientError::OtherVersion { .. }
+            | ClientError::Security(_) => error,
         };
         Self::Broker(error.diagnose().await)
     }

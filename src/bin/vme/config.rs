@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use grid_broker::client::{self, ClientError};
+use grid_broker::client::{self, BrokerAddress};
 use grid_broker::grid::values::id::is_valid_name;
 use grid_broker::show::escape;
 use grid_broker::spool::{SenderId, Spool, SpoolError, SpoolLimits};
@@ -184,15 +184,9 @@ fn parse_broker(options: &Options, environment: Environment) -> Result<String, C
         return Ok(client::DEFAULT_BROKER.to_owned());
     };
     let value = lossy(&value);
-    match client::endpoint(&value) {
+    match BrokerAddress::parse(&value) {
         Ok(_) => Ok(value),
-        Err(
-            ClientError::Address { .. }
-            | ClientError::Unreachable { .. }
-            | ClientError::NotGridd { .. }
-            | ClientError::OtherVersion { .. }
-            | ClientError::Status(_),
-        ) => Err(ClientConfigError::Broker { source_name, value }),
+        Err(_) => Err(ClientConfigError::Broker { source_name, value }),
     }
 }
 

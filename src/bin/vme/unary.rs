@@ -160,7 +160,8 @@ pub(crate) fn requested_delay(error: &ClientError) -> Duration {
         ClientError::Address { .. }
         | ClientError::Unreachable { .. }
         | ClientError::NotGridd { .. }
-        | ClientError::OtherVersion { .. } => Duration::ZERO,
+        | ClientError::OtherVersion { .. }
+        | ClientError::Security(_) => Duration::ZERO,
     }
 }
 

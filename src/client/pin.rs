@@ -1,0 +1,142 @@
+//! Verifies a broker's certificate by the hash of a public key: that of its CA, or its own.
+//!
+//! Guarantees that the broker has the pinned key, or a certificate that the pinned CA has signed for a
+//! server and that is in force now. Does not compare the server's name: the CA of a broker signs
+//! server certificates for that broker only.
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, verify_tls12_signature, verify_tls13_signature,
+};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
+
+use crate::client::certificate_facts::CertificateFacts;
+use crate::grid::values::identity::KeyHash;
+
+/// No certificate of the server has the pinned key.
+#[derive(Debug, thiserror::Error)]
+#[error("the pin does not match")]
+pub(super) struct PinMismatch {
+    /// The hash of the key of the last certificate that the server sent.
+    pub(super) found: KeyHash,
+}
+
+/// A verifier for one pin.
+#[derive(Debug)]
+pub(super) struct PinVerifier {
+    pin: KeyHash,
+    provider: Arc<CryptoProvider>,
+}
+
+impl PinVerifier {
+    pub(super) fn new(pin: KeyHash, provider: Arc<CryptoProvider>) -> Self {
+        Self { pin, provider }
+    }
+
+    fn verify_chain(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let facts = parse(end_entity)?;
+        if facts.key == self.pin {
+            check_validity(&facts, now)?;
+            let purpose = CertificateError::InvalidPurpose;
+            return if facts.is_for_servers { Ok(()) } else { Err(purpose.into()) };
+        }
+        let mut last = facts.key;
+        for certificate in intermediates {
+            // Only the pinned certificate is trusted, so the others need not be readable.
+            let Some(facts) = CertificateFacts::parse(certificate) else { continue };
+            last = facts.key;
+            if facts.key != self.pin {
+                continue;
+            }
+            if !facts.is_authority {
+                return Err(CertificateError::UnknownIssuer.into());
+            }
+            check_validity(&facts, now)?;
+            let mut trusted = RootCertStore::empty();
+            trusted.add(certificate.clone().into_owned())?;
+            return verify_server_cert_signed_by_trust_anchor(
+                &ParsedCertificate::try_from(end_entity)?,
+                &trusted,
+                intermediates,
+                now,
+                self.provider.signature_verification_algorithms.all,
+            );
+        }
+        let mismatch = OtherError(Arc::new(PinMismatch { found: last }));
+        Err(CertificateError::Other(mismatch).into())
+    }
+}
+
+impl ServerCertVerifier for PinVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verify_chain(end_entity, intermediates, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn parse(certificate: &CertificateDer<'_>) -> Result<CertificateFacts, Error> {
+    CertificateFacts::parse(certificate).ok_or_else(|| CertificateError::BadEncoding.into())
+}
+
+/// The library checks the certificates below a trusted one only.
+fn check_validity(facts: &CertificateFacts, now: UnixTime) -> Result<(), Error> {
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let at = |seconds: i64| {
+        let since_1970 = std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        UnixTime::since_unix_epoch(since_1970)
+    };
+    if seconds < facts.not_before {
+        let not_before = at(facts.not_before);
+        return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
+    }
+    if seconds > facts.not_after {
+        let not_after = at(facts.not_after);
+        return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! Makes, stores and reads the key pair that is the identity of an appliance or administrator, and
+//! makes requests for certificates.
+//!
+//! Guarantees that a key file has mode 0600 from its first byte on and appears under its name only
+//! when it is complete and on the disk, that a key that others can read is refused, and that `Debug`
+//! shows no key. Does not know brokers.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
+
+use crate::grid::values::identity::KeyHash;
+use crate::identity::token::sha256;
+use crate::system_error::Explained;
+
+/// The bits of a mode that let others than the owner read or change a file.
+const OPEN_TO_OTHERS: u32 = 0o077;
+
+/// A larger file is no key, in bytes.
+const KEY_BYTES_MAX: u64 = 64 << 10;
+
+/// Why a key cannot be made, stored or read. Never contains any part of it.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("can't read the key {}: {}", path.display(), Explained(source))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("can't write {}: {}", path.display(), Explained(source))]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// Others can read it.
+    #[error(
+        "others than its owner can read or change the key {} (mode {mode:04o}), so it is not used; run \
+         `chmod 600` on it, and replace it if somebody else may have read it", path.display()
+    )]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It contains something else.
+    #[error("{} contains no P-256 key in PEM (PKCS#8); put the right file there", path.display())]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The library failed.
+    #[error("can't make a key or a request for a certificate: {0}")]
+    Library(#[from] rcgen::Error),
+}
+
+/// A private key (ECDSA, P-256) with its public key.
+pub struct IdentityKey(KeyPair);
+
+impl IdentityKey {
+    /// Makes a new key.
+    ///
+    /// # Errors
+    ///
+    /// When the random generator of the system fails.
+    pub fn generate() -> Result<Self, KeyError> {
+        Ok(Self(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?))
+    }
+
+    /// Reads a key; `None`: there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] names the file, and says what is wrong with it.
+    pub fn read(path: &Path) -> Result<Option<Self>, KeyError> {
+        let pem = match read_private_file(path) {
+            Ok(pem) => pem,
+            Err(KeyError::Unreadable { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let pem = String::from_utf8(pem).ok();
+        let key = pem.and_then(|pem| KeyPair::from_pem(&pem).ok());
+        let key = key.filter(|key| key.is_compatible(&PKCS_ECDSA_P256_SHA256));
+        key.map(|key| Some(Self(key))).ok_or_else(|| KeyError::NotAKey { path: path.to_owned() })
+    }
+
+    /// Stores the key; a file of that name is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Unwritable`].
+    pub fn write(&self, path: &Path) -> Result<(), KeyError> {
+        write_private_file(path, self.0.serialize_pem().as_bytes())
+    }
+
+    /// The hash of the public key.
+    pub fn hash(&self) -> KeyHash {
+        hash_of_public_key(&self.0.subject_public_key_info())
+    }
+
+    /// A request for a certificate (PKCS#10, DER), signed by the key. It names nobody: the broker
+    /// decides the name.
+    ///
+    /// # Errors
+    ///
+    /// When the library fails.
+    pub fn certificate_request(&self) -> Result<Vec<u8>, KeyError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        Ok(params.serialize_request(&self.0)?.der().to_vec())
+    }
+}
+
+impl fmt::Debug for IdentityKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "IdentityKey({:?})", self.hash())
+    }
+}
+
+/// The hash of a public key (SubjectPublicKeyInfo, DER).
+pub fn hash_of_public_key(public_key: &[u8]) -> KeyHash {
+    KeyHash(sha256(public_key))
+}
+
+/// Reads a file with a private key.
+///
+/// # Errors
+///
+/// [`KeyError::Unreadable`], or [`KeyError::OpenToOthers`] if others than its owner can read it.
+pub fn read_private_file(path: &Path) -> Result<Vec<u8>, KeyError> {
+    let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
+    // Before it is opened: opening a pipe blocks until there is a writer.
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() > KEY_BYTES_MAX {
+        return Err(KeyError::NotAKey { path: path.to_owned() });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & OPEN_TO_OTHERS != 0 {
+        return Err(KeyError::OpenToOthers { path: path.to_owned(), mode });
+    }
+    fs::read(path).map_err(unreadable)
+}
+
+/// Writes a file that its owner alone can read, and replaces one of that name, if there is one, in one
+/// step. It is on the disk when this returns.
+///
+/// # Errors
+///
+/// [`KeyError::Unwritable`].
+pub fn write_private_file(path: &Path, content: &[u8]) -> Result<(), KeyError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let partial = path.with_file_name(name);
+    let unwritable = |source| KeyError::Unwritable { path: path.to_owned(), source };
+    // A former try may have left it.
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unwritable(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let written = || {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&partial)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)?;
+        File::open(folder_of(path))?.sync_all()
+    };
+    written().map_err(unwritable)
+}
+
+/// Makes a folder, and those above it, that its owner alone can enter.
+///
+/// # Errors
+///
+/// [`KeyError::Unwritable`].
+pub fn make_private_folder(path: &Path) -> Result<(), KeyError> {
+    let unwritable = |source| KeyError::Unwritable { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it is there").mode() & 0o777
+    }
+
+    #[test]
+    fn a_key_is_stored_for_its_owner_only_and_reads_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let private = folder.path().join("identity");
+        make_private_folder(&private).expect("a folder");
+        assert_eq!(mode(&private), 0o700);
+        let path = private.join("key.pem");
+        assert!(IdentityKey::read(&path).expect("no error").is_none());
+        // A former try ended in the middle of writing, with another mode.
+        let partial = private.join("key.pem.new");
+        fs::write(&partial, "-----BEG").expect("written");
+        let key = IdentityKey::generate().expect("a key");
+        key.write(&path).expect("written");
+        assert_eq!(mode(&path), 0o600);
+        assert!(!partial.exists());
+        let read = IdentityKey::read(&path).expect("no error").expect("a key");
+        assert_eq!(read.hash(), key.hash());
+        assert_ne!(IdentityKey::generate().expect("a key").hash(), key.hash());
+        assert!(!format!("{key:?}").contains("BEGIN"));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_in_words() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key.pem");
+        IdentityKey::generate().expect("a key").write(&path).expect("written");
+        for (mode, shown) in [(0o640, "0640"), (0o604, "0604"), (0o620, "0620")] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("changed");
+            assert_eq!(
+                IdentityKey::read(&path).expect_err("refused").to_string(),
+                format!(
+                    "others than its owner can read or change the key {} (mode {shown}), so it is not \
+                     used; run `chmod 600` on it, and replace it if somebody else may have read it",
+                    path.display()
+                )
+            );
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("changed");
+        assert!(IdentityKey::read(&path).expect("no error").is_some());
+    }
+
+    #[test]
+    fn what_is_no_key_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key.pem");
+        for content in
+            ["", "hunter2", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+        {
+            write_private_file(&path, content.as_bytes()).expect("written");
+            let error = IdentityKey::read(&path).expect_err("no key").to_string();
+            assert!(
+                error.ends_with("contains no P-256 key in PEM (PKCS#8); put the right file there")
+            );
+        }
+        let error = IdentityKey::read(folder.path()).expect_err("a folder").to_string();
+        assert!(error.contains("contains no P-256 key"), "{error}");
+    }
+
+    #[test]
+    fn a_request_names_nobody_and_is_signed_by_the_key() {
+        let key = IdentityKey::generate().expect("a key");
+        let request = key.certificate_request().expect("a request");
+        let parsed = rcgen::CertificateSigningRequestParams::from_der(&request.into());
+        let parsed = parsed.expect("its signature is right");
+        let public_key = parsed.public_key.subject_public_key_info();
+        assert_eq!(hash_of_public_key(&public_key), key.hash());
+        assert!(parsed.params.subject_alt_names.is_empty());
+        assert_eq!(parsed.params.distinguished_name.iter().count(), 0);
+    }
+}
