@@ -148,8 +148,8 @@ mod tests {
             ),
             (
                 &format!("{text}\n{text}"),
-                "what is in /t is incomplete, or has more characters than a token; copy the whole \
-                 token, on a line of its own",
+                "what is in /t has a character that no token has; copy the whole token, on a line of \
+                 its own",
             ),
         ] {
             assert_eq!(read(content).expect_err("no token").to_string(), expected);
