@@ -87,8 +87,22 @@ struct RefusedLabels {
 }
 
 /// Why a connection is refused or closed before its first request.
-const CONNECTION_REASONS: [&str; 7] =
-    ["full", "address_full", "idle", "silent", "not_http", "not_http2", "not_accepted"];
+const CONNECTION_REASONS: [&str; 14] = [
+    "full",
+    "address_full",
+    "strangers_full",
+    "idle",
+    "silent",
+    "not_http",
+    "not_http2",
+    "not_tls",
+    "not_accepted",
+    "handshake",
+    "certificate",
+    "no_certificate",
+    "certificate_ended",
+    "certificate_revoked",
+];
 
 /// Why a request is rejected before it reaches its handler.
 const REQUEST_REASONS: [&str; 4] = ["host", "browser", "media_type", "cross_origin"];

@@ -42,7 +42,15 @@ pub(super) async fn bind(settings: &Settings) -> Result<Listeners, DaemonError> 
     let hosts = Arc::new(AllowedHosts::new(&settings.hosts).unwrap_or_default());
     let rules = |port, connections_max, other| {
         let (hosts, counted) = (Arc::clone(&hosts), counted.clone());
-        ListenerConfig { port, hosts, connections_max, metrics: counted, other_address: other }
+        ListenerConfig {
+            port,
+            hosts,
+            connections_max,
+            metrics: counted,
+            other_address: other,
+            is_other_tls: false,
+            tls: None,
+        }
     };
     Ok(Listeners {
         grpc: (grpc, rules(Port::Grpc, shares.grpc, http_at)),

@@ -5,10 +5,22 @@
 //! decisions is here. What each role may do is the table in `roles`.
 
 pub mod authenticator;
+pub mod ca;
+pub mod certificate;
+pub mod client_verifier;
 pub mod credentials;
+mod files;
 pub mod incidents;
 pub mod key;
 pub mod limits;
+pub mod name_pattern;
 pub mod peer;
+pub mod refusal;
+pub mod request;
 pub mod roles;
+mod server_certificate;
+pub mod server_tls;
 pub mod token;
+
+pub use self::files::IdentityFileError;
+pub use self::server_certificate::ServerCertificate;

@@ -1,11 +1,13 @@
 //! Serves one connection, from its first byte to its end.
 //!
-//! Guarantees one deadline from the accept until the first complete input: the protocol, and on the
-//! HTTP port a request. After that, silent peers are detected by pings (HTTP/2) or closed (HTTP/1).
-//! Limits that h2 and hyper leave open are set here. Works over any stream, so that TLS can be
-//! below. Does not know the routes.
+//! Guarantees one deadline from the accept until the first complete input: the TLS handshake if there
+//! is one, the protocol, and on the HTTP port a request. After that, silent peers are detected by
+//! pings (HTTP/2) or closed (HTTP/1), and a connection ends with its certificate. Limits that h2 and
+//! hyper leave open are set here, lower ones for peers on TLS that have no certificate. Every request
+//! has its [`Peer`] in its extensions. Works over any stream. Does not know the routes.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,14 +27,23 @@ use tokio::time::Instant;
 
 use super::{ListenerContext, Port, shutdown_requested};
 use crate::clock::monotonic_now;
+use crate::identity::peer::Peer;
 use crate::listener::connection_limit::{ConnectionSlot, RequestInFlight};
 use crate::listener::panic_guard;
 use crate::listener::protocol;
 use crate::listener::protocol::{DetectedProtocol, RewoundStream};
+use crate::listener::tls::{AgreedProtocol, TlsConnection, TlsHandshakes};
 use crate::tasks::NamedExecutor;
 
 /// Timeout from the accept until the first complete input.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Timeout from the accept until the first call of a peer that came over TLS without a certificate.
+/// Others may connect to the gRPC port before they call.
+const STRANGER_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long calls may take to end after the certificate of their connection ended.
+const CERTIFICATE_GRACE: Duration = Duration::from_secs(2);
 
 /// Timeout of each further request on an HTTP/1 connection, from the end of the previous one.
 const NEXT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,6 +69,13 @@ const CONNECTION_WINDOW: u32 = 2 << 20;
 /// Concurrent calls on one connection; more wait for one to end. hyper's default.
 const STREAMS_MAX: u32 = 200;
 
+/// Both flow-control windows of a peer that came over TLS without a certificate, in bytes. A session
+/// with a token is one of them: its events, 64 KiB in flight, are still 6 MiB/s at 10 ms of latency.
+const STRANGER_WINDOW: u32 = 64 << 10;
+
+/// Concurrent calls of such a peer.
+const STRANGER_STREAMS_MAX: u32 = 16;
+
 /// Headers of a call or a request, in bytes. hyper's default for HTTP/2.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 
@@ -68,40 +86,44 @@ const SEND_BYTES_MAX: usize = 64 << 10;
 /// counts excess streams, so that below `STREAMS_MAX` an eager client could be disconnected.
 const LOCAL_RESETS_MAX: usize = 256;
 
-/// Serves one connection until it ends.
+/// Serves one connection until it ends; with the TLS handshake, if the listener has TLS.
 pub(super) async fn serve_connection<S>(
     stream: S,
+    address: IpAddr,
     common: Arc<ListenerContext>,
-    place: Arc<ConnectionSlot>,
+    slot: Arc<ConnectionSlot>,
     mut stopping: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let until = monotonic_now() + FIRST_REQUEST_TIMEOUT;
-    let first = tokio::select! {
-        first = tokio::time::timeout_at(until, protocol::detect(stream)) => first,
+    let accepted_at = monotonic_now();
+    let Some(tls) = common.tls.as_ref().map(Arc::clone) else {
+        let peer = Peer { address, is_tls: false, certificate: None };
+        let talk = HttpConnection { common, slot, accepted_at, peer, has_request: Arc::default() };
+        return talk.serve(stream, AgreedProtocol::None, stopping).await;
+    };
+    let handshake = tls.accept(stream, address);
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout_at(accepted_at + FIRST_REQUEST_TIMEOUT, handshake) => accepted,
         () = shutdown_requested(&mut stopping) => return,
     };
-    let (detected, stream) = match first {
-        Ok(Ok(first)) => first,
-        // The connection ended or failed.
-        Ok(Err(_)) => return,
+    let connection = match accepted {
+        Ok(Some(connection)) => connection,
+        // It was counted.
+        Ok(None) => return,
         Err(_) => return common.metrics.refused(common.port.as_str(), "silent"),
     };
-    let talk = HttpConnection {
-        common,
-        slot: place,
-        first_request_deadline: until,
-        has_request: Arc::default(),
-    };
-    match (detected, talk.common.port) {
-        (DetectedProtocol::Http2, _) => talk.serve_http2(stream, stopping).await,
-        (DetectedProtocol::Http1, Port::Http) => talk.serve_http1(stream, stopping).await,
-        (DetectedProtocol::Http1, Port::Grpc) => talk.reject_http1(stream).await,
-        (DetectedProtocol::Other, _) => {
-            talk.common.metrics.refused(talk.common.port.as_str(), "not_http")
-        }
+    let TlsConnection { mut stream, protocol, certificate, is_stranger } = connection;
+    if is_stranger && let Err(full) = slot.count_stranger() {
+        common.metrics.refused(common.port.as_str(), full.as_str());
+        let response = common.port.refusal(full.message());
+        // A client that does not read it sees the close.
+        let _ = tokio::time::timeout(REJECTION_TIMEOUT, stream.write_all(&response)).await;
+        return;
     }
+    let peer = Peer { address, is_tls: true, certificate };
+    let talk = HttpConnection { common, slot, accepted_at, peer, has_request: Arc::default() };
+    talk.serve(stream, protocol, stopping).await;
 }
 
 /// A connection and what serves it.
@@ -109,28 +131,70 @@ pub(super) async fn serve_connection<S>(
 struct HttpConnection {
     common: Arc<ListenerContext>,
     slot: Arc<ConnectionSlot>,
-    /// When the first request must have arrived.
-    first_request_deadline: Instant,
+    accepted_at: Instant,
+    peer: Peer,
     /// Whether a request arrived.
     has_request: Arc<AtomicBool>,
 }
 
 impl HttpConnection {
+    /// Serves the connection; its protocol is the one that was agreed on, if one was.
+    async fn serve<S>(self, stream: S, agreed: AgreedProtocol, mut stopping: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let until = self.accepted_at + FIRST_REQUEST_TIMEOUT;
+        let first = tokio::select! {
+            first = tokio::time::timeout_at(until, protocol::detect(stream)) => first,
+            () = shutdown_requested(&mut stopping) => return,
+        };
+        let (detected, stream) = match first {
+            Ok(Ok(first)) => first,
+            // The connection ended or failed.
+            Ok(Err(_)) => return,
+            Err(_) => return self.refused("silent"),
+        };
+        match (detected, agreed) {
+            (DetectedProtocol::Http2, AgreedProtocol::Http2 | AgreedProtocol::None) => {
+                self.serve_http2(stream, stopping).await;
+            }
+            (DetectedProtocol::Http1, AgreedProtocol::Http1 | AgreedProtocol::None) => {
+                match self.common.port {
+                    Port::Http => self.serve_http1(stream, stopping).await,
+                    Port::Grpc => self.reject_http1(stream).await,
+                }
+            }
+            (DetectedProtocol::Http1, AgreedProtocol::Http2)
+            | (DetectedProtocol::Http2, AgreedProtocol::Http1)
+            | (DetectedProtocol::Other, _) => self.refused("not_http"),
+        }
+    }
+
+    /// Counts that the connection is refused or closed.
+    fn refused(&self, reason: &'static str) {
+        self.common.metrics.refused(self.common.port.as_str(), reason);
+    }
+
     async fn serve_http2<S>(self, stream: RewoundStream<S>, mut stopping: watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let (streams_max, stream_window, connection_window) = if self.is_stranger() {
+            (STRANGER_STREAMS_MAX, STRANGER_WINDOW, STRANGER_WINDOW)
+        } else {
+            (STREAMS_MAX, STREAM_WINDOW, CONNECTION_WINDOW)
+        };
         let mut builder = http2::Builder::new(NamedExecutor("http2"));
         builder
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PONG_TIMEOUT)
-            .max_concurrent_streams(STREAMS_MAX)
+            .max_concurrent_streams(streams_max)
             .max_header_list_size(HEADER_BYTES_MAX)
             .max_send_buf_size(SEND_BYTES_MAX)
             .max_local_error_reset_streams(LOCAL_RESETS_MAX)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW);
+            .initial_stream_window_size(stream_window)
+            .initial_connection_window_size(connection_window);
         let talk = self.clone();
         let service = service_fn(move |request| talk.clone().handle_request(request));
         let served = builder.serve_connection(TokioIo::new(stream), service);
@@ -138,6 +202,13 @@ impl HttpConnection {
         let ended = tokio::select! {
             ended = served.as_mut() => ended,
             () = self.first_request_timeout() => return,
+            reason = self.certificate_refused() => {
+                self.refused(reason);
+                served.as_mut().graceful_shutdown();
+                // After that the connection is cut.
+                let ended = tokio::time::timeout(CERTIFICATE_GRACE, served).await;
+                ended.unwrap_or(Ok(()))
+            }
             () = shutdown_requested(&mut stopping) => {
                 served.as_mut().graceful_shutdown();
                 served.await
@@ -162,6 +233,13 @@ impl HttpConnection {
         let ended = tokio::select! {
             ended = served.as_mut() => ended,
             () = self.first_request_timeout() => return,
+            reason = self.certificate_refused() => {
+                self.refused(reason);
+                served.as_mut().graceful_shutdown();
+                // After that the connection is cut.
+                let ended = tokio::time::timeout(CERTIFICATE_GRACE, served).await;
+                ended.unwrap_or(Ok(()))
+            }
             () = shutdown_requested(&mut stopping) => {
                 served.as_mut().graceful_shutdown();
                 served.await
@@ -170,17 +248,33 @@ impl HttpConnection {
         log_end(ended);
     }
 
+    /// Whether the peer came over TLS, and showed no certificate.
+    fn is_stranger(&self) -> bool {
+        self.peer.is_tls && self.peer.certificate.is_none()
+    }
+
     /// Completes at the deadline if no request arrived. gRPC clients may connect before they call,
     /// and are pinged.
     async fn first_request_timeout(&self) {
-        if self.common.port == Port::Grpc {
-            return std::future::pending().await;
-        }
-        tokio::time::sleep_until(self.first_request_deadline).await;
+        let within = match self.common.port {
+            Port::Http => FIRST_REQUEST_TIMEOUT,
+            Port::Grpc if self.is_stranger() => STRANGER_CALL_TIMEOUT,
+            Port::Grpc => return std::future::pending().await,
+        };
+        tokio::time::sleep_until(self.accepted_at + within).await;
         if self.has_request.load(Ordering::Relaxed) {
             return std::future::pending().await;
         }
-        self.common.metrics.refused(self.common.port.as_str(), "silent");
+        self.refused("silent");
+    }
+
+    /// Completes when the certificate of the connection is not accepted any more.
+    async fn certificate_refused(&self) -> &'static str {
+        let tls: Option<&TlsHandshakes> = self.common.tls.as_deref();
+        match (tls, &self.peer.certificate) {
+            (Some(tls), Some(certificate)) => tls.certificate_refused(certificate).await,
+            (None, _) | (_, None) => std::future::pending().await,
+        }
     }
 
     async fn handle_request(
@@ -189,7 +283,8 @@ impl HttpConnection {
     ) -> Result<Response<TrackedBody>, Infallible> {
         self.has_request.store(true, Ordering::Relaxed);
         let busy = self.slot.begin_request();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(self.peer.clone());
         let response = match self.common.policy.check(&parts) {
             Ok(()) => {
                 let routes = TowerToHyperService::new(self.common.routes.clone());
@@ -205,9 +300,10 @@ impl HttpConnection {
 
     /// Rejects HTTP/1 on the gRPC port with a response that names the right port.
     async fn reject_http1<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: RewoundStream<S>) {
-        self.common.metrics.refused(self.common.port.as_str(), "not_http2");
+        self.refused("not_http2");
+        let scheme = if self.common.is_other_tls { "https" } else { "http" };
         let sentence = format!(
-            "this is the gRPC port of gridd, which accepts only HTTP/2; pages are on http://{}",
+            "this is the gRPC port of gridd, which accepts only HTTP/2; pages are on {scheme}://{}",
             self.common.other_address
         );
         let response = protocol::plain_response("505 HTTP Version Not Supported", &sentence);

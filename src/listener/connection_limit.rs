@@ -17,6 +17,10 @@ use crate::metrics::OpenConnections;
 /// How many quarters of all slots one address may use.
 const ADDRESS_QUARTERS: usize = 3;
 
+/// How many quarters of all slots peers without a certificate may use, where certificates are asked
+/// for.
+const STRANGER_QUARTERS: usize = 3;
+
 /// Timeout for a connection to close after the signal; enough for a busy machine.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -28,6 +32,7 @@ pub(super) struct ConnectionPermits(Arc<LimitShared>);
 struct LimitShared {
     limit: usize,
     address_limit: usize,
+    stranger_limit: usize,
     slots: Mutex<SlotTable>,
     /// Signals that a slot was released.
     slot_freed: Notify,
@@ -41,6 +46,7 @@ struct SlotTable {
     /// Idle connections, longest idle first: the tick since when, and the id.
     idle_entries: BTreeMap<u64, u64>,
     per_address: HashMap<IpAddr, usize>,
+    strangers: usize,
 }
 
 #[derive(Debug)]
@@ -50,6 +56,8 @@ struct SlotEntry {
     requests: u32,
     /// Its key in the idle connections.
     idle_key: Option<u64>,
+    /// It has no certificate, although it was asked for one.
+    is_stranger: bool,
     close_signal: Arc<Notify>,
 }
 
@@ -63,6 +71,8 @@ pub(super) enum LimitReached {
     },
     /// The limit of one address.
     Address,
+    /// The limit of peers without a certificate.
+    Strangers,
 }
 
 impl LimitReached {
@@ -71,6 +81,7 @@ impl LimitReached {
         match self {
             Self::Total { .. } => "full",
             Self::Address => "address_full",
+            Self::Strangers => "strangers_full",
         }
     }
 
@@ -81,6 +92,10 @@ impl LimitReached {
                 "the broker has reached its limit of open connections; try again later"
             }
             Self::Address => "this address has reached its limit of open connections",
+            Self::Strangers => {
+                "the broker has reached its limit of connections without a client certificate; try \
+                 again later"
+            }
         }
     }
 }
@@ -89,10 +104,12 @@ impl ConnectionPermits {
     /// Creates `most` free slots.
     pub(super) fn new(most: usize, open: OpenConnections) -> Self {
         let most_of_address = (most * ADDRESS_QUARTERS / 4).max(1);
+        let most_strangers = (most * STRANGER_QUARTERS / 4).max(1);
         let (book, freed) = (Mutex::default(), Notify::new());
         Self(Arc::new(LimitShared {
             limit: most,
             address_limit: most_of_address,
+            stranger_limit: most_strangers,
             slots: book,
             slot_freed: freed,
             open,
@@ -144,6 +161,7 @@ impl ConnectionPermits {
                 address,
                 requests: 0,
                 idle_key: idle_since,
+                is_stranger: false,
                 close_signal: Arc::clone(&leave),
             },
         );
@@ -195,6 +213,25 @@ impl ConnectionSlot {
         self.close_signal.notified().await;
     }
 
+    /// Counts it among the peers without a certificate; an idle one of them may be closed for it.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many of them, and none is idle.
+    pub(super) fn count_stranger(&self) -> Result<(), LimitReached> {
+        let mut book = self.shared.lock_slots();
+        let is_full = book.strangers >= self.shared.stranger_limit;
+        if is_full && !book.close_idle(|taken| taken.is_stranger) {
+            return Err(LimitReached::Strangers);
+        }
+        let SlotTable { entries, strangers, .. } = &mut *book;
+        if let Some(taken) = entries.get_mut(&self.id).filter(|taken| !taken.is_stranger) {
+            taken.is_stranger = true;
+            *strangers += 1;
+        }
+        Ok(())
+    }
+
     /// Marks a request in flight until the returned guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> RequestInFlight {
         let mut book = self.shared.lock_slots();
@@ -217,6 +254,7 @@ impl Drop for ConnectionSlot {
             if let Some(since) = taken.idle_key {
                 book.idle_entries.remove(&since);
             }
+            book.strangers -= usize::from(taken.is_stranger);
             if let Some(count) = book.per_address.get_mut(&taken.address) {
                 *count -= 1;
                 if *count == 0 {
@@ -250,7 +288,7 @@ impl Drop for RequestInFlight {
 }
 
 /// The key of an address: an IPv6 client usually has a whole /64.
-fn address_key(address: IpAddr) -> IpAddr {
+pub(super) fn address_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -311,6 +349,28 @@ mod tests {
         let (came, ()) = tokio::join!(places.acquire(address(9)), leaving);
         came.expect("its place");
         assert_eq!(slots.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn peers_without_a_certificate_cannot_take_all_slots() {
+        let places = limit_of(8);
+        let mut slots = Vec::new();
+        for last in 1..=7 {
+            slots.push(Arc::new(places.acquire(address(last)).await.expect("a place")));
+        }
+        let mut busy: Vec<_> = slots[..6].iter().map(ConnectionSlot::begin_request).collect();
+        for slot in &slots[..6] {
+            slot.count_stranger().expect("six of eight");
+            slot.count_stranger().expect("counted once");
+        }
+        assert_eq!(slots[6].count_stranger(), Err(LimitReached::Strangers), "all are busy");
+        drop(busy.remove(2));
+        slots[6].count_stranger().expect("an idle one is closed for it");
+        slots[2].close_requested().await;
+        drop((busy, slots));
+        let slot = places.acquire(address(1)).await.expect("a place");
+        slot.count_stranger().expect("all have ended");
+        assert_eq!(slot.shared.lock_slots().strangers, 1);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Accepts connections on a port, and serves each in a named task.
 //!
 //! ```text
-//! accept -> connection_limit -> protocol -> request_policy -> panic_guard -> routes
+//! accept -> connection_limit -> tls -> protocol -> request_policy -> panic_guard -> routes
 //! ```
 //!
 //! Guarantees that a failing connection ends alone, that one without a complete request by the
 //! deadline is closed, that connections are rejected before file descriptors run out, and that a
-//! stop waits for open connections, with a timeout. Does not know the routes.
+//! stop waits for open connections, with a timeout. TLS is optional; every request knows its peer.
+//! Does not know the routes.
 
 mod connection;
 mod connection_limit;
@@ -16,6 +17,9 @@ mod protocol;
 mod request_policy;
 #[cfg(test)]
 mod tests;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +31,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 pub use self::hosts::{AllowedHosts, InvalidHost};
+use self::tls::TlsHandshakes;
+pub use self::tls::{ListenerTls, RefusedHandshake};
 use crate::listener::connection_limit::{ConnectionPermits, ConnectionSlot, LimitReached};
 use crate::listener::request_policy::RequestPolicy;
 use crate::log_limiter::LogLimiter;
@@ -57,6 +63,14 @@ impl Port {
             Self::Http => "http",
         }
     }
+
+    /// A short response to a connection that is refused, for clients of this port.
+    fn refusal(self, message: &str) -> Vec<u8> {
+        match self {
+            Self::Http => protocol::plain_response("503 Service Unavailable", message),
+            Self::Grpc => protocol::go_away(message),
+        }
+    }
 }
 
 /// Configuration of a listener.
@@ -72,6 +86,10 @@ pub struct ListenerConfig {
     pub metrics: Connections,
     /// The address of the other listener, for clients on the wrong port.
     pub other_address: SocketAddr,
+    /// Whether the other listener has TLS.
+    pub is_other_tls: bool,
+    /// TLS; `None`: connections are not encrypted.
+    pub tls: Option<ListenerTls>,
 }
 
 /// Shared by all connections of a listener.
@@ -82,6 +100,8 @@ struct ListenerContext {
     metrics: Connections,
     port: Port,
     other_address: SocketAddr,
+    is_other_tls: bool,
+    tls: Option<Arc<TlsHandshakes>>,
 }
 
 /// Serves `routes` on `listener` until `stopping` is true and all connections have ended.
@@ -91,10 +111,20 @@ pub async fn serve(
     rules: ListenerConfig,
     stopping: watch::Receiver<bool>,
 ) {
-    let ListenerConfig { port, hosts, connections_max, metrics, other_address } = rules;
+    let ListenerConfig { port, hosts, connections_max, metrics, other_address, is_other_tls, tls } =
+        rules;
     let places = ConnectionPermits::new(connections_max, metrics.open_gauge(port.as_str()));
     let gate = RequestPolicy::new(port, hosts);
-    let common = Arc::new(ListenerContext { routes, policy: gate, metrics, port, other_address });
+    let tls = tls.map(|tls| Arc::new(TlsHandshakes::new(tls, port, metrics.clone())));
+    let common = Arc::new(ListenerContext {
+        routes,
+        policy: gate,
+        metrics,
+        port,
+        other_address,
+        is_other_tls,
+        tls,
+    });
     let (cut, cutting) = watch::channel(false);
     // Every connection holds a clone; when the last one is dropped, all have ended.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
@@ -113,7 +143,7 @@ pub async fn serve(
         };
         match places.acquire(peer.ip()).await {
             Ok(place) => {
-                let work = (stream, Arc::clone(&common), place);
+                let work = ((stream, peer.ip()), Arc::clone(&common), place);
                 spawn_connection(work, stopping.clone(), (cutting.clone(), open.clone()));
             }
             Err(full) => reject_connection(&stream, peer.ip(), full, &common),
@@ -128,7 +158,7 @@ pub async fn serve(
 }
 
 fn spawn_connection(
-    (stream, common, place): (TcpStream, Arc<ListenerContext>, ConnectionSlot),
+    ((stream, address), common, place): ((TcpStream, IpAddr), Arc<ListenerContext>, ConnectionSlot),
     stopping: watch::Receiver<bool>,
     (mut cutting, open): (watch::Receiver<bool>, mpsc::Sender<()>),
 ) {
@@ -137,10 +167,10 @@ fn spawn_connection(
             tracing::debug!(%error, "TCP_NODELAY failed: the connection has a higher latency");
         }
         let (counted, word) = (common.metrics.clone(), common.port.as_str());
-        let place = Arc::new(place);
+        let (place, address) = (Arc::new(place), address.to_canonical());
         let cut = Arc::clone(&place);
         tokio::select! {
-            () = connection::serve_connection(stream, common, place, stopping) => {}
+            () = connection::serve_connection(stream, address, common, place, stopping) => {}
             () = shutdown_requested(&mut cutting) => {}
             () = cut.close_requested() => counted.refused(word, "idle"),
         }
@@ -180,10 +210,10 @@ fn reject_connection(
     common.metrics.refused(listener, full.as_str());
     // The send buffer of a new connection is empty; a client that misses the response sees the
     // close.
-    let _ = stream.try_write(&match common.port {
-        Port::Http => protocol::plain_response("503 Service Unavailable", full.message()),
-        Port::Grpc => protocol::go_away(full.message()),
-    });
+    // With TLS it would not be understood.
+    if common.tls.is_none() {
+        let _ = stream.try_write(&common.port.refusal(full.message()));
+    }
     if let LimitReached::Total { open } = full {
         resources::record_connection_limit(listener, open);
     }

@@ -49,6 +49,19 @@ pub(super) async fn detect<S: AsyncRead + Unpin>(
     Ok((detected, RewoundStream { bytes, from: 0, to: count, stream }))
 }
 
+/// Reads the first byte; returns it and the stream with it put back.
+///
+/// # Errors
+///
+/// If the stream ends before that, or fails.
+pub(super) async fn read_first<S: AsyncRead + Unpin>(
+    mut stream: S,
+) -> io::Result<(u8, RewoundStream<S>)> {
+    let mut bytes = [0; PREFACE.len()];
+    bytes[0] = stream.read_u8().await?;
+    Ok((bytes[0], RewoundStream { bytes, from: 0, to: 1, stream }))
+}
+
 /// A stream preceded by bytes that were already read.
 #[derive(Debug)]
 pub(super) struct RewoundStream<S> {

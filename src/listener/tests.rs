@@ -40,6 +40,8 @@ impl TestListener {
             connections_max,
             metrics: counted.clone(),
             other_address: "127.0.0.1:7480".parse().expect("an address"),
+            is_other_tls: false,
+            tls: None,
         };
         drop(tasks::spawn("server", serve(listener, routes, rules, stopping)));
         Self { address, metrics: counted, waiting_requests: busy, _stop: stop }

@@ -1,0 +1,389 @@
+//! Builds the TLS configurations of both listeners, and builds them again when files have changed.
+//!
+//! Guarantees that a configuration is used only if its key fits its certificate, the certificate is
+//! in force and may identify a server, nobody else can read the key, and the file of the clients' CA
+//! has one; and that no session is resumed, since a resumed one would let an ended certificate in.
+//! Compares contents, not times of files. Does not know who accepts connections.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring::digest::{Context, SHA256};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring as provider};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig, version};
+
+use super::ca::{AuthorityError, CertificateAuthority};
+use super::certificate::{CertificateFacts, show_time};
+use super::client_verifier::ClientVerifier;
+use super::files::{self, IdentityFileError};
+use super::name_pattern::NamePattern;
+use crate::grid::values::identity::KeyHash;
+use crate::grid::values::time::Timestamp;
+
+/// Whether a listener asks its clients for certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// No.
+    #[default]
+    Off,
+    /// Yes, and a client may have none. One that is not accepted ends the handshake.
+    Optional,
+    /// Yes, and without one there is no connection.
+    Required,
+}
+
+/// Files of an operator; without them the broker's own CA takes their place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorFiles {
+    /// The server's certificate with its chain, and its key, both PEM.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// The CA of clients in PEM, and the form of their names. It is trusted beside the broker's own
+    /// CA.
+    pub client_ca: Option<(PathBuf, NamePattern)>,
+}
+
+/// What the TLS of both listeners is built from.
+#[derive(Clone, Debug)]
+pub struct TlsPlan {
+    /// Files of the operator.
+    pub files: OperatorFiles,
+    /// Names and addresses in the broker's own certificate.
+    pub names: BTreeSet<String>,
+    /// Of the gRPC listener.
+    pub grpc_clients: ClientCertificates,
+    /// Of the HTTP listener.
+    pub http_clients: ClientCertificates,
+}
+
+/// The TLS configuration of one listener.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// The configuration.
+    pub server: Arc<ServerConfig>,
+    /// Whether it asks for certificates.
+    pub clients: ClientCertificates,
+}
+
+/// The TLS configurations of both listeners.
+#[derive(Clone, Debug)]
+pub struct TlsConfigs {
+    /// Of the gRPC listener.
+    pub grpc: TlsConfig,
+    /// Of the HTTP listener.
+    pub http: TlsConfig,
+    /// The hash of the public key of the last certificate that the server sends. Clients pin it.
+    pub pin: KeyHash,
+    /// When the server's certificate ends.
+    pub expires_at: Timestamp,
+    /// The serial number of the server's certificate.
+    pub serial: Box<str>,
+}
+
+/// TLS cannot be set up, or not be renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The broker's own CA cannot be used.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A file cannot be read, or others can read a key.
+    #[error(transparent)]
+    File(#[from] IdentityFileError),
+    /// A file has no certificate.
+    #[error("{} has no certificate in PEM format", .0.display())]
+    NoCertificate(PathBuf),
+    /// A certificate cannot be read.
+    #[error("a certificate in {} {why}", path.display())]
+    BadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: Box<str>,
+    },
+    /// A file has no private key.
+    #[error("{} has no private key in PEM format that is supported (ECDSA, RSA or Ed25519)", .0.display())]
+    NoKey(PathBuf),
+    /// Key and certificate are of two pairs.
+    #[error(
+        "the key in {} is not that of the first certificate in {}; the server's own certificate must \
+         come first",
+        key.display(),
+        certificate.display()
+    )]
+    OtherKey {
+        /// The file of the key.
+        key: PathBuf,
+        /// The file of the certificate.
+        certificate: PathBuf,
+    },
+    /// A certificate is not in force.
+    #[error(
+        "the certificate in {} is valid from {} to {}, and this host's clock says {}",
+        path.display(),
+        show_time(*from),
+        show_time(*to),
+        show_time(*now)
+    )]
+    NotInForce {
+        /// The file.
+        path: PathBuf,
+        /// The begin of its validity.
+        from: Timestamp,
+        /// The end of its validity.
+        to: Timestamp,
+        /// This host's time.
+        now: Timestamp,
+    },
+    /// The certificate is for something else.
+    #[error("the certificate in {} is not for servers: it lacks the purpose serverAuth", .0.display())]
+    NotForServers(PathBuf),
+    /// A certificate that should be a CA's is none.
+    #[error("{} has a certificate that is not a CA's ({names}), so it cannot sign those of clients", path.display())]
+    NotACa {
+        /// The file.
+        path: PathBuf,
+        /// Its names.
+        names: Box<str>,
+    },
+    /// rustls refuses it.
+    #[error("cannot set up TLS: {0}")]
+    Rustls(Box<str>),
+}
+
+/// A certificate chain with its key, as read.
+struct ServerPair {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    /// Where it is from, for texts: certificate and key.
+    paths: (PathBuf, PathBuf),
+}
+
+/// Loads the TLS configurations. Blocks: it reads files, and may write those of the broker's own CA.
+#[derive(Debug)]
+pub struct TlsLoader {
+    plan: TlsPlan,
+    authority: Arc<CertificateAuthority>,
+    /// The hash of the contents that are in use.
+    loaded: Option<[u8; 32]>,
+}
+
+impl TlsLoader {
+    /// A loader that has loaded nothing yet.
+    pub fn new(plan: TlsPlan, authority: Arc<CertificateAuthority>) -> Self {
+        Self { plan, authority, loaded: None }
+    }
+
+    /// Loads the configurations if contents have changed since the last time that it could; `None`:
+    /// they have not.
+    ///
+    /// # Errors
+    ///
+    /// Why the files cannot be used. The next call tries again.
+    pub fn load(&mut self, now: Timestamp) -> Result<Option<TlsConfigs>, TlsError> {
+        let pair = match &self.plan.files.certificate {
+            Some((certificate, key)) => read_pair(certificate, key)?,
+            None => self.own_pair(now)?,
+        };
+        let client_ca = match &self.plan.files.client_ca {
+            Some((path, _)) => read_certificates(path)?,
+            None => Vec::new(),
+        };
+        let contents = hash_of(&pair, &client_ca);
+        if self.loaded == Some(contents) {
+            return Ok(None);
+        }
+        let configs = self.build(pair, client_ca, now)?;
+        self.loaded = Some(contents);
+        Ok(Some(configs))
+    }
+
+    fn own_pair(&self, now: Timestamp) -> Result<ServerPair, TlsError> {
+        let own = self.authority.server_certificate(&self.plan.names, now)?;
+        let folder = self.authority.folder();
+        let paths = (folder.join("server.pem"), folder.join("server.key"));
+        Ok(ServerPair { chain: own.chain, key: own.key, paths })
+    }
+
+    fn build(
+        &self,
+        pair: ServerPair,
+        client_ca: Vec<CertificateDer<'static>>,
+        now: Timestamp,
+    ) -> Result<TlsConfigs, TlsError> {
+        let provider = Arc::new(provider::default_provider());
+        let path = pair.paths.0.clone();
+        let (certified, facts) = certify(pair, &provider, now)?;
+        let last = certified.cert.last().map(|der| parse(&path, der)).transpose()?;
+        let pin = last.map_or(facts.key, |last| last.key);
+        let mut roots = RootCertStore::empty();
+        let refused = |error: Error| TlsError::Rustls(error.to_string().into());
+        roots.add(self.authority.certificate_der().clone()).map_err(refused)?;
+        if let Some((path, _)) = &self.plan.files.client_ca {
+            check_authorities(path, &client_ca, now)?;
+            for certificate in client_ca {
+                roots.add(certificate).map_err(refused)?;
+            }
+        }
+        let roots = Arc::new(roots);
+        let resolver = Arc::new(SingleCertAndKey::from(certified));
+        let config = |clients, protocols: &[&[u8]]| {
+            let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+                .map_err(refused)?;
+            let builder = match self.verifier(clients, &roots, &provider)? {
+                Some(verifier) => builder.with_client_cert_verifier(verifier),
+                None => builder.with_no_client_auth(),
+            };
+            let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as Arc<_>);
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            // A resumed session is not verified again.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            Ok::<_, TlsError>(TlsConfig { server: Arc::new(config), clients })
+        };
+        Ok(TlsConfigs {
+            grpc: config(self.plan.grpc_clients, &[b"h2"])?,
+            http: config(self.plan.http_clients, &[b"h2", b"http/1.1"])?,
+            pin,
+            expires_at: facts.not_after,
+            serial: facts.serial,
+        })
+    }
+
+    fn verifier(
+        &self,
+        clients: ClientCertificates,
+        roots: &Arc<RootCertStore>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+        let (roots, provider) = (Arc::clone(roots), Arc::clone(provider));
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        let builder = match clients {
+            ClientCertificates::Off => return Ok(None),
+            ClientCertificates::Optional => builder.allow_unauthenticated(),
+            ClientCertificates::Required => builder,
+        };
+        let chain = builder.build().map_err(|error| TlsError::Rustls(error.to_string().into()))?;
+        let pattern = self.plan.files.client_ca.as_ref().map(|(_, pattern)| pattern.clone());
+        let authority = Arc::clone(&self.authority);
+        Ok(Some(Arc::new(ClientVerifier { chain, authority, pattern })))
+    }
+}
+
+impl OperatorFiles {
+    /// Checks the server's certificate and key, as a start does.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be used.
+    pub fn check_certificate(&self, now: Timestamp) -> Result<(), TlsError> {
+        let Some((certificate, key)) = &self.certificate else { return Ok(()) };
+        certify(read_pair(certificate, key)?, &provider::default_provider(), now).map(drop)
+    }
+
+    /// Checks the CA of clients, as a start does.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    pub fn check_client_ca(&self, now: Timestamp) -> Result<(), TlsError> {
+        let Some((path, _)) = &self.client_ca else { return Ok(()) };
+        check_authorities(path, &read_certificates(path)?, now)
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = files::read(path)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.map_err(|error| TlsError::BadCertificate {
+        path: path.to_owned(),
+        why: format!("cannot be read: {error}").into(),
+    })?;
+    if all.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(all) }
+}
+
+fn read_pair(certificate: &Path, key: &Path) -> Result<ServerPair, TlsError> {
+    let chain = read_certificates(certificate)?;
+    let pem = files::read_private(key)?;
+    let paths = (certificate.to_owned(), key.to_owned());
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoKey(key.to_owned()))?;
+    Ok(ServerPair { chain, key, paths })
+}
+
+fn parse(path: &Path, der: &[u8]) -> Result<CertificateFacts, TlsError> {
+    CertificateFacts::parse(der).map_err(|error| TlsError::BadCertificate {
+        path: path.to_owned(),
+        why: error.to_string().into(),
+    })
+}
+
+/// Checks that a certificate can identify the server, with its key.
+fn certify(
+    pair: ServerPair,
+    provider: &CryptoProvider,
+    now: Timestamp,
+) -> Result<(CertifiedKey, CertificateFacts), TlsError> {
+    let ServerPair { chain, key, paths: (path, key_path) } = pair;
+    let first = chain.first().ok_or_else(|| TlsError::NoCertificate(path.clone()))?;
+    let facts = parse(&path, first)?;
+    check_in_force(&path, &facts, now)?;
+    if !facts.is_for_servers {
+        return Err(TlsError::NotForServers(path));
+    }
+    let key = provider.key_provider.load_private_key(key);
+    let key = key.map_err(|_| TlsError::NoKey(key_path.clone()))?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) => Ok((certified, facts)),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(TlsError::OtherKey { key: key_path, certificate: path })
+        }
+        Err(error) => Err(TlsError::Rustls(error.to_string().into())),
+    }
+}
+
+fn check_in_force(path: &Path, facts: &CertificateFacts, now: Timestamp) -> Result<(), TlsError> {
+    if facts.is_valid_at(now) {
+        return Ok(());
+    }
+    let (from, to) = (facts.not_before, facts.not_after);
+    Err(TlsError::NotInForce { path: path.to_owned(), from, to, now })
+}
+
+/// Checks the CA certificates of a file: all are of CAs, and one at least is in force.
+fn check_authorities(
+    path: &Path,
+    certificates: &[CertificateDer<'_>],
+    now: Timestamp,
+) -> Result<(), TlsError> {
+    let mut last = Ok(());
+    let mut is_any_in_force = false;
+    for certificate in certificates {
+        let facts = parse(path, certificate)?;
+        if !facts.is_ca {
+            let names = facts.common_name.clone().unwrap_or_else(|| facts.listed_names());
+            return Err(TlsError::NotACa { path: path.to_owned(), names });
+        }
+        last = check_in_force(path, &facts, now);
+        is_any_in_force |= last.is_ok();
+    }
+    if is_any_in_force { Ok(()) } else { last }
+}
+
+fn hash_of(pair: &ServerPair, client_ca: &[CertificateDer<'_>]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    let parts = pair.chain.iter().map(|der| &der[..]);
+    let parts = parts.chain([pair.key.secret_der()]).chain(client_ca.iter().map(|der| &der[..]));
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
