@@ -4,6 +4,7 @@
 //! early ends the process with its error, and that SIGTERM and Ctrl-C lose nothing acknowledged.
 //! Contains no rules of the grid.
 
+mod identity;
 mod listeners;
 mod mail;
 mod reload;
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::Router;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -23,7 +25,9 @@ use crate::broker::{self, BrokerHandle, BrokerStartError, Started};
 use crate::config::Settings;
 use crate::grpc::{self, Services};
 use crate::guru_meditation::{Reporter, Warnings};
+use crate::identity::authenticator::{AuthenticationMode, Authenticator};
 use crate::journal::{self, Journal, JournalError, JournalReader};
+use crate::metrics::Metrics;
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
@@ -32,6 +36,7 @@ use crate::{diagnostic_sections, http, listener, tasks};
 use self::listeners::Listeners;
 use self::reload::ReloadContext;
 
+pub use identity::{FirstAdministrator, FirstAdministratorError};
 pub use reload::Reload;
 
 /// Timeout of a shutdown; with the last lines of tracing and the end of the process it stays within
@@ -61,6 +66,9 @@ pub enum DaemonError {
     /// The broker failed to start.
     #[error(transparent)]
     Start(#[from] BrokerStartError),
+    /// The first administrator could not be created.
+    #[error(transparent)]
+    FirstAdministrator(#[from] FirstAdministratorError),
     /// The journal failed at run time.
     #[error("the journal failed, so no event can be acknowledged any more: {0}")]
     Journal(#[from] JournalError),
@@ -97,6 +105,8 @@ pub struct Endpoints {
     pub term: u64,
     /// The newest record.
     pub last_record: u64,
+    /// The first administrator, if this start created it.
+    pub first_administrator: Option<FirstAdministrator>,
 }
 
 impl Endpoints {
@@ -153,24 +163,34 @@ pub async fn run(
 
     let (stop, stopping) = watch::channel(false);
     let (page_state_sender, page_state) = watch::channel(None);
-    let pages = http::router(page_state, http_rules.metrics.clone(), stopping.clone());
+    let mode = AuthenticationMode::Off;
+    let (authenticator_sender, authenticator) = watch::channel(None);
+    let authorization = http::PageAuthorization { mode, authenticator };
+    let pages =
+        http::router(page_state, http_rules.metrics.clone(), stopping.clone(), authorization);
     // Pages are served while the journal is still being read: alive, but not ready.
     let pages = listener::serve(http, pages, http_rules, stopping.clone());
     let pages = tasks::spawn("accept http", pages);
     let Some(started) = start_unless_stopped(&settings, &manager, &mut signals).await? else {
         return Ok(());
     };
+    let authenticator = identity::start(&started, mode);
+    let first_administrator =
+        identity::first_administrator(&authenticator, &started.broker, &settings.journal.dir)
+            .await?;
+    authenticator_sender.send_replace(Some(authenticator.clone()));
     page_state_sender.send_replace(Some(http::ServedBroker::new(&started)));
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
     let mail_test = mail::mail_test(&smtp_config, journal, &started.broker);
-    let services =
-        Services::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
-    let (routes, health) = grpc::routes(services).await?;
-    let routes = grpc::count_calls(routes.into_axum_router(), started.metrics.clone());
+    let services = Services::new(&started, Some(reporter), stopping.clone())
+        .with_mail_test(mail_test)
+        .with_identity(authenticator.clone(), None, None);
+    let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
     let events = tasks::spawn("accept grpc", events);
-    let endpoints = endpoints_of(&settings, (grpc_at, http_at), &started);
+    let endpoints =
+        Endpoints { first_administrator, ..endpoints_of(&settings, (grpc_at, http_at), &started) };
     if let Some(file) = &ready_file {
         file.write(&endpoints.to_json())?;
     }
@@ -220,7 +240,19 @@ fn endpoints_of(
         data_dir: std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
         term: started.term,
         last_record: started.reader.durable(),
+        first_administrator: None,
     }
+}
+
+/// The services, with authorization and metrics of each call.
+async fn grpc_routes(
+    services: Services,
+    authenticator: Authenticator,
+    metrics: &Metrics,
+) -> Result<(Router, HealthReporter), DaemonError> {
+    let (routes, health) = grpc::routes(services).await?;
+    let routes = grpc::authorize_calls(routes.into_axum_router(), authenticator);
+    Ok((grpc::count_calls(routes, metrics.clone()), health))
 }
 
 fn spawn_reload(

@@ -234,6 +234,11 @@ impl BrokerHandle {
         self.clock.now()
     }
 
+    /// The clock of broker time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The names of all appliances.
     pub fn name_index(&self) -> &NameIndex {
         &self.name_index

@@ -3,6 +3,8 @@
 //! Guarantees that every violation names its field, that all are reported at once, and that no input
 //! makes it panic. Does not know who sent the event or what its outcome is.
 
+pub mod identity;
+
 use std::num::NonZeroU64;
 use std::time::Duration;
 

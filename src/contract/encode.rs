@@ -5,6 +5,7 @@
 
 pub mod alert;
 mod event;
+pub mod identity;
 pub mod mail;
 
 use std::time::Duration;

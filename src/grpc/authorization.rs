@@ -11,6 +11,7 @@ use axum::response::Response;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::revocation::end_when_revoked;
 use super::status::DOMAIN;
 use crate::identity::authenticator::{Authenticator, Denied, RETRY_AFTER};
 use crate::identity::peer::Peer;
@@ -28,8 +29,9 @@ async fn authorize(
 ) -> Response {
     match principal_of(&authenticator, &request) {
         Ok(principal) => {
-            request.extensions_mut().insert(principal);
-            next.run(request).await
+            request.extensions_mut().insert(principal.clone());
+            let response = next.run(request).await;
+            end_when_revoked(response, &authenticator, &principal)
         }
         Err(status) => status.into_http(),
     }

@@ -14,12 +14,14 @@ mod call_metrics;
 mod events;
 mod filter;
 mod grid_log;
+mod identity;
 mod journal;
 mod mail;
 mod page;
 mod panic_guard;
 mod principal;
 mod read_ahead;
+mod revocation;
 mod session;
 mod status;
 mod stream_sender;
@@ -44,10 +46,14 @@ use crate::contract::servers::alert_service_server::AlertServiceServer;
 use crate::contract::servers::appliance_service_server::ApplianceServiceServer;
 use crate::contract::servers::broker_service_server::BrokerServiceServer;
 use crate::contract::servers::grid_log_service_server::GridLogServiceServer;
+use crate::contract::servers::identity_service_server::IdentityServiceServer;
 use crate::contract::servers::journal_service_server::JournalServiceServer;
 use crate::contract::servers::mail_service_server::MailServiceServer;
+use crate::grid::values::identity::KeyHash;
 use crate::grid::values::time::Timestamp;
 use crate::guru_meditation::Reporter;
+use crate::identity::authenticator::Authenticator;
+use crate::identity::ca::CertificateAuthority;
 use crate::journal::{Identity, JournalReader};
 use crate::metrics::{Label, Metrics};
 
@@ -58,6 +64,9 @@ pub use mail::{MailTest, TestTranscript};
 /// Largest accepted message, in bytes: larger than an event may be, so that an event that is too large
 /// is rejected by name and the stream continues.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Largest accepted message about credentials, in bytes: strangers send them.
+const IDENTITY_BYTES_MAX: usize = 16 << 10;
 
 /// How long watchers of health have to read the last status.
 const HEALTH_FLUSH_PAUSE: Duration = Duration::from_millis(50);
@@ -75,6 +84,12 @@ pub struct Services {
     /// `None` in tests.
     reporter: Option<Reporter>,
     mail_test: Option<MailTest>,
+    /// `None` in tests.
+    authenticator: Option<Authenticator>,
+    /// The own CA; `None`: without TLS, or with the operator's CA.
+    authority: Option<Arc<CertificateAuthority>>,
+    /// The pin of the certificates that the listener shows; `None`: without TLS.
+    pin: Option<KeyHash>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -95,6 +110,9 @@ impl Services {
             metrics: started.metrics.clone(),
             reporter,
             mail_test: None,
+            authenticator: None,
+            authority: None,
+            pin: None,
             stopping,
         }
     }
@@ -103,6 +121,17 @@ impl Services {
     #[must_use]
     pub fn with_mail_test(self, mail_test: Option<MailTest>) -> Self {
         Self { mail_test, ..self }
+    }
+
+    /// The same with what authenticates callers and issues certificates.
+    #[must_use]
+    pub fn with_identity(
+        self,
+        authenticator: Authenticator,
+        authority: Option<Arc<CertificateAuthority>>,
+        pin: Option<KeyHash>,
+    ) -> Self {
+        Self { authenticator: Some(authenticator), authority, pin, ..self }
     }
 
     /// Counts an invalid or unsupported event.
@@ -121,13 +150,14 @@ impl Services {
 }
 
 /// The services whose health is reported; the empty name is the whole server.
-const HEALTH_SERVICES: [&str; 8] = [
+const HEALTH_SERVICES: [&str; 9] = [
     "",
     "grid.events.v1.AlertService",
     "grid.events.v1.ApplianceService",
     "grid.events.v1.BrokerService",
     "grid.events.v1.EventService",
     "grid.events.v1.GridLogService",
+    "grid.events.v1.IdentityService",
     "grid.events.v1.JournalService",
     "grid.events.v1.MailService",
 ];
@@ -171,6 +201,10 @@ pub async fn routes(
         .add_service(ApplianceServiceServer::new(services.clone()))
         .add_service(AlertServiceServer::new(services.clone()))
         .add_service(MailServiceServer::new(services.clone()))
+        .add_service(
+            IdentityServiceServer::new(services.clone())
+                .max_decoding_message_size(IDENTITY_BYTES_MAX),
+        )
         .add_service(BrokerServiceServer::new(services.clone()))
         .add_service(JournalServiceServer::new(services));
     Ok((routes.prepare(), health))

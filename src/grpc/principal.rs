@@ -58,3 +58,18 @@ pub(super) fn forbidden(principal: &Principal) -> Status {
     let text = format!("{} may not do this: it needs an administrator", principal.caller);
     Status::with_error_details(Code::PermissionDenied, text, details)
 }
+
+/// A request of an administrator with every right, as the layer passes it on.
+#[cfg(test)]
+pub(super) fn request_of_admin<T>(message: T) -> Request<T> {
+    use crate::grid::values::identity::Role;
+    use crate::identity::peer::Credential;
+
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(Principal {
+        caller: Caller::Administrator { name: "ann".into(), role: Role::Admin },
+        credential: Credential::Loopback,
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+    });
+    request
+}

@@ -5,6 +5,7 @@
 //! of them respond from the moment the listener is bound, while the journal is still being read.
 //! There are no dashboard pages yet. Does not change anything.
 
+mod authorization;
 mod metrics;
 mod process;
 
@@ -22,6 +23,9 @@ use crate::grid::values::time::Timestamp;
 use crate::journal::JournalReader;
 use crate::metrics::{Connections, Metrics};
 use crate::resources;
+
+pub use authorization::PageAuthorization;
+use authorization::authorize_requests;
 
 /// How long a page waits for the loop.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -71,13 +75,15 @@ pub fn router(
     services: watch::Receiver<Option<ServedBroker>>,
     connections: Connections,
     stopping: watch::Receiver<bool>,
+    authorization: PageAuthorization,
 ) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/", get(|| async { FRONT_PAGE }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics_response))
-        .with_state(HttpState { served: services, stopping, connections })
+        .with_state(HttpState { served: services, stopping, connections });
+    authorize_requests(routes, authorization)
 }
 
 async fn readiness(State(front): State<HttpState>) -> (StatusCode, String) {

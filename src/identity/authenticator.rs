@@ -14,15 +14,16 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_now};
 use crate::contract::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
 use crate::grid::decide::identity::{TokenProblem, check_token};
 use crate::grid::log::identity::{Refusal, SecurityIncident};
 use crate::grid::model::identity::{Token, TokenPurpose};
 use crate::grid::model::settings::RateLimit;
 use crate::grid::state::identities::Identities;
-use crate::grid::values::id::ApplianceName;
+use crate::grid::values::id::{ApplianceName, InvalidName, NAME_BYTES_MAX};
 use crate::grid::values::identity::{AdministratorName, Role, Subject, TokenId};
+use crate::grid::values::time::Timestamp;
 use crate::identity::credentials::Credentials;
 use crate::identity::incidents::Incidents;
 use crate::identity::limits::{KeyedLimit, network_of};
@@ -98,7 +99,7 @@ pub enum Denied {
     },
     /// The claimed name is no name.
     #[error("metadata {APPLIANCE_METADATA} is not an appliance name: {0}")]
-    NotAName(crate::grid::values::id::InvalidName),
+    NotAName(InvalidName),
     /// The caller may not do this.
     #[error("{caller} may not do this: it needs {needed}")]
     Forbidden {
@@ -286,10 +287,7 @@ impl Authenticator {
             return Err(Denied::EnrolmentToken);
         }
         let now = self.clock.now();
-        let party = network_of(address);
-        if !self.failures_allow((party, sent.id), now) {
-            return Err(Denied::TooManyFailures);
-        }
+        self.allow_attempt(address, Some(sent.id))?;
         let found = self.credentials.read(|identities| {
             let token = check_token(identities.token(sent.id), sent.secret, now)?;
             let caller = caller_of(identities, token).ok_or(TokenProblem::OtherPurpose)?;
@@ -301,34 +299,39 @@ impl Authenticator {
                 Ok((caller, Credential::Token { id: sent.id, expires_at }))
             }
             Err(problem) => {
-                let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-                failures.by_token.try_acquire((party, sent.id), now);
-                failures.by_address.try_acquire(party, now);
-                drop(failures);
+                self.count_failure(address, Some(sent.id));
                 tracing::debug!(token = %sent.id, peer = %address, "token refused: {problem}");
                 Err(Denied::BadToken)
             }
         }
     }
 
-    fn failures_allow(
-        &self,
-        (party, id): (IpAddr, TokenId),
-        now: crate::grid::values::time::Timestamp,
-    ) -> bool {
+    /// Whether a stranger at that address may try a credential: it had not too many failures.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::TooManyFailures`].
+    pub fn allow_attempt(&self, address: IpAddr, id: Option<TokenId>) -> Result<(), Denied> {
+        let (now, party) = (self.clock.now(), network_of(address));
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.by_token.allows(&(party, id), now) && failures.by_address.allows(&party, now)
+        let is_allowed = failures.by_address.allows(&party, now)
+            && id.is_none_or(|id| failures.by_token.allows(&(party, id), now));
+        if is_allowed { Ok(()) } else { Err(Denied::TooManyFailures) }
+    }
+
+    /// Counts a failed attempt.
+    pub fn count_failure(&self, address: IpAddr, id: Option<TokenId>) {
+        let (now, party) = (self.clock.now(), network_of(address));
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.by_address.try_acquire(party, now);
+        if let Some(id) = id {
+            failures.by_token.try_acquire((party, id), now);
+        }
     }
 
     /// Records the first use of a token on a day.
-    fn note_use(
-        &self,
-        id: TokenId,
-        last_used_at: Option<crate::grid::values::time::Timestamp>,
-        now: crate::grid::values::time::Timestamp,
-    ) {
-        let day =
-            |at: crate::grid::values::time::Timestamp| at.as_micros().div_euclid(86_400_000_000);
+    fn note_use(&self, id: TokenId, last_used_at: Option<Timestamp>, now: Timestamp) {
+        let day = |at: Timestamp| at.as_micros().div_euclid(86_400_000_000);
         if last_used_at.map(day) == Some(day(now)) {
             return;
         }
@@ -351,9 +354,7 @@ impl Authenticator {
         let problem = |problem: fn(Subject) -> CertificateProblem| {
             Err(Denied::Certificate(problem(certificate.subject.clone())))
         };
-        if self.mode == AuthenticationMode::Required
-            && certificate.expires_at <= crate::clock::wall_now()
-        {
+        if self.mode == AuthenticationMode::Required && certificate.expires_at <= wall_now() {
             return problem(CertificateProblem::Ended);
         }
         self.credentials.read(|identities| {
@@ -432,7 +433,7 @@ fn check_claimed_name(caller: &Caller, headers: &HeaderMap) -> Result<(), Denied
         Caller::Stranger => Ok(()),
         Caller::Appliance(name) if name.as_str() == claimed => Ok(()),
         Caller::Appliance(_) | Caller::Administrator { .. } => {
-            let end = claimed.floor_char_boundary(crate::grid::values::id::NAME_BYTES_MAX);
+            let end = claimed.floor_char_boundary(NAME_BYTES_MAX);
             Err(Denied::OtherName { is: caller.to_string().into(), claimed: claimed[..end].into() })
         }
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use grid_broker::config::{self, Settings, SettingsSources};
-use grid_broker::daemon::{self, DaemonError, Diagnostics, Endpoints, Reload};
+use grid_broker::daemon::{self, DaemonError, Diagnostics, Endpoints, FirstAdministrator, Reload};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
 use grid_broker::system_error::Explained;
@@ -91,6 +91,7 @@ fn main() -> ProcessExit {
             let code = match &error {
                 DaemonError::Listen { .. } | DaemonError::ReadyFile(_) => ExitCode::Usage,
                 DaemonError::Start(_)
+                | DaemonError::FirstAdministrator(_)
                 | DaemonError::Journal(_)
                 | DaemonError::LoopDied
                 | DaemonError::MailSenderDied
@@ -136,7 +137,7 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
 /// Prints three lines: the addresses, the data folder, and what to type next. An unread pipe does
 /// not keep gridd from serving.
 fn print_greeting(place: &Endpoints) {
-    let Endpoints { grpc, http, data_dir, term, last_record } = place;
+    let Endpoints { grpc, http, data_dir, term, last_record, first_administrator } = place;
     let version = env!("CARGO_PKG_VERSION");
     let broker = if *grpc == config::DEFAULT_GRPC_ADDRESS {
         String::new()
@@ -151,6 +152,14 @@ fn print_greeting(place: &Endpoints) {
         command_for("vme"),
         command_for("gridctl"),
     );
+    let lines = match first_administrator {
+        Some(FirstAdministrator::Token(token)) => format!(
+            "{lines}\nThe first administrator is `admin`. The token is shown this once; `gridctl login` asks \
+             for it:\n\n  {}\n\n",
+            token.text()
+        ),
+        Some(FirstAdministrator::File(_)) | None => lines,
+    };
     // In its own thread: a pipe that nobody reads would block the broker.
     let (sender, receiver) = sync_channel(1);
     let greeting = move || {

@@ -10,6 +10,7 @@ use crate::grid::log::applied_settings::AppliedSettings;
 use crate::grid::model::settings::{GridSettings, MAIL_TRIGGERS, MailPolicy as MailSettings};
 use crate::grid::values::event::{BoundedText, Event, EventBody, Severity};
 use crate::grid::values::id::{ApplianceName, BootId};
+use crate::grpc::principal::request_of_admin;
 use crate::journal;
 use crate::tasks;
 
@@ -49,7 +50,7 @@ async fn started(folder: &std::path::Path) -> (Started, Services) {
 }
 
 async fn listed(services: &Services, request: ListMailsRequest) -> ListMailsResponse {
-    services.list_mails(Request::new(request)).await.expect("a page").into_inner()
+    services.list_mails(request_of_admin(request)).await.expect("a page").into_inner()
 }
 
 fn with_filter(filter: MailFilter) -> ListMailsRequest {
@@ -82,7 +83,7 @@ async fn queued_mails_are_listed_over_all_pages_and_by_filter() {
     assert!(page.mails.is_empty());
     let states = vec![MailState::Failed.into(), 9];
     let odd = with_filter(MailFilter { states, ..MailFilter::default() });
-    let status = services.list_mails(Request::new(odd)).await.expect_err("no state");
+    let status = services.list_mails(request_of_admin(odd)).await.expect_err("no state");
     assert_eq!(status.message(), "filter.states[1]: is not a mail state");
 }
 
@@ -90,21 +91,21 @@ async fn queued_mails_are_listed_over_all_pages_and_by_filter() {
 async fn a_command_is_a_record_of_its_administrator_and_dropped_mails_are_not_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let (started, services) = started(folder.path()).await;
-    let retried = services.retry_mail(Request::new(RetryMailRequest { number: 1 })).await;
+    let retried = services.retry_mail(request_of_admin(RetryMailRequest { number: 1 })).await;
     let retried = retried.expect("is queued").into_inner();
     assert!(retried.configured && retried.mail.is_some_and(|mail| mail.number == 1));
-    let dropped = services.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
+    let dropped = services.drop_mail(request_of_admin(DropMailRequest { number: 2 })).await;
     let dropped = dropped.expect("is queued").into_inner();
     assert!(dropped.record_number > retried.record_number);
-    let mut request = Request::new(GetMailRequest { number: 3 });
+    let mut request = request_of_admin(GetMailRequest { number: 3 });
     request.metadata_mut().insert("grid-appliance", "db1".parse().expect("metadata"));
     let status = services.get_mail(request).await.expect_err("an appliance calls");
     assert_eq!(status.code(), Code::PermissionDenied);
-    let status = services.get_mail(Request::new(GetMailRequest { number: 2 })).await;
+    let status = services.get_mail(request_of_admin(GetMailRequest { number: 2 })).await;
     let status = status.expect_err("it is dropped");
     assert_eq!(status.code(), Code::NotFound);
     assert_eq!(status.message(), "no mail 2 is queued; `gridctl mail list` shows those that are");
-    let again = services.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
+    let again = services.drop_mail(request_of_admin(DropMailRequest { number: 2 })).await;
     assert_eq!(again.expect_err("it is dropped").code(), Code::NotFound);
     let records = started.broker.query(|grid, _| grid.state().outbox().stats());
     assert_eq!(records.await.expect("it answers").queued, 2);
@@ -114,7 +115,7 @@ async fn a_command_is_a_record_of_its_administrator_and_dropped_mails_are_not_fo
 async fn mail_is_tested_by_admins_only_and_only_where_it_is_configured() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_started, services) = started(folder.path()).await;
-    let to = |address: &str| Request::new(TestMailRequest { address: address.to_owned() });
+    let to = |address: &str| request_of_admin(TestMailRequest { address: address.to_owned() });
     let status = services.test_mail(to("ann@example.org")).await.expect_err("not configured");
     assert_eq!(status.code(), Code::FailedPrecondition);
     let accepts = MailTest::new(|to| Box::pin(async move { Ok(vec![format!("250 {to}")]) }));

@@ -1,0 +1,432 @@
+//! Implements `IdentityService`: issues, lists and revokes credentials.
+//!
+//! Guarantees that a certificate is signed only after its grant is durable, that a token's text is in
+//! one reply and nowhere else, and that every refusal of a stranger has a record. Decides nothing: the
+//! core does.
+
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use uuid::Uuid;
+
+use super::status::DOMAIN;
+use super::{Services, authorization, principal, status};
+use crate::broker::IdentityReceipt;
+use crate::contract::decode::{identity as decode, violation};
+use crate::contract::encode::identity as encode;
+use crate::contract::proto;
+use crate::contract::proto::{
+    CreateAdministratorRequest, CreateAdministratorResponse, CreateTokenRequest,
+    CreateTokenResponse, EnrolRequest, EnrolResponse, IssuedCertificate, ListAdministratorsRequest,
+    ListAdministratorsResponse, ListKeysRequest, ListKeysResponse, ListTokensRequest,
+    ListTokensResponse, RemoveAdministratorRequest, RemoveAdministratorResponse, RenewRequest,
+    RenewResponse, RevokeApplianceRequest, RevokeApplianceResponse, RevokeTokenRequest,
+    RevokeTokenResponse, RotateTokenRequest, RotateTokenResponse, SetAdministratorRequest,
+    SetAdministratorResponse, WhoAmIRequest, WhoAmIResponse,
+};
+use crate::contract::servers::identity_service_server::IdentityService;
+use crate::contract::{encode_timestamp, proto::PrincipalKind};
+use crate::grid::decide::identity::{IdentityRejection, IdentityReply};
+use crate::grid::log::identity::IdentityCommand;
+use crate::grid::model::identity::{CertificateGrant, Token, TokenPurpose, appliance_of};
+use crate::grid::values::id::ApplianceName;
+use crate::grid::values::identity::{KeyHash, Role, Subject, TokenId};
+use crate::identity::ca::{CertificateAuthority, random_serial};
+use crate::identity::peer::{Caller, Credential, Principal};
+use crate::identity::request::CertificateRequest;
+use crate::identity::token::{self, NewToken, TokenKind};
+
+#[tonic::async_trait]
+impl IdentityService for Services {
+    async fn who_am_i(
+        &self,
+        request: Request<WhoAmIRequest>,
+    ) -> Result<Response<WhoAmIResponse>, Status> {
+        Ok(Response::new(describe_caller(principal::of(&request)?)))
+    }
+
+    async fn enrol(
+        &self,
+        request: Request<EnrolRequest>,
+    ) -> Result<Response<EnrolResponse>, Status> {
+        let caller = principal::of(&request)?.clone();
+        let authority = self.own_authority()?;
+        let EnrolRequest { token, certificate_request, name } = request.into_inner();
+        let sent = token::parse(token.trim())
+            .map_err(|error| status::invalid_field("token", error.to_string()))?;
+        self.allow_attempt(&caller, Some(sent.id))?;
+        let key = parse_request(&certificate_request)?;
+        if sent.kind != TokenKind::Enrolment {
+            let text = "gives access, but enrols nobody; enrolment tokens begin with gbe_";
+            return Err(status::invalid_field("token", text));
+        }
+        let command = IdentityCommand::Enrol {
+            token: sent.id,
+            secret: sent.secret,
+            key: key.key_hash(),
+            serial: random_serial().map_err(|error| internal(&error))?,
+            name: (!name.is_empty()).then(|| name.into()),
+            uuid: Uuid::new_v4(),
+        };
+        let who = format!("token {}", sent.id);
+        let grant = self.granted(&caller, (&who, Some(sent.id)), "Enrol", command).await?;
+        let certificate = issue(authority, &grant, &key)?;
+        Ok(Response::new(EnrolResponse { certificate: Some(certificate) }))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<RenewRequest>,
+    ) -> Result<Response<RenewResponse>, Status> {
+        let caller = principal::of(&request)?.clone();
+        let authority = self.own_authority()?;
+        self.allow_attempt(&caller, None)?;
+        let key = parse_request(&request.into_inner().certificate_request)?;
+        let serial = random_serial().map_err(|error| internal(&error))?;
+        let command = IdentityCommand::Renew { key: key.key_hash(), serial };
+        let who = self.owner_of(key.key_hash());
+        let grant = self.granted(&caller, (&who, None), "Renew", command).await?;
+        let certificate = issue(authority, &grant, &key)?;
+        Ok(Response::new(RenewResponse { certificate: Some(certificate) }))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<CreateTokenRequest>,
+    ) -> Result<Response<CreateTokenResponse>, Status> {
+        let by = principal::administrator(&request)?;
+        let (purpose, valid_for) =
+            decode::new_token(request.into_inner()).map_err(status::invalid)?;
+        let new = self.new_token(&purpose)?;
+        let command = IdentityCommand::CreateToken {
+            id: new.parsed.id,
+            secret: new.parsed.secret,
+            purpose,
+            valid_for,
+            uuid: Uuid::new_v4(),
+        };
+        let info = self.changed_token(&by, command).await?;
+        Ok(Response::new(CreateTokenResponse {
+            token: new.text().to_owned(),
+            info: Some(encode::token(&info)),
+        }))
+    }
+
+    async fn rotate_token(
+        &self,
+        request: Request<RotateTokenRequest>,
+    ) -> Result<Response<RotateTokenResponse>, Status> {
+        let caller = principal::of(&request)?.clone();
+        let id = token_id(&request.into_inner().id)?;
+        let by = may_change_token(&caller, id)?;
+        let identities = self.authenticator()?.credentials();
+        let purpose = identities.read(|it| it.token(id).map(|token| token.purpose.clone()));
+        let purpose = purpose.ok_or_else(|| rejected(&IdentityRejection::NoToken { id }))?;
+        let new =
+            NewToken::with_id(kind_of(&purpose), id, None).map_err(|error| internal(&error))?;
+        let command = IdentityCommand::RotateToken { id, secret: new.parsed.secret };
+        let info = self.changed_token(&by, command).await?;
+        Ok(Response::new(RotateTokenResponse {
+            token: new.text().to_owned(),
+            info: Some(encode::token(&info)),
+        }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let caller = principal::of(&request)?.clone();
+        let id = token_id(&request.into_inner().id)?;
+        let by = may_change_token(&caller, id)?;
+        let record_number = self.execute(&by, IdentityCommand::RevokeToken { id }).await?.record;
+        Ok(Response::new(RevokeTokenResponse { record_number }))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<ListTokensRequest>,
+    ) -> Result<Response<ListTokensResponse>, Status> {
+        principal::administrator(&request)?;
+        let identities = self.authenticator()?.credentials();
+        let mut tokens: Vec<_> = identities.read(|it| it.tokens().cloned().collect::<Vec<Token>>());
+        tokens.sort_by_key(|token| (token.created_at, token.id));
+        let tokens = tokens.iter().map(encode::token).collect();
+        Ok(Response::new(ListTokensResponse { tokens }))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<ListKeysRequest>,
+    ) -> Result<Response<ListKeysResponse>, Status> {
+        principal::administrator(&request)?;
+        let identities = self.authenticator()?.credentials();
+        Ok(Response::new(identities.read(|it| ListKeysResponse {
+            keys: it.keys().map(|(subject, key)| encode::key(subject, key)).collect(),
+            revoked: it.revoked().map(ToString::to_string).collect(),
+        })))
+    }
+
+    async fn revoke_appliance(
+        &self,
+        request: Request<RevokeApplianceRequest>,
+    ) -> Result<Response<RevokeApplianceResponse>, Status> {
+        let by = principal::administrator(&request)?;
+        let name = ApplianceName::new(&request.into_inner().name)
+            .map_err(|error| status::invalid_field("name", format!("is not a name: {error}")))?;
+        let receipt = self.execute(&by, IdentityCommand::RevokeAppliance { name }).await?;
+        Ok(Response::new(RevokeApplianceResponse { record_number: receipt.record }))
+    }
+
+    async fn create_administrator(
+        &self,
+        request: Request<CreateAdministratorRequest>,
+    ) -> Result<Response<CreateAdministratorResponse>, Status> {
+        let by = principal::administrator(&request)?;
+        let CreateAdministratorRequest { name, role } = request.into_inner();
+        let (name, role) = name_and_role(&name, role)?;
+        let command = IdentityCommand::CreateAdministrator { name, role };
+        let record_number = self.execute(&by, command).await?.record;
+        Ok(Response::new(CreateAdministratorResponse { record_number }))
+    }
+
+    async fn set_administrator(
+        &self,
+        request: Request<SetAdministratorRequest>,
+    ) -> Result<Response<SetAdministratorResponse>, Status> {
+        let by = principal::administrator(&request)?;
+        let SetAdministratorRequest { name, role } = request.into_inner();
+        let (name, role) = name_and_role(&name, role)?;
+        let command = IdentityCommand::SetAdministrator { name, role };
+        let record_number = self.execute(&by, command).await?.record;
+        Ok(Response::new(SetAdministratorResponse { record_number }))
+    }
+
+    async fn remove_administrator(
+        &self,
+        request: Request<RemoveAdministratorRequest>,
+    ) -> Result<Response<RemoveAdministratorResponse>, Status> {
+        let by = principal::administrator(&request)?;
+        let name = decode::administrator("name", &request.into_inner().name)
+            .map_err(|violation| status::invalid(vec![violation]))?;
+        let command = IdentityCommand::RemoveAdministrator { name };
+        let record_number = self.execute(&by, command).await?.record;
+        Ok(Response::new(RemoveAdministratorResponse { record_number }))
+    }
+
+    async fn list_administrators(
+        &self,
+        request: Request<ListAdministratorsRequest>,
+    ) -> Result<Response<ListAdministratorsResponse>, Status> {
+        principal::administrator(&request)?;
+        let identities = self.authenticator()?.credentials();
+        let administrators = identities.read(|it| {
+            it.administrators().map(|(name, it)| encode::administrator(name, it)).collect()
+        });
+        Ok(Response::new(ListAdministratorsResponse { administrators }))
+    }
+}
+
+impl Services {
+    fn authenticator(&self) -> Result<&crate::identity::authenticator::Authenticator, Status> {
+        let missing = || Status::internal("this gridd authenticates nobody: bug in gridd");
+        self.authenticator.as_ref().ok_or_else(missing)
+    }
+
+    fn allow_attempt(&self, caller: &Principal, token: Option<TokenId>) -> Result<(), Status> {
+        let allowed = self.authenticator()?.allow_attempt(caller.address, token);
+        allowed.map_err(|denied| authorization::status(&denied))
+    }
+
+    /// The CA that signs certificates of clients.
+    fn own_authority(&self) -> Result<&CertificateAuthority, Status> {
+        self.authority.as_deref().ok_or_else(|| {
+            status::precondition(
+                "NO_AUTHORITY",
+                "this broker issues no certificates: it has no TLS (tls.mode), or its clients have \
+                 certificates of the operator's CA (tls.client_ca)",
+            )
+        })
+    }
+
+    fn new_token(&self, purpose: &TokenPurpose) -> Result<NewToken, Status> {
+        let kind = kind_of(purpose);
+        let pin = match kind {
+            TokenKind::Administrator | TokenKind::Appliance => None,
+            TokenKind::Enrolment => {
+                self.own_authority()?;
+                Some(self.pin.ok_or_else(|| {
+                    Status::internal("the broker's own certificate is unknown: bug in gridd")
+                })?)
+            }
+        };
+        NewToken::generate(kind, pin).map_err(|error| internal(&error))
+    }
+
+    async fn execute(&self, by: &str, command: IdentityCommand) -> Result<IdentityReceipt, Status> {
+        let decided = self.broker.identity_command(by, command).await;
+        decided.map_err(status::unavailable)?.map_err(|rejection| rejected(&rejection))
+    }
+
+    async fn changed_token(&self, by: &str, command: IdentityCommand) -> Result<Token, Status> {
+        match self.execute(by, command).await?.reply {
+            IdentityReply::Token(token) => Ok(token),
+            IdentityReply::Done | IdentityReply::Granted(_) => {
+                Err(Status::internal("the command changed no token: bug in gridd"))
+            }
+        }
+    }
+
+    /// A grant for a stranger, whose refusals are recorded.
+    async fn granted(
+        &self,
+        caller: &Principal,
+        (who, token): (&str, Option<TokenId>),
+        what: &str,
+        command: IdentityCommand,
+    ) -> Result<CertificateGrant, Status> {
+        let by = format!("{who} from {}", caller.address);
+        let decided = self.broker.identity_command(&by, command).await;
+        match decided.map_err(status::unavailable)? {
+            Ok(IdentityReceipt { reply: IdentityReply::Granted(grant), .. }) => Ok(grant),
+            Ok(_) => Err(Status::internal("the command granted nothing: bug in gridd")),
+            Err(rejection) => {
+                let reused = if let IdentityRejection::TokenReused { subject } = &rejection {
+                    appliance_of(subject).cloned()
+                } else {
+                    None
+                };
+                let why = if let IdentityRejection::BadToken(problem) = &rejection {
+                    problem.to_string()
+                } else {
+                    rejection.to_string()
+                };
+                self.authenticator()?.count_failure(caller.address, token);
+                self.authenticator()?.refused(caller.address, who.to_owned(), what, why, reused);
+                Err(rejected(&rejection))
+            }
+        }
+    }
+
+    /// Whose key it is, for a record.
+    fn owner_of(&self, key: KeyHash) -> String {
+        let owner = self.authenticator.as_ref().and_then(|authenticator| {
+            authenticator.credentials().read(|it| it.subject_of(key).map(ToString::to_string))
+        });
+        owner.unwrap_or_else(|| "an unknown key".to_owned())
+    }
+}
+
+/// Signs the certificate of a durable grant.
+fn issue(
+    authority: &CertificateAuthority,
+    grant: &CertificateGrant,
+    key: &CertificateRequest,
+) -> Result<IssuedCertificate, Status> {
+    let certificate = authority.sign(grant, key).map_err(|error| internal(&error))?;
+    let life = grant.expires_at.since(grant.issued_at);
+    Ok(IssuedCertificate {
+        kind: encode::principal_kind(&grant.subject).into(),
+        name: grant.subject.name().to_owned(),
+        certificate: certificate.to_vec(),
+        authority: authority.certificate_der().to_vec(),
+        expires_at: Some(encode_timestamp(grant.expires_at)),
+        renew_at: Some(encode_timestamp(grant.issued_at.after(life / 3 * 2))),
+    })
+}
+
+fn parse_request(der: &[u8]) -> Result<CertificateRequest, Status> {
+    CertificateRequest::parse(der)
+        .map_err(|error| status::invalid_field("certificate_request", error.to_string()))
+}
+
+fn kind_of(purpose: &TokenPurpose) -> TokenKind {
+    match purpose {
+        TokenPurpose::Access(Subject::Appliance(_)) => TokenKind::Appliance,
+        TokenPurpose::Access(Subject::Administrator(_)) => TokenKind::Administrator,
+        TokenPurpose::Enrolment(_) => TokenKind::Enrolment,
+    }
+}
+
+fn token_id(id: &str) -> Result<TokenId, Status> {
+    decode::token_id(id).map_err(|violation| status::invalid(vec![violation]))
+}
+
+fn name_and_role(
+    name: &str,
+    role: i32,
+) -> Result<(crate::grid::values::identity::AdministratorName, Role), Status> {
+    match (decode::administrator("name", name), decode::role(role)) {
+        (Ok(name), Ok(role)) => Ok((name, role)),
+        (name, role) => {
+            let violations = [name.err(), role.err()];
+            Err(status::invalid(violations.into_iter().flatten().collect()))
+        }
+    }
+}
+
+/// A token changes itself, an administrator with the role admin changes all.
+fn may_change_token(caller: &Principal, id: TokenId) -> Result<Box<str>, Status> {
+    let is_own = matches!(&caller.credential, Credential::Token { id: own, .. } if *own == id);
+    let is_admin = matches!(&caller.caller, Caller::Administrator { role: Role::Admin, .. });
+    if is_own || is_admin { Ok(caller.for_record()) } else { Err(principal::forbidden(caller)) }
+}
+
+fn describe_caller(principal: &Principal) -> WhoAmIResponse {
+    let (kind, name, role) = match &principal.caller {
+        Caller::Appliance(name) => {
+            (PrincipalKind::Appliance, name.to_string(), proto::Role::Unspecified)
+        }
+        Caller::Administrator { name, role } => {
+            (PrincipalKind::Administrator, name.to_string(), encode::role(*role))
+        }
+        Caller::Stranger => (PrincipalKind::Unspecified, String::new(), proto::Role::Unspecified),
+    };
+    let (credential, credential_id, expires_at) = match &principal.credential {
+        Credential::Loopback => (proto::CredentialKind::Loopback, String::new(), None),
+        Credential::Token { id, expires_at } => {
+            (proto::CredentialKind::Token, id.to_string(), *expires_at)
+        }
+        Credential::Certificate(it) => {
+            (proto::CredentialKind::Certificate, it.serial.to_string(), Some(it.expires_at))
+        }
+    };
+    WhoAmIResponse {
+        kind: kind.into(),
+        name,
+        role: role.into(),
+        credential: credential.into(),
+        credential_id,
+        expires_at: expires_at.map(encode_timestamp),
+        address: principal.address.to_string(),
+    }
+}
+
+fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
+    tracing::error!(error, "a credential could not be made");
+    Status::internal(error.to_string())
+}
+
+/// The status of a rejected command. Programs find the reason in its details.
+fn rejected(rejection: &IdentityRejection) -> Status {
+    let (code, reason) = match rejection {
+        IdentityRejection::BadToken(_) => (Code::Unauthenticated, "TOKEN_INVALID"),
+        IdentityRejection::TokenReused { .. } => (Code::Unauthenticated, "TOKEN_REUSED"),
+        IdentityRejection::TokenExhausted { .. } => (Code::Unauthenticated, "TOKEN_EXHAUSTED"),
+        IdentityRejection::KeyUnknown => (Code::Unauthenticated, "KEY_UNKNOWN"),
+        IdentityRejection::RecoveryEnded { .. } => (Code::Unauthenticated, "RECOVERY_ENDED"),
+        IdentityRejection::AlreadyEnrolled { .. } => (Code::FailedPrecondition, "ALREADY_ENROLLED"),
+        IdentityRejection::KeyInUse { .. } => (Code::FailedPrecondition, "KEY_IN_USE"),
+        IdentityRejection::NotRotatable { .. } => (Code::FailedPrecondition, "NOT_ROTATABLE"),
+        IdentityRejection::LastAdmin { .. } => (Code::FailedPrecondition, "LAST_ADMIN"),
+        IdentityRejection::TooManyTokens => (Code::ResourceExhausted, "TOO_MANY_TOKENS"),
+        IdentityRejection::NoToken { .. } => (Code::NotFound, "NO_TOKEN"),
+        IdentityRejection::NoAdministrator { .. } => (Code::NotFound, "NO_ADMINISTRATOR"),
+        IdentityRejection::AdministratorExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+        IdentityRejection::NameNotAllowed { .. } | IdentityRejection::NameRequired { .. } => {
+            return status::invalid(vec![violation("name", rejection.to_string())]);
+        }
+        IdentityRejection::Command(command) => return status::command_rejected(command),
+    };
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    Status::with_error_details(code, rejection.to_string(), details)
+}
