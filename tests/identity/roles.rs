@@ -1,0 +1,202 @@
+//! Who may do what: each method and each page for each kind of credential.
+
+use std::collections::BTreeSet;
+
+use grid_broker::client::{BrokerChannel, ClientCredential, TokenText};
+use grid_broker::contract::proto;
+use grid_broker::grid::values::identity::Role;
+use grid_broker::identity::peer::Caller;
+use grid_broker::identity::roles::{self, Access};
+use http::uri::PathAndQuery;
+use prost::Message;
+use tonic::client::Grpc;
+use tonic::{Code, Request, Status};
+
+use crate::broker::{Broker, reason};
+use crate::support::{Run, clean, run, soon};
+
+/// The methods of the contract, as the descriptors that reflection serves list them.
+fn contract_methods() -> BTreeSet<(String, String)> {
+    let files = [
+        grid_broker::contract::DESCRIPTORS,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    ];
+    let mut methods = BTreeSet::new();
+    for bytes in files {
+        let set = prost_types::FileDescriptorSet::decode(bytes).expect("descriptors");
+        for file in set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let service = match file.package() {
+                        "grid.events.v1" => service.name().to_owned(),
+                        package => format!("{package}.{}", service.name()),
+                    };
+                    methods.insert((service, method.name().to_owned()));
+                }
+            }
+        }
+    }
+    methods
+}
+
+#[test]
+fn each_method_of_the_contract_has_one_row_and_no_other_has() {
+    let listed: Vec<_> = roles::METHODS
+        .iter()
+        .map(|(service, method, _)| ((*service).to_owned(), (*method).to_owned()))
+        .collect();
+    let unique: BTreeSet<_> = listed.iter().cloned().collect();
+    assert_eq!(unique.len(), listed.len(), "a method has one row");
+    assert_eq!(unique, contract_methods());
+    for (service, method, access) in roles::METHODS {
+        // What changes something is not for viewers, and nobody reads without a credential.
+        let is_reading =
+            ["List", "Get", "Watch", "Tail", "WhoAmI"].iter().any(|it| method.starts_with(it));
+        let is_of_standard = service.starts_with("grpc.");
+        if !is_reading && !is_of_standard {
+            assert_ne!(*access, Access::Role(Role::Viewer), "{service}.{method}");
+        }
+        let is_for_strangers = is_of_standard || ["Enrol", "Renew"].contains(method);
+        assert!(is_for_strangers || *access != Access::Anyone, "{service}.{method}");
+    }
+}
+
+/// Calls a method with an empty message, and gives its status. Streams are opened and dropped.
+async fn call(channel: &BrokerChannel, service: &str, method: &str) -> Result<(), Status> {
+    let service = if service.contains('.') {
+        service.to_owned()
+    } else {
+        format!("grid.events.v1.{service}")
+    };
+    let path = PathAndQuery::try_from(format!("/{service}/{method}")).expect("a path");
+    let mut client = Grpc::new(channel.clone());
+    client.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    let reply = client.server_streaming(Request::new(()), path, codec).await?;
+    let mut messages = reply.into_inner();
+    match tokio::time::timeout(std::time::Duration::from_millis(200), messages.message()).await {
+        Ok(Err(status)) => Err(status),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether the layer has refused the call: by its own reasons.
+fn refusal(result: &Result<(), Status>) -> Option<&'static str> {
+    let status = result.as_ref().err()?;
+    match (status.code(), reason(status).as_str()) {
+        (Code::Unauthenticated, "NO_CREDENTIAL") => Some("NO_CREDENTIAL"),
+        (Code::PermissionDenied, "ROLE") => Some("ROLE"),
+        (_, "UNLISTED") => Some("UNLISTED"),
+        (_, _) => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_cell_of_the_table_holds_over_grpc() {
+    let broker = Broker::plain().await;
+    let token = ClientCredential::Token;
+    let administrator = |name: &str, role| Caller::Administrator { name: name.into(), role };
+    let name = grid_broker::grid::values::id::ApplianceName::new("db1").expect("a name");
+    let callers = [
+        (ClientCredential::None, Caller::Stranger),
+        (token(broker.appliance("db1").await), Caller::Appliance(name)),
+        (
+            token(broker.administrator("vera", proto::Role::Viewer).await),
+            administrator("vera", Role::Viewer),
+        ),
+        (
+            token(broker.administrator("otto", proto::Role::Operator).await),
+            administrator("otto", Role::Operator),
+        ),
+        (token(broker.admin.clone()), administrator("admin", Role::Admin)),
+    ];
+    for (credential, caller) in callers {
+        let channel = broker.channel(credential).await;
+        for (service, method, access) in roles::METHODS {
+            let result = soon(method, call(&channel, service, method)).await;
+            let refused = refusal(&result);
+            let expected = match (&caller, access.permits(&caller)) {
+                (_, true) => None,
+                (Caller::Stranger, false) => Some("NO_CREDENTIAL"),
+                (Caller::Appliance(_) | Caller::Administrator { .. }, false) => Some("ROLE"),
+            };
+            // An appliance asks for itself; the empty name is not valid.
+            assert_eq!(refused, expected, "{caller}: {service}.{method}: {result:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_no_service_has_is_unimplemented_or_denied() {
+    let broker = Broker::plain().await;
+    let channel = broker.channel(ClientCredential::Token(broker.admin.clone())).await;
+    let unknown = call(&channel, "x.Service", "Call").await.expect_err("there is none");
+    assert_eq!(unknown.code(), Code::Unimplemented, "{unknown:?}");
+    let unlisted = call(&channel, "MailService", "Everything").await.expect_err("there is none");
+    assert_eq!(reason(&unlisted), "UNLISTED", "{unlisted:?}");
+}
+
+/// A page by curl, as scripts get it.
+async fn page(broker: &Broker, path: &str, token: Option<&TokenText>) -> (String, String) {
+    let mut command = clean("/usr/bin/curl");
+    command.args(["-s", "-o", "-", "-w", "\n%{http_code}"]);
+    if let Some(token) = token {
+        command.arg("-H").arg(format!("Authorization: Bearer {}", token.expose()));
+    }
+    command.arg(format!("http://{}{path}", broker.gridd.http));
+    let Run { stdout, .. } = run(command).await;
+    let (text, code) = stdout.rsplit_once('\n').expect("a code");
+    (code.to_owned(), text.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_cell_of_the_table_holds_for_pages() {
+    let broker = Broker::plain().await;
+    let tokens = [
+        None,
+        Some(broker.appliance("db1").await),
+        Some(broker.administrator("vera", proto::Role::Viewer).await),
+        Some(broker.administrator("otto", proto::Role::Operator).await),
+        Some(broker.admin.clone()),
+    ];
+    for (method, path, access) in roles::PAGES {
+        assert_eq!(*method, "GET");
+        let expected = if *access == Access::Anyone {
+            ["200"; 5]
+        } else {
+            assert_eq!(*access, Access::Role(Role::Viewer), "a new kind of access of {path}");
+            ["401", "403", "200", "200", "200"]
+        };
+        for (token, expected) in tokens.iter().zip(expected) {
+            let (code, text) = page(&broker, path, token.as_ref()).await;
+            assert_eq!(code, expected, "{path} with {token:?}: {text}");
+        }
+    }
+    let (code, text) = page(&broker, "/metrics", None).await;
+    assert_eq!(code, "401");
+    assert!(text.starts_with("no credential: this needs an administrator"), "{text}");
+    let (code, _) = page(&broker, "/secret", Some(&broker.admin)).await;
+    assert_eq!(code, "404");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_appliance_speaks_for_itself_only() {
+    let broker = Broker::plain().await;
+    let token = broker.appliance("db1").await;
+    broker.add_appliance("db2").await;
+    let channel = broker.channel(ClientCredential::Token(token)).await;
+    let mut appliances =
+        proto::appliance_service_client::ApplianceServiceClient::new(channel.clone());
+    let of = |name: &str| proto::GetApplianceRequest { name: name.to_owned() };
+    appliances.get_appliance(of("db1")).await.expect("its own state");
+    let other = appliances.get_appliance(of("db2")).await.expect_err("another's");
+    assert_eq!((other.code(), reason(&other).as_str()), (Code::PermissionDenied, "ROLE"));
+    let mut events = proto::event_service_client::EventServiceClient::new(channel);
+    let mut request = Request::new(proto::ReportRequest::default());
+    request.metadata_mut().insert("grid-appliance", "db2".parse().expect("a value"));
+    let other = events.report(request).await.expect_err("another's name");
+    assert_eq!((other.code(), reason(&other).as_str()), (Code::PermissionDenied, "OTHER_NAME"));
+    assert_eq!(other.message(), "the credential is of appliance db1, and not of appliance `db2`");
+    broker.security_record(&["Report of token", "not of appliance `db2`"]).await;
+}
