@@ -25,6 +25,7 @@ pub mod mail;
 mod raw_value;
 pub mod report;
 pub mod secret;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -42,6 +43,7 @@ use self::key::SettingKey;
 use self::keys::CLASS_TABLE;
 use self::mail::MailSettings;
 use self::report::ReportSettings;
+use self::tls::{Authentication, TlsSettings};
 use crate::config::error::{ConfigError, ConfigErrors, Origin};
 use crate::config::raw_value::{RawSetting, RawValue, dotted_key};
 use crate::config::smtp::SmtpConfig;
@@ -63,12 +65,16 @@ pub const DEFAULT_TRACING: &str = "info";
 pub struct Settings {
     /// The data folder, and segment sizes and retention of the journal in it.
     pub journal: journal::JournalSettings,
-    /// Address of the gRPC listener; on loopback.
+    /// Address of the gRPC listener.
     pub grpc: SocketAddr,
-    /// Address of the HTTP listener; on loopback.
+    /// Address of the HTTP listener.
     pub http: SocketAddr,
     /// Host names that the listeners accept, separated by commas.
     pub hosts: String,
+    /// Whether callers need credentials.
+    pub authentication: Authentication,
+    /// TLS of the listeners.
+    pub tls: TlsSettings,
     /// Filter of our own tracing, in the syntax of the tracing crates.
     pub tracing: String,
     /// Format of tracing lines.
@@ -94,6 +100,8 @@ impl Default for Settings {
             grpc: DEFAULT_GRPC_ADDRESS,
             http: DEFAULT_HTTP_ADDRESS,
             hosts: String::new(),
+            authentication: Authentication::Auto,
+            tls: TlsSettings::default(),
             tracing: DEFAULT_TRACING.to_owned(),
             tracing_format: LogFormat::Human,
             grid: grid::model::settings::GridSettings::default(),
@@ -165,6 +173,8 @@ impl Settings {
             .with_certificates(settings.certificates);
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
         errors.extend(settings.check_listeners());
+        // A listener that could not be read has its default.
+        errors.extend(settings.check_tls());
         errors.sort_by(|a, b| a.origin.cmp(&b.origin));
         if errors.is_empty() { Ok(settings) } else { Err(ConfigErrors(errors)) }
     }
@@ -281,6 +291,7 @@ impl Settings {
             text,
         };
         all.extend(self.mail.warnings().into_iter().map(of_mail));
+        all.extend(self.plaintext_warning());
         for name in self.grid.class_names() {
             let rules =
                 self.grid.class(name).filter(|it| it.report_deadline > it.report_interval_max);

@@ -8,12 +8,14 @@ mod identity;
 mod listeners;
 mod mail;
 mod reload;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -23,10 +25,13 @@ use tonic_health::server::HealthReporter;
 
 use crate::broker::{self, BrokerHandle, BrokerStartError, Started};
 use crate::config::Settings;
+use crate::grid::values::identity::KeyHash;
 use crate::grpc::{self, Services};
 use crate::guru_meditation::{Reporter, Warnings};
 use crate::identity::authenticator::{AuthenticationMode, Authenticator};
+use crate::identity::server_tls::TlsError;
 use crate::journal::{self, Journal, JournalError, JournalReader};
+use crate::listener::{ListenerConfig, ListenerTls};
 use crate::metrics::Metrics;
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
@@ -35,6 +40,7 @@ use crate::{diagnostic_sections, http, listener, tasks};
 
 use self::listeners::Listeners;
 use self::reload::ReloadContext;
+use self::tls::DaemonIdentity;
 
 pub use identity::{FirstAdministrator, FirstAdministratorError};
 pub use reload::Reload;
@@ -87,6 +93,9 @@ pub enum DaemonError {
     /// Signal handlers cannot be installed.
     #[error("cannot install signal handlers: {}", Explained(.0))]
     Signals(std::io::Error),
+    /// TLS or the broker's CA cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The gRPC services cannot be built: the build is broken.
     #[error("cannot build the gRPC services: {0}")]
     Services(#[from] tonic_reflection::server::Error),
@@ -107,9 +116,29 @@ pub struct Endpoints {
     pub last_record: u64,
     /// The first administrator, if this start created it.
     pub first_administrator: Option<FirstAdministrator>,
+    /// Whether the gRPC listener has TLS.
+    pub grpc_tls: bool,
+    /// Whether the HTTP listener has TLS.
+    pub http_tls: bool,
+    /// The hash of the public key by which clients know the server, with TLS.
+    pub pin: Option<KeyHash>,
+    /// Whether callers need credentials.
+    pub authentication: AuthenticationMode,
 }
 
 impl Endpoints {
+    /// The address of the pages, as a URL.
+    pub fn pages(&self) -> String {
+        let scheme = if self.http_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.http)
+    }
+
+    /// What the service manager shows.
+    fn status(&self) -> String {
+        let tls = if self.grpc_tls { " with TLS" } else { "" };
+        format!("serves on {}{tls} and {}, start {}", self.grpc, self.pages(), self.term)
+    }
+
     /// The content of the ready file: one JSON object on one line.
     fn to_json(&self) -> String {
         let ready = serde_json::json!({
@@ -119,6 +148,9 @@ impl Endpoints {
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "term": self.term,
+            "grpc_tls": self.grpc_tls,
+            "http_tls": self.http_tls,
+            "pin": self.pin.map(|pin| pin.to_string()),
         });
         format!("{ready}\n")
     }
@@ -157,27 +189,30 @@ pub async fn run(
     let manager = ServiceManager::from_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
     let smtp_config = mail::watch_config(effective);
-    let Listeners { grpc: (grpc, grpc_rules), http: (http, http_rules) } =
+    let Listeners { grpc: (grpc, mut grpc_rules), http: (http, http_rules) } =
         listeners::bind(&settings).await?;
     let (grpc_at, http_at) = (http_rules.other_address, grpc_rules.other_address);
 
     let (stop, stopping) = watch::channel(false);
     let (page_state_sender, page_state) = watch::channel(None);
-    let mode = AuthenticationMode::Off;
+    let mode = settings.authentication_mode();
     let (authenticator_sender, authenticator) = watch::channel(None);
     let authorization = http::PageAuthorization { mode, authenticator };
     let pages =
         http::router(page_state, http_rules.metrics.clone(), stopping.clone(), authorization);
     // Pages are served while the journal is still being read: alive, but not ready.
-    let pages = listener::serve(http, pages, http_rules, stopping.clone());
-    let pages = tasks::spawn("accept http", pages);
+    let (page_tls, pages) = serve_pages(&settings, (http, http_rules), pages, stopping.clone());
     let Some(started) = start_unless_stopped(&settings, &manager, &mut signals).await? else {
         return Ok(());
     };
-    let authenticator = identity::start(&started, mode);
-    let first_administrator =
-        identity::first_administrator(&authenticator, &started.broker, &settings.journal.dir)
-            .await?;
+    let (authenticator, identity, first_administrator) =
+        start_identity(&settings, &started, [grpc_at, http_at]).await?;
+    if let Some(keeper) = &identity.tls {
+        let of = |has_tls: bool| has_tls.then(|| keeper.listener(&authenticator));
+        grpc_rules.tls = of(settings.grpc_has_tls());
+        // Pages that have no TLS do not wait for it.
+        let _ = page_tls.send(of(settings.http_has_tls()));
+    }
     authenticator_sender.send_replace(Some(authenticator.clone()));
     page_state_sender.send_replace(Some(http::ServedBroker::new(&started)));
     diagnostic_sections::register(&reporter, &started, &warnings);
@@ -185,17 +220,17 @@ pub async fn run(
     let mail_test = mail::mail_test(&smtp_config, journal, &started.broker);
     let services = Services::new(&started, Some(reporter), stopping.clone())
         .with_mail_test(mail_test)
-        .with_identity(authenticator.clone(), None, None);
+        .with_identity(authenticator.clone(), identity.authority.clone(), identity.pin());
     let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
     let events = tasks::spawn("accept grpc", events);
-    let endpoints =
-        Endpoints { first_administrator, ..endpoints_of(&settings, (grpc_at, http_at), &started) };
+    let endpoints = endpoints_of(&settings, (grpc_at, http_at), &started, &identity);
+    let endpoints = Endpoints { first_administrator, ..endpoints };
     if let Some(file) = &ready_file {
         file.write(&endpoints.to_json())?;
     }
     announce(&endpoints);
-    let status = format!("serves on {grpc_at} and http://{http_at}, start {}", endpoints.term);
+    let status = endpoints.status();
     manager.ready(status.clone());
     manager.ping_watchdog(started.broker.clone());
     let context = ReloadContext {
@@ -203,6 +238,7 @@ pub async fn run(
         stopping: stopping.clone(),
         manager: manager.clone(),
         status,
+        tls: identity.tls,
     };
     spawn_reload(context, reload, settings_sender, &started.broker);
     drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
@@ -232,6 +268,7 @@ fn endpoints_of(
     settings: &Settings,
     (grpc, http): (SocketAddr, SocketAddr),
     started: &Started,
+    identity: &DaemonIdentity,
 ) -> Endpoints {
     let dir = &settings.journal.dir;
     Endpoints {
@@ -241,6 +278,10 @@ fn endpoints_of(
         term: started.term,
         last_record: started.reader.durable(),
         first_administrator: None,
+        grpc_tls: settings.grpc_has_tls(),
+        http_tls: settings.http_has_tls(),
+        pin: identity.pin(),
+        authentication: settings.authentication_mode(),
     }
 }
 
@@ -253,6 +294,43 @@ async fn grpc_routes(
     let (routes, health) = grpc::routes(services).await?;
     let routes = grpc::authorize_calls(routes.into_axum_router(), authenticator);
     Ok((grpc::count_calls(routes, metrics.clone()), health))
+}
+
+/// Serves the pages; if the HTTP listener has TLS, from the moment that it is sent.
+fn serve_pages(
+    settings: &Settings,
+    (http, mut rules): (TcpListener, ListenerConfig),
+    pages: Router,
+    stopping: watch::Receiver<bool>,
+) -> (oneshot::Sender<Option<ListenerTls>>, JoinHandle<()>) {
+    let has_tls = settings.http_has_tls();
+    let (sender, tls) = oneshot::channel();
+    let serving = async move {
+        if has_tls {
+            // Without an answer the start failed.
+            let Ok(tls) = tls.await else { return };
+            rules.tls = tls;
+        }
+        listener::serve(http, pages, rules, stopping).await;
+    };
+    (sender, tasks::spawn("accept http", serving))
+}
+
+/// Sets up what knows callers, the CA and TLS if they are needed, and the first administrator.
+async fn start_identity(
+    settings: &Settings,
+    started: &Started,
+    listeners: [SocketAddr; 2],
+) -> Result<(Authenticator, DaemonIdentity, Option<FirstAdministrator>), DaemonError> {
+    let authenticator = identity::start(started, settings.authentication_mode());
+    let parts = tls::set_up(settings, started.identity.journal, listeners).await?;
+    if let Some(keeper) = &parts.tls {
+        drop(tasks::spawn("certificates", keeper.clone().keep_current()));
+    }
+    // The last step: its token is shown only if the start succeeds.
+    let data = &settings.journal.dir;
+    let first = identity::first_administrator(&authenticator, &started.broker, data).await?;
+    Ok((authenticator, parts, first))
 }
 
 fn spawn_reload(

@@ -14,10 +14,12 @@ use std::time::Duration;
 use super::filter;
 use super::mail::{MailSecurity, TextRule};
 use super::secret::{REDACTED, Secret};
+use super::tls::{Authentication, TlsMode};
 use crate::config::error::Origin;
 use crate::config::raw_value::RawValue;
 use crate::grid::model::settings::{OnStuck, RateLimit, RateLimits};
 use crate::grid::values::event::Severity;
+use crate::identity::server_tls::ClientCertificates;
 use crate::tracing_lines::LogFormat;
 use crate::units;
 
@@ -49,6 +51,21 @@ const MAIL_SECURITIES: [(&str, MailSecurity); 3] = [
 const TRACING_FORMATS: [(&str, LogFormat); 2] =
     [("human", LogFormat::Human), ("json", LogFormat::Json)];
 
+const AUTHENTICATIONS: [(&str, Authentication); 3] = [
+    ("auto", Authentication::Auto),
+    ("required", Authentication::Required),
+    ("off", Authentication::Off),
+];
+
+const TLS_MODES: [(&str, TlsMode); 3] =
+    [("auto", TlsMode::Auto), ("on", TlsMode::On), ("off", TlsMode::Off)];
+
+const CLIENT_CERTIFICATES: [(&str, ClientCertificates); 3] = [
+    ("off", ClientCertificates::Off),
+    ("optional", ClientCertificates::Optional),
+    ("required", ClientCertificates::Required),
+];
+
 /// One setting within `T`.
 #[derive(Debug)]
 pub struct SettingKey<T: 'static> {
@@ -77,7 +94,7 @@ pub type Field<T, V> = fn(&mut T) -> &mut V;
 /// Access to a value, with its type and limits.
 #[derive(Debug)]
 pub enum Accessor<T: 'static> {
-    /// An address on loopback, with its port.
+    /// An address with its port.
     Address(Field<T, SocketAddr>),
     /// A path.
     Path(Field<T, PathBuf>),
@@ -111,6 +128,12 @@ pub enum Accessor<T: 'static> {
     AllUnlimited(Field<T, RateLimits>),
     /// The encryption of the connection to the mail server.
     MailSecurity(Field<T, MailSecurity>),
+    /// Whether callers need credentials.
+    Authentication(Field<T, Authentication>),
+    /// Which listeners have TLS.
+    TlsMode(Field<T, TlsMode>),
+    /// Whether a listener asks for certificates.
+    ClientCertificates(Field<T, ClientCertificates>),
     /// A text; empty: not set.
     Text(&'static TextRule, Field<T, String>),
     /// A secret, by the path of its file.
@@ -128,7 +151,7 @@ impl<T: Default + 'static> Accessor<T> {
     pub(super) fn set(&self, raw: &RawValue, origin: &Origin, into: &mut T) -> Result<(), String> {
         let invalid = || self.describe_invalid(raw);
         match self {
-            Self::Address(field) => *field(into) = self.parse_loopback(raw)?,
+            Self::Address(field) => *field(into) = parse_address(raw).ok_or_else(invalid)?,
             Self::Path(field) => *field(into) = parse_path(raw).ok_or_else(invalid)?.to_owned(),
             Self::PathOrNone(field) => {
                 let path = parse_path(raw).ok_or_else(invalid)?;
@@ -180,6 +203,15 @@ impl<T: Default + 'static> Accessor<T> {
             }
             Self::MailSecurity(field) => {
                 *field(into) = parse_choice(raw, &MAIL_SECURITIES).ok_or_else(invalid)?;
+            }
+            Self::Authentication(field) => {
+                *field(into) = parse_choice(raw, &AUTHENTICATIONS).ok_or_else(invalid)?;
+            }
+            Self::TlsMode(field) => {
+                *field(into) = parse_choice(raw, &TLS_MODES).ok_or_else(invalid)?;
+            }
+            Self::ClientCertificates(field) => {
+                *field(into) = parse_choice(raw, &CLIENT_CERTIFICATES).ok_or_else(invalid)?;
             }
             Self::Text(rule, field) => self.parse_text(rule, raw)?.clone_into(field(into)),
             Self::SecretFile(field) => *field(into) = Some(self.read_secret(raw)?),
@@ -235,6 +267,9 @@ impl<T: Default + 'static> Accessor<T> {
             Self::Unlimited(field) if field(of).is_none() => UNLIMITED.to_owned(),
             Self::Unlimited(_) | Self::AllUnlimited(_) => return None,
             Self::MailSecurity(field) => format_choice(*field(of), &MAIL_SECURITIES),
+            Self::Authentication(field) => format_choice(*field(of), &AUTHENTICATIONS),
+            Self::TlsMode(field) => format_choice(*field(of), &TLS_MODES),
+            Self::ClientCertificates(field) => format_choice(*field(of), &CLIENT_CERTIFICATES),
             Self::Text(_, field) => field(of).clone(),
             Self::SecretFile(field) => {
                 let file = field(of).as_ref()?.file()?;
@@ -277,28 +312,22 @@ impl<T: Default + 'static> Accessor<T> {
             }
             Self::AllUnlimited(field) => field(into).clone_from(field(from)),
             Self::MailSecurity(field) => *field(into) = *field(from),
+            Self::Authentication(field) => *field(into) = *field(from),
+            Self::TlsMode(field) => *field(into) = *field(from),
+            Self::ClientCertificates(field) => *field(into) = *field(from),
             Self::Text(_, field) => field(into).clone_from(field(from)),
             Self::SecretFile(field) | Self::SecretText(field) => {
                 field(into).clone_from(field(from));
             }
         }
     }
+}
 
-    /// Without TLS the listeners accept connections on loopback only.
-    fn parse_loopback(&self, raw: &RawValue) -> Result<SocketAddr, String> {
-        let text = raw.text().ok_or_else(|| self.describe_invalid(raw))?;
-        let numeric = match text.strip_prefix("localhost:") {
-            Some(port) => format!("127.0.0.1:{port}"),
-            None => text.to_owned(),
-        };
-        let address: SocketAddr = numeric.parse().map_err(|_| self.describe_invalid(raw))?;
-        if address.ip().is_loopback() {
-            return Ok(address);
-        }
-        Err(format!(
-            "{address} is not on loopback; there is no TLS yet, so gridd listens on 127.0.0.1 or \
-             [::1] only"
-        ))
+fn parse_address(raw: &RawValue) -> Option<SocketAddr> {
+    let text = raw.text()?;
+    match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}").parse().ok(),
+        None => text.parse().ok(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Settings;
 use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::mail::{self, TextRule};
+use super::tls;
 use crate::config::raw_value::dotted_key;
 use crate::grid::model::settings::{ClassSettings, REPORT_DEADLINE_RANGE, RateLimit};
 use crate::listener::AllowedHosts;
@@ -63,8 +64,8 @@ const EVERY_RANGE: RangeInclusive<Duration> =
 
 /// Host names.
 static HOSTS: TextRule = TextRule {
-    allowed: "a list of at most 64 names of hosts with commas between, without ports: \
-              \"broker.example, grid.example\"",
+    allowed: "a list of at most 64 names or addresses of hosts with commas between, without ports: \
+              \"broker.example, 192.0.2.7\"",
     error: |text| AllowedHosts::new(text).err().map(|_| String::new()),
 };
 
@@ -81,11 +82,40 @@ const fn needs_restart<T>(
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [SettingKey<Settings>; 35] = [
+pub static SETTINGS: [SettingKey<Settings>; 44] = [
     needs_restart("data", Accessor::Path(|it| &mut it.journal.dir), Some("--data")),
     needs_restart("grpc", Accessor::Address(|it| &mut it.grpc), Some("--grpc")),
     needs_restart("http", Accessor::Address(|it| &mut it.http), Some("--http")),
     needs_restart("hosts", Accessor::Text(&HOSTS, |it| &mut it.hosts), None),
+    needs_restart("authentication", Accessor::Authentication(|it| &mut it.authentication), None),
+    needs_restart("tls.mode", Accessor::TlsMode(|it| &mut it.tls.mode), None),
+    needs_restart(
+        "tls.certificate",
+        Accessor::Text(&mail::LINE, |it| &mut it.tls.certificate),
+        None,
+    ),
+    needs_restart("tls.key", Accessor::Text(&mail::LINE, |it| &mut it.tls.key), None),
+    needs_restart("tls.client_ca", Accessor::Text(&mail::LINE, |it| &mut it.tls.client_ca), None),
+    needs_restart(
+        "tls.client_names",
+        Accessor::Text(&tls::CLIENT_NAMES, |it| &mut it.tls.client_names),
+        None,
+    ),
+    needs_restart(
+        "tls.plaintext_off_loopback",
+        Accessor::Bool(|it| &mut it.tls.plaintext_off_loopback),
+        None,
+    ),
+    needs_restart(
+        "tls.grpc_client_certificates",
+        Accessor::ClientCertificates(|it| &mut it.tls.grpc_client_certificates),
+        None,
+    ),
+    needs_restart(
+        "tls.http_client_certificates",
+        Accessor::ClientCertificates(|it| &mut it.tls.http_client_certificates),
+        None,
+    ),
     SettingKey {
         path: "tracing",
         accessor: Accessor::Filter(|it| &mut it.tracing),

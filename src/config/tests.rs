@@ -11,6 +11,7 @@ use super::key::{Accessor, Field, ReloadPolicy};
 use super::secret::Secret;
 use super::*;
 use crate::grid::values::event::Severity;
+use crate::identity::authenticator::AuthenticationMode;
 
 /// A file of that text.
 fn file(text: &str) -> (tempfile::NamedTempFile, SettingsSources) {
@@ -306,6 +307,42 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn listeners_off_loopback_have_tls_and_need_credentials() {
+    let of = |text: &str| {
+        let (_file, given) = file(text);
+        let settings = valid_settings(&given);
+        let mode = settings.authentication_mode();
+        (settings.grpc_has_tls(), settings.http_has_tls(), mode)
+    };
+    let (off, required) = (AuthenticationMode::Off, AuthenticationMode::Required);
+    let outside = "grpc = \"0.0.0.0:7443\"\n";
+    for (text, grpc_tls, http_tls, mode) in [
+        ("", false, false, off),
+        ("grpc = \"[::1]:7443\"\nhttp = \"127.3.2.1:80\"\n", false, false, off),
+        (outside, true, false, required),
+        ("http = \"192.0.2.7:80\"\n", false, true, required),
+        ("authentication = \"required\"\n", false, false, required),
+        ("tls.mode = \"on\"\n", true, true, off),
+        ("tls.mode = \"on\"\nauthentication = \"off\"\n", true, true, off),
+        (&format!("{outside}tls.plaintext_off_loopback = true\n"), true, false, required),
+        (
+            &format!("{outside}tls.plaintext_off_loopback = true\ntls.mode = \"off\"\n"),
+            false,
+            false,
+            required,
+        ),
+    ] {
+        assert_eq!(of(text), (grpc_tls, http_tls, mode), "{text}");
+    }
+    let (_file, given) =
+        file(&format!("{outside}tls.plaintext_off_loopback = true\ntls.mode = \"off\"\n"));
+    let warnings = valid_settings(&given).warnings();
+    let [warning] = warnings.as_slice() else { panic!("one warning: {warnings:?}") };
+    let text = warning.to_string();
+    assert!(text.contains("tokens and events can be read and changed on the way"), "{text}");
 }
 
 #[test]

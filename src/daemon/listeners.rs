@@ -40,7 +40,7 @@ pub(super) async fn bind(settings: &Settings) -> Result<Listeners, DaemonError> 
     let counted = Connections::default();
     // Settings contain only valid lists.
     let hosts = Arc::new(AllowedHosts::new(&settings.hosts).unwrap_or_default());
-    let rules = |port, connections_max, other| {
+    let rules = |port, connections_max, other, is_other_tls| {
         let (hosts, counted) = (Arc::clone(&hosts), counted.clone());
         ListenerConfig {
             port,
@@ -48,13 +48,13 @@ pub(super) async fn bind(settings: &Settings) -> Result<Listeners, DaemonError> 
             connections_max,
             metrics: counted,
             other_address: other,
-            is_other_tls: false,
+            is_other_tls,
             tls: None,
         }
     };
     Ok(Listeners {
-        grpc: (grpc, rules(Port::Grpc, shares.grpc, http_at)),
-        http: (http, rules(Port::Http, shares.http, grpc_at)),
+        grpc: (grpc, rules(Port::Grpc, shares.grpc, http_at, settings.http_has_tls())),
+        http: (http, rules(Port::Http, shares.http, grpc_at, settings.grpc_has_tls())),
     })
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
+use super::tls::TlsKeeper;
 use crate::broker::{BrokerHandle, Reconfiguration};
 use crate::config::error::ConfigErrors;
 use crate::config::key::ReloadPolicy;
@@ -39,6 +40,8 @@ pub(super) struct ReloadContext {
     pub(super) manager: ServiceManager,
     /// The status sent to the manager after a reload.
     pub(super) status: String,
+    /// The certificates, which are read again too.
+    pub(super) tls: Option<TlsKeeper>,
 }
 
 /// Why the old settings stay in effect.
@@ -59,7 +62,7 @@ pub(super) async fn reload_on_sighup(
     effective: watch::Sender<Settings>,
     broker: BrokerHandle,
 ) {
-    let ReloadContext { mut sighup, mut stopping, manager, status } = context;
+    let ReloadContext { mut sighup, mut stopping, manager, status, tls } = context;
     let at_start = effective.borrow().clone();
     warn_of_classes(&broker, &at_start).await;
     loop {
@@ -68,8 +71,17 @@ pub(super) async fn reload_on_sighup(
             // A closed channel also means that the broker stops.
             _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
         }
+        if let Some(tls) = &tls {
+            tracing::info!("SIGHUP: reading the certificates again");
+            manager.reloading();
+            tls.reload().await;
+        }
         if reload.sources.config.is_none() {
-            tracing::warn!("SIGHUP: no configuration file to reload; --config names one");
+            if tls.is_none() {
+                tracing::warn!("SIGHUP: no configuration file to reload; --config names one");
+            } else {
+                manager.ready(status.clone());
+            }
             continue;
         }
         tracing::info!("SIGHUP: reloading the settings");

@@ -85,6 +85,24 @@ pub struct TlsConfigs {
     pub serial: Box<str>,
 }
 
+/// What is known of the server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsStatus {
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Its serial number.
+    pub serial: Box<str>,
+    /// Why its files, which have changed, are not used; the old one stays in use.
+    pub error: Option<Box<str>>,
+}
+
+impl TlsStatus {
+    /// The status of configurations that were just loaded.
+    pub fn of(configs: &TlsConfigs) -> Self {
+        Self { expires_at: configs.expires_at, serial: configs.serial.clone(), error: None }
+    }
+}
+
 /// TLS cannot be set up, or not be renewed.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -185,6 +203,37 @@ impl TlsLoader {
     ///
     /// Why the files cannot be used. The next call tries again.
     pub fn load(&mut self, now: Timestamp) -> Result<Option<TlsConfigs>, TlsError> {
+        let (pair, client_ca) = self.read(now)?;
+        if self.loaded == Some(hash_of(&pair, &client_ca)) {
+            return Ok(None);
+        }
+        self.load_contents(pair, client_ca, now).map(Some)
+    }
+
+    /// Loads the configurations, whether the contents have changed or not.
+    ///
+    /// # Errors
+    ///
+    /// Why the files cannot be used.
+    pub fn load_first(&mut self, now: Timestamp) -> Result<TlsConfigs, TlsError> {
+        let (pair, client_ca) = self.read(now)?;
+        self.load_contents(pair, client_ca, now)
+    }
+
+    fn load_contents(
+        &mut self,
+        pair: ServerPair,
+        client_ca: Vec<CertificateDer<'static>>,
+        now: Timestamp,
+    ) -> Result<TlsConfigs, TlsError> {
+        let contents = hash_of(&pair, &client_ca);
+        let configs = self.build(pair, client_ca, now)?;
+        self.loaded = Some(contents);
+        Ok(configs)
+    }
+
+    /// Reads the server's pair and the CA of clients.
+    fn read(&self, now: Timestamp) -> Result<(ServerPair, Vec<CertificateDer<'static>>), TlsError> {
         let pair = match &self.plan.files.certificate {
             Some((certificate, key)) => read_pair(certificate, key)?,
             None => self.own_pair(now)?,
@@ -193,13 +242,7 @@ impl TlsLoader {
             Some((path, _)) => read_certificates(path)?,
             None => Vec::new(),
         };
-        let contents = hash_of(&pair, &client_ca);
-        if self.loaded == Some(contents) {
-            return Ok(None);
-        }
-        let configs = self.build(pair, client_ca, now)?;
-        self.loaded = Some(contents);
-        Ok(Some(configs))
+        Ok((pair, client_ca))
     }
 
     fn own_pair(&self, now: Timestamp) -> Result<ServerPair, TlsError> {

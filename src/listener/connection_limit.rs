@@ -220,12 +220,15 @@ impl ConnectionSlot {
     /// When there are too many of them, and none is idle.
     pub(super) fn count_stranger(&self) -> Result<(), LimitReached> {
         let mut book = self.shared.lock_slots();
+        if book.entries.get(&self.id).is_some_and(|taken| taken.is_stranger) {
+            return Ok(());
+        }
         let is_full = book.strangers >= self.shared.stranger_limit;
         if is_full && !book.close_idle(|taken| taken.is_stranger) {
             return Err(LimitReached::Strangers);
         }
         let SlotTable { entries, strangers, .. } = &mut *book;
-        if let Some(taken) = entries.get_mut(&self.id).filter(|taken| !taken.is_stranger) {
+        if let Some(taken) = entries.get_mut(&self.id) {
             taken.is_stranger = true;
             *strangers += 1;
         }

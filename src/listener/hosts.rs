@@ -14,7 +14,7 @@ const NAMES_MAX: usize = 64;
 /// Maximum length of a name, in bytes.
 const NAME_BYTES_MAX: usize = 253;
 
-/// The allowed names from the settings, besides those that are always allowed.
+/// The allowed names (and addresses) from the settings, besides those that are always allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedHosts(BTreeSet<String>);
 
@@ -42,6 +42,11 @@ impl AllowedHosts {
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             let plain = normalize(name);
+            // They are always allowed, and belong into the broker's own certificate.
+            if let Ok(address) = plain.trim_matches(['[', ']']).parse::<IpAddr>() {
+                names.insert(address.to_string());
+                continue;
+            }
             if plain.is_empty() || plain.len() > NAME_BYTES_MAX || !plain.chars().all(is_allowed) {
                 return Err(InvalidHost::Name(name.chars().take(80).collect()));
             }
@@ -52,6 +57,11 @@ impl AllowedHosts {
         } else {
             Ok(Self(names))
         }
+    }
+
+    /// The names, and addresses without brackets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 
     /// Whether `authority`, with or without a port, is an allowed name.
@@ -134,5 +144,7 @@ mod tests {
             assert!(AllowedHosts::new(invalid).is_err(), "{invalid}");
         }
         assert_eq!(AllowedHosts::new(" "), Ok(AllowedHosts::default()));
+        let addresses = AllowedHosts::new("10.1.2.3, [2001:DB8::1], ::1, a.").expect("addresses");
+        assert_eq!(addresses.names().collect::<Vec<_>>(), ["10.1.2.3", "2001:db8::1", "::1", "a"]);
     }
 }

@@ -18,6 +18,7 @@ use grid_broker::config::{self, Settings, SettingsSources};
 use grid_broker::daemon::{self, DaemonError, Diagnostics, Endpoints, FirstAdministrator, Reload};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
+use grid_broker::identity::authenticator::AuthenticationMode;
 use grid_broker::system_error::Explained;
 use grid_broker::{diagnostic_sections, stderr, stdout, tasks, tracing_lines};
 
@@ -97,6 +98,7 @@ fn main() -> ProcessExit {
                 | DaemonError::MailSenderDied
                 | DaemonError::UncleanShutdown(_)
                 | DaemonError::Signals(_)
+                | DaemonError::Tls(_)
                 | DaemonError::Services(_) => ExitCode::Failed,
             };
             fail(&error.to_string(), code)
@@ -137,7 +139,7 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
 /// Prints three lines: the addresses, the data folder, and what to type next. An unread pipe does
 /// not keep gridd from serving.
 fn print_greeting(place: &Endpoints) {
-    let Endpoints { grpc, http, data_dir, term, last_record, first_administrator } = place;
+    let Endpoints { grpc, data_dir, term, last_record, first_administrator, .. } = place;
     let version = env!("CARGO_PKG_VERSION");
     let broker = if *grpc == config::DEFAULT_GRPC_ADDRESS {
         String::new()
@@ -145,10 +147,13 @@ fn print_greeting(place: &Endpoints) {
         format!(" --broker {grpc}")
     };
     let lines = format!(
-        "gridd {version}: events on {grpc} (gRPC), pages on http://{http}\n\
-         data in {}, start {term}, {last_record} records; trusts everyone on loopback\n\
+        "gridd {version}: events on {grpc} ({}), pages on {}\n\
+         data in {}, start {term}, {last_record} records; {}\n\
          next: {}{broker} id=started_ok   and   {}{broker} log list\n",
+        if place.grpc_tls { "gRPC with TLS" } else { "gRPC" },
+        place.pages(),
         data_dir.display(),
+        trust_of(place),
         command_for("vme"),
         command_for("gridctl"),
     );
@@ -170,6 +175,18 @@ fn print_greeting(place: &Endpoints) {
     };
     if tasks::spawn_thread("greeting", greeting).is_ok() {
         let _ = receiver.recv_timeout(GREETING_TIMEOUT);
+    }
+}
+
+/// Whom the broker trusts, and how clients know it.
+fn trust_of(place: &Endpoints) -> String {
+    let trust = match place.authentication {
+        AuthenticationMode::Off => "trusts everyone on loopback",
+        AuthenticationMode::Required => "callers need credentials",
+    };
+    match place.pin {
+        Some(pin) => format!("{trust}; TLS pin {pin}"),
+        None => trust.to_owned(),
     }
 }
 

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{
-    Accessor, INFINITE, MAIL_SECURITIES, NONE, ON_STUCK, SEVERITIES, TRACING_FORMATS, UNLIMITED,
+    AUTHENTICATIONS, Accessor, CLIENT_CERTIFICATES, INFINITE, MAIL_SECURITIES, NONE, ON_STUCK,
+    SEVERITIES, TLS_MODES, TRACING_FORMATS, UNLIMITED,
 };
 use crate::config::filter;
 use crate::config::raw_value::RawValue;
@@ -43,6 +44,9 @@ impl<T: Default + 'static> Accessor<T> {
             | Self::Every(..)
             | Self::AllUnlimited(_)
             | Self::MailSecurity(_)
+            | Self::Authentication(_)
+            | Self::TlsMode(_)
+            | Self::ClientCertificates(_)
             | Self::Text(..)
             | Self::SecretText(_) => None,
         }
@@ -86,6 +90,9 @@ impl<T: Default + 'static> Accessor<T> {
             }
             Self::AllUnlimited(_) => format!("{UNLIMITED}, or a table of budgets"),
             Self::MailSecurity(_) => describe_choices(&MAIL_SECURITIES),
+            Self::Authentication(_) => describe_choices(&AUTHENTICATIONS),
+            Self::TlsMode(_) => describe_choices(&TLS_MODES),
+            Self::ClientCertificates(_) => describe_choices(&CLIENT_CERTIFICATES),
             Self::Text(rule, _) => rule.allowed.to_owned(),
             Self::SecretFile(_) => {
                 "the path of a file with the secret, such as ./password".to_owned()

@@ -106,8 +106,14 @@ fn write_value_cases(out: &mut String) {
         }
     }
     for text in [
-        "grpc = \"0.0.0.0:7443\"",
-        "http = \"[::]:1\"",
+        "grpc = \"0.0.0.0:7443\"\nauthentication = \"off\"",
+        "grpc = \"0.0.0.0:7443\"\nhttp = \"[::]:1\"\ntls.mode = \"off\"",
+        "http = \"[::]:1\"\ntls.mode = \"off\"\nauthentication = \"off\"",
+        "tls.grpc_client_certificates = \"required\"",
+        "tls.certificate = \"nowhere.pem\"\ntls.key = \"nowhere.key\"",
+        "tls.client_ca = \"nowhere.pem\"\ntls.client_names = \"{name}.vm.example\"",
+        "tls.client_names = \"{name}\"",
+        "hosts = \"10.0.0.1:80\"",
         "http = \"127.0.0.1\"",
         "http = \"127.0.0.1:7443\"",
         "tracing = \"info,grid_broker=inof\"",
@@ -127,7 +133,7 @@ fn write_value_cases(out: &mut String) {
         "class.web.budget.log.burst = 4294967296",
     ] {
         let (_file, given) = file(text);
-        write_case(out, text, &given);
+        write_case(out, &text.replace('\n', " | "), &given);
     }
 }
 
@@ -149,8 +155,7 @@ fn all_cases() -> String {
     let not_utf8 = std::os::unix::ffi::OsStringExt::from_vec(b"a\xff".to_vec());
     bytes.environment.push(("GRIDD_DATA".to_owned(), not_utf8));
     write_case(&mut out, "GRIDD_DATA=a\\xff", &bytes);
-    for (key, value) in [("grpc", "here"), ("http", "0.0.0.0:1"), ("data", ""), ("tracing", "loud")]
-    {
+    for (key, value) in [("grpc", "here"), ("http", "0.0.0.0"), ("data", ""), ("tracing", "loud")] {
         let flags = vec![(key, value.to_owned())];
         write_case(
             &mut out,
