@@ -45,6 +45,9 @@ const LIFETIME: Duration = Duration::from_secs(3_652 * 86_400);
 /// The authority's common name is this, and the id of the journal.
 const COMMON_NAME: &str = "Grid Broker CA ";
 
+/// The common name of the certificates that it signs.
+const LEAF_COMMON_NAME: &str = "grid-broker";
+
 /// The broker's own certificate authority.
 #[derive(Debug)]
 pub struct CertificateAuthority {
@@ -254,14 +257,16 @@ impl CertificateAuthority {
     }
 }
 
-/// The parameters that all certificates of the authority share: no CA, nothing but signatures. The
-/// name is in the alternative names; an empty subject is legal then, and nobody can read it wrongly.
+/// The parameters that all certificates of the authority share: no CA, nothing but signatures. Names are
+/// in the alternative names only; the common name is for people.
 pub(super) fn parameters(
     serial: Serial,
     (not_before, not_after): (Timestamp, Timestamp),
 ) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
+    // An empty subject confuses some programs.
+    params.distinguished_name.push(DnType::CommonName, LEAF_COMMON_NAME);
     params.serial_number = Some(SerialNumber::from_slice(&serial.0));
     // Not after the times of the grant: certificates have whole seconds.
     let epoch = date_time_ymd(1970, 1, 1);

@@ -91,8 +91,10 @@ async fn what_gridd_cannot_do_it_refuses_by_name_with_exit_code_2() {
     let taken = taken.local_addr().map(|at| (at.to_string(), taken)).expect("its address");
     std::fs::write(folder.path().join("bad.toml"), "[class.web]\nboot_time = \"5m\"\n")
         .expect("ok");
-    let off_loopback = "is not on loopback; there is no TLS yet, so gridd listens on 127.0.0.1 or \
-                        [::1] only\n";
+    std::fs::write(folder.path().join("plain.toml"), "tls.mode = \"off\"\n").expect("ok");
+    let off_loopback = "is not on loopback, and with tls.mode = \"off\" tokens and events can be read \
+                        and changed on the way; set tls.mode = \"auto\", listen on 127.0.0.1 or \
+                        [::1], or accept that risk with tls.plaintext_off_loopback = true\n";
     for (words, error) in [
         (
             &["--grpc", &taken.0, "--http", "127.0.0.1:0"][..],
@@ -110,8 +112,14 @@ async fn what_gridd_cannot_do_it_refuses_by_name_with_exit_code_2() {
                 taken.0
             ),
         ),
-        (&["--grpc", "0.0.0.0:7443"], format!("gridd: --grpc: 0.0.0.0:7443 {off_loopback}")),
-        (&["--http", "[::]:1"], format!("gridd: --http: [::]:1 {off_loopback}")),
+        (
+            &["--config", "plain.toml", "--grpc", "0.0.0.0:7443"],
+            format!("gridd: --grpc: 0.0.0.0:7443 {off_loopback}"),
+        ),
+        (
+            &["--config", "plain.toml", "--http", "[::]:1"],
+            format!("gridd: --http: [::]:1 {off_loopback}"),
+        ),
         (
             &["--config", "nowhere.toml"],
             "gridd: nowhere.toml: can't be read: No such file or directory (os error 2); check the \
