@@ -4,7 +4,8 @@
 //! labels and contract cannot diverge. Does not know which of them are valid where.
 
 use crate::contract::proto::{
-    AlertKind, ApplianceState, EventKind, LostReason, MailState, Outcome, RecordKind, Severity,
+    AlertKind, ApplianceState, CredentialKind, EventKind, LostReason, MailState, Outcome,
+    PrincipalKind, RecordKind, Role, Severity,
 };
 
 /// The label of a [`RecordKind`]; `None` if it is unspecified.
@@ -47,6 +48,21 @@ pub fn lost_reason(number: i32) -> Option<String> {
     label("LOST_REASON_", LostReason::try_from(number).map(|it| it.as_str_name()), number)
 }
 
+/// The label of a [`Role`]; `None` if it is unspecified.
+pub fn role(number: i32) -> Option<String> {
+    label("ROLE_", Role::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The label of a [`PrincipalKind`]; `None` if it is unspecified.
+pub fn principal_kind(number: i32) -> Option<String> {
+    label("PRINCIPAL_KIND_", PrincipalKind::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The label of a [`CredentialKind`]; `None` if it is unspecified.
+pub fn credential_kind(number: i32) -> Option<String> {
+    label("CREDENTIAL_KIND_", CredentialKind::try_from(number).map(|it| it.as_str_name()), number)
+}
+
 /// The [`RecordKind`] of a label.
 pub fn parse_record_kind(label: &str) -> Option<RecordKind> {
     specified(RecordKind::from_str_name(&contract_name("RECORD_KIND_", label))?)
@@ -70,6 +86,11 @@ pub fn parse_alert_kind(label: &str) -> Option<AlertKind> {
 /// The [`MailState`] of a label.
 pub fn parse_mail_state(label: &str) -> Option<MailState> {
     specified(MailState::from_str_name(&contract_name("MAIL_STATE_", label))?)
+}
+
+/// The [`Role`] of a label.
+pub fn parse_role(label: &str) -> Option<Role> {
+    specified(Role::from_str_name(&contract_name("ROLE_", label))?)
 }
 
 /// The labels of all kinds of record, in the contract's order.
@@ -97,6 +118,11 @@ pub fn mail_states() -> Vec<String> {
     all_labels(mail_state)
 }
 
+/// The labels of all roles, from the least powerful on.
+pub fn roles() -> Vec<String> {
+    all_labels(role)
+}
+
 fn label<E>(prefix: &str, name: Result<&str, E>, number: i32) -> Option<String> {
     if number == 0 {
         return None;
@@ -115,8 +141,12 @@ fn specified<E: Default + PartialEq>(value: E) -> Option<E> {
     (value != E::default()).then_some(value)
 }
 
+/// Enums of the contract have no larger numbers, and gaps where a value was removed.
+const NUMBER_MAX: i32 = 64;
+
 fn all_labels(label: fn(i32) -> Option<String>) -> Vec<String> {
-    (1..).map_while(label).take_while(|label| !label.starts_with("unknown_")).collect()
+    let labels = (1..=NUMBER_MAX).filter_map(label);
+    labels.filter(|label| !label.starts_with("unknown_")).collect()
 }
 
 #[cfg(test)]
@@ -127,8 +157,12 @@ mod tests {
     fn labels_are_the_contracts_names_without_prefix() {
         assert_eq!(severities(), ["debug", "info", "warn", "error", "fatal"]);
         assert_eq!(states(), ["idle", "starting", "maintenance", "running", "failed", "dumping"]);
+        assert_eq!(roles(), ["viewer", "operator", "admin"]);
+        assert_eq!(principal_kind(2).as_deref(), Some("administrator"));
+        assert_eq!(credential_kind(3).as_deref(), Some("certificate"));
         assert_eq!(mail_states(), ["waiting", "under_way", "failed", "sent", "joined", "removed"]);
         assert_eq!(alert_kinds()[..2], ["start_failed", "stuck"]);
+        assert!(alert_kinds().contains(&"clock_differs".to_owned()), "behind a gap in the numbers");
         assert_eq!(record_kinds()[..2], ["started_ok", "start_failed"]);
         assert_eq!(outcome(Outcome::NotKept as i32).as_deref(), Some("not_kept"));
         assert_eq!(severity(0), None);
@@ -144,6 +178,7 @@ mod tests {
         assert_eq!(parse_record_kind("deadline"), Some(RecordKind::Deadline));
         assert_eq!(parse_state("failed"), Some(ApplianceState::Failed));
         assert_eq!(parse_severity("warn"), Some(Severity::Warn));
+        assert_eq!(parse_role("operator"), Some(Role::Operator));
         assert_eq!(parse_severity("unspecified"), None);
         assert_eq!(parse_severity("loud"), None);
     }

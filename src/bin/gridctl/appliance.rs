@@ -19,10 +19,9 @@ use grid_broker::exit_code::ExitCode;
 use crate::args::{ApplianceCommand, ApplianceList, ApplianceNames, OverrideArgs};
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::fields::OutputObject;
-use crate::output::{ItemView, ListWriter, OutputOptions};
-use crate::table::TableCell;
-use crate::{appliance_view, follow, names, watch};
+use crate::output::{ListWriter, OutputOptions};
+use crate::removal::{self, Removal, report_failures};
+use crate::{appliance_view, enrol, follow, names, watch};
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -55,6 +54,8 @@ pub(crate) async fn run(
         ApplianceCommand::Unsuppress(named) => {
             perform_each(broker, named, &ApplianceAction::Unsuppress, look, out).await
         }
+        ApplianceCommand::Enrol(arguments) => enrol::run(broker, arguments, look, out).await,
+        ApplianceCommand::Revoke(named) => enrol::revoke(broker, named, look, out).await,
     }
 }
 
@@ -256,16 +257,6 @@ async fn perform_each(
     report_failures(failed)
 }
 
-/// Prints all failures except the first, and returns that one.
-fn report_failures(failed: Vec<(&String, CliError)>) -> Result<(), CliError> {
-    let mut failed = failed.into_iter();
-    let Some((_, first)) = failed.next() else { return Ok(()) };
-    for (name, failure) in failed {
-        crate::print_note(&format!("{}: {failure}", TableCell::new(name).render(false)));
-    }
-    Err(first)
-}
-
 async fn remove(
     broker: &Connection,
     named: &ApplianceNames,
@@ -274,7 +265,7 @@ async fn remove(
 ) -> Result<(), CliError> {
     let typed = names::split_at_commas(&named.names);
     if let Some(pattern) = typed.iter().find(|name| names::is_pattern(name)) {
-        return Err(CliError::PatternNotAllowed { pattern: pattern.clone() });
+        return Err(CliError::PatternNotAllowed { pattern: pattern.clone(), to: "remove" });
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for typed in &typed {
@@ -283,44 +274,14 @@ async fn remove(
             Ok(broker.appliances().remove_appliance(request).await?.into_inner().record_number)
         };
         match names::call_with_name(broker, typed, look, act).await {
-            Ok((name, record_number)) => done.push(RemovedAppliance { name, record_number }),
+            Ok((name, record_number)) => {
+                done.push(Removal { kind: "appliance", name, record_number })
+            }
             Err(failure) => failed.push((typed, failure)),
         }
     }
-    if look.is_quiet || done.is_empty() {
-        return report_failures(failed);
-    }
-    if look.format.is_human_readable() {
-        for RemovedAppliance { name, record_number } in &done {
-            let name = TableCell::new(name).render(false);
-            writeln!(out, "{name} is removed (record {record_number})")?;
-        }
-        out.flush()?;
-        return report_failures(failed);
-    }
-    let form = |removed: &RemovedAppliance| OutputObject {
-        kind: "appliance",
-        name: removed.name.clone(),
-        fields: vec![
-            ("name", (&removed.name).into()),
-            ("record_number", removed.record_number.into()),
-        ],
-    };
-    let shape = ItemView { columns: &[], cells: |_, _| Vec::new(), to_object: form };
-    if let ([one], 1) = (done.as_slice(), typed.len()) {
-        ListWriter::write_one(out, look, shape, one)?;
-    } else {
-        let mut listing = ListWriter::new(out, look, shape);
-        listing.add(&done)?;
-        listing.finish("")?;
-    }
+    removal::write(&done, typed.len(), "is removed", look, out)?;
     report_failures(failed)
-}
-
-#[derive(Default)]
-struct RemovedAppliance {
-    name: String,
-    record_number: u64,
 }
 
 #[cfg(test)]

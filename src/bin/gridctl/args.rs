@@ -3,13 +3,16 @@
 //! Guarantees that parsed arguments are well-formed, and that the help of every command ends with
 //! an example. Does not check names and limits: the broker does.
 
+mod admin;
 mod alert;
 mod appliance;
 mod context;
 mod global;
 mod list;
 mod log;
+mod login;
 mod mail;
+mod token;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,12 +22,19 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::suggest;
 
+pub(crate) use self::admin::{AdminCommand, AdminCreate};
 pub(crate) use self::alert::{AlertCommand, AlertList};
-pub(crate) use self::appliance::{ApplianceCommand, ApplianceList, ApplianceNames, OverrideArgs};
+pub(crate) use self::appliance::{
+    ApplianceCommand, ApplianceList, ApplianceNames, EnrolArgs, OverrideArgs,
+};
 pub(crate) use self::context::ContextCommand;
-pub(crate) use self::global::{BrokerChoice, ColourMode, GlobalArgs, OutputFormat};
+pub(crate) use self::global::{
+    BrokerChoice, ColourMode, GlobalArgs, IdentityChoice, OutputFormat, parse_pin,
+};
 pub(crate) use self::log::{LogCommand, LogList};
+pub(crate) use self::login::{LoginArgs, LogoutArgs};
 pub(crate) use self::mail::{MailList, MailSubcommand};
+pub(crate) use self::token::{KeyCommand, KeyList, TokenCommand, TokenCreate};
 pub(crate) use crate::args::normalize::normalize;
 
 /// Reads the grid log and controls the appliances and mails of a grid.
@@ -91,6 +101,54 @@ pub(crate) enum GridctlCommand {
         after_help = "Example:\n  gridctl journal backup /backup/grid-monday.journal"
     )]
     Journal(JournalCommand),
+    /// List, create, rotate and revoke tokens
+    #[command(
+        subcommand,
+        alias = "tokens",
+        after_help = "A token is the credential of an appliance without a certificate, of a script, or of \
+        an\nadministrator. Its id is public; the token itself is shown once.\n\n\
+        Example: which tokens are there?\n  gridctl token list"
+    )]
+    Token(TokenCommand),
+    /// List enrolled keys and the ends of their certificates
+    #[command(
+        subcommand,
+        aliases = ["keys", "certificate", "certificates"],
+        after_help = "Example: which certificates end soon?\n  gridctl key list --attention"
+    )]
+    Key(KeyCommand),
+    /// List, create and remove administrators
+    #[command(
+        subcommand,
+        aliases = ["admins", "administrator", "administrators"],
+        after_help = "Example: somebody who only reads\n  gridctl admin create ann@example.org --role viewer"
+    )]
+    Admin(AdminCommand),
+    /// Log in at a broker: store its address, its pin and a credential as a context
+    #[command(
+        after_help = "The token is read from the file of --token-file (`-` is stdin), or else typed at \
+        the terminal\nwithout being shown. It is never an argument: others see those. With an enrolment \
+        token (gbe_...)\ngridctl makes a key and gets a certificate for it.\n\n\
+        The broker is recognised by --pin, by the authority in --ca-file, or by the pin in an \
+        enrolment\ntoken; otherwise gridctl shows the pin of what answers, and asks. On the \
+        broker's machine,\n`gridd identity pin` prints it.\n\n\
+        The context is in $XDG_CONFIG_HOME/gridctl/contexts.toml, the secret in the folder secrets \
+        beside\nit; only you can read them.\n\n\
+        Examples: on a terminal; in a script\n  \
+        gridctl login grid.example.org:7443\n  \
+        gridctl login grid.example.org:7443 --token-file - --ca-file ca.pem --name production"
+    )]
+    Login(LoginArgs),
+    /// Remove the credential of a context from this machine
+    #[command(
+        after_help = "The context itself stays. A certificate is revoked by an administrator: see \
+        `gridctl admin\nremove`.\n\n\
+        Example: and make the token invalid\n  gridctl logout production --revoke"
+    )]
+    Logout(LogoutArgs),
+    /// Show who you are for the broker, with which role and credential
+    #[command(alias = "who-am-i", after_help = "Example:\n  gridctl whoami")]
+    Whoami,
     /// Show what each thread and task of gridd is doing; if gridd does not reply, use `kill -USR2`
     #[command(after_help = "Prints text, or with --output json one JSON object.\n\n\
         Example:\n  gridctl report | grep -A 40 'Thread #'")]
@@ -250,6 +308,12 @@ fn find_conflict(args: &GridctlArgs) -> Option<&'static str> {
         | GridctlCommand::Alert(_)
         | GridctlCommand::Mail(_)
         | GridctlCommand::Journal(_)
+        | GridctlCommand::Token(_)
+        | GridctlCommand::Key(_)
+        | GridctlCommand::Admin(_)
+        | GridctlCommand::Login(_)
+        | GridctlCommand::Logout(_)
+        | GridctlCommand::Whoami
         | GridctlCommand::Report { .. }
         | GridctlCommand::Status(_)
         | GridctlCommand::Version

@@ -1,4 +1,5 @@
-//! Completes names of appliances, classes, mails, recipients and contexts for shells.
+//! Completes names of appliances, classes, mails, recipients, contexts, tokens and administrators for
+//! shells.
 //!
 //! Guarantees to end within a second, and that a failure completes nothing and prints nothing,
 //! since the user is typing. The generated shell completions call `gridctl complete-names WORD...`,
@@ -6,13 +7,19 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
-use grid_broker::contract::proto::{ApplianceFilter, ListAppliancesRequest, ListMailsRequest};
+use grid_broker::contract::proto::{
+    ApplianceFilter, ListAdministratorsRequest, ListAppliancesRequest, ListMailsRequest,
+    ListTokensRequest,
+};
+use grid_broker::grid::values::identity::KeyHash;
 
-use crate::args::{BrokerChoice, GridctlArgs, normalize};
+use crate::access::BrokerAccess;
+use crate::args::{BrokerChoice, GridctlArgs, IdentityChoice, normalize, parse_pin};
 use crate::connection::Connection;
 use crate::context;
 use crate::error::CliError;
@@ -36,6 +43,8 @@ enum CompletionKind {
     MailNumber,
     Recipient,
     Context,
+    Token,
+    Administrator,
 }
 
 /// The parts of a typed line that a completion needs.
@@ -44,6 +53,9 @@ struct CompletionRequest {
     kind: Option<CompletionKind>,
     broker: Option<String>,
     context: Option<String>,
+    token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    pin: Option<KeyHash>,
 }
 
 /// Prints the names, one per line.
@@ -93,6 +105,12 @@ fn parse_request(before: &[String]) -> CompletionRequest {
             match value.map(ToOwned::to_owned).or_else(|| line.next().map(ToOwned::to_owned)) {
                 Some(value) if flag.get_id() == "broker" => typed.broker = Some(value),
                 Some(value) if flag.get_id() == "context" => typed.context = Some(value),
+                Some(value) if flag.get_id() == "token_file" => {
+                    // Stdin belongs to the shell.
+                    typed.token_file = Some(value.into()).filter(|path| path != "-");
+                }
+                Some(value) if flag.get_id() == "ca_file" => typed.ca_file = Some(value.into()),
+                Some(value) if flag.get_id() == "pin" => typed.pin = parse_pin(&value),
                 Some(_) => {}
                 None => {
                     typed.kind = completion_kind(flag, &path);
@@ -144,6 +162,8 @@ fn completion_kind(arg: &Arg, path: &[&str]) -> Option<CompletionKind> {
         ("NUMBER", Some(&"mail")) => Some(CompletionKind::MailNumber),
         ("RECIPIENT", _) => Some(CompletionKind::Recipient),
         ("CONTEXT", _) => Some(CompletionKind::Context),
+        ("TOKEN", _) => Some(CompletionKind::Token),
+        ("ADMINISTRATOR", _) => Some(CompletionKind::Administrator),
         _ => None,
     }
 }
@@ -166,7 +186,14 @@ async fn find_names(
             (None, None) => BrokerChoice::Unspecified,
         },
     };
-    let broker = Connection::connect(&context::resolve_address(&choice)?, None).await?;
+    let path = |name| variable(name).map(PathBuf::from);
+    let identity = IdentityChoice {
+        token_file: typed.token_file.clone().or_else(|| path("GRID_TOKEN_FILE")),
+        ca_file: typed.ca_file.clone().or_else(|| path("GRID_CA_FILE")),
+        pin: typed.pin.or_else(|| variable("GRID_PIN").and_then(|pin| parse_pin(&pin))),
+    };
+    let access = BrokerAccess::resolve(&choice, &identity, None)?;
+    let broker = Connection::connect(&access).await?;
     let all = match wanted {
         CompletionKind::Appliance => {
             let begins = appliance_names(&broker, vec![format!("{prefix}*")]).await?;
@@ -192,6 +219,16 @@ async fn find_names(
                     false => mail.number.to_string(),
                 });
             mails.collect()
+        }
+        CompletionKind::Token => {
+            let request = broker.unary(ListTokensRequest {});
+            let tokens = broker.identity().list_tokens(request).await?.into_inner().tokens;
+            tokens.into_iter().take(NAMES_MAX as usize).map(|token| token.id).collect()
+        }
+        CompletionKind::Administrator => {
+            let request = broker.unary(ListAdministratorsRequest {});
+            let reply = broker.identity().list_administrators(request).await?.into_inner();
+            reply.administrators.into_iter().map(|it| it.name).collect()
         }
         CompletionKind::Context => Vec::new(),
     };
@@ -237,6 +274,14 @@ mod tests {
             ("appliance set db1 --class", Some(CompletionKind::Class)),
             ("appliance list --class", Some(CompletionKind::Class)),
             ("appliance add", None),
+            ("appliance enrol", Some(CompletionKind::Appliance)),
+            ("appliance revoke db1", Some(CompletionKind::Appliance)),
+            ("token revoke", Some(CompletionKind::Token)),
+            ("token create --appliance", Some(CompletionKind::Appliance)),
+            ("token create --administrator", Some(CompletionKind::Administrator)),
+            ("admin remove", Some(CompletionKind::Administrator)),
+            ("admin create", None),
+            ("logout", Some(CompletionKind::Context)),
             ("alert show", Some(CompletionKind::Appliance)),
             ("alert show db1", None),
             ("mail show", Some(CompletionKind::MailNumber)),
@@ -254,6 +299,9 @@ mod tests {
             let words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
             assert_eq!(parse_request(&words).kind, expected, "{line}");
         }
+        let words = ["--token-file", "-", "--ca-file=c.pem", "whoami"].map(ToOwned::to_owned);
+        let request = parse_request(&words);
+        assert_eq!((request.token_file, request.ca_file), (None, Some("c.pem".into())));
         let words = ["--broker=h:1", "appliance", "show"].map(ToOwned::to_owned);
         assert_eq!(parse_request(&words).broker.as_deref(), Some("h:1"));
     }

@@ -1,21 +1,24 @@
 //! The connection to the broker, with the administrator's login.
 //!
-//! Guarantees that each request names its administrator, and that a unary call times out after a
+//! Guarantees that each request names its administrator, or has the credential, and that a unary call times out after a
 //! minute. Does not know the requests.
 
 use std::time::Duration;
 
 use tonic::metadata::Ascii;
 use tonic::metadata::MetadataValue;
-use tonic::transport::Channel;
 
-use grid_broker::client::{self, ADMINISTRATOR_METADATA, ClientError};
+use grid_broker::client::{ADMINISTRATOR_METADATA, BrokerChannel};
 use grid_broker::contract::proto::alert_service_client::AlertServiceClient;
 use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
 use grid_broker::contract::proto::broker_service_client::BrokerServiceClient;
 use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
+use grid_broker::contract::proto::identity_service_client::IdentityServiceClient;
 use grid_broker::contract::proto::journal_service_client::JournalServiceClient;
 use grid_broker::contract::proto::mail_service_client::MailServiceClient;
+
+use crate::access::BrokerAccess;
+use crate::error::CliError;
 
 /// Timeout of a unary call: a text search reads the whole grid log.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,16 +31,22 @@ const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) struct Connection {
     /// The address of the broker, as typed.
     pub(crate) address: String,
-    channel: Channel,
+    channel: BrokerChannel,
     administrator: Option<MetadataValue<Ascii>>,
 }
 
 impl Connection {
     /// Connects.
-    pub(crate) async fn connect(address: &str, login: Option<&str>) -> Result<Self, ClientError> {
-        let channel = client::connect(address).await?;
+    ///
+    /// # Errors
+    ///
+    /// If the address is invalid, no broker answers there, or it is another one than expected.
+    pub(crate) async fn connect(access: &BrokerAccess) -> Result<Self, CliError> {
+        let channel = access.options()?.connect().await?;
+        // With a credential, the broker knows who calls.
+        let login = access.login.as_deref().filter(|_| access.credential.is_none());
         let administrator = login.and_then(|login| login.parse().ok());
-        Ok(Self { address: address.to_owned(), channel, administrator })
+        Ok(Self { address: access.address.clone(), channel, administrator })
     }
 
     /// Makes the request of a unary call.
@@ -57,32 +66,37 @@ impl Connection {
     }
 
     /// The client of the grid log service.
-    pub(crate) fn grid_log(&self) -> GridLogServiceClient<Channel> {
+    pub(crate) fn grid_log(&self) -> GridLogServiceClient<BrokerChannel> {
         GridLogServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// The client of the appliance service.
-    pub(crate) fn appliances(&self) -> ApplianceServiceClient<Channel> {
+    pub(crate) fn appliances(&self) -> ApplianceServiceClient<BrokerChannel> {
         ApplianceServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// The client of the alert service.
-    pub(crate) fn alerts(&self) -> AlertServiceClient<Channel> {
+    pub(crate) fn alerts(&self) -> AlertServiceClient<BrokerChannel> {
         AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// The client of the mail service.
-    pub(crate) fn mails(&self) -> MailServiceClient<Channel> {
+    pub(crate) fn mails(&self) -> MailServiceClient<BrokerChannel> {
         MailServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// The client of the journal service.
-    pub(crate) fn journal(&self) -> JournalServiceClient<Channel> {
+    pub(crate) fn journal(&self) -> JournalServiceClient<BrokerChannel> {
         JournalServiceClient::new(self.channel.clone())
     }
 
+    /// The client of the identity service.
+    pub(crate) fn identity(&self) -> IdentityServiceClient<BrokerChannel> {
+        IdentityServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
+    }
+
     /// The client of the broker service.
-    pub(crate) fn broker_service(&self) -> BrokerServiceClient<Channel> {
+    pub(crate) fn broker_service(&self) -> BrokerServiceClient<BrokerChannel> {
         BrokerServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 }

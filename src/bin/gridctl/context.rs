@@ -1,28 +1,25 @@
 //! `gridctl context ...`: named brokers in a file of the user.
 //!
 //! Guarantees that the file is read only when needed, that an error in it is reported with path and
-//! line, and that switching contexts changes one line of it and nothing else. Uses no connection.
+//! line, and that no secret is shown. Uses no connection.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+mod file;
 
-use serde::Deserialize;
+use std::io::Write;
+use std::path::PathBuf;
 
 use grid_broker::client::DEFAULT_BROKER;
 use grid_broker::exit_code::ExitCode;
 
+use self::file::{ContextEntry, Contexts};
+use crate::access;
 use crate::args::{BrokerChoice, ContextCommand};
+use crate::credentials::BrokerTrust;
 use crate::error::CliError;
 use crate::fields::OutputObject;
 use crate::output::{ItemView, ListWriter, OutputOptions};
+use crate::private_file::PrivateFileError;
 use crate::table::{Column, TableCell};
-
-/// Path of the file below the configuration directory.
-const FILE: &str = "gridctl/contexts.toml";
-
-/// Largest file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Why the named brokers are not available.
 #[derive(Debug, thiserror::Error)]
@@ -31,15 +28,8 @@ pub(crate) enum ContextError {
     #[error("no file of contexts: neither XDG_CONFIG_HOME nor HOME is set")]
     NoHome,
     /// The file cannot be read or written.
-    #[error("{}: cannot be {what}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// `read` or `written`.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// The file is invalid.
     #[error("{}: {reason}", path.display())]
     Invalid {
@@ -47,6 +37,14 @@ pub(crate) enum ContextError {
         path: PathBuf,
         /// What is invalid.
         reason: String,
+    },
+    /// The name is that of another broker.
+    #[error("context {name} is the broker at {broker}: choose a name for this one by --name")]
+    Taken {
+        /// The name.
+        name: String,
+        /// The address of that broker.
+        broker: String,
     },
     /// There is no context of that name.
     #[error("there is no context {name} in {}; {there}", path.display())]
@@ -67,52 +65,148 @@ impl ContextError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Unknown { is_asked_for: true, .. } => ExitCode::NotFound,
-            Self::File { what: "written", .. } => ExitCode::Failed,
-            Self::NoHome | Self::File { .. } | Self::Invalid { .. } | Self::Unknown { .. } => {
-                ExitCode::Usage
-            }
+            Self::File(PrivateFileError::Write(_)) => ExitCode::Failed,
+            Self::NoHome
+            | Self::File(_)
+            | Self::Invalid { .. }
+            | Self::Taken { .. }
+            | Self::Unknown { .. } => ExitCode::Usage,
         }
     }
 }
 
-/// The file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Contexts {
-    current: Option<String>,
-    #[serde(default)]
-    context: BTreeMap<String, ContextEntry>,
+/// A broker and its context, if it has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedBroker {
+    /// The name of the context.
+    pub(crate) name: Option<String>,
+    /// The address of the broker.
+    pub(crate) address: String,
+    /// How the broker is recognised.
+    pub(crate) trust: BrokerTrust,
 }
 
-/// A named broker.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ContextEntry {
-    broker: String,
+impl NamedBroker {
+    fn new(name: &str, entry: &ContextEntry) -> Self {
+        let (name, address) = (Some(name.to_owned()), entry.broker.clone());
+        Self { name, address, trust: entry.trust() }
+    }
+
+    fn unnamed(address: &str) -> Self {
+        Self { address: address.to_owned(), ..Self::default() }
+    }
+}
+
+/// Returns the chosen broker. An address that was given uses the context that has it: the current
+/// one, or the only one.
+///
+/// # Errors
+///
+/// If the file of contexts is needed and cannot be used, or lacks the context.
+pub(crate) fn resolve(place: &BrokerChoice) -> Result<NamedBroker, ContextError> {
+    match place {
+        BrokerChoice::Address(address) => {
+            // The file is not needed for a broker that has an address, so it may be invalid.
+            let contexts = file::path().and_then(|path| file::read(&path).ok()).unwrap_or_default();
+            Ok(contexts.at_address(address))
+        }
+        BrokerChoice::Context(name) => {
+            let path = file::path().ok_or(ContextError::NoHome)?;
+            Ok(NamedBroker::new(name, file::read(&path)?.find(name, &path, false)?))
+        }
+        BrokerChoice::Unspecified => {
+            let Some(path) = file::path() else { return Ok(NamedBroker::unnamed(DEFAULT_BROKER)) };
+            let contexts = file::read(&path)?;
+            match &contexts.current {
+                Some(name) => Ok(NamedBroker::new(name, contexts.find(name, &path, false)?)),
+                None => Ok(contexts.at_address(DEFAULT_BROKER)),
+            }
+        }
+    }
 }
 
 /// Returns the address of the chosen broker.
+///
+/// # Errors
+///
+/// As [`resolve`].
 pub(crate) fn resolve_address(place: &BrokerChoice) -> Result<String, ContextError> {
     match place {
         BrokerChoice::Address(address) => Ok(address.clone()),
-        BrokerChoice::Context(name) => {
-            let path = contexts_path().ok_or(ContextError::NoHome)?;
-            Ok(read(&path)?.find(name, &path, false)?.broker.clone())
-        }
-        BrokerChoice::Unspecified => {
-            let Some(path) = contexts_path() else { return Ok(DEFAULT_BROKER.to_owned()) };
-            let contexts = read(&path)?;
-            match &contexts.current {
-                Some(name) => Ok(contexts.find(name, &path, false)?.broker.clone()),
-                None => Ok(DEFAULT_BROKER.to_owned()),
-            }
-        }
+        BrokerChoice::Context(_) | BrokerChoice::Unspecified => Ok(resolve(place)?.address),
     }
+}
+
+/// The folder of the file; `None` without a home directory.
+pub(crate) fn folder() -> Option<PathBuf> {
+    Some(file::path()?.parent()?.to_owned())
+}
+
+/// The name under which a login at `address` is stored: as requested, or that of the context which
+/// has the address, or the host.
+///
+/// # Errors
+///
+/// If the host is the name of another broker.
+pub(crate) fn name_for_login(
+    requested: Option<&str>,
+    address: &str,
+) -> Result<String, ContextError> {
+    if let Some(name) = requested {
+        return Ok(name.to_owned());
+    }
+    let path = file::path().ok_or(ContextError::NoHome)?;
+    let contexts = file::read(&path)?;
+    if let Some(name) = contexts.at_address(address).name {
+        return Ok(name);
+    }
+    let host = host_of(address).to_owned();
+    match contexts.context.get(&host) {
+        Some(entry) => {
+            let broker = entry.broker.clone();
+            Err(ContextError::Taken { name: host, broker })
+        }
+        None => Ok(host),
+    }
+}
+
+/// The broker of this context, if the context has this address.
+pub(crate) fn known_broker(name: &str, address: &str) -> Option<NamedBroker> {
+    let contexts = file::read(&file::path()?).ok()?;
+    let entry =
+        contexts.context.get(name).filter(|entry| is_same_broker(address, &entry.broker))?;
+    Some(NamedBroker::new(name, entry))
+}
+
+/// Whether the address as typed is that of a context; TLS may be left out, but not be turned off.
+fn is_same_broker(typed: &str, stored: &str) -> bool {
+    let bare = |address: &str| {
+        let address = address.trim_end_matches('/').to_ascii_lowercase();
+        address.strip_prefix("https://").map_or(address.clone(), ToOwned::to_owned)
+    };
+    bare(typed) == bare(stored)
+}
+
+/// The host of an address: `grid` of `https://grid:7443`.
+fn host_of(address: &str) -> &str {
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Stores a context, and makes it the current one.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub(crate) fn store(name: &str, address: &str, trust: &BrokerTrust) -> Result<(), ContextError> {
+    let path = file::path().ok_or(ContextError::NoHome)?;
+    file::set_context(&path, name, &ContextEntry::new(address, trust))
 }
 
 /// The names of all contexts; none without a readable file.
 pub(crate) fn context_names() -> Vec<String> {
-    let contexts = contexts_path().and_then(|path| read(&path).ok()).unwrap_or_default();
+    let contexts = file::path().and_then(|path| file::read(&path).ok()).unwrap_or_default();
     contexts.context.into_keys().collect()
 }
 
@@ -123,8 +217,8 @@ pub(crate) fn run(
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let path = contexts_path().ok_or(ContextError::NoHome)?;
-    let contexts = read(&path)?;
+    let path = file::path().ok_or(ContextError::NoHome)?;
+    let contexts = file::read(&path)?;
     match command {
         ContextCommand::List => {
             let mut listing = ListWriter::new(out, look, view());
@@ -151,7 +245,7 @@ pub(crate) fn run(
         }
         ContextCommand::Use { name } => {
             let named = contexts.find(name, &path, true)?;
-            set_current(&path, name)?;
+            file::set_current(&path, name)?;
             if look.format.is_human_readable() {
                 writeln!(out, "the current broker is {} ({name})", named.broker)?;
                 return Ok(out.flush()?);
@@ -163,84 +257,15 @@ pub(crate) fn run(
 }
 
 impl Contexts {
-    fn find(
-        &self,
-        name: &str,
-        path: &Path,
-        is_asked_for: bool,
-    ) -> Result<&ContextEntry, ContextError> {
-        self.context.get(name).ok_or_else(|| {
-            let names: Vec<&str> = self.context.keys().map(String::as_str).collect();
-            let there = match names.as_slice() {
-                [] => "`gridctl context --help` shows the format".to_owned(),
-                names => format!("its contexts are {}", names.join(", ")),
-            };
-            let (name, path) = (name.to_owned(), path.to_owned());
-            ContextError::Unknown { name, path, there, is_asked_for }
-        })
+    /// The broker at this address, with its context: the current one, or the only one.
+    fn at_address(&self, address: &str) -> NamedBroker {
+        let named = |(name, entry): (&String, &ContextEntry)| NamedBroker::new(name, entry);
+        let fitting =
+            || self.context.iter().filter(|(_, entry)| is_same_broker(address, &entry.broker));
+        let current = fitting().find(|(name, _)| self.current.as_ref() == Some(*name));
+        let only = fitting().next().filter(|_| fitting().count() == 1);
+        current.or(only).map_or_else(|| NamedBroker::unnamed(address), named)
     }
-}
-
-/// The path of the file. An empty variable counts as unset.
-fn contexts_path() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
-    Some(folder.join(FILE))
-}
-
-fn read_text(path: &Path) -> Result<String, ContextError> {
-    use std::io::Read;
-    let failed = |source| ContextError::File { path: path.to_owned(), what: "read", source };
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
-}
-
-fn read(path: &Path) -> Result<Contexts, ContextError> {
-    parse(path, &read_text(path)?)
-}
-
-fn parse(path: &Path, text: &str) -> Result<Contexts, ContextError> {
-    toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-        let line = line.map_or_else(String::new, |line| format!("line {line}: "));
-        let reason = format!("{line}{}", error.message().trim());
-        ContextError::Invalid { path: path.to_owned(), reason }
-    })
-}
-
-/// Writes the line that names the current context.
-fn set_current(path: &Path, name: &str) -> Result<(), ContextError> {
-    let failed = |source| ContextError::File { path: path.to_owned(), what: "written", source };
-    let changed = with_current(&read_text(path)?, name);
-    // The new text is parsed first: a file that cannot be changed by line stays unchanged.
-    if parse(path, &changed)?.current.as_deref() != Some(name) {
-        let reason = "write `current = NAME` on its own line above the contexts".to_owned();
-        return Err(ContextError::Invalid { path: path.to_owned(), reason });
-    }
-    let partial = path.with_extension("toml.partial");
-    std::fs::write(&partial, changed).map_err(failed)?;
-    std::fs::rename(&partial, path).map_err(failed)
-}
-
-fn with_current(text: &str, name: &str) -> String {
-    let current = format!("current = {}", toml::Value::String(name.to_owned()));
-    let is_key = |line: &str| {
-        line.trim_start().strip_prefix("current").is_some_and(|it| it.trim_start().starts_with('='))
-    };
-    let head = text.lines().take_while(|line| !line.trim_start().starts_with('['));
-    let index = head.clone().position(is_key);
-    let mut lines: Vec<&str> = text.lines().collect();
-    match index {
-        Some(at) => lines[at] = &current,
-        None => lines.insert(0, &current),
-    }
-    lines.join("\n") + "\n"
 }
 
 /// A row of the list of contexts.
@@ -249,18 +274,31 @@ struct ContextRow {
     name: String,
     broker: String,
     is_current: bool,
+    pin: Option<String>,
+    ca_file: Option<String>,
+    /// The kind of the stored credential.
+    credential: Option<&'static str>,
 }
 
 impl ContextRow {
     fn new((name, named): (&String, &ContextEntry), current: Option<&str>) -> Self {
         let is_current = current == Some(name);
-        Self { name: name.clone(), broker: named.broker.clone(), is_current }
+        let credential = access::store(name, &named.broker, &named.trust());
+        Self {
+            name: name.clone(),
+            broker: named.broker.clone(),
+            is_current,
+            pin: named.pin.clone(),
+            ca_file: named.ca_file.as_ref().map(|path| path.display().to_string()),
+            credential: credential.ok().and_then(|it| it.stored_kind()),
+        }
     }
 }
 
 const COLUMNS: &[Column] = &[
     Column { title: "current", width_min: 7, is_right_aligned: false, drop_priority: 1 },
     Column { title: "context", width_min: 12, is_right_aligned: false, drop_priority: 0 },
+    Column { title: "login", width_min: 5, is_right_aligned: false, drop_priority: 2 },
     Column { title: "broker", width_min: 0, is_right_aligned: false, drop_priority: 0 },
 ];
 
@@ -268,7 +306,13 @@ fn view() -> ItemView<ContextRow> {
     let cells = |row: &ContextRow, _: &OutputOptions| {
         let mark = if row.is_current { "*" } else { "" };
         let name = if row.name.is_empty() { "-" } else { &row.name };
-        vec![TableCell::new(mark), TableCell::new(name), TableCell::new(&row.broker)]
+        let login = row.credential.unwrap_or("-");
+        vec![
+            TableCell::new(mark),
+            TableCell::new(name),
+            TableCell::new(login),
+            TableCell::new(&row.broker),
+        ]
     };
     let form = |row: &ContextRow| OutputObject {
         kind: "context",
@@ -277,6 +321,9 @@ fn view() -> ItemView<ContextRow> {
             ("name", (&row.name).into()),
             ("broker", (&row.broker).into()),
             ("current", row.is_current.into()),
+            ("pin", row.pin.clone().into()),
+            ("ca_file", row.ca_file.clone().into()),
+            ("credential", row.credential.map(ToOwned::to_owned).into()),
         ],
     };
     ItemView { columns: COLUMNS, cells, to_object: form }
@@ -286,25 +333,45 @@ fn view() -> ItemView<ContextRow> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn switching_changes_one_line_and_leaves_the_rest() {
-        let file = "# ours\ncurrent = \"a\" # for now\n\n[context.a]\nbroker = \"h:1\"\n";
-        let changed = "# ours\ncurrent = \"b\"\n\n[context.a]\nbroker = \"h:1\"\n";
-        assert_eq!(with_current(file, "b"), changed);
-        let without = "[context.current]\nbroker = \"h:1\"\n";
-        assert_eq!(with_current(without, "current"), format!("current = \"current\"\n{without}"));
+    fn entry(address: &str) -> ContextEntry {
+        ContextEntry::new(address, &BrokerTrust::System)
     }
 
     #[test]
-    fn errors_name_their_line() {
-        let path = Path::new("contexts.toml");
-        for (text, expected) in [
-            ("current = \"a\"\n[context.a]\nbrokr = \"h:1\"\n", "contexts.toml: line 3: unknown"),
-            ("[context.a]\n", "missing field `broker`"),
-            ("current = 1\n", "line 1: invalid type"),
+    fn an_address_finds_its_context_unless_several_have_it() {
+        let mut contexts = Contexts::default();
+        contexts.context.insert("a".to_owned(), entry("h:1"));
+        assert_eq!(contexts.at_address("h:1").name.as_deref(), Some("a"));
+        assert_eq!(contexts.at_address("h:2"), NamedBroker::unnamed("h:2"));
+        contexts.context.insert("b".to_owned(), entry("h:1"));
+        assert_eq!(contexts.at_address("h:1").name, None);
+        contexts.current = Some("b".to_owned());
+        assert_eq!(contexts.at_address("h:1").name.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn an_address_with_tls_is_found_without_its_scheme() {
+        for (typed, stored, expected) in [
+            ("h:1", "h:1", true),
+            ("h:1", "https://h:1", true),
+            ("https://H:1/", "h:1", true),
+            ("http://h:1", "https://h:1", false),
+            ("http://h:1", "h:1", false),
+            ("h:1", "h:2", false),
         ] {
-            let message = parse(path, text).unwrap_err().to_string();
-            assert!(message.contains(expected), "{text}: {message}");
+            assert_eq!(is_same_broker(typed, stored), expected, "{typed} {stored}");
+        }
+    }
+
+    #[test]
+    fn a_context_is_named_by_its_host() {
+        for (address, host) in [
+            ("grid.example.org:7443", "grid.example.org"),
+            ("https://grid:7443", "grid"),
+            ("[::1]:7443", "::1"),
+            ("10.0.0.5:1", "10.0.0.5"),
+        ] {
+            assert_eq!(host_of(address), host);
         }
     }
 }

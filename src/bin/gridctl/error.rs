@@ -9,13 +9,16 @@ use std::path::PathBuf;
 
 use grid_broker::client::ClientError;
 use grid_broker::exit_code::ExitCode;
+use grid_broker::identity::key::KeyError;
 use grid_broker::journal::rescue::VerifyError;
 use grid_broker::journal::stream::{FileError, StreamError};
 use grid_broker::show::escape::escape;
 use grid_broker::system_error::Explained;
 
 use crate::context::ContextError;
+use crate::credentials::CredentialError;
 use crate::names;
+use crate::names_file::NamesFileError;
 use crate::time_arg::EmptyTimeRange;
 
 /// Why a command failed.
@@ -51,11 +54,69 @@ pub(crate) enum CliError {
         pattern: String,
     },
     /// A pattern where only names are accepted.
-    #[error("{} is a pattern: name each appliance to remove", escape(pattern))]
+    #[error("{} is a pattern: name each appliance to {to}", escape(pattern))]
     PatternNotAllowed {
         /// The pattern as typed.
         pattern: String,
+        /// What was to be done with them.
+        to: &'static str,
     },
+    /// A pattern in place of the name of an appliance to enrol.
+    #[error(
+        "{0} is a pattern: `gridctl appliance enrol --pattern '{0}' --count NUMBER` creates one token for all that match",
+        escape(pattern)
+    )]
+    EnrolPattern {
+        /// The pattern as typed.
+        pattern: String,
+    },
+    /// A file of names is not used.
+    #[error(transparent)]
+    NamesFile(#[from] NamesFileError),
+    /// Several appliances were to be enrolled, and not all of them were.
+    #[error("{failed} of {total} failed{}; the tokens of the others are valid", not_tried_words(*.not_tried))]
+    Many {
+        /// How many failed.
+        failed: usize,
+        /// How many were requested.
+        total: usize,
+        /// How many were not tried after a failure that concerns all.
+        not_tried: usize,
+        /// The exit code of the first failure.
+        code: ExitCode,
+    },
+    /// An administrator was created, but not the token.
+    #[error(
+        "administrator {0} exists now, but has no token: {failure}\n  \
+         `gridctl token create --administrator {0}` creates one",
+        escape(name)
+    )]
+    AdministratorWithoutToken {
+        /// The name.
+        name: String,
+        /// Why there is no token.
+        failure: Box<CliError>,
+    },
+    /// A secret or the credential of a context cannot be used.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The broker refused the caller.
+    #[error("{failure}\n  {}", escape(hint))]
+    Refused {
+        /// What the broker said.
+        failure: Box<CliError>,
+        /// Who the caller is, and how to log in.
+        hint: String,
+    },
+    /// A key cannot be made or used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The terminal cannot be used.
+    #[error("cannot ask at the terminal: {}", Explained(.0))]
+    Terminal(#[source] io::Error),
+    /// A login or logout is not possible.
+    #[error("{0}")]
+    Login(String),
     /// The time range is empty.
     #[error(transparent)]
     Range(#[from] EmptyTimeRange),
@@ -125,10 +186,18 @@ impl CliError {
             Self::Broker(error) => error.exit_code(),
             Self::Output(_) if self.is_closed_output() => ExitCode::Done,
             Self::Context(error) => error.exit_code(),
+            Self::Credential(error) => error.exit_code(),
+            Self::Many { code, .. } => *code,
+            Self::AdministratorWithoutToken { failure, .. } | Self::Refused { failure, .. } => {
+                failure.exit_code()
+            }
             Self::NoAppliance { .. } | Self::NoMatch { .. } => ExitCode::NotFound,
             Self::File(FileError::Exists { .. })
             | Self::Ambiguous { .. }
             | Self::PatternNotAllowed { .. }
+            | Self::EnrolPattern { .. }
+            | Self::NamesFile(_)
+            | Self::Login(_)
             | Self::Range(_) => ExitCode::Usage,
             Self::Verify { source: VerifyError::Open(error), .. }
                 if error.kind() == io::ErrorKind::NotFound =>
@@ -147,6 +216,8 @@ impl CliError {
             | Self::Output(_)
             | Self::Runtime(_)
             | Self::MailTestRejected { .. }
+            | Self::Key(_)
+            | Self::Terminal(_)
             | Self::MissingField { .. } => ExitCode::Failed,
         }
     }
@@ -165,9 +236,34 @@ impl CliError {
         Self::Broker(error.diagnose().await)
     }
 
+    /// Whether the broker refused the caller, so that it would refuse the next call, too.
+    pub(crate) fn is_refused_caller(&self) -> bool {
+        self.status_code().is_some_and(|code| {
+            matches!(code, tonic::Code::Unauthenticated | tonic::Code::PermissionDenied)
+        })
+    }
+
+    /// The code of the broker's status, if the error is one.
+    pub(crate) fn status_code(&self) -> Option<tonic::Code> {
+        match self {
+            Self::Broker(ClientError::Status(status)) => Some(status.code()),
+            Self::AdministratorWithoutToken { failure, .. } => failure.status_code(),
+            _ => None,
+        }
+    }
+
     /// Whether the reader closed stdout, as `head` does.
     pub(crate) fn is_closed_output(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// `, 7 were not tried`, or nothing.
+fn not_tried_words(not_tried: usize) -> String {
+    match not_tried {
+        0 => String::new(),
+        1 => ", 1 was not tried".to_owned(),
+        _ => format!(", {not_tried} were not tried"),
     }
 }
 

@@ -3,48 +3,72 @@
 //! Guarantees one of the documented exit codes, results on stdout and errors on stderr. Knows only
 //! which module runs each command.
 
+mod access;
+mod admin;
 mod alert;
 mod appliance;
 mod appliance_view;
 mod args;
+mod attention;
 mod complete;
 mod connection;
 mod context;
+mod credentials;
 mod csv;
 mod duration;
+mod enrol;
+mod enrolment;
 mod error;
 mod fields;
 mod follow;
 mod generate;
 mod journal;
 mod json;
+mod key;
 mod log;
+mod login;
 mod mail;
 mod mail_view;
 mod nagios;
 mod names;
+mod names_file;
 mod output;
+mod private_file;
+mod prompt;
 mod record_view;
+mod refusal;
+mod removal;
 mod report;
+#[cfg(test)]
+mod scripted_identity;
+mod server_probe;
 mod status;
 mod subject;
 mod suggest;
 mod table;
+#[cfg(test)]
+mod test_line;
 mod time_arg;
+mod token;
+mod token_view;
 mod udl;
 mod verify;
 mod version;
 mod watch;
+mod whoami;
 mod word_order;
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
+use crate::access::BrokerAccess;
 use crate::args::{
-    ApplianceCommand, ApplianceNames, GridctlArgs, GridctlCommand, JournalCommand, StatusArgs,
+    ApplianceCommand, ApplianceNames, GlobalArgs, GridctlArgs, GridctlCommand, JournalCommand,
+    StatusArgs,
 };
 use crate::connection::Connection;
 use crate::error::CliError;
@@ -106,11 +130,17 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    let login = connection::login_name();
-    let broker = async || {
-        let address = context::resolve_address(&args.global.broker_choice)?;
-        Ok::<_, CliError>(Connection::connect(&address, login.as_deref()).await?)
+    // Once: a token on stdin is read once.
+    let resolved = OnceCell::new();
+    let access = || {
+        if let Some(access) = resolved.get() {
+            return Ok(access);
+        }
+        let GlobalArgs { broker_choice, identity, .. } = &args.global;
+        let access = BrokerAccess::resolve(broker_choice, identity, connection::login_name())?;
+        Ok::<_, CliError>(resolved.get_or_init(|| access))
     };
+    let broker = async || Connection::connect(access()?).await;
     let out = &mut out;
     let done: Result<u8, CliError> = runtime.block_on(async {
         match &args.command {
@@ -130,6 +160,20 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
             GridctlCommand::Journal(command) => {
                 journal::run(&broker().await?, command, &look, out).await?;
             }
+            GridctlCommand::Token(command) => {
+                token::run(&broker().await?, command, &look, out).await?;
+            }
+            GridctlCommand::Key(command) => key::run(&broker().await?, command, &look, out).await?,
+            GridctlCommand::Admin(command) => {
+                admin::run(&broker().await?, command, &look, out).await?;
+            }
+            GridctlCommand::Login(arguments) => {
+                login::login(arguments, &args.global.identity, &look, out).await?;
+            }
+            GridctlCommand::Logout(arguments) => {
+                login::logout(arguments, &args.global.broker_choice, &look, out).await?;
+            }
+            GridctlCommand::Whoami => whoami::show(&broker().await?, &look, out).await?,
             GridctlCommand::Report { json } => {
                 report::show(&broker().await?, *json, &look, out).await?
             }
@@ -151,9 +195,15 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
         }
         Ok(ExitCode::Done as u8)
     });
-    done.map_err(|failure| match context::resolve_address(&args.global.broker_choice) {
-        Ok(address) => runtime.block_on(failure.diagnose(&address)),
-        Err(_) => failure,
+    done.map_err(|failure| {
+        let address = match &args.command {
+            GridctlCommand::Login(login) => login.address.clone(),
+            _ => match context::resolve_address(&args.global.broker_choice) {
+                Ok(address) => address,
+                Err(_) => return failure,
+            },
+        };
+        runtime.block_on(refusal::explain(failure, &address, resolved.get()))
     })
 }
 

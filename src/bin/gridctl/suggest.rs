@@ -28,6 +28,13 @@ const READ_ONLY_COMMANDS: &[&[&str]] = &[
     &["mail"],
     &["mail", "list"],
     &["mail", "show"],
+    &["token"],
+    &["token", "list"],
+    &["key"],
+    &["key", "list"],
+    &["admin"],
+    &["admin", "list"],
+    &["whoami"],
     &["journal"],
     &["journal", "show"],
     &["journal", "verify"],
@@ -40,7 +47,7 @@ const READ_ONLY_COMMANDS: &[&[&str]] = &[
 ];
 
 /// Flags that make a command do more.
-const ACTING_FLAGS: [&str; 2] = ["force", "all"];
+const ACTING_FLAGS: [&str; 4] = ["force", "all", "replace", "revoke"];
 
 /// The error with better and harmless suggestions.
 pub(crate) fn with_suggestions(

@@ -9,6 +9,7 @@ use grid_broker::contract::proto::*;
 use grid_broker::contract::servers::alert_service_server::{AlertService, AlertServiceServer};
 
 use super::*;
+use crate::access::BrokerAccess;
 use crate::args::{self, GridctlCommand};
 
 /// Returns one alert a page, one of the broker and one of `db1`, and records the filters.
@@ -64,7 +65,7 @@ async fn run_line(script: &ScriptedAlerts, line: &str) -> (String, Result<(), Cl
         .add_service(AlertServiceServer::new(script.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     drop(grid_broker::tasks::spawn("script", server));
-    let broker = Connection::connect(&address, None).await.unwrap();
+    let broker = Connection::connect(&BrokerAccess::plain(&address)).await.unwrap();
 
     let args = args::parse(line.split(' ').map(Into::into).collect()).unwrap();
     let GridctlCommand::Alert(command) = &args.command else { panic!("not of alerts") };

@@ -13,6 +13,7 @@ use grid_broker::contract::servers::appliance_service_server::{
 use grid_broker::exit_code::ExitCode;
 
 use super::*;
+use crate::access::BrokerAccess;
 use crate::args::{self, GridctlCommand};
 
 /// Returns `db1` and `db2`, one a page, and records the settings of each change.
@@ -116,7 +117,7 @@ async fn run_line(script: &ScriptedAppliances, line: &str) -> (String, Result<()
         .add_service(ApplianceServiceServer::new(script.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     drop(grid_broker::tasks::spawn("script", server));
-    let broker = Connection::connect(&address, None).await.unwrap();
+    let broker = Connection::connect(&BrokerAccess::plain(&address)).await.unwrap();
 
     let args = args::parse(line.split(' ').map(Into::into).collect()).unwrap();
     let GridctlCommand::Appliance(command) = &args.command else { panic!("not of appliances") };

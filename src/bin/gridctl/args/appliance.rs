@@ -2,8 +2,10 @@
 //!
 //! Does not check names and limits: the broker does.
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Subcommand};
 
 use grid_broker::contract::proto::ApplianceState;
 
@@ -74,6 +76,56 @@ pub(crate) enum ApplianceCommand {
     #[command(after_help = "A pattern matches only suppressed appliances.\n\n\
         Example:\n  gridctl appliance unsuppress shop:main.db1")]
     Unsuppress(ApplianceNames),
+    /// Create a token with which an appliance gets its certificate, and print it this once
+    #[command(
+        alias = "enroll",
+        after_help = "The appliance may be new. On it, `vme enrol` makes a key and exchanges the token \
+        for a\ncertificate. The token names the broker's authority, so that nobody else can take the \
+        broker's\nplace.\n\n\
+        --many reads one name per line, with its class after a blank if it has one, and prints \
+        NAME TOKEN\nlines. --pattern makes one token for many machines, such as those of one \
+        image.\n\n\
+        Examples: one appliance; a list; an image for up to 50 machines\n  \
+        gridctl appliance enrol shop:main.db1 > db1.token\n  \
+        gridctl appliance enrol --many names.txt > tokens.txt\n  \
+        gridctl appliance enrol --pattern 'web-*' --count 50 --valid 7d --class web"
+    )]
+    Enrol(EnrolArgs),
+    /// Revoke the key and all tokens of appliances: their sessions end at once
+    #[command(
+        after_help = "Patterns are not accepted. A revoked appliance is accepted again once it \
+        is enrolled again.\n\n\
+        Example: a stolen machine\n  gridctl appliance revoke shop:main.db1"
+    )]
+    Revoke(ApplianceNames),
+}
+
+/// `appliance enrol`.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(group = ArgGroup::new("whom").required(true).args(["name", "many", "pattern"]))]
+pub(crate) struct EnrolArgs {
+    /// The full name of the appliance
+    #[arg(value_name = "APPLIANCE")]
+    pub(crate) name: Option<String>,
+    /// Read names from this file; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) many: Option<PathBuf>,
+    /// One token for all names that match, with `*` for any characters
+    #[arg(long, value_name = "PATTERN", requires = "count")]
+    pub(crate) pattern: Option<String>,
+    /// With --pattern: how many appliances may use the token
+    #[arg(long, value_name = "NUMBER", requires = "pattern",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) count: Option<u32>,
+    /// The class of new appliances [default: the default class]
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<String>,
+    /// How long the token is valid, such as 15m or 7d [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_ms, alias = "ttl")]
+    pub(crate) valid: Option<u64>,
+    /// Replace the key of an appliance that has one; otherwise the broker refuses
+    #[arg(long, conflicts_with = "pattern")]
+    pub(crate) replace: bool,
 }
 
 /// `appliance list`.

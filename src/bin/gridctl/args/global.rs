@@ -1,8 +1,12 @@
 //! Flags of every command.
 
+use std::path::PathBuf;
+
 use clap::ArgMatches;
 use clap::ValueEnum;
 use clap::parser::ValueSource;
+
+use grid_broker::grid::values::identity::KeyHash;
 
 /// Flags of every command.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,9 +54,38 @@ pub(crate) struct GlobalArgs {
     /// Show times in UTC instead of local time
     #[arg(long, global = true)]
     pub(crate) utc: bool,
+    /// File with the token to use; `-` is stdin [default: the credential of the context]
+    #[arg(
+        long,
+        global = true,
+        env = "GRID_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    token_file: Option<PathBuf>,
+    /// File with the certificates of the authorities that may sign the broker's certificate (PEM)
+    #[arg(long, global = true, env = "GRID_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// SHA-256 of the public key of the broker's authority, in hexadecimal digits
+    #[arg(long, global = true, env = "GRID_PIN", value_name = "HEX")]
+    pin: Option<String>,
     /// The broker, chosen by flags and environment.
     #[arg(skip)]
     pub(crate) broker_choice: BrokerChoice,
+    /// How to recognise the broker, and the credential, as far as they are given.
+    #[arg(skip)]
+    pub(crate) identity: IdentityChoice,
+}
+
+/// How to recognise the broker, and which credential to use, by flags and environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IdentityChoice {
+    /// The file with the token; `-` is stdin.
+    pub(crate) token_file: Option<PathBuf>,
+    /// The file with the authorities.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The pin.
+    pub(crate) pin: Option<KeyHash>,
 }
 
 /// How the broker was chosen.
@@ -106,8 +139,48 @@ impl GlobalArgs {
         let context = context.filter(|it| !it.is_empty()).map(BrokerChoice::Context);
         let choice = if context_first { context.or(broker) } else { broker.or(context) };
         self.broker_choice = choice.unwrap_or_default();
+        self.resolve_identity(matches)
+    }
+
+    /// Chooses how to recognise the broker: a flag overrides the environment, also that of the other
+    /// kind.
+    fn resolve_identity(&mut self, matches: &ArgMatches) -> Result<(), &'static str> {
+        let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let given = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
+        let (token_file, mut ca_file) = (given(self.token_file.take()), given(self.ca_file.take()));
+        let mut pin = self.pin.take().filter(|pin| !pin.is_empty());
+        if ca_file.is_some() && pin.is_some() {
+            match (is_flag("ca_file"), is_flag("pin")) {
+                (true, false) => pin = None,
+                (false, true) => ca_file = None,
+                (true, true) | (false, false) => {
+                    return Err("--pin and --ca-file (GRID_PIN and GRID_CA_FILE) both say how to \
+                                recognise the broker: use one of them");
+                }
+            }
+        }
+        let pin = match pin {
+            Some(text) => Some(parse_pin(&text).ok_or(
+                "--pin (GRID_PIN) has 64 hexadecimal digits; the broker's administrators have it",
+            )?),
+            None => None,
+        };
+        self.identity = IdentityChoice { token_file, ca_file, pin };
         Ok(())
     }
+}
+
+/// Parses a pin; colons and upper case are accepted, as other programs print them.
+pub(crate) fn parse_pin(text: &str) -> Option<KeyHash> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+    let digits = String::from_utf8(digits).ok().filter(|it| it.len() == 64 && it.is_ascii())?;
+    let mut hash = [0; 32];
+    for (at, byte) in hash.iter_mut().enumerate() {
+        let pair = &digits[2 * at..2 * at + 2];
+        let is_hex = pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+        *byte = is_hex.then(|| u8::from_str_radix(pair, 16).ok())??;
+    }
+    Some(KeyHash(hash))
 }
 
 /// An output format.

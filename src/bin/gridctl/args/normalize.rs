@@ -110,6 +110,12 @@ pub(super) fn resolve_get(command: GridctlCommand) -> GridctlCommand {
         | GridctlCommand::Mail(_)
         | GridctlCommand::Log(_)
         | GridctlCommand::Journal(_)
+        | GridctlCommand::Token(_)
+        | GridctlCommand::Key(_)
+        | GridctlCommand::Admin(_)
+        | GridctlCommand::Login(_)
+        | GridctlCommand::Logout(_)
+        | GridctlCommand::Whoami
         | GridctlCommand::Report { .. }
         | GridctlCommand::Status(_)
         | GridctlCommand::Version

@@ -5,7 +5,9 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use grid_broker::contract::proto::{AlertKind, ApplianceState, MailState, RecordKind, Severity};
+use grid_broker::contract::proto::{
+    AlertKind, ApplianceState, MailState, RecordKind, Role, Severity,
+};
 use grid_broker::show::labels;
 
 /// Names of severities in syslog, journalctl and Python.
@@ -55,6 +57,11 @@ pub(super) fn mail_states() -> impl TypedValueParser<Value = MailState> {
     // Mails that have left the queue are in no list.
     let queued = labels::mail_states().into_iter().take(3).collect();
     value_parser_of(queued, MAIL_STATE_ALIASES, labels::parse_mail_state)
+}
+
+/// Roles of administrators.
+pub(super) fn roles() -> impl TypedValueParser<Value = Role> {
+    value_parser_of(labels::roles(), &[("administrator", "admin")], labels::parse_role)
 }
 
 /// One of `values`, or an alias of one. The argument must also ignore case.

@@ -19,6 +19,7 @@ use grid_broker::contract::servers::grid_log_service_server::{
 };
 
 use super::*;
+use crate::access::BrokerAccess;
 use crate::args::{GridctlArgs, GridctlCommand, LogCommand, OutputFormat};
 
 /// Replies to one request after the other, and records the requests.
@@ -99,7 +100,12 @@ impl ScriptedGridLog {
             .add_service(BrokerServiceServer::new(self.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         drop(grid_broker::tasks::spawn("script", server));
-        Connection::connect(&address, Some("ann")).await.unwrap()
+        Connection::connect(&BrokerAccess {
+            login: Some("ann".to_owned()),
+            ..BrokerAccess::plain(&address)
+        })
+        .await
+        .unwrap()
     }
 }
 

@@ -10,6 +10,7 @@ use grid_broker::contract::servers::mail_service_server::{MailService, MailServi
 use grid_broker::exit_code::ExitCode;
 
 use super::*;
+use crate::access::BrokerAccess;
 use crate::args::{self, GridctlCommand};
 
 /// Has mails 7 and 8 queued, one a page, and records the filters.
@@ -114,7 +115,7 @@ async fn run_line(script: &ScriptedMails, line: &str) -> (String, Result<(), Cli
         .add_service(MailServiceServer::new(script.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     drop(grid_broker::tasks::spawn("script", server));
-    let broker = Connection::connect(&address, None).await.unwrap();
+    let broker = Connection::connect(&BrokerAccess::plain(&address)).await.unwrap();
 
     let args = args::parse(line.split(' ').map(Into::into).collect()).unwrap();
     let GridctlCommand::Mail(command) = &args.command else { panic!("not of mails") };

@@ -50,10 +50,20 @@ fn the_lists_of_reading_and_changing_commands_are_complete() {
             "appliance boot",
             "appliance stop",
             "appliance unsuppress",
+            "appliance enrol",
+            "appliance revoke",
             "mail retry",
             "mail drop",
             "mail test",
             "journal backup",
+            "token create",
+            "token rotate",
+            "token revoke",
+            "admin create",
+            "admin set",
+            "admin remove",
+            "login",
+            "logout",
             "context use",
             "generate",
         ]
@@ -62,7 +72,18 @@ fn the_lists_of_reading_and_changing_commands_are_complete() {
 
 #[test]
 fn no_common_word_suggests_a_changing_command() {
-    let groups = ["", "log ", "appliance ", "alert ", "mail ", "journal ", "context "];
+    let groups = [
+        "",
+        "log ",
+        "appliance ",
+        "alert ",
+        "mail ",
+        "journal ",
+        "token ",
+        "key ",
+        "admin ",
+        "context ",
+    ];
     let acting = paths();
     let acting = acting
         .iter()
