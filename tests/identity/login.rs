@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tonic::Code;
 use uuid::Uuid;
 
-use super::scripted_identity::ScriptedIdentity;
+use crate::scripted_identity::ScriptedIdentity;
 use crate::support::{Run, clean, files_below, run};
 
 /// A scripted broker with TLS, until it is dropped.
@@ -201,7 +201,8 @@ async fn nobody_is_trusted_without_being_asked() {
         let said =
             user.gridctl(&format!("login {scheme}{} --token-file {file}", broker.address)).await;
         assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{said:?}");
-        let words = "there is no terminal to ask: give its --pin or --ca-file, from its administrators";
+        let words =
+            "there is no terminal to ask: give its --pin or --ca-file, from its administrators";
         assert!(said.stderr.contains(words), "{said:?}");
     }
     assert_eq!(broker.script.asked(), Vec::<String>::new());
@@ -321,10 +322,16 @@ async fn a_refused_caller_learns_who_he_is_and_how_to_log_in() {
     );
     assert_eq!(said.stderr, words);
     let said = user.gridctl(&format!("{flags} --token-file {file} key list")).await;
-    assert!(said.stderr.contains(&format!("the token in {file} was sent: it is revoked")), "{said:?}");
+    assert!(
+        said.stderr.contains(&format!("the token in {file} was sent: it is revoked")),
+        "{said:?}"
+    );
     user.gridctl(&format!("login {address} --pin {pin} --token-file {file} --name a")).await.done();
     let said = user.gridctl("key list").await;
-    assert!(said.stderr.contains("the credential of context a was sent: it is revoked"), "{said:?}");
+    assert!(
+        said.stderr.contains("the credential of context a was sent: it is revoked"),
+        "{said:?}"
+    );
     let said = user.gridctl("token list").await;
     let words = format!(
         "gridctl: list_tokens is refused\n  you are ann, administrator with the role operator (token \
@@ -347,8 +354,7 @@ async fn a_token_of_another_kind_or_for_another_broker_is_not_sent() {
         ),
     ] {
         let file = user.write("token", &text);
-        let said =
-            user.gridctl(&format!("login {address} --token-file {file} --pin {pin}")).await;
+        let said = user.gridctl(&format!("login {address} --token-file {file} --pin {pin}")).await;
         assert_eq!(said.code, Some(2), "{said:?}");
         assert!(said.stderr.contains(words), "{said:?}");
     }

@@ -2,7 +2,10 @@
 
 mod broker;
 mod enrolment;
+mod login;
 mod roles;
+#[path = "../../src/bin/gridctl/scripted_identity.rs"]
+mod scripted_identity;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
