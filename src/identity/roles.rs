@@ -60,7 +60,7 @@ pub const METHODS: &[(&str, &str, Access)] = &[
     ("IdentityService", "SetAdministrator", ADMIN),
     ("IdentityService", "RemoveAdministrator", ADMIN),
     ("IdentityService", "ListAdministrators", ADMIN),
-    ("JournalService", "Backup", ADMIN),
+    ("JournalService", "BackUp", ADMIN),
     ("MailService", "ListMails", VIEWER),
     ("MailService", "GetMail", VIEWER),
     ("MailService", "RetryMail", OPERATOR),

@@ -141,21 +141,15 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
 fn print_greeting(place: &Endpoints) {
     let Endpoints { grpc, data_dir, term, last_record, first_administrator, .. } = place;
     let version = env!("CARGO_PKG_VERSION");
-    let broker = if *grpc == config::DEFAULT_GRPC_ADDRESS {
-        String::new()
-    } else {
-        format!(" --broker {grpc}")
-    };
     let lines = format!(
         "gridd {version}: events on {grpc} ({}), pages on {}\n\
          data in {}, start {term}, {last_record} records; {}\n\
-         next: {}{broker} id=started_ok   and   {}{broker} log list\n",
+         next: {}\n",
         if place.grpc_tls { "gRPC with TLS" } else { "gRPC" },
         place.pages(),
         data_dir.display(),
         trust_of(place),
-        command_for("vme"),
-        command_for("gridctl"),
+        next_commands(place),
     );
     let lines = match first_administrator {
         Some(FirstAdministrator::Token(token)) => format!(
@@ -179,6 +173,27 @@ fn print_greeting(place: &Endpoints) {
 }
 
 /// Whom the broker trusts, and how clients know it.
+/// What to type next.
+fn next_commands(place: &Endpoints) -> String {
+    let Endpoints { grpc, pin, authentication, .. } = place;
+    let gridctl = command_for("gridctl");
+    let broker = if *grpc == config::DEFAULT_GRPC_ADDRESS {
+        String::new()
+    } else {
+        format!(" --broker {grpc}")
+    };
+    match (authentication, pin) {
+        (AuthenticationMode::Off, _) => {
+            let vme = command_for("vme");
+            format!("{vme}{broker} id=started_ok   and   {gridctl}{broker} log list")
+        }
+        (AuthenticationMode::Required, Some(pin)) if place.grpc_tls => {
+            format!("{gridctl} login {grpc} --pin {pin}")
+        }
+        (AuthenticationMode::Required, _) => format!("{gridctl} login {grpc}"),
+    }
+}
+
 fn trust_of(place: &Endpoints) -> String {
     let trust = match place.authentication {
         AuthenticationMode::Off => "trusts everyone on loopback",
