@@ -32,7 +32,7 @@ use crate::identity::authenticator::{AuthenticationMode, Authenticator};
 use crate::identity::server_tls::TlsError;
 use crate::journal::{self, Journal, JournalError, JournalReader};
 use crate::listener::{ListenerConfig, ListenerTls};
-use crate::metrics::Metrics;
+use crate::metrics::{Connections, Metrics};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
@@ -194,12 +194,8 @@ pub async fn run(
     let (grpc_at, http_at) = (http_rules.other_address, grpc_rules.other_address);
 
     let (stop, stopping) = watch::channel(false);
-    let (page_state_sender, page_state) = watch::channel(None);
-    let mode = settings.authentication_mode();
-    let (authenticator_sender, authenticator) = watch::channel(None);
-    let authorization = http::PageAuthorization { mode, authenticator };
-    let pages =
-        http::router(page_state, http_rules.metrics.clone(), stopping.clone(), authorization);
+    let (page_sources, pages) =
+        page_routes(&settings, http_rules.metrics.clone(), stopping.clone());
     // Pages are served while the journal is still being read: alive, but not ready.
     let (page_tls, pages) = serve_pages(&settings, (http, http_rules), pages, stopping.clone());
     let Some(started) = start_unless_stopped(&settings, &manager, &mut signals).await? else {
@@ -207,14 +203,11 @@ pub async fn run(
     };
     let (authenticator, identity, first_administrator) =
         start_identity(&settings, &started, [grpc_at, http_at]).await?;
-    if let Some(keeper) = &identity.tls {
-        let of = |has_tls: bool| has_tls.then(|| keeper.listener(&authenticator));
-        grpc_rules.tls = of(settings.grpc_has_tls());
-        // Pages that have no TLS do not wait for it.
-        let _ = page_tls.send(of(settings.http_has_tls()));
-    }
-    authenticator_sender.send_replace(Some(authenticator.clone()));
-    page_state_sender.send_replace(Some(http::ServedBroker::new(&started)));
+    grpc_rules.tls = identity.listener_tls(settings.grpc_has_tls(), &authenticator);
+    // Pages that have no TLS do not wait for it.
+    let _ = page_tls.send(identity.listener_tls(settings.http_has_tls(), &authenticator));
+    page_sources.authenticator.send_replace(Some(authenticator.clone()));
+    page_sources.broker.send_replace(Some(http::ServedBroker::new(&started)));
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
     let mail_test = mail::mail_test(&smtp_config, journal, &started.broker);
@@ -224,8 +217,10 @@ pub async fn run(
     let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
     let events = tasks::spawn("accept grpc", events);
-    let endpoints = endpoints_of(&settings, (grpc_at, http_at), &started, &identity);
-    let endpoints = Endpoints { first_administrator, ..endpoints };
+    let endpoints = Endpoints {
+        first_administrator,
+        ..endpoints_of(&settings, (grpc_at, http_at), &started, &identity)
+    };
     if let Some(file) = &ready_file {
         file.write(&endpoints.to_json())?;
     }
@@ -256,6 +251,14 @@ pub async fn run(
     drop(ready_file);
     let stop_in_order =
         shut_down(health, stop, [events, pages, mail_sender, delivery_reports], broker, ended);
+    within_limit(stop_in_order, &mut signals).await
+}
+
+/// Waits for an orderly shutdown; not too long, and not if it is asked for a second time.
+async fn within_limit(
+    stop_in_order: impl Future<Output = Result<(), DaemonError>>,
+    signals: &mut ShutdownSignals,
+) -> Result<(), DaemonError> {
     tokio::select! {
         stopped = tokio::time::timeout(STOP_WITHIN, stop_in_order) => {
             stopped.unwrap_or(Err(DaemonError::UncleanShutdown("did not stop within 9.3 s")))
@@ -294,6 +297,25 @@ async fn grpc_routes(
     let (routes, health) = grpc::routes(services).await?;
     let routes = grpc::authorize_calls(routes.into_axum_router(), authenticator);
     Ok((grpc::count_calls(routes, metrics.clone()), health))
+}
+
+/// What the pages get once the broker has started.
+struct PageSources {
+    broker: watch::Sender<Option<http::ServedBroker>>,
+    authenticator: watch::Sender<Option<Authenticator>>,
+}
+
+/// The pages, with authorization of each request.
+fn page_routes(
+    settings: &Settings,
+    connections: Connections,
+    stopping: watch::Receiver<bool>,
+) -> (PageSources, Router) {
+    let ((broker, served), (known, authenticator)) = (watch::channel(None), watch::channel(None));
+    let mode = settings.authentication_mode();
+    let authorization = http::PageAuthorization { mode, authenticator };
+    let pages = http::router(served, connections, stopping, authorization);
+    (PageSources { broker, authenticator: known }, pages)
 }
 
 /// Serves the pages; if the HTTP listener has TLS, from the moment that it is sent.

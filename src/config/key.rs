@@ -162,9 +162,7 @@ impl<T: Default + 'static> Accessor<T> {
                 filter::check(text)?;
                 text.clone_into(field(into));
             }
-            Self::TracingFormat(field) => {
-                *field(into) = parse_choice(raw, &TRACING_FORMATS).ok_or_else(invalid)?;
-            }
+            Self::TracingFormat(field) => self.choose(raw, &TRACING_FORMATS, field(into))?,
             Self::Bool(field) => *field(into) = raw.boolean().ok_or_else(invalid)?,
             Self::Count(range, field) => {
                 *field(into) = raw.integer().filter(|it| range.contains(it)).ok_or_else(invalid)?;
@@ -180,12 +178,8 @@ impl<T: Default + 'static> Accessor<T> {
             Self::OptionalDuration(range, field) => {
                 *field(into) = Some(parse_time(raw, range).ok_or_else(invalid)?);
             }
-            Self::OnStuck(field) => {
-                *field(into) = parse_choice(raw, &ON_STUCK).ok_or_else(invalid)?
-            }
-            Self::Severity(field) => {
-                *field(into) = parse_choice(raw, &SEVERITIES).ok_or_else(invalid)?
-            }
+            Self::OnStuck(field) => self.choose(raw, &ON_STUCK, field(into))?,
+            Self::Severity(field) => self.choose(raw, &SEVERITIES, field(into))?,
             Self::Burst(field) => {
                 rate_limit_mut(into, *field).burst = parse_burst(raw).ok_or_else(invalid)?
             }
@@ -201,17 +195,11 @@ impl<T: Default + 'static> Accessor<T> {
                 parse_unlimited(raw).ok_or_else(invalid)?;
                 *field(into) = RateLimits::UNLIMITED;
             }
-            Self::MailSecurity(field) => {
-                *field(into) = parse_choice(raw, &MAIL_SECURITIES).ok_or_else(invalid)?;
-            }
-            Self::Authentication(field) => {
-                *field(into) = parse_choice(raw, &AUTHENTICATIONS).ok_or_else(invalid)?;
-            }
-            Self::TlsMode(field) => {
-                *field(into) = parse_choice(raw, &TLS_MODES).ok_or_else(invalid)?;
-            }
+            Self::MailSecurity(field) => self.choose(raw, &MAIL_SECURITIES, field(into))?,
+            Self::Authentication(field) => self.choose(raw, &AUTHENTICATIONS, field(into))?,
+            Self::TlsMode(field) => self.choose(raw, &TLS_MODES, field(into))?,
             Self::ClientCertificates(field) => {
-                *field(into) = parse_choice(raw, &CLIENT_CERTIFICATES).ok_or_else(invalid)?;
+                self.choose(raw, &CLIENT_CERTIFICATES, field(into))?
             }
             Self::Text(rule, field) => self.parse_text(rule, raw)?.clone_into(field(into)),
             Self::SecretFile(field) => *field(into) = Some(self.read_secret(raw)?),
@@ -223,6 +211,16 @@ impl<T: Default + 'static> Accessor<T> {
                 *field(into) = Some(secret.map_err(|error| error.to_string())?);
             }
         }
+        Ok(())
+    }
+
+    fn choose<V: Copy>(
+        &self,
+        raw: &RawValue,
+        choices: &[(&str, V)],
+        into: &mut V,
+    ) -> Result<(), String> {
+        *into = parse_choice(raw, choices).ok_or_else(|| self.describe_invalid(raw))?;
         Ok(())
     }
 

@@ -45,6 +45,15 @@ pub(super) struct DaemonIdentity {
 }
 
 impl DaemonIdentity {
+    /// The TLS of a listener, if it has it.
+    pub(super) fn listener_tls(
+        &self,
+        has_tls: bool,
+        authenticator: &Authenticator,
+    ) -> Option<ListenerTls> {
+        self.tls.as_ref().filter(|_| has_tls).map(|keeper| keeper.listener(authenticator))
+    }
+
     /// The hash of the public key by which clients know the server, with TLS.
     pub(super) fn pin(&self) -> Option<KeyHash> {
         self.tls.as_ref().map(|tls| tls.configs.borrow().pin)

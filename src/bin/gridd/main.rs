@@ -89,20 +89,25 @@ fn main() -> ProcessExit {
     match ended {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {
-            let code = match &error {
-                DaemonError::Listen { .. } | DaemonError::ReadyFile(_) => ExitCode::Usage,
-                DaemonError::Start(_)
-                | DaemonError::FirstAdministrator(_)
-                | DaemonError::Journal(_)
-                | DaemonError::LoopDied
-                | DaemonError::MailSenderDied
-                | DaemonError::UncleanShutdown(_)
-                | DaemonError::Signals(_)
-                | DaemonError::Tls(_)
-                | DaemonError::Services(_) => ExitCode::Failed,
-            };
+            let code = exit_code_of(&error);
             fail(&error.to_string(), code)
         }
+    }
+}
+
+/// The exit code of what prevents a start, or ends it.
+fn exit_code_of(error: &DaemonError) -> ExitCode {
+    match error {
+        DaemonError::Listen { .. } | DaemonError::ReadyFile(_) => ExitCode::Usage,
+        DaemonError::Start(_)
+        | DaemonError::FirstAdministrator(_)
+        | DaemonError::Journal(_)
+        | DaemonError::LoopDied
+        | DaemonError::MailSenderDied
+        | DaemonError::UncleanShutdown(_)
+        | DaemonError::Signals(_)
+        | DaemonError::Tls(_)
+        | DaemonError::Services(_) => ExitCode::Failed,
     }
 }
 
