@@ -63,7 +63,7 @@ impl Decider<'_> {
                         appliance.name.as_str(),
                         (!has_ended).then(|| key.expires_at.since(self.now)),
                     );
-                    change.raise(AlertKind::CertificateEnding, severity, text);
+                    change.escalate(AlertKind::CertificateEnding, severity, text);
                 }
             }
         }

@@ -248,6 +248,15 @@ impl<'a> Transition<'a> {
         }
     }
 
+    /// Opens an alert, or raises the severity of the open one, which keeps its start.
+    pub(in crate::grid) fn escalate(&mut self, kind: AlertKind, severity: Severity, text: String) {
+        match self.state.alert(Some(self.appliance.number), kind) {
+            Some(open) if open.severity >= severity => {}
+            Some(open) => self.raise_since(kind, severity, text, open.since),
+            None => self.raise_new(kind, severity, text),
+        }
+    }
+
     /// Resolves an alert, if it is open.
     pub(in crate::grid) fn clear(&mut self, kind: AlertKind) {
         if self.is_open(kind) {
