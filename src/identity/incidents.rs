@@ -1,7 +1,7 @@
 //! Passes security incidents to the broker: each refusal, sensitive read, and use of a token.
 //!
 //! Guarantees that nobody who is refused can fill the grid log: refusals have a rate limit by address
-//! and one in all, and what has no record is counted in the next one that has. Never waits. Writes no
+//! and one in all, those of reused tokens by appliance, and what has no record is counted in the next one that has. Never waits. Writes no
 //! record itself.
 
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::grid::log::identity::{Refusal, SecurityIncident};
 use crate::grid::model::settings::RateLimit;
+use crate::grid::values::id::ApplianceName;
 use crate::grid::values::time::Timestamp;
 use crate::identity::limits::{KeyedLimit, network_of};
 
@@ -29,6 +30,11 @@ const TOTAL_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
 /// ... then one per interval.
 const TOTAL_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Records of tokens that were used with two keys, of one appliance: these at once ...
+const REUSE_BURST: NonZeroU32 = NonZeroU32::new(3).unwrap();
+/// ... then one per interval, whatever else that address was refused.
+const REUSE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The text of each part of a refusal is cut to this, in bytes: it may be the refused party's.
 const TEXT_BYTES_MAX: usize = 200;
 
@@ -43,6 +49,8 @@ pub struct Incidents {
 struct RefusalLimits {
     by_address: KeyedLimit<IpAddr>,
     total: KeyedLimit<()>,
+    /// Of tokens that were used with two keys, by appliance.
+    reuse: KeyedLimit<ApplianceName>,
     omitted: u64,
 }
 
@@ -54,6 +62,7 @@ impl Incidents {
         let limits = RefusalLimits {
             by_address: KeyedLimit::new(limit(ADDRESS_BURST, ADDRESS_INTERVAL)),
             total: KeyedLimit::new(limit(TOTAL_BURST, TOTAL_INTERVAL)),
+            reuse: KeyedLimit::new(limit(REUSE_BURST, REUSE_INTERVAL)),
             omitted: 0,
         };
         (Self { queue, limits: Arc::new(Mutex::new(limits)) }, incidents)
@@ -62,10 +71,15 @@ impl Incidents {
     /// Records a refusal of `address`, if the limits allow it.
     pub fn refused(&self, address: IpAddr, refusal: Refusal, now: Timestamp) {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_allowed = limits.by_address.try_acquire(network_of(address), now)
-            && limits.total.try_acquire((), now);
-        // A token that was used twice is worth a record in any case.
-        if !is_allowed && refusal.reused_token_of.is_none() {
+        // That a token was used twice has a limit of its own: other refusals do not hide it.
+        let is_allowed = match &refusal.reused_token_of {
+            Some(appliance) => limits.reuse.try_acquire(appliance.clone(), now),
+            None => {
+                limits.by_address.try_acquire(network_of(address), now)
+                    && limits.total.try_acquire((), now)
+            }
+        };
+        if !is_allowed {
             limits.omitted = limits.omitted.saturating_add(1);
             return;
         }
@@ -108,8 +122,7 @@ mod tests {
             what: "a call".into(),
             why: "no".into(),
             omitted: 0,
-            reused_token_of: reused
-                .then(|| crate::grid::values::id::ApplianceName::new("db1").expect("a name")),
+            reused_token_of: reused.then(|| ApplianceName::new("db1").expect("a name")),
         }
     }
 
@@ -131,6 +144,20 @@ mod tests {
         let omitted: Vec<_> = records.iter().map(|it| it.omitted).collect();
         assert_eq!(omitted, [[0; 10].as_slice(), &[40, 0]].concat());
         assert_eq!(records[0].who.len(), TEXT_BYTES_MAX + 3);
+    }
+
+    #[test]
+    fn who_has_a_used_token_can_not_fill_the_log_with_it() {
+        let (incidents, mut queue) = Incidents::new();
+        let now = Timestamp::EPOCH.after(Duration::from_secs(1_000_000));
+        for last in 0..200_u8 {
+            incidents.refused([192, 0, 2, last].into(), refusal(true), now);
+        }
+        let mut count = 0;
+        while queue.try_recv().is_ok() {
+            count += 1;
+        }
+        assert_eq!(count, REUSE_BURST.get());
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl<K: Hash + Eq> KeyedLimit<K> {
             }
             std::collections::hash_map::Entry::Vacant(_) => &mut self.others,
         };
-        match self.limit.try_acquire(*refilled_at, now) {
+        match self.limit.try_acquire(credible(self.limit, *refilled_at, now), now) {
             Some(next) => {
                 *refilled_at = next;
                 true
@@ -57,8 +57,15 @@ impl<K: Hash + Eq> KeyedLimit<K> {
         let is_full = self.refilled_at.len() >= LIMITED_KEYS_MAX;
         let shared = if is_full { self.others } else { Timestamp::EPOCH };
         let refilled_at = self.refilled_at.get(key).copied().unwrap_or(shared);
-        self.limit.try_acquire(refilled_at, now).is_some()
+        self.limit.try_acquire(credible(self.limit, refilled_at, now), now).is_some()
     }
+}
+
+/// When a limit is full again. No limit takes longer than its whole burst: a time beyond that is of a
+/// clock that was set back since, and must not lock anybody out.
+fn credible(limit: RateLimit, refilled_at: Timestamp, now: Timestamp) -> Timestamp {
+    let latest = now.after(limit.interval.saturating_mul(limit.burst.get()));
+    if refilled_at > latest { Timestamp::EPOCH } else { refilled_at }
 }
 
 /// The part of an address that one party has: all of an IPv4 address, a /64 of IPv6.
@@ -100,6 +107,18 @@ mod tests {
         let later = start.after(Duration::from_secs(61));
         assert!(limits.try_acquire(1, later));
         assert!(!limits.try_acquire(1, later));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out() {
+        let mut limits = KeyedLimit::new(limit());
+        let wrong = Timestamp::EPOCH.after(Duration::from_secs(2_000_000));
+        (0..3).for_each(|_| assert!(limits.try_acquire(1, wrong)));
+        assert!(!limits.allows(&1, wrong));
+        let right = Timestamp::EPOCH.after(Duration::from_secs(1_000_000));
+        assert!(limits.allows(&1, right));
+        (0..3).for_each(|_| assert!(limits.try_acquire(1, right)));
+        assert!(!limits.allows(&1, right), "it limits by the right clock as well");
     }
 
     #[test]
