@@ -38,6 +38,19 @@ pub enum TokenPurpose {
     Enrolment(EnrolmentTerms),
 }
 
+impl TokenPurpose {
+    /// Whose token it is; `None`: it enrols names that match a pattern.
+    pub fn owner(&self) -> Option<&Subject> {
+        match self {
+            Self::Access(owner) => Some(owner),
+            Self::Enrolment(EnrolmentTerms { scope: EnrolmentScope::One(owner), .. }) => {
+                Some(owner)
+            }
+            Self::Enrolment(EnrolmentTerms { scope: EnrolmentScope::Pattern { .. }, .. }) => None,
+        }
+    }
+}
+
 /// What an enrolment token permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnrolmentTerms {
@@ -121,7 +134,7 @@ pub fn matches_pattern(pattern: &str, name: &str) -> bool {
     rest.len() >= last.len() && rest.ends_with(last)
 }
 
-/// A name that a pattern is about, for texts.
+/// Whether it is a pattern of names: it has a `*`, and otherwise what names have.
 pub fn is_valid_pattern(pattern: &str) -> bool {
     let plain: String = pattern.chars().filter(|c| *c != '*').collect();
     pattern.contains('*')

@@ -4,13 +4,11 @@
 //! value. The broker keeps a second copy for its listeners, by the same effects. Decides nothing, and
 //! does not know secrets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::grid::log::effect::Effect;
 use crate::grid::log::identity::IdentityEffect;
-use crate::grid::model::identity::{
-    Administrator, EnrolledKey, EnrolmentScope, Token, TokenPurpose,
-};
+use crate::grid::model::identity::{Administrator, EnrolledKey, Token, TokenPurpose};
 use crate::grid::values::id::ApplianceName;
 use crate::grid::values::identity::{AdministratorName, KeyHash, Role, Subject, TokenId};
 use crate::grid::values::time::Timestamp;
@@ -19,6 +17,10 @@ use crate::grid::values::time::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Identities {
     tokens: BTreeMap<TokenId, Token>,
+    /// The tokens of each owner: a fleet is revoked without a search for each of its appliances.
+    tokens_by_owner: BTreeSet<(Subject, TokenId)>,
+    /// The tokens that end, by their end.
+    token_ends: BTreeSet<(Timestamp, TokenId)>,
     keys: BTreeMap<Subject, EnrolledKey>,
     subjects: HashMap<KeyHash, Subject>,
     administrators: BTreeMap<AdministratorName, Administrator>,
@@ -57,7 +59,9 @@ impl Identities {
     }
 
     /// All administrators, by name.
-    pub fn administrators(&self) -> impl Iterator<Item = (&AdministratorName, Administrator)> {
+    pub fn administrators(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (&AdministratorName, Administrator)> {
         self.administrators.iter().map(|(name, it)| (name, *it))
     }
 
@@ -82,30 +86,35 @@ impl Identities {
 
     /// The access tokens of that owner.
     pub fn access_tokens_of<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = &'a Token> {
-        self.tokens.values().filter(
-            move |token| matches!(&token.purpose, TokenPurpose::Access(of) if of == subject),
-        )
+        self.tokens_of(subject).filter(|token| matches!(token.purpose, TokenPurpose::Access(_)))
     }
 
     /// All tokens of that owner: for access, and for the enrolment of this name alone.
     pub fn tokens_of<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = &'a Token> {
-        self.tokens.values().filter(move |token| match &token.purpose {
-            TokenPurpose::Access(of) => of == subject,
-            TokenPurpose::Enrolment(terms) => {
-                matches!(&terms.scope, EnrolmentScope::One(of) if of == subject)
-            }
-        })
+        let owned = self.tokens_by_owner.range((subject.clone(), TokenId::FIRST)..);
+        let owned = owned.take_while(move |(owner, _)| owner == subject);
+        owned.filter_map(|(_, id)| self.tokens.get(id))
+    }
+
+    /// The tokens that ended before `at`, the oldest end first.
+    pub fn tokens_ended_before(&self, at: Timestamp) -> impl Iterator<Item = TokenId> {
+        self.token_ends.range(..(at, TokenId::FIRST)).map(|(_, id)| *id)
     }
 
     /// Applies a change.
     pub fn apply_effect(&mut self, effect: &IdentityEffect) {
         match effect {
             IdentityEffect::Token { token } => {
+                self.remove_token(token.id);
+                if let Some(owner) = token.purpose.owner() {
+                    self.tokens_by_owner.insert((owner.clone(), token.id));
+                }
+                if let Some(end) = token.expires_at {
+                    self.token_ends.insert((end, token.id));
+                }
                 self.tokens.insert(token.id, token.clone());
             }
-            IdentityEffect::TokenRemoved { id } => {
-                self.tokens.remove(id);
-            }
+            IdentityEffect::TokenRemoved { id } => self.remove_token(*id),
             IdentityEffect::Key { subject, key } => {
                 self.remove_key(subject);
                 self.subjects.insert(key.key, subject.clone());
@@ -142,6 +151,16 @@ impl Identities {
             .map(|(name, at)| IdentityEffect::ApplianceRevoked { name: name.clone(), at: *at });
         effects
             .extend(administrators.chain(tokens).chain(keys).chain(revoked).map(Effect::Identity));
+    }
+
+    fn remove_token(&mut self, id: TokenId) {
+        let Some(old) = self.tokens.remove(&id) else { return };
+        if let Some(owner) = old.purpose.owner() {
+            self.tokens_by_owner.remove(&(owner.clone(), id));
+        }
+        if let Some(end) = old.expires_at {
+            self.token_ends.remove(&(end, id));
+        }
     }
 
     fn remove_key(&mut self, subject: &Subject) {

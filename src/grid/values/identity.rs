@@ -118,6 +118,9 @@ impl fmt::Display for Subject {
 pub struct TokenId([u8; TOKEN_ID_BYTES]);
 
 impl TokenId {
+    /// The first one, in their order; no token has it.
+    pub const FIRST: Self = Self([0; TOKEN_ID_BYTES]);
+
     /// Validates alphabet and length; `None`: not an id.
     pub fn new(text: &str) -> Option<Self> {
         let bytes: [u8; TOKEN_ID_BYTES] = text.as_bytes().try_into().ok()?;
