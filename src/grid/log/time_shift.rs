@@ -186,7 +186,7 @@ impl TimeShift {
         Suppression { since, limit, last_exceeded_at: over_at, summaries, events: held }
     }
 
-    /// Times in certificates are those of the wall clock, whatever broker time was.
+    /// Times of certificates stay: they are written in certificates that others have.
     pub(super) fn shift_identity(self, change: IdentityEffect) -> IdentityEffect {
         match change {
             IdentityEffect::Token { token } => {
@@ -217,11 +217,14 @@ impl TimeShift {
                 let administrator = Administrator { role, created_at: self.shift_past(created_at) };
                 IdentityEffect::Administrator { name, administrator }
             }
+            // Otherwise a clock that was behind would let in what it revoked once it is right.
+            IdentityEffect::ApplianceRevoked { name, at } => {
+                IdentityEffect::ApplianceRevoked { name, at: self.shift_past(at) }
+            }
             same @ (IdentityEffect::TokenRemoved { .. }
             | IdentityEffect::Key { .. }
             | IdentityEffect::KeyRemoved { .. }
-            | IdentityEffect::AdministratorRemoved { .. }
-            | IdentityEffect::ApplianceRevoked { .. }) => same,
+            | IdentityEffect::AdministratorRemoved { .. }) => same,
         }
     }
 
