@@ -383,7 +383,7 @@ fn describe_caller(principal: &Principal) -> WhoAmIResponse {
     };
     let (credential, credential_id, expires_at) = match &principal.credential {
         Credential::Loopback => (proto::CredentialKind::Loopback, String::new(), None),
-        Credential::Token { id, expires_at } => {
+        Credential::Token { id, expires_at, .. } => {
             (proto::CredentialKind::Token, id.to_string(), *expires_at)
         }
         Credential::Certificate(it) => {
@@ -411,6 +411,7 @@ fn rejected(rejection: &IdentityRejection) -> Status {
     let (code, reason) = match rejection {
         IdentityRejection::BadToken(_) => (Code::Unauthenticated, "TOKEN_INVALID"),
         IdentityRejection::TokenReused { .. } => (Code::Unauthenticated, "TOKEN_REUSED"),
+        IdentityRejection::RevokedSince { .. } => (Code::Unauthenticated, "REVOKED_SINCE"),
         IdentityRejection::TokenExhausted { .. } => (Code::Unauthenticated, "TOKEN_EXHAUSTED"),
         IdentityRejection::KeyUnknown => (Code::Unauthenticated, "KEY_UNKNOWN"),
         IdentityRejection::RecoveryEnded { .. } => (Code::Unauthenticated, "RECOVERY_ENDED"),
@@ -418,6 +419,10 @@ fn rejected(rejection: &IdentityRejection) -> Status {
         IdentityRejection::KeyInUse { .. } => (Code::FailedPrecondition, "KEY_IN_USE"),
         IdentityRejection::NotRotatable { .. } => (Code::FailedPrecondition, "NOT_ROTATABLE"),
         IdentityRejection::LastAdmin { .. } => (Code::FailedPrecondition, "LAST_ADMIN"),
+        IdentityRejection::TokenExists { .. } => (Code::Aborted, "TOKEN_EXISTS"),
+        IdentityRejection::TooManyAdministrators => {
+            (Code::ResourceExhausted, "TOO_MANY_ADMINISTRATORS")
+        }
         IdentityRejection::TooManyTokens => (Code::ResourceExhausted, "TOO_MANY_TOKENS"),
         IdentityRejection::NoToken { .. } => (Code::NotFound, "NO_TOKEN"),
         IdentityRejection::NoAdministrator { .. } => (Code::NotFound, "NO_ADMINISTRATOR"),

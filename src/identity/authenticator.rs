@@ -296,7 +296,7 @@ impl Authenticator {
         match found {
             Ok((caller, expires_at, last_used_at)) => {
                 self.note_use(sent.id, last_used_at, now);
-                Ok((caller, Credential::Token { id: sent.id, expires_at }))
+                Ok((caller, Credential::Token { id: sent.id, secret: sent.secret, expires_at }))
             }
             Err(problem) => {
                 self.count_failure(address, Some(sent.id));
@@ -381,20 +381,19 @@ impl Authenticator {
         })
     }
 
-    /// Whether the credential of a session or stream still holds.
+    /// Whether the credential of a session or stream still holds, for the same caller with the same
+    /// role.
     pub fn still_holds(&self, principal: &Principal) -> bool {
         let now = self.clock.now();
-        match &principal.credential {
-            Credential::Loopback => true,
-            Credential::Certificate(certificate) => self.caller_by_certificate(certificate).is_ok(),
-            Credential::Token { id, .. } => self.credentials.read(|identities| {
-                let token = identities.token(*id);
-                let is_in_force =
-                    token.is_some_and(|token| token.expires_at.is_none_or(|end| end > now));
-                let caller = token.and_then(|token| caller_of(identities, token));
-                is_in_force && caller.as_ref() == Some(&principal.caller)
+        let caller = match &principal.credential {
+            Credential::Loopback => return true,
+            Credential::Certificate(certificate) => self.caller_by_certificate(certificate).ok(),
+            Credential::Token { id, secret, .. } => self.credentials.read(|identities| {
+                let token = check_token(identities.token(*id), *secret, now).ok()?;
+                caller_of(identities, token)
             }),
-        }
+        };
+        caller.as_ref() == Some(&principal.caller)
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::grid::values::id::ApplianceName;
-use crate::grid::values::identity::{KeyHash, Role, Subject, TokenId};
+use crate::grid::values::identity::{KeyHash, Role, SecretHash, Subject, TokenId};
 use crate::grid::values::time::Timestamp;
 
 /// The other end of a connection.
@@ -47,6 +47,8 @@ pub enum Credential {
     Token {
         /// Its id.
         id: TokenId,
+        /// The hash of the secret that was sent: it ends when the token is rotated.
+        secret: SecretHash,
         /// When it ends.
         expires_at: Option<Timestamp>,
     },

@@ -26,7 +26,10 @@ use crate::grid::values::identity::{
 use crate::grid::values::time::{Timestamp, describe_duration};
 
 /// Most tokens that exist at once.
-const TOKENS_MAX: usize = 100_000;
+pub(in crate::grid) const TOKENS_MAX: usize = 100_000;
+
+/// Most administrators.
+pub(in crate::grid) const ADMINISTRATORS_MAX: usize = 1_000;
 
 /// Expired tokens are removed so long after their end, at the next new token.
 const EXPIRED_TOKENS_KEPT: Duration = Duration::from_secs(7 * 86_400);
@@ -74,6 +77,15 @@ pub enum IdentityRejection {
     )]
     TokenReused {
         /// Whose token.
+        subject: Subject,
+    },
+    /// The appliance was revoked after the token for several names was created.
+    #[error(
+        "{subject} was revoked after this enrolment token was created; an administrator creates one \
+         for it alone: `gridctl appliance enrol`"
+    )]
+    RevokedSince {
+        /// Who was revoked.
         subject: Subject,
     },
     /// The enrolment token enrolled as many keys as it may.
@@ -133,6 +145,12 @@ pub enum IdentityRejection {
         /// The id.
         id: TokenId,
     },
+    /// Another token has the id.
+    #[error("another token has the id {id}, which was chosen at random: try again")]
+    TokenExists {
+        /// The id.
+        id: TokenId,
+    },
     /// There are too many tokens.
     #[error(
         "there are {TOKENS_MAX} tokens, which is the limit; `gridctl token revoke` removes some"
@@ -150,6 +168,12 @@ pub enum IdentityRejection {
         /// The name.
         name: AdministratorName,
     },
+    /// There are too many administrators.
+    #[error(
+        "there are {ADMINISTRATORS_MAX} administrators, which is the limit; `gridctl admin remove` \
+         removes one"
+    )]
+    TooManyAdministrators,
     /// Nobody with the role admin would remain.
     #[error("{name} is the last administrator with the role admin, which must remain")]
     LastAdmin {
@@ -187,6 +211,9 @@ pub(in crate::grid) fn decide(
         IdentityCommand::CreateAdministrator { name, role } => {
             if state.identities().administrator(name).is_some() {
                 return Err(IdentityRejection::AdministratorExists { name: name.clone() });
+            }
+            if state.identities().administrators().len() >= ADMINISTRATORS_MAX {
+                return Err(IdentityRejection::TooManyAdministrators);
             }
             done(vec![view.administrator(name, *role, now)])
         }
@@ -248,6 +275,9 @@ impl IdentityDecider<'_> {
         uuid: Uuid,
     ) -> Decided {
         let mut effects = self.expired_tokens();
+        if self.state.identities().token(id).is_some() {
+            return Err(IdentityRejection::TokenExists { id });
+        }
         if self.state.identities().tokens().len() - effects.len() >= TOKENS_MAX {
             return Err(IdentityRejection::TooManyTokens);
         }
@@ -342,25 +372,7 @@ impl IdentityDecider<'_> {
         if let Some(old) = old.filter(|old| old.token == token.id) {
             return self.enrol_again(token, &subject, old, (key, serial));
         }
-        let may_replace = match &terms.scope {
-            EnrolmentScope::One(_) if token.uses > 0 => {
-                return Err(IdentityRejection::TokenReused { subject });
-            }
-            EnrolmentScope::One(_) => terms.replace,
-            EnrolmentScope::Pattern { count, .. } if token.uses >= *count => {
-                return Err(IdentityRejection::TokenExhausted { count: *count });
-            }
-            // An appliance that authenticates by tokens is not taken over by an image.
-            EnrolmentScope::Pattern { .. } => {
-                if identities.access_tokens_of(&subject).next().is_some() {
-                    return Err(IdentityRejection::AlreadyEnrolled { subject });
-                }
-                false
-            }
-        };
-        if old.is_some() && !may_replace {
-            return Err(IdentityRejection::AlreadyEnrolled { subject });
-        }
+        self.require_unused(token, terms, &subject)?;
         if let Some(owner) = identities.subject_of(key).filter(|owner| **owner != subject) {
             return Err(IdentityRejection::KeyInUse { subject: owner.clone() });
         }
@@ -371,6 +383,7 @@ impl IdentityDecider<'_> {
             }
             Subject::Administrator(name) => drop(self.find_administrator(name)?),
         }
+        effects.extend(old.and_then(|old| self.spent_token(old, &subject)));
         let used = Token { uses: token.uses + 1, last_used_at: Some(self.now), ..token.clone() };
         effects.push(Effect::Identity(IdentityEffect::Token { token: used }));
         let enrolled = EnrolledKey {
@@ -382,6 +395,50 @@ impl IdentityDecider<'_> {
             token: token.id,
         };
         self.grant(&subject, enrolled, effects)
+    }
+
+    /// Whether the token may enrol one more key, which is to be that of `subject`.
+    fn require_unused(
+        &self,
+        token: &Token,
+        terms: &EnrolmentTerms,
+        subject: &Subject,
+    ) -> Result<(), IdentityRejection> {
+        let identities = self.state.identities();
+        let may_replace = match &terms.scope {
+            EnrolmentScope::One(_) if token.uses > 0 => {
+                return Err(IdentityRejection::TokenReused { subject: subject.clone() });
+            }
+            EnrolmentScope::One(_) => terms.replace,
+            EnrolmentScope::Pattern { count, .. } => {
+                let revoked_at = appliance_of(subject).and_then(|name| identities.revoked_at(name));
+                if revoked_at.is_some_and(|at| at >= token.created_at) {
+                    return Err(IdentityRejection::RevokedSince { subject: subject.clone() });
+                }
+                if token.uses >= *count {
+                    return Err(IdentityRejection::TokenExhausted { count: *count });
+                }
+                // An appliance that authenticates by tokens is not taken over by an image.
+                if identities.access_tokens_of(subject).next().is_some() {
+                    return Err(IdentityRejection::AlreadyEnrolled { subject: subject.clone() });
+                }
+                false
+            }
+        };
+        if identities.key(subject).is_some() && !may_replace {
+            return Err(IdentityRejection::AlreadyEnrolled { subject: subject.clone() });
+        }
+        Ok(())
+    }
+
+    /// The token of a key that is replaced is spent: whoever has both does not come back, and is not
+    /// taken for somebody with a second key.
+    fn spent_token(&self, old: &EnrolledKey, subject: &Subject) -> Option<Effect> {
+        let token = self.state.identities().token(old.token)?;
+        let is_of_this_name = matches!(token.purpose, TokenPurpose::Enrolment(_))
+            && token.purpose.owner() == Some(subject);
+        let removed = Effect::Identity(IdentityEffect::TokenRemoved { id: token.id });
+        is_of_this_name.then_some(removed)
     }
 
     /// The same token again: the answer to the call before may have been lost.
@@ -419,10 +476,11 @@ impl IdentityDecider<'_> {
     }
 
     /// In the first half of its life the certificate is signed again without a record: a lost answer,
-    /// or a replayed request, changes nothing.
+    /// or a replayed request, changes nothing. One that begins in the future is of a clock that was
+    /// ahead.
     fn reissue(&self, subject: &Subject, old: &EnrolledKey, serial: Serial) -> Decided {
         let life = old.expires_at.since(old.issued_at);
-        if self.now < old.issued_at.after(life / 2) {
+        if old.issued_at <= self.now && self.now < old.issued_at.after(life / 2) {
             return Ok((IdentityReply::Granted(granted(subject, old)), None));
         }
         let renewed = EnrolledKey {
@@ -519,11 +577,9 @@ impl IdentityDecider<'_> {
     }
 
     fn expired_tokens(&self) -> Vec<Effect> {
-        let is_old = |token: &&Token| {
-            token.expires_at.is_some_and(|end| end.after(EXPIRED_TOKENS_KEPT) < self.now)
-        };
-        let removed = |token: &Token| IdentityEffect::TokenRemoved { id: token.id };
-        let old = self.state.identities().tokens().filter(is_old);
+        let long_ago = self.now.before(EXPIRED_TOKENS_KEPT);
+        let old = self.state.identities().tokens_ended_before(long_ago);
+        let removed = |id| IdentityEffect::TokenRemoved { id };
         old.map(removed).map(Effect::Identity).collect()
     }
 }
