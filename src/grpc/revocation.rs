@@ -25,6 +25,9 @@ use crate::identity::peer::{Credential, Principal};
 /// A credential is checked at least this often, since clocks may be set.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
+/// And at most this often without a change, since its end may have been moved by a clock that was set.
+const CHECK_PAUSE: Duration = Duration::from_secs(1);
+
 /// Ends the response when the credential of its call does not hold any more.
 pub(super) fn end_when_revoked(
     response: Response,
@@ -43,7 +46,7 @@ async fn revoked(authenticator: Authenticator, principal: Principal) -> Status {
     let mut changes = authenticator.credentials().generation();
     loop {
         let left = expires_at(&principal).map(|end| end.since(wall_now()));
-        let pause = left.map_or(CHECK_INTERVAL, |left| left.min(CHECK_INTERVAL));
+        let pause = left.map_or(CHECK_INTERVAL, |left| left.clamp(CHECK_PAUSE, CHECK_INTERVAL));
         // A closed channel: the broker ends.
         let changed = tokio::time::timeout(pause, changes.changed()).await;
         if !authenticator.still_holds(&principal) {
