@@ -257,6 +257,9 @@ fn decode_purpose(it: Option<proto::TokenPurpose>) -> Result<TokenPurpose, Decod
         P::Enrolment(it) => TokenPurpose::Enrolment(EnrolmentTerms {
             scope: match it.one {
                 Some(one) => EnrolmentScope::One(decode_subject(Some(one))?),
+                None if it.pattern.is_empty() => {
+                    return Err(DecodeError::Newer { what: "whom a token enrols" });
+                }
                 None => EnrolmentScope::Pattern { pattern: it.pattern.into(), count: it.count },
             },
             class: it.class.map(Into::into),

@@ -17,13 +17,15 @@ use super::proto;
 use super::{encode_timestamp, encode_uuid};
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
 use crate::grid::log::effect::{ApplianceEffect, Effect};
+use crate::grid::log::identity::{IdentityEffect, SecurityIncident};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
+use crate::grid::model::identity::appliance_of;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::usage::{OutcomeKind, Suppression, SuppressionPhase};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{EventKind, Severity};
-use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::Timestamp;
@@ -33,7 +35,7 @@ use crate::grid::{Grid, explain};
 pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto::Record {
     let (reason, explanation) = explain::describe_outcome(record.outcome);
     let explanation = rate_limit_explanation(record).unwrap_or_else(|| explanation.to_owned());
-    let appliance = record.subject().map_or_else(|| command_target(&record.input), &name);
+    let appliance = record.subject().map_or_else(|| named_appliance(record), &name);
     let received = if let Input::Event(received) = &record.input { Some(received) } else { None };
     let occurred =
         received.and_then(|received| explain::occurred_at(&received.event, record.flags));
@@ -57,13 +59,7 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
         reason: reason.to_owned(),
         explanation,
         event: received.map(event::event),
-        administrator: if let Input::Command { by, .. } | Input::MailCommand { by, .. } =
-            &record.input
-        {
-            by.to_string()
-        } else {
-            String::new()
-        },
+        administrator: sender(&record.input).unwrap_or_default().to_owned(),
         flags: record.flags.labels().map(str::to_owned).collect(),
         settings: if let Input::Settings(it) = &record.input {
             Some(applied_settings(it))
@@ -232,12 +228,43 @@ fn rfc3339(moment: Timestamp) -> String {
     epoch.checked_add(since_epoch).map_or_else(|_| String::new(), |at| format!("{at}Z"))
 }
 
-fn command_target(input: &Input) -> String {
-    if let Input::Command { command, .. } = input {
-        command.appliance_name().to_string()
+/// Who sent a command, or read something.
+fn sender(input: &Input) -> Option<&str> {
+    if let Input::Command { by, .. }
+    | Input::MailCommand { by, .. }
+    | Input::Identity { by, .. }
+    | Input::Security(SecurityIncident::Accessed { by, .. }) = input
+    {
+        Some(by)
     } else {
-        String::new()
+        None
     }
+}
+
+/// The appliance that the record names, if it is about none by its number.
+fn named_appliance(record: &Record) -> String {
+    let name = if let Input::Command { command, .. } = &record.input {
+        Some(command.appliance_name())
+    } else if let Input::Security(SecurityIncident::Refused(refusal)) = &record.input {
+        refusal.reused_token_of.as_ref()
+    } else {
+        record.effects.iter().find_map(credential_owner)
+    };
+    name.map_or_else(String::new, ToString::to_string)
+}
+
+/// The appliance whose credential changed.
+fn credential_owner(effect: &Effect) -> Option<&ApplianceName> {
+    let Effect::Identity(change) = effect else { return None };
+    let owner = match change {
+        IdentityEffect::Key { subject, .. } | IdentityEffect::KeyRemoved { subject } => subject,
+        IdentityEffect::Token { token } => token.purpose.owner()?,
+        IdentityEffect::ApplianceRevoked { name, .. } => return Some(name),
+        IdentityEffect::TokenRemoved { .. }
+        | IdentityEffect::Administrator { .. }
+        | IdentityEffect::AdministratorRemoved { .. } => return None,
+    };
+    appliance_of(owner)
 }
 
 fn boot_of(record: &Record) -> Option<BootId> {

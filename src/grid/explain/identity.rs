@@ -5,7 +5,8 @@
 use crate::grid::log::effect::Effect;
 use crate::grid::log::identity::{IdentityCommand, IdentityEffect, Refusal, SecurityIncident};
 use crate::grid::log::record::Record;
-use crate::grid::model::identity::{EnrolmentScope, EnrolmentTerms, TokenPurpose};
+use crate::grid::model::identity::{EnrolledKey, EnrolmentScope, EnrolmentTerms, TokenPurpose};
+use crate::grid::values::identity::Subject;
 use crate::grid::values::sentence::Sentence;
 
 pub(super) fn describe_command(record: &Record, command: &IdentityCommand) -> Sentence {
@@ -20,7 +21,9 @@ pub(super) fn describe_command(record: &Record, command: &IdentityCommand) -> Se
         IdentityCommand::RotateToken { id, .. } => format!("secret of token {id} replaced").into(),
         IdentityCommand::RevokeToken { id } => format!("token {id} revoked").into(),
         IdentityCommand::Enrol { token, .. } => {
-            issued(record, "key enrolled").text(&format!(", by token {token}"))
+            let is_new = issued_key(record).is_none_or(|(_, key)| key.enrolled_at == key.issued_at);
+            let what = if is_new { "key enrolled" } else { "certificate issued again" };
+            issued(record, what).text(&format!(", by token {token}"))
         }
         IdentityCommand::Renew { .. } => issued(record, "certificate renewed"),
         IdentityCommand::RevokeAppliance { name } => {
@@ -66,15 +69,18 @@ fn token_end(record: &Record) -> Option<crate::grid::values::time::Timestamp> {
     })
 }
 
-fn issued(record: &Record, what: &str) -> Sentence {
-    let key = record.effects.iter().find_map(|effect| {
+fn issued_key(record: &Record) -> Option<(&Subject, &EnrolledKey)> {
+    record.effects.iter().find_map(|effect| {
         if let Effect::Identity(IdentityEffect::Key { subject, key }) = effect {
             Some((subject, key))
         } else {
             None
         }
-    });
-    match key {
+    })
+}
+
+fn issued(record: &Record, what: &str) -> Sentence {
+    match issued_key(record) {
         Some((subject, key)) => {
             Sentence::from(format!("{what} for {subject}, valid until ")).time(key.expires_at)
         }
@@ -82,7 +88,7 @@ fn issued(record: &Record, what: &str) -> Sentence {
     }
 }
 
-pub(super) fn describe_incident(incident: &SecurityIncident) -> Sentence {
+pub(super) fn describe_incident(record: &Record, incident: &SecurityIncident) -> Sentence {
     match incident {
         SecurityIncident::Refused(Refusal { who, from, what, why, omitted, .. }) => {
             let mut text = format!("{what} of {who} from {from} refused: {why}");
@@ -92,7 +98,17 @@ pub(super) fn describe_incident(incident: &SecurityIncident) -> Sentence {
             text.into()
         }
         SecurityIncident::Accessed { what, .. } => what.as_ref().into(),
-        SecurityIncident::TokenUsed { id } => format!("token {id} was used today").into(),
+        SecurityIncident::TokenUsed { id } => {
+            let owner = record.effects.iter().find_map(|effect| {
+                if let Effect::Identity(IdentityEffect::Token { token }) = effect {
+                    token.purpose.owner()
+                } else {
+                    None
+                }
+            });
+            let of = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
+            format!("token {id}{of} used, for the first time on this day").into()
+        }
         SecurityIncident::ServerCertificate { problem: Some(_) } => Sentence::default(),
         SecurityIncident::ServerCertificate { problem: None } => {
             "the server certificate is in order again".into()

@@ -171,7 +171,8 @@ pub fn certificate_ending(name: &str, left: Option<Duration>) -> String {
         Some(left) => format!(
             "the certificate of {name} ends in {} and was not renewed; its agent, or any call of vme, \
              renews it",
-            describe_duration(whole_seconds(left))
+            // Timers end a little late: `5 d`, not `4 d 23 h`.
+            describe_duration(whole_seconds(left.saturating_add(Duration::from_millis(500))))
         ),
         None => format!(
             "the certificate of {name} has ended and was not renewed: it reports nothing until it \
@@ -230,7 +231,7 @@ pub fn describe_record(record: &Record) -> Sentence {
         Input::Registered { .. } => "new appliance registered".into(),
         Input::Command { command, .. } => describe_command(command).into(),
         Input::Identity { command, .. } => identity::describe_command(record, command),
-        Input::Security(incident) => identity::describe_incident(incident),
+        Input::Security(incident) => identity::describe_incident(record, incident),
         Input::Deadline { .. } if record.flags.contains(RecordFlags::OUTCOME_UNKNOWN) => {
             "no new boot after the crash dump; unmanaged, so it counts as running".into()
         }
