@@ -147,6 +147,8 @@ fn malformed(error: prost::DecodeError) -> DecodeError {
 }
 
 #[cfg(test)]
+mod identity_tests;
+#[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
 mod tests;

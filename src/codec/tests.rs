@@ -314,6 +314,9 @@ fn every_effect_reads_back() {
         AlertKind::ClockDiffers,
         AlertKind::MailFails,
         AlertKind::ResourcesShort,
+        AlertKind::CertificateEnding,
+        AlertKind::TokenReused,
+        AlertKind::ServerCertificate,
     ] {
         let alert = Alert { severity: Severity::Error, since: at(6), text: "text".into() };
         effects.push(Effect::AlertRaised { number: Some(number), kind, alert });

@@ -12,6 +12,7 @@ mod dumping;
 mod event_builder;
 mod events;
 mod failures;
+mod identity;
 mod journal_incidents;
 mod mail;
 mod maintenance;

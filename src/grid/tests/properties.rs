@@ -12,6 +12,7 @@ use super::super::state::State;
 use super::driver::*;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
+use crate::grid::log::identity::IdentityCommand;
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
@@ -25,6 +26,7 @@ use crate::grid::state::appliance::{Appliance, PAST_BOOTS_MAX};
 use crate::grid::tests::random_actions::{SimulatedAction, actions, settings};
 use crate::grid::tests::simulation::Simulation;
 use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::identity::{Role, Subject};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::time::{Offset, Timestamp};
 
@@ -185,6 +187,42 @@ fn assert_is_sound(timeline: &Timeline) {
     }
 }
 
+/// Each key has one owner, each owner exists, an admin remains, and an alert on a certificate has one.
+fn assert_credentials_are_sound(timeline: &Timeline) {
+    let state = timeline.grid().state();
+    let identities = state.identities();
+    let exists = |owner: &Subject| match owner {
+        Subject::Appliance(name) => state.find(name).is_some(),
+        Subject::Administrator(name) => identities.administrator(name).is_some(),
+    };
+    let mut keys = BTreeSet::new();
+    for (owner, key) in identities.keys() {
+        assert!(keys.insert(key.key), "{key:?} has two owners");
+        assert_eq!(identities.subject_of(key.key), Some(owner));
+        assert!(exists(owner), "{owner} has a key and does not exist");
+    }
+    for token in identities.tokens() {
+        let Some(owner) = token.purpose.owner() else { continue };
+        assert!(exists(owner), "{owner} has a token and does not exist");
+        assert!(identities.tokens_of(owner).any(|it| it == token));
+        assert!(token.uses <= 1, "{token:?}");
+    }
+    let made = timeline.records.iter().any(|record| {
+        let Input::Identity { command, .. } = &record.input else { return false };
+        matches!(
+            command,
+            IdentityCommand::CreateAdministrator { role: Role::Admin, .. }
+                | IdentityCommand::SetAdministrator { role: Role::Admin, .. }
+        )
+    });
+    assert!(!made || identities.admin_count() > 0, "no admin is left");
+    for appliance in state.appliances() {
+        let alert = state.alert(Some(appliance.number), AlertKind::CertificateEnding);
+        let key = identities.key(&Subject::Appliance(appliance.name.clone()));
+        assert!(alert.is_none() || key.is_some(), "an alert without a certificate");
+    }
+}
+
 /// A third of proptest's number: a timeline has up to 120 actions, and the whole run must stay
 /// short.
 fn config() -> ProptestConfig {
@@ -204,6 +242,7 @@ proptest! {
         for deed in deeds {
             play.run(deed);
             assert_is_sound(&play.timeline);
+            assert_credentials_are_sound(&play.timeline);
         }
         // In the end all is quiet: all due timers have fired, and the grid is not busy for ever.
         while let Some((row, boot, session)) = play.sessions.pop() {
@@ -321,11 +360,17 @@ fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
         SimulatedAction::Hello { row, boot, .. } => {
             Some(SimulatedAction::Hello { row, boot, uptime: None })
         }
+        // Times of certificates are not shifted.
+        SimulatedAction::Identity(
+            IdentityCommand::Enrol { .. } | IdentityCommand::Renew { .. },
+        ) => None,
         other @ (SimulatedAction::Resend
         | SimulatedAction::Flood(_)
         | SimulatedAction::Tally
         | SimulatedAction::CloseSession(_)
         | SimulatedAction::Command(_)
+        | SimulatedAction::Identity(_)
+        | SimulatedAction::Security(_)
         | SimulatedAction::Wait(_)
         | SimulatedAction::Pause(_)
         | SimulatedAction::Restart(..)) => Some(other),

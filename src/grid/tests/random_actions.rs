@@ -8,12 +8,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::driver::*;
+use super::identity::{administrator, key, secret, token_id};
 use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::identity::{IdentityCommand, Refusal, SecurityIncident};
+use crate::grid::model::identity::{EnrolmentScope, EnrolmentTerms, TokenPurpose};
 use crate::grid::model::settings::{
-    ClassSettings, DEFAULT_CLASS, GridSettings, OnStuck, Overrides, RateLimit, RateLimits,
+    CertificateRules, ClassSettings, DEFAULT_CLASS, GridSettings, OnStuck, Overrides, RateLimit,
+    RateLimits,
 };
 use crate::grid::values::event::{Counter, EventBody, Progress, Severity};
 use crate::grid::values::id::{ApplianceIndex, SessionId};
+use crate::grid::values::identity::{Role, Serial, Subject};
 use crate::grid::values::time::Timestamp;
 
 /// The number of appliances.
@@ -37,6 +42,8 @@ pub(super) enum SimulatedAction {
     /// One of the open sessions ends.
     CloseSession(usize),
     Command(AdminCommand),
+    Identity(IdentityCommand),
+    Security(SecurityIncident),
     Wait(Duration),
     /// The clock jumps while the broker works.
     Pause(Duration),
@@ -86,7 +93,10 @@ pub(super) fn settings(number: usize) -> GridSettings {
         2 => unmanaged,
         _ => waiting,
     };
+    // Certificates live shorter than a timeline.
+    let (lifetime, recover_within) = (seconds(600), Some(seconds(3_600)));
     GridSettings::new([(DEFAULT_CLASS.to_owned(), rules), ("other".to_owned(), other)])
+        .with_certificates(CertificateRules { lifetime, recover_within })
 }
 
 fn appliances() -> impl Strategy<Value = ApplianceIndex> {
@@ -196,6 +206,80 @@ fn commands() -> impl Strategy<Value = AdminCommand> {
     )
 }
 
+/// Owners of credentials: the appliances, and one more name; administrators.
+fn owners() -> impl Strategy<Value = Subject> {
+    prop_oneof![
+        3 => (1..=APPLIANCES + 1).prop_map(|row| Subject::Appliance(name(ApplianceIndex(row)))),
+        1 => prop_oneof![Just("ann"), Just("otto")]
+            .prop_map(|name| Subject::Administrator(administrator(name))),
+    ]
+}
+
+fn purposes() -> impl Strategy<Value = TokenPurpose> {
+    let scopes = prop_oneof![
+        3 => owners().prop_map(EnrolmentScope::One),
+        1 => (0u32..3)
+            .prop_map(|count| EnrolmentScope::Pattern { pattern: "db*".into(), count }),
+    ];
+    let classes = prop_oneof![3 => Just(None), 1 => Just(Some("other".into()))];
+    let terms = (scopes, classes, any::<bool>())
+        .prop_map(|(scope, class, replace)| EnrolmentTerms { scope, class, replace });
+    prop_oneof![
+        1 => owners().prop_map(TokenPurpose::Access),
+        3 => terms.prop_map(TokenPurpose::Enrolment),
+    ]
+}
+
+/// Commands with few tokens, secrets and keys, so that they meet.
+fn identity_commands() -> impl Strategy<Value = IdentityCommand> {
+    let values = (0u32..6, prop_oneof![9 => Just(0u8), 1 => Just(1)], 0u8..4, any::<u8>());
+    let names = prop::option::of(prop_oneof![3 => Just("db1"), 1 => Just("db4"), 1 => Just("a b")]);
+    let people = (prop_oneof![Just("ann"), Just("otto")], prop::sample::select(&Role::ALL[..]));
+    let valid = prop::option::of(durations());
+    (values, names, people, (purposes(), valid), owners(), 0..20).prop_map(
+        |(values, requested, (person, role), (purpose, valid_for), owner, which)| {
+            let (id, secret) = (token_id(values.0), secret(values.1));
+            let (key, serial) = (key(values.2), Serial([values.3; 16]));
+            let uuid = uuid::Uuid::from_u128(u128::from(values.3));
+            let person = administrator(person);
+            match (which, owner) {
+                (0, Subject::Appliance(name)) => IdentityCommand::RevokeAppliance { name },
+                (0, Subject::Administrator(name)) => IdentityCommand::RemoveAdministrator { name },
+                (1..=5, _) => IdentityCommand::CreateToken { id, secret, purpose, valid_for, uuid },
+                (6, _) => IdentityCommand::RotateToken { id, secret },
+                (7, _) => IdentityCommand::RevokeToken { id },
+                (8..=12, _) => IdentityCommand::Enrol {
+                    token: id,
+                    secret,
+                    key,
+                    serial,
+                    name: requested.map(Into::into),
+                    uuid,
+                },
+                (13..=15, _) => IdentityCommand::Renew { key, serial },
+                (16..=17, _) => IdentityCommand::CreateAdministrator { name: person, role },
+                (18, _) => IdentityCommand::SetAdministrator { name: person, role },
+                (_, _) => IdentityCommand::RemoveAdministrator { name: person },
+            }
+        },
+    )
+}
+
+fn incidents() -> impl Strategy<Value = SecurityIncident> {
+    let refusals = prop::option::of(appliances()).prop_map(|reused| {
+        SecurityIncident::Refused(Refusal {
+            who: "somebody".into(),
+            from: "192.0.2.1".into(),
+            what: "Enrol".into(),
+            why: "no".into(),
+            omitted: 0,
+            reused_token_of: reused.map(name),
+        })
+    });
+    let used = (0u32..6).prop_map(|number| SecurityIncident::TokenUsed { id: token_id(number) });
+    prop_oneof![2 => refusals, 1 => used]
+}
+
 /// Any action.
 pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
     prop_oneof![
@@ -207,6 +291,8 @@ pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
             .prop_map(|(row, boot, uptime)| SimulatedAction::Hello { row, boot, uptime }),
         2 => (0usize..8).prop_map(SimulatedAction::CloseSession),
         4 => commands().prop_map(SimulatedAction::Command),
+        5 => identity_commands().prop_map(SimulatedAction::Identity),
+        1 => incidents().prop_map(SimulatedAction::Security),
         5 => durations().prop_map(SimulatedAction::Wait),
         1 => durations().prop_map(SimulatedAction::Pause),
         1 => (durations(), 0usize..8).prop_map(|(downtime, number)| SimulatedAction::Restart(downtime, number)),

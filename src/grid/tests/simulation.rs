@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use super::driver::*;
+use crate::grid::decide::identity::IdentityReply;
 use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::identity::IdentityCommand;
 use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::model::settings::Overrides;
 use crate::grid::model::usage::OutcomeKind;
@@ -81,6 +83,10 @@ impl Simulation {
             }
             SimulatedAction::CloseSession(_) => {}
             SimulatedAction::Command(order) => drop(self.timeline.command(order)),
+            SimulatedAction::Identity(command) => self.identity(command),
+            SimulatedAction::Security(incident) => {
+                self.timeline.handle(Input::Security(incident));
+            }
             SimulatedAction::Wait(pause) => {
                 self.timeline.advance_to(self.timeline.now.after(pause))
             }
@@ -96,6 +102,27 @@ impl Simulation {
                 self.unacknowledged.clear();
                 self.timeline.restart_with(downtime, settings(number));
             }
+        }
+    }
+
+    /// Whoever enrols, or renews, has the key that the grid knows afterwards.
+    fn identity(&mut self, command: IdentityCommand) {
+        let sent = match &command {
+            IdentityCommand::Enrol { key, .. } | IdentityCommand::Renew { key, .. } => Some(*key),
+            IdentityCommand::CreateToken { .. }
+            | IdentityCommand::RotateToken { .. }
+            | IdentityCommand::RevokeToken { .. }
+            | IdentityCommand::RevokeAppliance { .. }
+            | IdentityCommand::CreateAdministrator { .. }
+            | IdentityCommand::SetAdministrator { .. }
+            | IdentityCommand::RemoveAdministrator { .. } => None,
+        };
+        let reply = self.timeline.identity(command);
+        if let (Ok(IdentityReply::Granted(grant)), Some(sent)) = (reply, sent) {
+            let identities = self.timeline.grid().state().identities();
+            let known = identities.key(&grant.subject).expect("the owner has a key");
+            assert_eq!((known.key, known.serial), (sent, grant.serial));
+            assert_eq!((known.issued_at, known.expires_at), (grant.issued_at, grant.expires_at));
         }
     }
 
