@@ -19,6 +19,7 @@ mod imports;
 mod long_jobs;
 mod metrics;
 mod names;
+mod network_configuration;
 mod open_alerts;
 mod page;
 mod prometheus_and_grafana;

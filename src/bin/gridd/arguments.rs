@@ -3,6 +3,7 @@
 //! Guarantees that the help of every command has an example. Does not know what the commands do, so
 //! that `gridctl generate` can include it for man pages and completions.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -13,6 +14,7 @@ Examples:
   gridd --config /etc/gridd.toml --data /var/lib/gridd
   gridd --grpc 127.0.0.1:0 --http 127.0.0.1:0 --ready-file /run/gridd/ready.json
 
+  gridd init --host broker.example
   gridd check-config /etc/gridd.toml
   gridd journal check --data /var/lib/gridd
 
@@ -56,12 +58,50 @@ pub(crate) struct GriddArguments {
 /// Commands of `gridd` other than running the broker.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GriddCommand {
+    /// Write a configuration and systemd units for a broker that a network can reach
+    #[command(after_help = INIT_HELP)]
+    Init(InitArgs),
     /// Check the configuration, and print the effective settings
     #[command(after_help = CHECK_CONFIG_HELP)]
     CheckConfig(CheckConfigArgs),
     /// Check, salvage or restore the data folder of a stopped broker
     #[command(subcommand, after_help = JOURNAL_HELP)]
     Journal(GriddJournalCommand),
+}
+
+const INIT_HELP: &str = "\
+Writes gridd.toml (TLS by gridd's own CA, and credentials for everybody), gridd.service,
+gridd-backup.service, gridd-backup.timer and gridd.sysusers, and prints the next steps. Nothing is
+installed or started, and nothing is written if one of the files exists. docs/deploying.md has the
+whole way to appliances on other machines.
+
+Exit codes: 0 written, 1 failure, 2 a file exists, or usage.
+
+Examples:
+  gridd init --host broker.example
+  gridd init --dir ./trial --listen 192.0.2.7 --host broker.example --host 192.0.2.7";
+
+/// Arguments of `init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// The folder to write to
+    #[arg(long, value_name = "DIR", default_value = "/etc/gridd")]
+    pub(crate) dir: PathBuf,
+    /// Address of this machine that gridd listens on; 0.0.0.0 and [::] are all of them
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0", value_parser = parse_address)]
+    pub(crate) listen: IpAddr,
+    /// A name or address by which clients reach gridd; may be repeated [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Parses an address, with or without the brackets of version 6.
+fn parse_address(text: &str) -> Result<IpAddr, &'static str> {
+    let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
+    bare.parse().map_err(|_| "it is an address without a port, such as 0.0.0.0 or 192.0.2.7")
 }
 
 const CHECK_CONFIG_HELP: &str = "\

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod check_config;
+mod init;
 mod journal;
 
 use std::ffi::OsStr;
@@ -44,6 +45,9 @@ fn main() -> ProcessExit {
         Ok(arguments) => arguments,
         Err(error) => return stdout::finish_with("gridd", &error).into(),
     };
+    if let Some(GriddCommand::Init(command)) = &arguments.command {
+        return init::run(command, &arguments);
+    }
     let mut given = settings_sources(&arguments);
     if let Some(GriddCommand::CheckConfig(command)) = arguments.command {
         given.config = command.file.clone().or(given.config);
