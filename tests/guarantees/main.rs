@@ -43,6 +43,7 @@ mod starts;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod token_patterns;
 mod tracing_fields;
 mod vme_size;
 mod wall_clock;

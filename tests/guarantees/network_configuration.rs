@@ -127,7 +127,7 @@ async fn the_written_unit_is_the_shipped_one_without_its_tie_to_loopback() {
         (read(&dir, "gridd.service"), read(Path::new(shipped), "gridd.service"));
     let left_out: Vec<_> = of_loopback
         .lines()
-        .filter(|line| !unit.contains(&line.replace("/etc/gridd/", &format!("{}/", dir.display()))))
+        .filter(|line| !unit.contains(&line.replace("/etc/gridd", &dir.display().to_string())))
         .collect();
     let [remark, "IPAddressDeny=any", "IPAddressAllow=localhost"] = left_out[..] else {
         panic!("three lines: {left_out:?}")
@@ -135,6 +135,13 @@ async fn the_written_unit_is_the_shipped_one_without_its_tie_to_loopback() {
     assert!(remark.starts_with("# Traffic from this machine only"), "{remark}");
     let start = format!("--config {}/gridd.toml", dir.display());
     assert_eq!(unit.matches(&start).count(), 2, "start and reload: {unit}");
+    let listen = ["--listen", "192.0.2.7", "--force"];
+    let said = init(&dir, &listen).await.done();
+    assert!(said.contains("gridctl login 192.0.2.7:7443 "), "{said}");
+    let backup = read(&dir, "gridd-backup.service");
+    for line in ["Environment=GRID_BROKER=192.0.2.7:7443", "IPAddressAllow=localhost 192.0.2.7"] {
+        assert!(lines(&backup).contains(&line), "{line}: {backup}");
+    }
     let path = dir.join("installed.service");
     let unit = unit.replace("/usr/bin/gridd", env!("CARGO_BIN_EXE_gridd"));
     std::fs::write(&path, unit).expect("a copy");

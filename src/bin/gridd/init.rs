@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExit;
@@ -38,6 +38,9 @@ const DATA: &str = "/var/lib/gridd";
 /// The begins of the lines of a unit that allow traffic on loopback only.
 const LOOPBACK_RULES: [&str; 3] =
     ["# Traffic from this machine only", "IPAddressDeny=", "IPAddressAllow="];
+
+/// The line of the backup's unit that allows it to reach gridd.
+const ONLY_LOCALHOST: &str = "IPAddressAllow=localhost";
 
 const SERVICE: &str = include_str!("../../../deploy/gridd.service");
 const BACKUP_SERVICE: &str = include_str!("../../../deploy/gridd-backup.service");
@@ -109,7 +112,7 @@ fn init(command: &InitArgs, all: &GriddArguments) -> Result<String, InitError> {
     for (name, text) in &files {
         write_file(&dir.join(name), text, command.force)?;
     }
-    Ok(describe_next(&dir, &hosts))
+    Ok(describe_next(&dir, &hosts, local_broker(command.listen)))
 }
 
 /// A flag that was given although nothing here uses it.
@@ -138,7 +141,7 @@ fn files(command: &InitArgs, dir: &Path, hosts: &str) -> [(&'static str, String)
     [
         ("gridd.toml", configuration(command, hosts)),
         ("gridd.service", without_loopback_rules(SERVICE).replace(SHIPPED_FOLDER, &folder)),
-        ("gridd-backup.service", BACKUP_SERVICE.to_owned()),
+        ("gridd-backup.service", backup_unit(command.listen)),
         ("gridd-backup.timer", BACKUP_TIMER.to_owned()),
         ("gridd.sysusers", SYSUSERS.to_owned()),
     ]
@@ -149,6 +152,27 @@ fn without_loopback_rules(unit: &str) -> String {
     let is_rule = |line: &&str| LOOPBACK_RULES.iter().any(|begin| line.starts_with(begin));
     let lines = unit.lines().filter(|line| !is_rule(line));
     lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The unit of the backup, which reaches gridd where it listens.
+fn backup_unit(listen: IpAddr) -> String {
+    if listen.is_unspecified() {
+        return BACKUP_SERVICE.to_owned();
+    }
+    let broker = local_broker(listen);
+    BACKUP_SERVICE
+        .replace(ONLY_LOCALHOST, &format!("{ONLY_LOCALHOST} {listen}"))
+        .replace("[Service]\n", &format!("[Service]\nEnvironment=GRID_BROKER={broker}\n"))
+}
+
+/// The address of the broker for programs on the same machine.
+fn local_broker(listen: IpAddr) -> SocketAddr {
+    let address = match listen {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    };
+    SocketAddr::new(address, config::DEFAULT_GRPC_ADDRESS.port())
 }
 
 fn configuration(command: &InitArgs, hosts: &str) -> String {
@@ -215,7 +239,7 @@ fn write_file(path: &Path, text: &str, replace: bool) -> Result<(), InitError> {
 }
 
 /// What to do next, in order.
-fn describe_next(dir: &Path, hosts: &str) -> String {
+fn describe_next(dir: &Path, hosts: &str, broker: SocketAddr) -> String {
     let dir = dir.display();
     let names = if hosts.is_empty() {
         "clients reach gridd by its addresses; --host adds names".to_owned()
@@ -235,9 +259,11 @@ fn describe_next(dir: &Path, hosts: &str) -> String {
            install -m 644 {dir}/gridd.sysusers /usr/lib/sysusers.d/gridd.conf && systemd-sysusers\n  \
            install -m 644 {dir}/gridd*.service {dir}/gridd-backup.timer /etc/systemd/system/\n  \
            systemctl daemon-reload && systemctl enable --now gridd\n\
-         then log in as the first administrator; the token is in {DATA}/admin-token (if gridd is started on a\n\
-         terminal, it shows the token once instead):\n  \
-           gridctl login 127.0.0.1:7443 < {DATA}/admin-token && rm {DATA}/admin-token\n\
-         and enrol the first appliance: gridctl appliance enrol NAME\n"
+         then log in as the first administrator, whose token is in a file of the data folder:\n  \
+           gridctl login {broker} --ca-file {DATA}/ca/ca.pem --token-file {DATA}/admin-token\n  \
+           rm {DATA}/admin-token\n\
+         (a gridd that is started on a terminal shows the token there once instead)\n\
+         and enrol the first appliance, with `vme enrol` there:\n  \
+           gridctl appliance enrol NAME\n"
     )
 }
