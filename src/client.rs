@@ -6,7 +6,6 @@
 //! Guarantees that every error names the address or the fields concerned and has an exit code.
 //! Does not know what is sent over the connection, nor the broker's side of it.
 
-pub mod certificate_facts;
 mod channel;
 mod diagnosis;
 mod options;
@@ -14,6 +13,8 @@ mod pin;
 mod secure_connector;
 mod security_failure;
 mod tls_failure;
+#[cfg(test)]
+mod tls_tests;
 mod token_text;
 
 use std::time::Duration;

@@ -5,6 +5,7 @@
 //! server certificates for that broker only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
@@ -19,8 +20,9 @@ use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
 
-use crate::client::certificate_facts::CertificateFacts;
 use crate::grid::values::identity::KeyHash;
+use crate::grid::values::time::Timestamp;
+use crate::identity::certificate::CertificateFacts;
 
 /// No certificate of the server has the pinned key.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +59,12 @@ impl PinVerifier {
         let mut last = facts.key;
         for certificate in intermediates {
             // Only the pinned certificate is trusted, so the others need not be readable.
-            let Some(facts) = CertificateFacts::parse(certificate) else { continue };
+            let Ok(facts) = CertificateFacts::parse(certificate) else { continue };
             last = facts.key;
             if facts.key != self.pin {
                 continue;
             }
-            if !facts.is_authority {
+            if !facts.is_ca {
                 return Err(CertificateError::UnknownIssuer.into());
             }
             check_validity(&facts, now)?;
@@ -120,21 +122,22 @@ impl ServerCertVerifier for PinVerifier {
 }
 
 fn parse(certificate: &CertificateDer<'_>) -> Result<CertificateFacts, Error> {
-    CertificateFacts::parse(certificate).ok_or_else(|| CertificateError::BadEncoding.into())
+    CertificateFacts::parse(certificate).map_err(|_| CertificateError::BadEncoding.into())
 }
 
 /// The library checks the certificates below a trusted one only.
 fn check_validity(facts: &CertificateFacts, now: UnixTime) -> Result<(), Error> {
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let at = |seconds: i64| {
-        let since_1970 = std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        UnixTime::since_unix_epoch(since_1970)
+    let at = |time: Timestamp| {
+        let seconds = time.as_micros().max(0).unsigned_abs() / 1_000_000;
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     };
-    if seconds < facts.not_before {
+    let now_micros = Timestamp::from_micros(seconds.saturating_mul(1_000_000));
+    if now_micros < facts.not_before {
         let not_before = at(facts.not_before);
         return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
     }
-    if seconds > facts.not_after {
+    if now_micros > facts.not_after {
         let not_after = at(facts.not_after);
         return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
     }

@@ -25,13 +25,14 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use tonic::codegen::Service;
 
 use crate::client::CONNECT_TIMEOUT;
-use crate::client::certificate_facts::CertificateFacts;
 use crate::client::diagnosis;
 use crate::client::options::{BrokerAddress, ClientCredential, ConnectOptions, ServerTrust};
 use crate::client::pin::PinVerifier;
 use crate::client::security_failure::{LastFailure, SecurityFailure};
 use crate::client::tls_failure::{self, ConnectionFacts, OwnCertificate};
-use crate::identity::key;
+use crate::identity::certificate::CertificateFacts;
+use crate::identity::certificate::hash_of_key;
+use crate::identity::files;
 use crate::system_error::Explained;
 
 /// HTTP/2, as TLS names it.
@@ -169,10 +170,10 @@ struct OwnFiles {
 impl OwnFiles {
     fn read(certificate: &Path, key: &Path) -> Result<Self, SecurityFailure> {
         let chain = read_certificates(certificate)?;
-        let facts = chain.first().and_then(|first| CertificateFacts::parse(first));
+        let facts = chain.first().and_then(|first| CertificateFacts::parse(first).ok());
         let facts = facts
             .ok_or_else(|| tls_failure::unusable_file(certificate, "has an invalid certificate"))?;
-        let pem = key::read_private_file(key)
+        let pem = files::read_private(key)
             .map_err(|error| SecurityFailure::options(error.to_string()))?;
         let private_key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
             tls_failure::unusable_file(key, "contains no private key in PEM format")
@@ -185,7 +186,7 @@ impl OwnFiles {
         let key = provider.key_provider.load_private_key(self.key.clone_key()).map_err(|_| {
             tls_failure::unusable_file(&self.key_path, "has a key of a kind that is not supported")
         })?;
-        let public_key = key.public_key().map(|it| key::hash_of_public_key(&it));
+        let public_key = key.public_key().map(|it| hash_of_key(&it));
         match public_key.is_none_or(|hash| hash == self.certificate.facts.key) {
             true => Ok(()),
             false => Err(SecurityFailure::options(format!(

@@ -35,7 +35,8 @@ impl SecurityFailure {
         Self::new(SecurityFailureKind::Server, text)
     }
 
-    pub(super) fn options(text: impl Into<Box<str>>) -> Self {
+    /// A file or an option of ours cannot be used; the text says which, why, and what to do.
+    pub fn options(text: impl Into<Box<str>>) -> Self {
         Self::new(SecurityFailureKind::Options, text)
     }
 }

@@ -11,11 +11,12 @@ use tokio_rustls::rustls::{
     AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible,
 };
 
-use crate::client::certificate_facts::{CertificateFacts, format_seconds};
 use crate::client::options::ServerTrust;
 use crate::client::pin::PinMismatch;
 use crate::client::security_failure::{SecurityFailure, SecurityFailureKind};
 use crate::clock::wall_now;
+use crate::grid::values::time::Timestamp;
+use crate::identity::certificate::{CertificateFacts, show_time};
 use crate::show::escape::escape;
 
 /// Most names of a certificate in a message.
@@ -215,10 +216,9 @@ fn describe_alert(connection: &ConnectionFacts, alert: AlertDescription) -> Secu
         },
         AlertDescription::UnknownCA => match &connection.own {
             Some(own) => format!(
-                "the broker at {address} does not know the CA that signed our certificate {} (`{}`); \
-                 enrol at this broker, or have its administrator name that CA in tls.client_ca",
-                own.path.display(),
-                escape(&own.facts.issuer)
+                "the broker at {address} does not know the CA that signed our certificate {}; enrol \
+                 at this broker, or have its administrator name that CA in tls.client_ca",
+                own.path.display()
             ),
             None => return other_alert(&address, alert),
         },
@@ -260,7 +260,7 @@ fn other_alert(address: &str, alert: AlertDescription) -> SecurityFailure {
 
 /// A certificate that is not valid yet gets the same alert as one that has ended.
 fn describe_expired(address: &str, own: &OwnCertificate) -> String {
-    let now = wall_now().as_micros() / 1_000_000;
+    let now = wall_now();
     let path = own.path.display();
     let (from, until) = (own.facts.not_before, own.facts.not_after);
     let advice = if now > until {
@@ -271,9 +271,9 @@ fn describe_expired(address: &str, own: &OwnCertificate) -> String {
     format!(
         "the broker at {address} refuses our certificate {path} as ended or not valid yet: it is valid \
          from {} until {}, and the clock of this host shows {}; {advice}",
-        format_seconds(from),
-        format_seconds(until),
-        format_seconds(now)
+        show_time(from),
+        show_time(until),
+        show_time(now)
     )
 }
 
@@ -315,7 +315,8 @@ fn name_of(error: &CertificateError) -> String {
 }
 
 fn format_time(at: UnixTime) -> String {
-    format_seconds(i64::try_from(at.as_secs()).unwrap_or(i64::MAX))
+    let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
+    show_time(Timestamp::from_micros(seconds.saturating_mul(1_000_000)))
 }
 
 /// A file of certificates or its key cannot be used.

@@ -61,7 +61,11 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Identi
 }
 
 /// Creates the folder for keys, 0700, durably; one that exists must be as private.
-pub(super) fn create_private_folder(path: &Path) -> Result<(), IdentityFileError> {
+///
+/// # Errors
+///
+/// [`IdentityFileError`] names the file and the reason.
+pub fn create_private_folder(path: &Path) -> Result<(), IdentityFileError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => sync_folder(path.parent().unwrap_or(path)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
@@ -78,7 +82,11 @@ pub(super) fn create_private_folder(path: &Path) -> Result<(), IdentityFileError
 }
 
 /// Makes the names in a folder durable.
-pub(super) fn sync_folder(path: &Path) -> Result<(), IdentityFileError> {
+///
+/// # Errors
+///
+/// [`IdentityFileError`] names the file and the reason.
+pub fn sync_folder(path: &Path) -> Result<(), IdentityFileError> {
     // The parent of a relative name is the empty path.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error("sync the folder", path))
@@ -112,7 +120,11 @@ pub(super) fn put_in_place(path: &Path) -> Result<(), IdentityFileError> {
 }
 
 /// Replaces a file, durably and atomically.
-pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), IdentityFileError> {
+///
+/// # Errors
+///
+/// [`IdentityFileError`] names the file and the reason.
+pub fn replace_file(path: &Path, content: &[u8]) -> Result<(), IdentityFileError> {
     write_temporary(path, content)?;
     put_in_place(path)?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
@@ -125,7 +137,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityFileError> {
 
 /// Reads a file with a private key. Others must have no access; the group may, if the file belongs to
 /// somebody else, as keys of a system or of Kubernetes do.
-pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, IdentityFileError> {
+///
+/// # Errors
+///
+/// [`IdentityFileError`] names the file and the reason.
+pub fn read_private(path: &Path) -> Result<Vec<u8>, IdentityFileError> {
     read_checked(path, true)
 }
 

@@ -6,53 +6,21 @@
 //! shows no key. Does not know brokers.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 
+use super::certificate::hash_of_key;
+use super::files::{self, IdentityFileError};
 use crate::grid::values::identity::KeyHash;
-use crate::identity::token::sha256;
-use crate::system_error::Explained;
-
-/// The bits of a mode that let others than the owner read or change a file.
-const OPEN_TO_OTHERS: u32 = 0o077;
-
-/// A larger file is no key, in bytes.
-const KEY_BYTES_MAX: u64 = 64 << 10;
 
 /// Why a key cannot be made, stored or read. Never contains any part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read.
-    #[error("can't read the key {}: {}", path.display(), Explained(source))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-    /// The file cannot be written.
-    #[error("can't write {}: {}", path.display(), Explained(source))]
-    Unwritable {
-        /// The file or folder.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-    /// Others can read it.
-    #[error(
-        "others than its owner can read or change the key {} (mode {mode:04o}), so it is not used; run \
-         `chmod 600` on it, and replace it if somebody else may have read it", path.display()
-    )]
-    OpenToOthers {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] IdentityFileError),
     /// It contains something else.
     #[error("{} contains no P-256 key in PEM (PKCS#8); put the right file there", path.display())]
     NotAKey {
@@ -60,7 +28,7 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// The library failed.
-    #[error("can't make a key or a request for a certificate: {0}")]
+    #[error("cannot make a key or a request for a certificate: {0}")]
     Library(#[from] rcgen::Error),
 }
 
@@ -83,14 +51,14 @@ impl IdentityKey {
     ///
     /// [`KeyError`] names the file, and says what is wrong with it.
     pub fn read(path: &Path) -> Result<Option<Self>, KeyError> {
-        let pem = match read_private_file(path) {
+        let pem = match files::read_private(path) {
             Ok(pem) => pem,
-            Err(KeyError::Unreadable { source, .. })
+            Err(IdentityFileError::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 return Ok(None);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let pem = String::from_utf8(pem).ok();
         let key = pem.and_then(|pem| KeyPair::from_pem(&pem).ok());
@@ -102,14 +70,14 @@ impl IdentityKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError::Unwritable`].
+    /// [`KeyError::File`].
     pub fn write(&self, path: &Path) -> Result<(), KeyError> {
-        write_private_file(path, self.0.serialize_pem().as_bytes())
+        Ok(files::replace_file(path, self.0.serialize_pem().as_bytes())?)
     }
 
     /// The hash of the public key.
     pub fn hash(&self) -> KeyHash {
-        hash_of_public_key(&self.0.subject_public_key_info())
+        hash_of_key(&self.0.subject_public_key_info())
     }
 
     /// A request for a certificate (PKCS#10, DER), signed by the key. It names nobody: the broker
@@ -131,89 +99,22 @@ impl fmt::Debug for IdentityKey {
     }
 }
 
-/// The hash of a public key (SubjectPublicKeyInfo, DER).
-pub fn hash_of_public_key(public_key: &[u8]) -> KeyHash {
-    KeyHash(sha256(public_key))
-}
-
-/// Reads a file with a private key.
-///
-/// # Errors
-///
-/// [`KeyError::Unreadable`], or [`KeyError::OpenToOthers`] if others than its owner can read it.
-pub fn read_private_file(path: &Path) -> Result<Vec<u8>, KeyError> {
-    let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
-    // Before it is opened: opening a pipe blocks until there is a writer.
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() || metadata.len() > KEY_BYTES_MAX {
-        return Err(KeyError::NotAKey { path: path.to_owned() });
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & OPEN_TO_OTHERS != 0 {
-        return Err(KeyError::OpenToOthers { path: path.to_owned(), mode });
-    }
-    fs::read(path).map_err(unreadable)
-}
-
-/// Writes a file that its owner alone can read, and replaces one of that name, if there is one, in one
-/// step. It is on the disk when this returns.
-///
-/// # Errors
-///
-/// [`KeyError::Unwritable`].
-pub fn write_private_file(path: &Path, content: &[u8]) -> Result<(), KeyError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let partial = path.with_file_name(name);
-    let unwritable = |source| KeyError::Unwritable { path: path.to_owned(), source };
-    // A former try may have left it.
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unwritable(error)),
-        Ok(()) | Err(_) => {}
-    }
-    let written = || {
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&partial)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)?;
-        File::open(folder_of(path))?.sync_all()
-    };
-    written().map_err(unwritable)
-}
-
-/// Makes a folder, and those above it, that its owner alone can enter.
-///
-/// # Errors
-///
-/// [`KeyError::Unwritable`].
-pub fn make_private_folder(path: &Path) -> Result<(), KeyError> {
-    let unwritable = |source| KeyError::Unwritable { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
     fn mode(path: &Path) -> u32 {
-        fs::metadata(path).expect("it is there").mode() & 0o777
+        fs::metadata(path).expect("it is there").permissions().mode() & 0o777
     }
 
     #[test]
     fn a_key_is_stored_for_its_owner_only_and_reads_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let private = folder.path().join("identity");
-        make_private_folder(&private).expect("a folder");
+        files::create_private_folder(&private).expect("a folder");
         assert_eq!(mode(&private), 0o700);
         let path = private.join("key.pem");
         assert!(IdentityKey::read(&path).expect("no error").is_none());
@@ -235,14 +136,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("key.pem");
         IdentityKey::generate().expect("a key").write(&path).expect("written");
-        for (mode, shown) in [(0o640, "0640"), (0o604, "0604"), (0o620, "0620")] {
+        for mode in [0o640, 0o604, 0o620] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("changed");
+            let shown = path.display();
             assert_eq!(
                 IdentityKey::read(&path).expect_err("refused").to_string(),
                 format!(
-                    "others than its owner can read or change the key {} (mode {shown}), so it is not \
-                     used; run `chmod 600` on it, and replace it if somebody else may have read it",
-                    path.display()
+                    "{shown} holds a private key, and others can read or write it (mode {mode:03o}); \
+                     `chmod go= {shown}` fixes it"
                 )
             );
         }
@@ -257,14 +158,16 @@ mod tests {
         for content in
             ["", "hunter2", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
         {
-            write_private_file(&path, content.as_bytes()).expect("written");
+            fs::write(&path, content)
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)))
+                .expect("written");
             let error = IdentityKey::read(&path).expect_err("no key").to_string();
             assert!(
                 error.ends_with("contains no P-256 key in PEM (PKCS#8); put the right file there")
             );
         }
         let error = IdentityKey::read(folder.path()).expect_err("a folder").to_string();
-        assert!(error.contains("contains no P-256 key"), "{error}");
+        assert!(error.contains("holds no key or certificate"), "{error}");
     }
 
     #[test]
@@ -274,7 +177,7 @@ mod tests {
         let parsed = rcgen::CertificateSigningRequestParams::from_der(&request.into());
         let parsed = parsed.expect("its signature is right");
         let public_key = parsed.public_key.subject_public_key_info();
-        assert_eq!(hash_of_public_key(&public_key), key.hash());
+        assert_eq!(hash_of_key(&public_key), key.hash());
         assert!(parsed.params.subject_alt_names.is_empty());
         assert_eq!(parsed.params.distinguished_name.iter().count(), 0);
     }

@@ -12,7 +12,8 @@ use clap::{Args, Parser, Subcommand};
 mod commands;
 
 pub(crate) use commands::{
-    AgentArguments, MaintainArguments, NotifyArguments, RunArguments, SpoolArguments,
+    AgentArguments, EnrolArguments, MaintainArguments, NotifyArguments, RunArguments,
+    SpoolArguments,
 };
 
 /// Sends this appliance's events to the grid's event broker.
@@ -24,7 +25,7 @@ pub(crate) use commands::{
     override_usage = "vme [OPTIONS] id=<event> [msg=<text>] [severity=<level>] [key=<key>]\n           \
         [progress=<1..100>] [cnt_name=<name> cnt_value=<number>]\n           \
         [next_report_within=<1s..60s>]\n       \
-        vme [OPTIONS] run|maintain|notify|agent ...",
+        vme [OPTIONS] run|maintain|notify|agent|enrol ...",
     after_help = HELP,
 )]
 pub(crate) struct VmeArguments {
@@ -44,11 +45,11 @@ pub(crate) struct VmeArguments {
 /// Options of every call.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Options {
-    /// Where the broker listens [default: GRID_BROKER, else 127.0.0.1:7443].
+    /// Where the broker listens [default: GRID_BROKER, else as enrolled, else 127.0.0.1:7443].
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(crate) broker: Option<OsString>,
 
-    /// The appliance's name [default: VME_APPLIANCE, else the host name].
+    /// The appliance's name [default: VME_APPLIANCE, else as enrolled, else the host name].
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) appliance: Option<OsString>,
 
@@ -59,6 +60,26 @@ pub(crate) struct Options {
     /// The folder of sequence numbers and spool [default: VME_STATE, else /var/lib/vme].
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) state: Option<OsString>,
+
+    /// A file with this appliance's token [default: VME_TOKEN_FILE].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<OsString>,
+
+    /// The certificate of the broker's CA, in PEM [default: VME_CA_FILE].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<OsString>,
+
+    /// The pin of the broker's CA: 64 hexadecimal digits [default: VME_PIN].
+    #[arg(long, global = true, value_name = "HASH")]
+    pub(crate) pin: Option<OsString>,
+
+    /// A client certificate of an operator's CA, in PEM [default: VME_CERTIFICATE].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) certificate: Option<OsString>,
+
+    /// Its private key [default: VME_KEY].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key: Option<OsString>,
 }
 
 /// Commands other than sending one event.
@@ -72,6 +93,8 @@ pub(crate) enum VmeCommand {
     Notify(NotifyArguments),
     /// Holds the session with the broker for the whole appliance.
     Agent(AgentArguments),
+    /// Exchanges a token for the identity of this host, which all calls of vme use from then on.
+    Enrol(EnrolArguments),
     /// Shows the events that wait on this appliance, and which process sends them.
     Spool(SpoolArguments),
     /// Sends the spooled events, and ends.
@@ -107,6 +130,13 @@ Examples:
   vme id=alert msg=\"Corrupted database file detected\" severity=fatal
   vme id=alert cnt_name=n_db_xact_per_min cnt_value=46 severity=fatal
 
+Identity:
+  After `vme enrol` each call uses the certificate in the state folder, and renews it in time. If the
+  broker refuses the credential, the event is spooled (5), and the line says what to do.
+  A token goes to a broker with TLS only, or to this host. TLS is used if the address begins with
+  https://, or if a CA file or pin is given, or after `vme enrol`. With http:// before the address
+  neither TLS nor the identity is used.
+
 Exit codes:
   0  The event is stored durably, or did not need to be stored (repeated, already known, of an
      older boot, below the lowest stored severity)
@@ -114,7 +144,8 @@ Exit codes:
   2  Wrong usage or a malformed event; nothing was done
   3  The broker's rules refuse the event, or it does not support it; nothing changed
   4  The broker suppresses this appliance's events for a while
-  5  The broker is away; the event waits in this appliance's spool, on the disk
+  5  The broker is away, or refuses the credential; the event waits in this appliance's spool, on
+     the disk
   6  The broker cannot be reached or accepts nothing now, and the event is not spooled: the line
      gives the reason
   Commands that run a program have further exit codes: `vme run --help`
@@ -124,7 +155,9 @@ Environment:
   VME_APPLIANCE  The appliance's name
   VME_BOOT_ID    A UUID that identifies this boot, for tests and orchestrators. By default it is
                  derived from the kernel's boot id, the start of process 1 and its PID namespace
-  VME_STATE      The folder of sequence numbers and spool
+  VME_STATE      The folder of sequence numbers, spool and identity
+  VME_TOKEN_FILE, VME_CA_FILE, VME_PIN, VME_CERTIFICATE, VME_KEY
+                 As the options of these names
   VME_SPOOL_EVENTS, VME_SPOOL_BYTES
                  Limits of the spool, 4 to 100000 events [default: 10000] and 4096 to
                  67108864 bytes [default: 2097152]; the same for all processes of an appliance

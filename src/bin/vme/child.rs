@@ -13,7 +13,7 @@ use grid_broker::show::escape;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{self, SignalKind};
 
-use crate::config::ClientConfig;
+use crate::config::{AccessOption, ClientConfig};
 use crate::start_script;
 
 /// A command could not be started.
@@ -132,6 +132,9 @@ pub(crate) fn child_command(line: &[OsString], config: &ClientConfig) -> Command
     command.env("GRID_BROKER", &config.target.broker);
     command.env("VME_APPLIANCE", &config.target.appliance);
     command.env("VME_STATE", &config.state_folder);
+    for AccessOption { variable, value, .. } in &config.access_options {
+        command.env(variable, value);
+    }
     command
 }
 

@@ -6,11 +6,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use grid_broker::client::{self, BrokerAddress};
+use grid_broker::client::{self, BrokerAddress, ClientCredential, ConnectOptions, ServerTrust};
 use grid_broker::grid::values::id::is_valid_name;
+use grid_broker::grid::values::identity::KeyHash;
 use grid_broker::show::escape;
 use grid_broker::spool::{SenderId, Spool, SpoolError, SpoolLimits};
 use grid_broker::units;
@@ -18,6 +19,8 @@ use uuid::Uuid;
 
 use crate::arguments::Options;
 use crate::boot::BootIdentity;
+use crate::broker_access::{ApplianceLogin, BrokerAccess};
+use crate::identity::folder::{IdentityFolder, StoredIdentity};
 
 /// How long an unreachable broker is retried, and the limits of `--timeout`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +49,19 @@ pub(crate) struct ClientConfig {
     pub(crate) is_broker_given: bool,
     /// The appliance was given, and is not the default.
     pub(crate) is_appliance_given: bool,
+    /// The options of trust and credential that were given, for processes that we start.
+    pub(crate) access_options: Vec<AccessOption>,
+}
+
+/// An option of trust or credential, with its variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccessOption {
+    /// The option, such as `--pin`.
+    pub(crate) option: &'static str,
+    /// Its variable.
+    pub(crate) variable: &'static str,
+    /// The value; a path is absolute.
+    pub(crate) value: OsString,
 }
 
 /// The broker, the appliance's name there, and the time to retry.
@@ -57,6 +73,8 @@ pub(crate) struct BrokerTarget {
     pub(crate) appliance: String,
     /// How long to retry.
     pub(crate) timeout: Duration,
+    /// Whom to trust, and who we are.
+    pub(crate) access: BrokerAccess,
 }
 
 /// An error in an option or a variable of the environment.
@@ -83,6 +101,24 @@ pub(crate) enum ClientConfigError {
     /// Not a limit of a spool.
     #[error("{variable} `{}` is not a whole number from {least} to {most}", escape::excerpt(.value))]
     Limit { variable: &'static str, value: String, least: usize, most: usize },
+    /// Not a pin.
+    #[error("{source_name} `{}` is not a pin, which is 64 hexadecimal digits", escape::excerpt(.value))]
+    Pin { source_name: &'static str, value: String },
+    /// Two options of which one is possible.
+    #[error("{one} and {other} are given; one of them is possible")]
+    Both { one: &'static str, other: &'static str },
+    /// One option of two that belong together.
+    #[error("{given} is given without {missing}")]
+    Half { given: &'static str, missing: &'static str },
+    /// Options that contradict the address.
+    #[error("{0}")]
+    Contradiction(String),
+    /// Another name than the certificate's.
+    #[error(
+        "{source_name} is `{given}`, and the certificate of this host is for `{certified}`; leave \
+         {source_name} out, or enrol this host as `{given}` (`vme enrol --force`)"
+    )]
+    OtherName { source_name: &'static str, given: String, certified: String },
     /// Not a UUID.
     #[error("VME_BOOT_ID `{}` is not a UUID of 36 characters", escape::excerpt(.value))]
     BootId { value: String },
@@ -100,34 +136,45 @@ impl ClientConfig {
         options: &Options,
         environment: Environment,
     ) -> Result<Self, Vec<ClientConfigError>> {
+        let broker = parse_broker(options, environment);
+        let state = parse_state_folder(options, environment);
+        let access = access_options(options, environment);
+        let given = parse_access(&access);
+        let own = match (&given, &broker, &state) {
+            (Ok(given), Ok(broker), Ok(state)) if may_use_identity(given, broker.as_deref()) => {
+                load_identity(state)
+            }
+            (_, _, _) => Identity::None,
+        };
         let mut errors = Vec::new();
         let mut collect = |error| errors.push(error);
-        let appliance = parse_appliance(options, environment).map_err(&mut collect).ok();
-        let broker = parse_broker(options, environment).map_err(&mut collect).ok();
+        let appliance = parse_appliance(options, environment, &own).map_err(&mut collect).ok();
+        let broker = broker.map_err(&mut collect).ok();
         let timeout = parse_timeout(options).map_err(&mut collect).ok();
-        let state = parse_state_folder(options, environment).map_err(&mut collect).ok();
+        let state = state.map_err(&mut collect).ok();
         let named_boot = parse_boot_id(environment).map_err(&mut collect).ok();
         let limits = parse_limits(environment).map_err(&mut collect).ok();
+        let given = given.map_err(&mut collect).ok();
         let is_given = |option: Option<&OsString>, variable| {
             option_or_variable(("", option), variable, environment).is_some()
         };
-        match (appliance, broker, timeout, state, named_boot, limits) {
-            (
-                Some(appliance),
-                Some(broker),
-                Some(timeout),
-                Some(state),
-                Some(named_boot),
-                Some(limits),
-            ) => Ok(Self {
-                target: BrokerTarget { broker, appliance, timeout },
+        let target = match (appliance, broker, given, timeout) {
+            (Some(appliance), Some(broker), Some(given), Some(timeout)) => {
+                target(broker, given, own, appliance, timeout).map_err(&mut collect).ok()
+            }
+            (_, _, _, _) => None,
+        };
+        match (target, state, named_boot, limits) {
+            (Some(target), Some(state), Some(named_boot), Some(limits)) => Ok(Self {
+                target,
                 boot: named_boot.map_or_else(BootIdentity::detect, BootIdentity::Named),
                 state_folder: state,
                 spool_limits: limits,
                 is_broker_given: is_given(options.broker.as_ref(), "GRID_BROKER"),
                 is_appliance_given: is_given(options.appliance.as_ref(), "VME_APPLIANCE"),
+                access_options: access,
             }),
-            (_, _, _, _, _, _) => Err(errors),
+            (_, _, _, _) => Err(errors),
         }
     }
 
@@ -159,38 +206,193 @@ fn non_empty_variable(variable: &str, environment: Environment) -> Option<OsStri
     environment(variable).filter(|value| !value.is_empty())
 }
 
+/// The identity of this host.
+enum Identity {
+    /// There is none, or it is not used.
+    None,
+    Stored(IdentityFolder, StoredIdentity),
+    /// It cannot be read, and why.
+    Unreadable(String),
+}
+
+/// A broker that is addressed without TLS, or another credential, leaves the identity unused.
+fn may_use_identity(given: &BrokerAccess, broker: Option<&str>) -> bool {
+    let is_plain = broker.is_some_and(|address| address.starts_with("http://"));
+    matches!(given.login, ApplianceLogin::NameOnly) && !is_plain
+}
+
+fn load_identity(state: &Path) -> Identity {
+    let folder = IdentityFolder::of_state(state);
+    match folder.load() {
+        Ok(Some(stored)) => Identity::Stored(folder, stored),
+        Ok(None) => Identity::None,
+        Err(error) => Identity::Unreadable(error.to_string()),
+    }
+}
+
+/// The broker, and how to get to it.
+fn target(
+    broker: Option<String>,
+    given: BrokerAccess,
+    own: Identity,
+    appliance: String,
+    timeout: Duration,
+) -> Result<BrokerTarget, ClientConfigError> {
+    let stored_address = match &own {
+        Identity::Stored(_, stored) => Some(stored.address.clone()),
+        Identity::None | Identity::Unreadable(_) => None,
+    };
+    let address = broker.or(stored_address).unwrap_or_else(|| client::DEFAULT_BROKER.to_owned());
+    // The pin of an identity means TLS, as a given one does.
+    let trust = match (&given.trust, &own) {
+        (ServerTrust::ByAddress, Identity::Stored(_, stored)) => ServerTrust::Pin(stored.pin),
+        (ServerTrust::ByAddress | ServerTrust::CaFile(_) | ServerTrust::Pin(_), _) => {
+            given.trust.clone()
+        }
+    };
+    let credential = match &given.login {
+        ApplianceLogin::CertificateFiles { certificate, key } => {
+            let (certificate, key) = (certificate.clone(), key.clone());
+            ClientCredential::Certificate { certificate, key }
+        }
+        ApplianceLogin::NameOnly
+        | ApplianceLogin::TokenFile(_)
+        | ApplianceLogin::Enrolled { .. }
+        | ApplianceLogin::Unreadable(_) => ClientCredential::None,
+    };
+    let options = ConnectOptions { address, trust, credential };
+    let options =
+        options.checked().map_err(|error| ClientConfigError::Contradiction(error.to_string()))?;
+    let login = match own {
+        Identity::None => given.login,
+        Identity::Stored(folder, stored) => {
+            ApplianceLogin::Enrolled { folder, name: stored.appliance }
+        }
+        Identity::Unreadable(why) => ApplianceLogin::Unreadable(why),
+    };
+    let access = BrokerAccess { trust: given.trust, login };
+    Ok(BrokerTarget { broker: options.address, appliance, timeout, access })
+}
+
 /// The host name is used with its domain: without it two hosts could be one appliance.
 fn parse_appliance(
     options: &Options,
     environment: Environment,
+    own: &Identity,
 ) -> Result<String, ClientConfigError> {
     let option = ("--appliance", options.appliance.as_ref());
-    let (source_name, value) = option_or_variable(option, "VME_APPLIANCE", environment)
-        .map(|(source_name, value)| (source_name, lossy(&value)))
-        .unwrap_or_else(|| {
+    let given = option_or_variable(option, "VME_APPLIANCE", environment)
+        .map(|(source_name, value)| (source_name, lossy(&value)));
+    let certified = match own {
+        Identity::Stored(_, stored) => Some(&stored.appliance),
+        Identity::None | Identity::Unreadable(_) => None,
+    };
+    let (source_name, value) = match (given, certified) {
+        (None, Some(certified)) => return Ok(certified.clone()),
+        (Some(given), _) => given,
+        (None, None) => {
             let host = rustix::system::uname();
             (HOST_NAME, host.nodename().to_string_lossy().into_owned())
-        });
-    if is_valid_name(&value) {
-        Ok(value)
-    } else {
-        Err(ClientConfigError::Appliance { source_name, value })
+        }
+    };
+    if !is_valid_name(&value) {
+        return Err(ClientConfigError::Appliance { source_name, value });
+    }
+    match certified.filter(|certified| **certified != value) {
+        None => Ok(value),
+        Some(certified) => {
+            let certified = certified.clone();
+            Err(ClientConfigError::OtherName { source_name, given: value, certified })
+        }
     }
 }
 
-fn parse_broker(options: &Options, environment: Environment) -> Result<String, ClientConfigError> {
+/// The broker's address, if it is given.
+fn parse_broker(
+    options: &Options,
+    environment: Environment,
+) -> Result<Option<String>, ClientConfigError> {
     let option = ("--broker", options.broker.as_ref());
     let Some((source_name, value)) = option_or_variable(option, "GRID_BROKER", environment) else {
-        return Ok(client::DEFAULT_BROKER.to_owned());
+        return Ok(None);
     };
     let value = lossy(&value);
     match BrokerAddress::parse(&value) {
-        Ok(_) => Ok(value),
+        Ok(_) => Ok(Some(value)),
         Err(_) => Err(ClientConfigError::Broker { source_name, value }),
     }
 }
 
-fn parse_timeout(options: &Options) -> Result<Duration, ClientConfigError> {
+/// The file with the token, if it is given.
+pub(crate) fn given_token_file(options: &Options, environment: Environment) -> Option<PathBuf> {
+    let option = ("--token-file", options.token_file.as_ref());
+    option_or_variable(option, "VME_TOKEN_FILE", environment).map(|(_, value)| value.into())
+}
+
+/// The appliance's name, if it is given.
+pub(crate) fn given_name(options: &Options, environment: Environment) -> Option<String> {
+    let option = ("--appliance", options.appliance.as_ref());
+    option_or_variable(option, "VME_APPLIANCE", environment).map(|(_, value)| lossy(&value))
+}
+
+/// The options of trust and credential that are given.
+fn access_options(options: &Options, environment: Environment) -> Vec<AccessOption> {
+    let known = [
+        ("--token-file", "VME_TOKEN_FILE", &options.token_file),
+        ("--ca-file", "VME_CA_FILE", &options.ca_file),
+        (PIN, "VME_PIN", &options.pin),
+        ("--certificate", "VME_CERTIFICATE", &options.certificate),
+        ("--key", "VME_KEY", &options.key),
+    ];
+    let given = known.into_iter().filter_map(|(option, variable, value)| {
+        let (_, value) = option_or_variable((option, value.as_ref()), variable, environment)?;
+        // Absolute, since processes that we start may have another working directory.
+        let absolute = if option == PIN { None } else { std::path::absolute(&value).ok() };
+        let value = absolute.map_or(value, PathBuf::into_os_string);
+        Some(AccessOption { option, variable, value })
+    });
+    given.collect()
+}
+
+const PIN: &str = "--pin";
+
+/// Trust and login by the given options; an identity is not among them.
+fn parse_access(given: &[AccessOption]) -> Result<BrokerAccess, ClientConfigError> {
+    let value = |option| given.iter().find(|it| it.option == option).map(|it| it.value.clone());
+    let trust = match (value("--ca-file"), value(PIN)) {
+        (Some(_), Some(_)) => {
+            return Err(ClientConfigError::Both { one: "--ca-file", other: PIN });
+        }
+        (Some(path), None) => ServerTrust::CaFile(path.into()),
+        (None, Some(pin)) => {
+            let value = lossy(&pin);
+            let pin = KeyHash::from_hex(&value);
+            ServerTrust::Pin(pin.ok_or(ClientConfigError::Pin { source_name: PIN, value })?)
+        }
+        (None, None) => ServerTrust::ByAddress,
+    };
+    let login = match (value("--token-file"), value("--certificate"), value("--key")) {
+        (Some(_), Some(_), _) => {
+            let (one, other) = ("--token-file", "--certificate");
+            return Err(ClientConfigError::Both { one, other });
+        }
+        (_, Some(_), None) => {
+            return Err(ClientConfigError::Half { given: "--certificate", missing: "--key" });
+        }
+        (_, None, Some(_)) => {
+            return Err(ClientConfigError::Half { given: "--key", missing: "--certificate" });
+        }
+        (Some(path), None, None) => ApplianceLogin::TokenFile(path.into()),
+        (None, Some(certificate), Some(key)) => {
+            ApplianceLogin::CertificateFiles { certificate: certificate.into(), key: key.into() }
+        }
+        (None, None, None) => ApplianceLogin::NameOnly,
+    };
+    Ok(BrokerAccess { trust, login })
+}
+
+/// How long to wait for the broker.
+pub(crate) fn parse_timeout(options: &Options) -> Result<Duration, ClientConfigError> {
     let Some(value) = &options.timeout else { return Ok(DEFAULT_TIMEOUT) };
     let value = lossy(value);
     units::parse_duration(&value)
@@ -198,7 +400,8 @@ fn parse_timeout(options: &Options) -> Result<Duration, ClientConfigError> {
         .ok_or(ClientConfigError::Timeout { value })
 }
 
-fn parse_state_folder(
+/// The state folder.
+pub(crate) fn parse_state_folder(
     options: &Options,
     environment: Environment,
 ) -> Result<PathBuf, ClientConfigError> {

@@ -12,7 +12,7 @@ use grid_broker::tasks;
 use rustix::process::{getpid, setsid};
 
 use crate::agent::long_backoff;
-use crate::config::ClientConfig;
+use crate::config::{AccessOption, ClientConfig};
 use crate::sender::{SendQueue, SpoolSender, StopWhen};
 
 /// How often the sender lock is polled.
@@ -29,6 +29,9 @@ pub(crate) fn spawn_drainer(config: &ClientConfig, spool: &Spool) -> Result<(), 
     let mut command = Command::new(program);
     command.arg("drain").args(["--broker", &target.broker, "--appliance", &target.appliance]);
     command.arg("--state").arg(spool.folder()).current_dir("/");
+    for AccessOption { option, value, .. } in &config.access_options {
+        command.arg(option).arg(value);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // The drainer may live for days, so it inherits no open descriptors of our caller.
     close_fds::set_fds_cloexec(3, &[]);

@@ -229,7 +229,7 @@ impl EventSender {
                 Err(failure) => failure,
             };
             let why = failure.to_string();
-            if !failure.is_retryable() {
+            if !failure.keeps_event() {
                 return Ok(Some(SendOutcome::Failed { why, exit_code: failure.exit_code() }));
             }
             let state = if failure.was_sent { EntryState::Attempted } else { EntryState::Waiting };
@@ -311,7 +311,7 @@ impl EventSender {
         match unary::send_unary(&self.config.target, request, deadline, &self.stop_deadline).await {
             Ok(answered) => SendOutcome::Replied(OutcomeText::from_response(&answered.response)),
             Err(failure) => {
-                let not_spooled = if failure.is_retryable() {
+                let not_spooled = if failure.keeps_event() {
                     format!("; not spooled: {why}")
                 } else {
                     String::new()
@@ -348,6 +348,7 @@ mod tests {
 
     use super::*;
     use crate::boot::BootIdentity;
+    use crate::broker_access::BrokerAccess;
     use crate::config::BrokerTarget;
 
     #[test]
@@ -357,6 +358,7 @@ mod tests {
             broker: "127.0.0.1:1".to_owned(),
             appliance: "db1".to_owned(),
             timeout: Duration::from_secs(1),
+            access: BrokerAccess::default(),
         };
         let event_sender = EventSender::new(ClientConfig {
             target,
@@ -365,6 +367,7 @@ mod tests {
             spool_limits: SpoolLimits::default(),
             is_broker_given: true,
             is_appliance_given: true,
+            access_options: Vec::new(),
         });
         let command = event_args::parse(["id=log", "msg=x"]).unwrap();
         let (event, doubt) = event_sender.build_event(&command).unwrap();

@@ -6,11 +6,13 @@
 mod agent;
 mod arguments;
 mod boot;
+mod broker_access;
 pub mod capture;
 mod child;
 mod config;
 mod drain;
 mod event_sender;
+mod identity;
 mod maintain;
 mod notify;
 mod outcome;
@@ -33,9 +35,11 @@ use grid_broker::event_args::EventCommand;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::{guru_meditation, stderr, stdout};
 
-use crate::config::ClientConfig;
+use crate::config::{ClientConfig, Environment};
 use crate::event_sender::EventSender;
-use arguments::{SpoolArguments, VmeArguments, VmeCommand};
+use crate::identity::enrol::Enrolment;
+use crate::identity::renewal;
+use arguments::{EnrolArguments, Options, SpoolArguments, VmeArguments, VmeCommand};
 
 fn main() -> std::process::ExitCode {
     let _last_lines = stderr::init();
@@ -47,7 +51,12 @@ fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(shown) => return stdout::finish_with("vme", &shown).into(),
     };
-    let config = ClientConfig::new(&options, &|name| std::env::var_os(name));
+    let environment = |name: &str| std::env::var_os(name);
+    // It is about the identity, which the configuration of the other commands is made of.
+    if let Some(VmeCommand::Enrol(arguments)) = &command {
+        return enrol(&options, arguments, &environment).into();
+    }
+    let config = ClientConfig::new(&options, &environment);
     match command {
         None => {
             send_one_event(config.map_err(|errors| errors.iter().map(to_line).collect()), &words)
@@ -64,6 +73,30 @@ fn main() -> std::process::ExitCode {
     }
 }
 
+/// Enrols this host.
+fn enrol(options: &Options, arguments: &EnrolArguments, environment: Environment) -> ExitCode {
+    let state = config::parse_state_folder(options, environment);
+    let timeout = config::parse_timeout(options);
+    let (state, within) = match (state, timeout) {
+        (Ok(state), Ok(within)) => (state, within),
+        (state, timeout) => {
+            let errors = state.err().into_iter().chain(timeout.err());
+            let errors: Vec<_> = errors.map(|error| to_line(&error)).collect();
+            return report_usage_errors(&errors, "nothing was done");
+        }
+    };
+    let token_file = config::given_token_file(options, environment);
+    let name = arguments.name.clone().or_else(|| config::given_name(options, environment));
+    in_runtime::<ExitCode>(identity::enrol::run(&Enrolment {
+        state: &state,
+        token_file: token_file.as_deref(),
+        name: name.as_deref(),
+        is_forced: arguments.force,
+        address: &arguments.address,
+        within,
+    }))
+}
+
 fn to_line(error: &impl ToString) -> String {
     error.to_string()
 }
@@ -71,7 +104,10 @@ fn to_line(error: &impl ToString) -> String {
 /// Sends one event. If the call has errors, reports all of them at once and sends nothing.
 fn send_one_event(config: Result<ClientConfig, Vec<String>>, arguments: &[OsString]) -> ExitCode {
     match (config, event_args::parse(arguments)) {
-        (Ok(config), Ok(command)) => in_runtime(send_event(&EventSender::new(config), &command)),
+        (Ok(config), Ok(command)) => {
+            let sender = EventSender::new(config);
+            in_runtime(and_renew(&sender, send_event(&sender, &command)))
+        }
         (config, command) => {
             let mut errors = config.err().unwrap_or_default();
             errors.extend(command.err().iter().flat_map(|it| it.0.iter().map(to_line)));
@@ -91,15 +127,32 @@ fn report_usage_errors(errors: &[String], outcome: &str) -> ExitCode {
 /// Runs a subcommand. Some end with the exit code of the command that they ran.
 fn run_command(command: VmeCommand, sender: EventSender) -> std::process::ExitCode {
     match command {
-        VmeCommand::Run(arguments) => in_runtime(run::run(arguments, &sender)).into(),
-        VmeCommand::Maintain(arguments) => in_runtime(maintain::maintain(arguments, &sender)),
-        VmeCommand::Notify(arguments) => in_runtime(notify::notify(arguments, &sender)),
+        VmeCommand::Run(arguments) => {
+            in_runtime(and_renew(&sender, run::run(arguments, &sender))).into()
+        }
+        VmeCommand::Maintain(arguments) => {
+            in_runtime(and_renew(&sender, maintain::maintain(arguments, &sender)))
+        }
+        VmeCommand::Notify(arguments) => {
+            in_runtime(and_renew(&sender, notify::notify(arguments, &sender)))
+        }
         VmeCommand::Agent(_) => in_runtime::<ExitCode>(agent::run(sender.into_config())).into(),
         VmeCommand::Spool(SpoolArguments { json }) => {
             spool_command::run(sender.config(), json).into()
         }
+        VmeCommand::Enrol(_) => unreachable!("it needs no configuration"),
         VmeCommand::Drain => in_runtime::<ExitCode>(drain::run(sender.config())).into(),
     }
+}
+
+/// Does the work of a call, and renews the certificate after it, if that is due. An agent renews it
+/// itself.
+async fn and_renew<T>(sender: &EventSender, work: impl Future<Output = T>) -> T {
+    let done = work.await;
+    if let Some(folder) = sender.config().target.access.identity_folder() {
+        renewal::renew_after_call(folder).await;
+    }
+    done
 }
 
 async fn send_event(sender: &EventSender, command: &EventCommand) -> ExitCode {

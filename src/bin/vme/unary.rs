@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use grid_broker::client::{self, APPLIANCE_METADATA, ClientError};
+use grid_broker::client::{APPLIANCE_METADATA, ClientError};
 use grid_broker::contract::proto::event_service_client::EventServiceClient;
 use grid_broker::contract::proto::{ReportRequest, ReportResponse};
 use grid_broker::exit_code::ExitCode;
@@ -48,10 +48,10 @@ pub(crate) enum UnaryError {
 }
 
 impl UnaryError {
-    /// Whether the same request may succeed later.
-    pub(crate) fn is_retryable(&self) -> bool {
+    /// Whether the same request may succeed later, perhaps with another credential.
+    pub(crate) fn keeps_event(&self) -> bool {
         match self {
-            Self::Client(error) => error.is_retryable(),
+            Self::Client(error) => error.is_retryable() || error.is_about_credential(),
             Self::NoReply { .. } | Self::Stopped { .. } => true,
         }
     }
@@ -75,9 +75,9 @@ pub(crate) struct CallError {
 }
 
 impl CallError {
-    /// Whether the same request may succeed later.
-    pub(crate) fn is_retryable(&self) -> bool {
-        self.failure.is_retryable()
+    /// Whether the same request may succeed later, perhaps with another credential.
+    pub(crate) fn keeps_event(&self) -> bool {
+        self.failure.keeps_event()
     }
 
     /// The matching exit code.
@@ -138,7 +138,7 @@ async fn attempt(
     request: ReportRequest,
     was_sent: &mut bool,
 ) -> Result<ReportResponse, ClientError> {
-    let mut client = EventServiceClient::new(client::connect(&target.broker).await?);
+    let mut client = EventServiceClient::new(target.access.connect(&target.broker).await?);
     let mut request = tonic::Request::new(request);
     let appliance = AsciiMetadataValue::try_from(&target.appliance)
         .expect("the name of an appliance is validated and printable ASCII");

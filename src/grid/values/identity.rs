@@ -171,6 +171,22 @@ impl fmt::Debug for SecretHash {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(pub [u8; 32]);
 
+impl KeyHash {
+    /// Reads 64 hexadecimal digits, as they are displayed. `None`: another text.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Self(hash))
+    }
+}
+
 impl fmt::Display for KeyHash {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(out, &self.0)
@@ -214,6 +230,16 @@ mod tests {
         assert_eq!(TokenId::new("aZ09bcde").expect("an id").to_string(), "aZ09bcde");
         for invalid in ["", "aZ09bcd", "aZ09bcdef", "aZ09bcd_", "aZ09bcdä"] {
             assert_eq!(TokenId::new(invalid), None, "{invalid:?}");
+        }
+    }
+
+    #[test]
+    fn a_hash_of_a_key_reads_back_from_its_digits() {
+        let hash = KeyHash(std::array::from_fn(|at| u8::try_from(at * 8).unwrap_or_default()));
+        assert_eq!(KeyHash::from_hex(&hash.to_string()), Some(hash));
+        assert_eq!(KeyHash::from_hex(&hash.to_string().to_uppercase()), Some(hash));
+        for invalid in ["", "00", &"g".repeat(64), &"+1".repeat(32), &"ä".repeat(32)] {
+            assert_eq!(KeyHash::from_hex(invalid), None, "{invalid}");
         }
     }
 

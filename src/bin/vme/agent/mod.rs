@@ -25,7 +25,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::agent::protocol::{AgentRequest, AgentResponse, AgentUpdate};
+use crate::broker_access::is_same_broker;
 use crate::config::ClientConfig;
+use crate::identity::renewal;
 use crate::print_line;
 use crate::sender::{Backoff, SendQueue, SendRequest, SendUpdate, SpoolSender, StopWhen};
 
@@ -143,6 +145,7 @@ async fn serve(config: ClientConfig, spool: Spool, lock: LockGuard) -> ExitCode 
     let is_lost = tokio::select! {
         () = send_from_spool(&config, spool.clone(), taken) => false,
         () = stop_signal() => false,
+        () = keep_identity_renewed(&config) => false,
         () = ownership_lost(&spool, &lock) => true,
     };
     if is_lost {
@@ -170,6 +173,14 @@ async fn send_from_spool(
             print_line(&format!("{error}; next attempt in {} s", SPOOL_RETRY_INTERVAL.as_secs()));
         }
         sleep(SPOOL_RETRY_INTERVAL).await;
+    }
+}
+
+/// Renews the certificate of this host when it is due. Never returns.
+async fn keep_identity_renewed(config: &ClientConfig) {
+    match config.target.access.identity_folder() {
+        Some(folder) => renewal::keep_renewed(folder).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -249,7 +260,8 @@ async fn serve_call(
     };
     let target = &config.target;
     let is_other = |requested: &str, own: &str| !requested.is_empty() && requested != own;
-    if is_other(&broker, &target.broker) || is_other(&appliance, &target.appliance) {
+    let is_other_broker = !broker.is_empty() && !is_same_broker(&broker, &target.broker);
+    if is_other_broker || is_other(&appliance, &target.appliance) {
         let serves = format!("the agent serves {} at broker {}", target.appliance, target.broker);
         return write_update(&mut stream, AgentUpdate::WrongTarget(serves)).await;
     }

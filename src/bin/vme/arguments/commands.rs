@@ -146,3 +146,39 @@ Exit codes:
 
 Example:
   vme agent --broker controller:7443 --appliance shop:main.db1";
+
+/// `vme enrol --token-file FILE [--name NAME] [--force] ADDRESS`
+#[derive(Debug, Args)]
+#[command(after_help = ENROL)]
+pub(crate) struct EnrolArguments {
+    /// The name of this appliance, if the token is valid for several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Replaces the identity that this host has.
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Where the broker listens.
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) address: String,
+}
+
+const ENROL: &str = "\
+The token (gbe_...) comes from an administrator, and is read from --token-file, `-` for the standard
+input. It contains the pin of the broker's CA, so it is sent to that broker only. vme makes a key,
+which never leaves this host, and stores it with the certificate in the folder `identity` of the state
+folder. A call that was broken off can be repeated with the same token.
+The certificate is renewed after two thirds of its life, by the agent or by any call of vme. A host
+that was off until after its end renews it at its next call, for as long as the broker permits.
+
+Exit codes:
+  0  This host is enrolled
+  1  A file cannot be written
+  2  Wrong usage, or what is in the file is not a token for enrolment; nothing was sent
+  3  The broker refuses the token, or this host has an identity already
+  6  The broker cannot be reached, or is not the one of the token
+
+Examples:
+  vme enrol --token-file /run/token controller:7443
+  vme enrol --token-file - --name shop:main.db1 controller:7443 </run/token";

@@ -25,7 +25,7 @@ use grid_broker::contract::proto::{AckException, Hello};
 use grid_broker::spool::{EventKey, LockGuard, SpoolError, WaitingEvent};
 use tonic::{Code, Status};
 
-pub(crate) use crate::sender::backoff::Backoff;
+pub(crate) use crate::sender::backoff::{Backoff, jitter};
 pub(crate) use crate::sender::send_queue::{SendQueue, SendRequest, SendUpdate};
 
 use crate::config::ClientConfig;
@@ -120,7 +120,12 @@ impl<'a> SpoolSender<'a> {
             self.queue.is_online = false;
             drop(lock);
             let Some(error) = error else { continue };
-            let pause = self.backoff.next_delay(retry_after, backoff::jitter());
+            // A call does not wait for another credential; the event waits in the spool.
+            if matches!(self.stop_when, StopWhen::Acked(_)) && error.is_about_credential() {
+                self.report_error(&error, Duration::ZERO);
+                return Ok(());
+            }
+            let pause = self.backoff.next_delay(retry_after, jitter());
             self.report_error(&error, pause);
             let pause = tokio::time::sleep(pause);
             tokio::pin!(pause);
@@ -195,7 +200,7 @@ impl<'a> SpoolSender<'a> {
         let hello = self.hello(group)?;
         let (next, acked) = (hello.next_sequence, hello.acked_through);
         let broker = self.redirect.take().unwrap_or_else(|| self.config.target.broker.clone());
-        let opening = session::open(&broker, &group.appliance, hello);
+        let opening = session::open(&self.config.target.access, &broker, &group.appliance, hello);
         tokio::pin!(opening);
         let opened = loop {
             tokio::select! {

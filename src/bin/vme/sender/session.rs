@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use grid_broker::client::{self, APPLIANCE_METADATA, ClientError};
+use grid_broker::client::{APPLIANCE_METADATA, ClientError};
 use grid_broker::contract::proto::event_service_client::EventServiceClient;
 use grid_broker::contract::proto::session_request::Message as Outbound;
 use grid_broker::contract::proto::session_response::Message as Inbound;
@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Status, Streaming};
 
+use crate::broker_access::BrokerAccess;
 use crate::sender::in_flight::SendWindow;
 
 /// Most events in flight, whatever the broker advises.
@@ -37,8 +38,9 @@ pub(crate) struct Session {
     pub(crate) welcome: Welcome,
 }
 
-/// Opens a session at `broker` as `appliance`.
+/// Opens a session at `broker` as `appliance`, or under the name of our certificate.
 pub(crate) async fn open(
+    access: &BrokerAccess,
     broker: &str,
     appliance: &str,
     hello: Hello,
@@ -47,7 +49,7 @@ pub(crate) async fn open(
         address: broker.to_owned(),
         reason: format!("no welcome within {} s", WELCOME_WITHIN.as_secs()),
     };
-    let opened = timeout(WELCOME_WITHIN, connect_and_greet(broker, appliance, hello)).await;
+    let opened = timeout(WELCOME_WITHIN, connect_and_greet(access, broker, appliance, hello)).await;
     match opened.unwrap_or_else(|_| Err(late())) {
         Ok(session) => Ok(session),
         Err(error) => Err(error.diagnose().await),
@@ -55,6 +57,7 @@ pub(crate) async fn open(
 }
 
 async fn connect_and_greet(
+    access: &BrokerAccess,
     broker: &str,
     appliance: &str,
     hello: Hello,
@@ -64,10 +67,12 @@ async fn connect_and_greet(
     // A new channel has room for it.
     let _ = outbound.try_send(hello);
     let mut request = Request::new(ReceiverStream::new(messages));
+    // Events that were spooled before this host was enrolled may have another name.
+    let appliance = access.certified_name().unwrap_or(appliance);
     let name = AsciiMetadataValue::try_from(appliance)
         .map_err(|_| Status::invalid_argument("the appliance's name is not printable ASCII"))?;
     request.metadata_mut().insert(APPLIANCE_METADATA, name);
-    let mut client = EventServiceClient::new(client::connect(broker).await?);
+    let mut client = EventServiceClient::new(access.connect(broker).await?);
     let of_call = |status| ClientError::from_status(broker, status);
     let mut inbound = client.session(request).await.map_err(of_call)?.into_inner();
     match inbound.message().await.map_err(of_call)? {

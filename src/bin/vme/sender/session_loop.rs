@@ -16,6 +16,7 @@ use tonic::Status;
 
 use super::session::Session;
 use super::{BatchKey, SessionResult, SpoolSender, StopWhen};
+use crate::broker_access::redirected;
 use crate::sender::in_flight::{AckedEvent, InFlightWindow};
 use crate::sender::stamp;
 use crate::sender::stamp::SendContext;
@@ -54,7 +55,8 @@ impl SpoolSender<'_> {
                     }
                     Ok(Some(Inbound::GoAway(away))) => {
                         let address = Some(away.address).filter(|it| !it.is_empty());
-                        self.redirect = address;
+                        let from = &self.config.target.broker;
+                        self.redirect = address.map(|to| redirected(from, &to));
                         let retry_after = Duration::from_millis(u64::from(away.retry_after_ms));
                         let error = Some(Status::unavailable(away.explanation).into());
                         return Ok(SessionResult { error, retry_after });

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_types::ErrorDetails;
 
 use super::*;
+use crate::broker_access::BrokerAccess;
 
 /// Replies as configured, and records the requests.
 struct FakeBroker {
@@ -78,7 +79,8 @@ fn serve(
 
 fn target(broker: SocketAddr, timeout_ms: u64) -> BrokerTarget {
     let timeout = Duration::from_millis(timeout_ms);
-    BrokerTarget { broker: broker.to_string(), appliance: "db1".to_owned(), timeout }
+    let access = BrokerAccess::default();
+    BrokerTarget { broker: broker.to_string(), appliance: "db1".to_owned(), timeout, access }
 }
 
 /// Sends with the target's timeout.
@@ -200,7 +202,7 @@ async fn a_reply_of_another_version_or_program_is_retried_and_described() {
     ] {
         let (address, _heard) = start_broker(std::iter::repeat_n(Err(status), 9)).await;
         let failure = send(&target(address, 300)).await.unwrap_err();
-        assert!(failure.is_retryable());
+        assert!(failure.keeps_event());
         assert_eq!(failure.exit_code(), ExitCode::Unavailable);
         let text = failure.to_string();
         let begin =
@@ -231,7 +233,7 @@ async fn another_protocol_is_named_and_the_event_is_retryable() {
             failure = send(&target) => failure.unwrap_err(),
             () = speak => unreachable!(),
         };
-        assert!(failure.is_retryable(), "{failure}");
+        assert!(failure.keeps_event(), "{failure}");
         assert!(failure.to_string().contains(shown), "{failure}");
     }
 }

@@ -1,0 +1,1 @@
+//! Tests of enrolment and renewal with a small broker.
