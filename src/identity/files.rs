@@ -81,6 +81,17 @@ pub fn create_private_folder(path: &Path) -> Result<(), IdentityFileError> {
     }
 }
 
+/// Creates a folder, and those above it that are missing, for its owner alone; one that exists stays as
+/// it is.
+///
+/// # Errors
+///
+/// [`IdentityFileError`] names the folder and the reason.
+pub fn create_missing_folders(path: &Path) -> Result<(), IdentityFileError> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.map_err(io_error("create the folder", path))
+}
+
 /// Makes the names in a folder durable.
 ///
 /// # Errors
@@ -211,7 +222,12 @@ mod tests {
         create_private_folder(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         create_private_folder(&path).unwrap();
+        let inner = path.join("a/b");
+        create_missing_folders(&inner).unwrap();
+        assert_eq!(std::fs::metadata(&inner).unwrap().mode() & 0o777, 0o700);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o750)).unwrap();
+        create_missing_folders(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o750);
         let error = create_private_folder(&path).unwrap_err().to_string();
         assert!(error.contains("(mode 750); `chmod go= "), "{error}");
     }

@@ -51,7 +51,7 @@ impl Broker {
         let der = CertificateDer::from_pem_slice(&pem).expect("a certificate");
         let (_, parsed) =
             x509_parser::certificate::X509Certificate::from_der(&der).expect("a certificate");
-        grid_broker::identity::key::hash_of_public_key(parsed.public_key().raw)
+        grid_broker::identity::certificate::hash_of_key(parsed.public_key().raw)
     }
 
     /// How to connect with that credential.

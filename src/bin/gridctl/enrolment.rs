@@ -6,7 +6,8 @@
 
 use grid_broker::client::TokenText;
 use grid_broker::contract::proto::{EnrolRequest, IssuedCertificate};
-use grid_broker::identity::key::{IdentityKey, make_private_folder};
+use grid_broker::identity::files;
+use grid_broker::identity::key::{IdentityKey, KeyError};
 
 use crate::access::BrokerAccess;
 use crate::connection::Connection;
@@ -29,7 +30,7 @@ pub(crate) async fn enrol(
         None => {
             let key = IdentityKey::generate()?;
             if let Some(folder) = path.parent() {
-                make_private_folder(folder)?;
+                files::create_missing_folders(folder).map_err(KeyError::from)?;
             }
             key.write(&path)?;
             key

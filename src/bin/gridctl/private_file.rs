@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use grid_broker::identity::key::{self, KeyError};
+use grid_broker::identity::files::{self, IdentityFileError};
 use grid_broker::system_error::Explained;
 
 /// Permissions of others than the owner.
@@ -44,7 +44,7 @@ pub(crate) enum PrivateFileError {
     },
     /// It cannot be written.
     #[error(transparent)]
-    Write(#[from] KeyError),
+    Write(#[from] IdentityFileError),
     /// It belongs to another user.
     #[error("{}: belongs to user {owner}, so it is not used; it must be yours", path.display())]
     Owner {
@@ -126,13 +126,13 @@ fn check(path: &Path, about: &fs::Metadata, privacy: Privacy) -> Result<(), Priv
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), PrivateFileError> {
     let failed = |source| PrivateFileError::Io { path: path.to_owned(), what: "written", source };
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    key::make_private_folder(folder)?;
+    files::create_missing_folders(folder)?;
     let mode = fs::metadata(folder).map_err(failed)?.permissions().mode() & 0o777;
     if mode & OTHERS_WRITE != 0 {
         let path = folder.to_owned();
         return Err(PrivateFileError::Exposed { path, what: "change", mode, to: "700" });
     }
-    Ok(key::write_private_file(path, text.as_bytes())?)
+    Ok(files::replace_file(path, text.as_bytes())?)
 }
 
 /// Gives a file another name, in place of the one that has it.

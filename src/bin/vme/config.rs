@@ -17,9 +17,9 @@ use grid_broker::spool::{SenderId, Spool, SpoolError, SpoolLimits};
 use grid_broker::units;
 use uuid::Uuid;
 
+use crate::appliance_access::{ApplianceAccess, ApplianceLogin};
 use crate::arguments::Options;
 use crate::boot::BootIdentity;
-use crate::broker_access::{ApplianceLogin, BrokerAccess};
 use crate::identity::folder::{IdentityFolder, StoredIdentity};
 
 /// How long an unreachable broker is retried, and the limits of `--timeout`.
@@ -74,7 +74,7 @@ pub(crate) struct BrokerTarget {
     /// How long to retry.
     pub(crate) timeout: Duration,
     /// Whom to trust, and who we are.
-    pub(crate) access: BrokerAccess,
+    pub(crate) access: ApplianceAccess,
 }
 
 /// An error in an option or a variable of the environment.
@@ -216,7 +216,7 @@ enum Identity {
 }
 
 /// A broker that is addressed without TLS, or another credential, leaves the identity unused.
-fn may_use_identity(given: &BrokerAccess, broker: Option<&str>) -> bool {
+fn may_use_identity(given: &ApplianceAccess, broker: Option<&str>) -> bool {
     let is_plain = broker.is_some_and(|address| address.starts_with("http://"));
     matches!(given.login, ApplianceLogin::NameOnly) && !is_plain
 }
@@ -233,7 +233,7 @@ fn load_identity(state: &Path) -> Identity {
 /// The broker, and how to get to it.
 fn target(
     broker: Option<String>,
-    given: BrokerAccess,
+    given: ApplianceAccess,
     own: Identity,
     appliance: String,
     timeout: Duration,
@@ -270,7 +270,7 @@ fn target(
         }
         Identity::Unreadable(why) => ApplianceLogin::Unreadable(why),
     };
-    let access = BrokerAccess { trust: given.trust, login };
+    let access = ApplianceAccess { trust: given.trust, login };
     Ok(BrokerTarget { broker: options.address, appliance, timeout, access })
 }
 
@@ -357,7 +357,7 @@ fn access_options(options: &Options, environment: Environment) -> Vec<AccessOpti
 const PIN: &str = "--pin";
 
 /// Trust and login by the given options; an identity is not among them.
-fn parse_access(given: &[AccessOption]) -> Result<BrokerAccess, ClientConfigError> {
+fn parse_access(given: &[AccessOption]) -> Result<ApplianceAccess, ClientConfigError> {
     let value = |option| given.iter().find(|it| it.option == option).map(|it| it.value.clone());
     let trust = match (value("--ca-file"), value(PIN)) {
         (Some(_), Some(_)) => {
@@ -388,7 +388,7 @@ fn parse_access(given: &[AccessOption]) -> Result<BrokerAccess, ClientConfigErro
         }
         (None, None, None) => ApplianceLogin::NameOnly,
     };
-    Ok(BrokerAccess { trust, login })
+    Ok(ApplianceAccess { trust, login })
 }
 
 /// How long to wait for the broker.

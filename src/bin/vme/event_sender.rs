@@ -347,8 +347,8 @@ mod tests {
     use grid_broker::spool::SpoolLimits;
 
     use super::*;
+    use crate::appliance_access::ApplianceAccess;
     use crate::boot::BootIdentity;
-    use crate::broker_access::BrokerAccess;
     use crate::config::BrokerTarget;
 
     #[test]
@@ -358,7 +358,7 @@ mod tests {
             broker: "127.0.0.1:1".to_owned(),
             appliance: "db1".to_owned(),
             timeout: Duration::from_secs(1),
-            access: BrokerAccess::default(),
+            access: ApplianceAccess::default(),
         };
         let event_sender = EventSender::new(ClientConfig {
             target,

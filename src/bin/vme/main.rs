@@ -4,9 +4,9 @@
 //! matching exit code. Does not know the broker's rules.
 
 mod agent;
+mod appliance_access;
 mod arguments;
 mod boot;
-mod broker_access;
 pub mod capture;
 mod child;
 mod config;

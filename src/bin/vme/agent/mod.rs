@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::agent::protocol::{AgentRequest, AgentResponse, AgentUpdate};
-use crate::broker_access::is_same_broker;
+use crate::appliance_access::is_same_broker;
 use crate::config::ClientConfig;
 use crate::identity::renewal;
 use crate::print_line;

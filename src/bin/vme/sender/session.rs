@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Status, Streaming};
 
-use crate::broker_access::BrokerAccess;
+use crate::appliance_access::ApplianceAccess;
 use crate::sender::in_flight::SendWindow;
 
 /// Most events in flight, whatever the broker advises.
@@ -40,7 +40,7 @@ pub(crate) struct Session {
 
 /// Opens a session at `broker` as `appliance`, or under the name of our certificate.
 pub(crate) async fn open(
-    access: &BrokerAccess,
+    access: &ApplianceAccess,
     broker: &str,
     appliance: &str,
     hello: Hello,
@@ -57,7 +57,7 @@ pub(crate) async fn open(
 }
 
 async fn connect_and_greet(
-    access: &BrokerAccess,
+    access: &ApplianceAccess,
     broker: &str,
     appliance: &str,
     hello: Hello,

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::session::Session;
 use super::{BatchKey, SessionResult, SpoolSender, StopWhen};
-use crate::broker_access::redirected;
+use crate::appliance_access::redirected;
 use crate::sender::in_flight::{AckedEvent, InFlightWindow};
 use crate::sender::stamp;
 use crate::sender::stamp::SendContext;

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_types::ErrorDetails;
 
 use super::*;
-use crate::broker_access::BrokerAccess;
+use crate::appliance_access::ApplianceAccess;
 
 /// Replies as configured, and records the requests.
 struct FakeBroker {
@@ -79,7 +79,7 @@ fn serve(
 
 fn target(broker: SocketAddr, timeout_ms: u64) -> BrokerTarget {
     let timeout = Duration::from_millis(timeout_ms);
-    let access = BrokerAccess::default();
+    let access = ApplianceAccess::default();
     BrokerTarget { broker: broker.to_string(), appliance: "db1".to_owned(), timeout, access }
 }
 

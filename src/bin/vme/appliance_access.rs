@@ -16,7 +16,7 @@ use crate::identity::renewal;
 
 /// The way to the broker.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BrokerAccess {
+pub(crate) struct ApplianceAccess {
     /// How the broker is verified. With an identity: as given, else by its pin.
     pub(crate) trust: ServerTrust,
     /// Who we are.
@@ -43,7 +43,7 @@ pub(crate) enum ApplianceLogin {
     Unreadable(String),
 }
 
-impl BrokerAccess {
+impl ApplianceAccess {
     /// Connects to the broker at `address`.
     ///
     /// # Errors
