@@ -11,7 +11,7 @@ mod reload;
 mod tls;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
@@ -156,6 +156,15 @@ impl Endpoints {
     }
 }
 
+/// What a start is told besides the settings.
+#[derive(Clone, Debug, Default)]
+pub struct StartOptions {
+    /// The file to write once the broker serves.
+    pub ready_file: Option<PathBuf>,
+    /// Whether another CA may be made although keys are enrolled.
+    pub new_ca: bool,
+}
+
 /// Diagnostics of the process.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
@@ -174,7 +183,7 @@ pub async fn run(
     settings: Settings,
     diagnostics: Diagnostics,
     reload: Reload,
-    ready_file: Option<&Path>,
+    start: StartOptions,
     announce: impl FnOnce(&Endpoints),
 ) -> Result<(), DaemonError> {
     let mut signals = ShutdownSignals::install()?;
@@ -187,7 +196,7 @@ pub async fn run(
     // Before anything is written, including a ready file in the data folder.
     Journal::refuse_foreign_files(&settings.journal).map_err(BrokerStartError::Journal)?;
     let manager = ServiceManager::from_environment();
-    let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
+    let ready_file = start.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let smtp_config = mail::watch_config(effective);
     let Listeners { grpc: (grpc, mut grpc_rules), http: (http, http_rules) } =
         listeners::bind(&settings).await?;
@@ -202,7 +211,7 @@ pub async fn run(
         return Ok(());
     };
     let (authenticator, identity, first_administrator) =
-        start_identity(&settings, &started, [grpc_at, http_at]).await?;
+        start_identity(&settings, &started, [grpc_at, http_at], start.new_ca).await?;
     grpc_rules.tls = identity.listener_tls(settings.grpc_has_tls(), &authenticator);
     // Pages that have no TLS do not wait for it.
     let _ = page_tls.send(identity.listener_tls(settings.http_has_tls(), &authenticator));
@@ -343,9 +352,15 @@ async fn start_identity(
     settings: &Settings,
     started: &Started,
     listeners: [SocketAddr; 2],
+    new_ca: bool,
 ) -> Result<(Authenticator, DaemonIdentity, Option<FirstAdministrator>), DaemonError> {
     let authenticator = identity::start(started, settings.authentication_mode());
-    let parts = tls::set_up(settings, started.identity.journal, listeners).await?;
+    let needs = tls::AuthorityNeeds {
+        journal: started.identity.journal,
+        enrolled_keys: authenticator.credentials().read(|it| it.keys().len()),
+        may_replace: new_ca,
+    };
+    let parts = tls::set_up(settings, needs, listeners).await?;
     if let Some(keeper) = &parts.tls {
         drop(tasks::spawn("certificates", keeper.clone().keep_current()));
     }

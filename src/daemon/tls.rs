@@ -19,15 +19,13 @@ use crate::clock;
 use crate::config::Settings;
 use crate::grid::values::identity::KeyHash;
 use crate::identity::authenticator::{AuthenticationMode, Authenticator};
-use crate::identity::ca::CertificateAuthority;
+use crate::identity::ca::{self, CertificateAuthority};
+use crate::identity::ca_backup;
 use crate::identity::certificate::show_time;
 use crate::identity::client_verifier::PeerCheck;
 use crate::identity::server_tls::{TlsConfigs, TlsError, TlsLoader, TlsPlan, TlsStatus};
 use crate::listener::{AllowedHosts, ListenerTls, RefusedHandshake};
 use crate::tasks;
-
-/// The folder of the CA, within the data folder.
-const FOLDER: &str = "ca";
 
 /// How often the files are compared with what is in use.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
@@ -69,6 +67,17 @@ pub(super) struct TlsKeeper {
     pub(super) status: watch::Sender<TlsStatus>,
 }
 
+/// What decides whether the CA may be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AuthorityNeeds {
+    /// Whose CA it is.
+    pub(super) journal: Uuid,
+    /// The number of enrolled keys: their certificates are of the CA that was.
+    pub(super) enrolled_keys: usize,
+    /// Whether another one may be made all the same.
+    pub(super) may_replace: bool,
+}
+
 /// Opens or makes the CA, and loads the certificates, if the settings need them. `listeners` are the
 /// addresses of gRPC and HTTP, as bound.
 ///
@@ -77,21 +86,21 @@ pub(super) struct TlsKeeper {
 /// What cannot be used.
 pub(super) async fn set_up(
     settings: &Settings,
-    journal: Uuid,
+    needs: AuthorityNeeds,
     listeners: [SocketAddr; 2],
 ) -> Result<DaemonIdentity, DaemonError> {
     let has_tls = settings.grpc_has_tls() || settings.http_has_tls();
     if !has_tls && settings.authentication_mode() == AuthenticationMode::Off {
         return Ok(DaemonIdentity { authority: None, tls: None });
     }
-    let folder = settings.journal.dir.join(FOLDER);
+    let folder = settings.journal.dir.join(ca_backup::FOLDER);
     let plan = TlsPlan {
         files: settings.operator_files(),
         names: server_names(settings, listeners),
         grpc_clients: settings.tls.grpc_client_certificates,
         http_clients: settings.tls.http_client_certificates,
     };
-    let opened = tasks::spawn_blocking("open ca", move || open(&folder, journal, plan));
+    let opened = tasks::spawn_blocking("open ca", move || open(&folder, needs, plan));
     let (authority, loader, configs) = opened.await.map_err(|_| DaemonError::LoopDied)??;
     let status = TlsStatus::of(&configs);
     let keeper = TlsKeeper {
@@ -104,9 +113,16 @@ pub(super) async fn set_up(
 
 type Opened = (Arc<CertificateAuthority>, TlsLoader, TlsConfigs);
 
-fn open(folder: &Path, journal: Uuid, plan: TlsPlan) -> Result<Opened, TlsError> {
+fn open(folder: &Path, needs: AuthorityNeeds, plan: TlsPlan) -> Result<Opened, TlsError> {
+    let AuthorityNeeds { journal, enrolled_keys, may_replace } = needs;
     let now = clock::wall_now();
+    ca::refuse_second(folder, enrolled_keys, may_replace)?;
+    let is_another = ca::refuse_second(folder, enrolled_keys, false).is_err();
     let authority = Arc::new(CertificateAuthority::open_or_create(folder, journal, now)?);
+    if is_another {
+        let folder = folder.display();
+        tracing::warn!(%folder, enrolled_keys, "made another CA: all that have certificates must enrol again");
+    }
     let mut loader = TlsLoader::new(plan, Arc::clone(&authority));
     let configs = loader.load_first(now)?;
     Ok((authority, loader, configs))

@@ -15,6 +15,8 @@ use super::{Services, principal, status};
 use crate::broker::Unavailable;
 use crate::contract::proto::{BackUpRequest, BackUpResponse};
 use crate::contract::servers::journal_service_server::JournalService;
+use crate::identity::ca_backup::{self, AuthorityFiles};
+use crate::journal::stream::Attachment;
 use crate::journal::{BackupProgress, JournalBackupError};
 use crate::tasks;
 
@@ -43,7 +45,27 @@ impl JournalService for Services {
     }
 }
 
+/// The CA as attachments. A backup without it would lock everybody out, so it fails if that cannot be
+/// read.
+fn attachments(services: &Services) -> Result<Vec<Attachment>, String> {
+    let AuthorityFiles { files, defect } = ca_backup::read(services.reader.data_folder());
+    if let Some(defect) = defect {
+        return Err(defect.to_string());
+    }
+    let attach = |(name, content): (String, _)| Attachment::new(&name, content);
+    let attached: Result<_, _> = files.into_iter().map(attach).collect();
+    attached.map_err(|error| format!("the broker's CA cannot be in a backup: {error}"))
+}
+
 fn back_up(services: &Services, responses: ChunkSender) {
+    let attachments = match attachments(services) {
+        Ok(attachments) => attachments,
+        Err(error) => {
+            tracing::warn!(error, "a backup did not begin");
+            let _ = responses.blocking_send(Err(status::precondition("CA", error)));
+            return;
+        }
+    };
     let stopping = services.stopping.clone();
     let chunks = ChunkWriter {
         sender: responses.clone(),
@@ -51,10 +73,13 @@ fn back_up(services: &Services, responses: ChunkSender) {
         buffer: Vec::new(),
         message: empty_message(),
     };
-    let result =
-        services.reader.back_up(services.identity, services.term, chunks, |chunks, progress| {
-            chunks.progress(progress)
-        });
+    let result = services.reader.back_up(
+        services.identity,
+        services.term,
+        &attachments,
+        chunks,
+        |chunks, progress| chunks.progress(progress),
+    );
     let failed = match result {
         Ok((mut chunks, written)) => match chunks.send() {
             Ok(()) => {

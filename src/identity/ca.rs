@@ -67,8 +67,8 @@ pub enum AuthorityError {
     /// Half of it is missing.
     #[error(
         "the broker's CA is incomplete: {} has {present}, but {missing} is missing; restore it from \
-         a backup, or move the folder away: then gridd makes another CA, and all that have \
-         certificates must enrol again",
+         a backup, or move the folder away and start once with --new-ca: then gridd makes another \
+         CA, and all that have certificates must enrol again",
         folder.display()
     )]
     Incomplete {
@@ -90,8 +90,9 @@ pub enum AuthorityError {
     /// The authority is another journal's.
     #[error(
         "the CA in {} is of the journal {found}, and this journal is {expected}: the folder was \
-         copied from another broker; restore the right one from a backup, or move it away: then \
-         gridd makes another CA, and all that have certificates must enrol again",
+         copied from another broker; restore the right one from a backup, or move it away and start \
+         once with --new-ca: then gridd makes another CA, and all that have certificates must enrol \
+         again",
         folder.display()
     )]
     OtherJournal {
@@ -105,8 +106,8 @@ pub enum AuthorityError {
     /// Its certificate is not in force.
     #[error(
         "the broker's CA in {} is valid from {} to {}, and this host's clock says {}; check the \
-         clock first; after its end, move the folder away: then gridd makes another CA, and all \
-         that have certificates must enrol again",
+         clock first; after its end, move the folder away and start once with --new-ca: then gridd \
+         makes another CA, and all that have certificates must enrol again",
         folder.display(),
         show_time(*from),
         show_time(*to),
@@ -122,12 +123,45 @@ pub enum AuthorityError {
         /// This host's time.
         now: Timestamp,
     },
+    /// It is gone, and keys are enrolled whose certificates it signed.
+    #[error(
+        "the broker's CA is missing: {} has neither {KEY_FILE} nor {CERTIFICATE_FILE}, and it signed \
+         for enrolled keys ({enrolled_keys}); put the folder back from a backup (`gridd journal \
+         restore` into another folder gives it); if it is gone for good, start once with --new-ca: \
+         then gridd makes another CA, and all that have certificates must enrol again",
+        folder.display()
+    )]
+    Lost {
+        /// The folder.
+        folder: PathBuf,
+        /// How many keys are enrolled.
+        enrolled_keys: usize,
+    },
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Signing(#[from] rcgen::Error),
     /// The system gave no random numbers.
     #[error("the system gave no random numbers")]
     NoRandomness,
+}
+
+/// Refuses that another authority is made in silence: when keys are enrolled, the old one has signed
+/// their certificates, and only `may_replace` allows a new one.
+///
+/// # Errors
+///
+/// [`AuthorityError::Lost`].
+pub fn refuse_second(
+    folder: &Path,
+    enrolled_keys: usize,
+    may_replace: bool,
+) -> Result<(), AuthorityError> {
+    // One with a missing part is refused when it is opened.
+    let is_there = [KEY_FILE, CERTIFICATE_FILE].iter().any(|name| folder.join(name).exists());
+    if is_there || enrolled_keys == 0 || may_replace {
+        return Ok(());
+    }
+    Err(AuthorityError::Lost { folder: folder.to_owned(), enrolled_keys })
 }
 
 impl CertificateAuthority {
@@ -326,9 +360,15 @@ pub(super) fn read_key(path: &Path) -> Result<KeyPair, AuthorityError> {
 
 /// Whether both files can be read and belong together.
 fn is_pair(key: &Path, certificate: &Path) -> bool {
-    let key = read_key(key).ok().map(|key| hash_of_key(&key.subject_public_key_info()));
-    let facts = files::read(certificate).ok().and_then(|pem| {
-        let der = CertificateDer::from_pem_slice(&pem).ok()?;
+    let (key, certificate) = (files::read_private(key), files::read(certificate));
+    key.is_ok_and(|key| certificate.is_ok_and(|certificate| belong_together(&key, &certificate)))
+}
+
+/// Whether a private key and a certificate in PEM belong together.
+pub(super) fn belong_together(key: &[u8], certificate: &[u8]) -> bool {
+    let key = KeyPair::from_pem(&String::from_utf8_lossy(key)).ok();
+    let key = key.map(|key| hash_of_key(&key.subject_public_key_info()));
+    let facts = CertificateDer::from_pem_slice(certificate).ok().and_then(|der| {
         let facts: Result<_, CertificateError> = CertificateFacts::parse(&der);
         facts.ok()
     });

@@ -6,6 +6,7 @@
 
 pub mod authenticator;
 pub mod ca;
+pub mod ca_backup;
 pub mod certificate;
 pub mod client_verifier;
 pub mod credentials;

@@ -14,7 +14,7 @@ use super::identity::Identity;
 use super::query::{HeaderFilter, PageLimit};
 use super::reader::JournalReader;
 use super::scan::{BlockScan, ScanItem};
-use super::stream::{StreamHead, StreamTotals, StreamWriter};
+use super::stream::{Attachment, StreamHead, StreamTotals, StreamWriter};
 use crate::system_error::Explained;
 
 /// Limit of one read.
@@ -45,7 +45,7 @@ pub struct BackupProgress {
 }
 
 impl JournalReader {
-    /// Writes the journal as a stream; calls `on_progress` after each page.
+    /// Writes the journal as a stream, with these attachments; calls `on_progress` after each page.
     ///
     /// # Errors
     ///
@@ -54,6 +54,7 @@ impl JournalReader {
         &self,
         identity: Identity,
         term: u64,
+        attachments: &[Attachment],
         out: W,
         on_progress: impl Fn(&mut W, BackupProgress) -> io::Result<()>,
     ) -> Result<(W, StreamTotals), JournalBackupError> {
@@ -72,8 +73,10 @@ impl JournalReader {
                 last,
                 checkpoint.as_ref().map_or(0, |it| it.bytes),
             ),
+            attachments: 0,
         };
-        let mut stream = StreamWriter::new(out, head)?;
+        let mut stream = StreamWriter::new(out, head, attachments)?;
+        let head = *stream.head();
         if let Some(checkpoint) = &mut checkpoint {
             copy_checkpoint(&mut checkpoint.file, &mut stream)?;
         }

@@ -276,6 +276,7 @@ pub(super) fn commit_start(block: &super::frame::Block) -> Result<u64, FrameErro
         | BlockContent::Seal
         | BlockContent::CheckpointEnd
         | BlockContent::StreamHead
-        | BlockContent::StreamEnd => Err(FrameError::OutOfPlace),
+        | BlockContent::StreamEnd
+        | BlockContent::Attachment => Err(FrameError::OutOfPlace),
     }
 }

@@ -88,6 +88,8 @@ pub enum BlockContent {
     StreamHead,
     /// The end of a stream: the same again, with count and checksum.
     StreamEnd,
+    /// A small file in a stream; the summary is its name, the count its index.
+    Attachment,
 }
 
 impl BlockContent {
@@ -100,11 +102,12 @@ impl BlockContent {
             Self::CheckpointEnd => 4,
             Self::StreamHead => 5,
             Self::StreamEnd => 6,
+            Self::Attachment => 7,
         }
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        const ALL: [BlockContent; 7] = [
+        const ALL: [BlockContent; 8] = [
             BlockContent::Records,
             BlockContent::Checkpoint,
             BlockContent::Commit,
@@ -112,6 +115,7 @@ impl BlockContent {
             BlockContent::CheckpointEnd,
             BlockContent::StreamHead,
             BlockContent::StreamEnd,
+            BlockContent::Attachment,
         ];
         ALL.get(usize::from(code)).copied()
     }

@@ -213,6 +213,11 @@ impl JournalReader {
         Ok(page_builder.page)
     }
 
+    /// The data folder.
+    pub fn data_folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// The folder of the checkpoints.
     pub(super) fn checkpoints_folder(&self) -> PathBuf {
         self.dir.join(recovery::CHECKPOINTS)
@@ -356,7 +361,8 @@ impl<'a> PageBuilder<'a> {
             | BlockContent::Seal
             | BlockContent::CheckpointEnd
             | BlockContent::StreamHead
-            | BlockContent::StreamEnd => true,
+            | BlockContent::StreamEnd
+            | BlockContent::Attachment => true,
         }
     }
 }

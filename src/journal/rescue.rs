@@ -4,6 +4,7 @@
 //! the command line, nor how findings are printed.
 
 mod check;
+mod enrolled;
 mod findings;
 mod inventory;
 mod lock;

@@ -1,15 +1,17 @@
 //! Defines the stream of a journal: one sequence of blocks, for backup, salvage and restore.
 //!
 //! ```text
-//! head | checkpoint parts, checkpoint end | blocks of records, ascending | end
+//! head | attachments | checkpoint parts, checkpoint end | blocks of records, ascending | end
 //! ```
 //!
 //! Head and end both contain the identity of the journal and the range of numbers. The end also
-//! contains the number of records and a checksum over all blocks before it. Guarantees that writer
-//! and reader need the memory of a few blocks, whatever the length. Later formats keep the block
-//! format of the head and the position of the stream's format in it. Does not know the content of a
-//! record or a state, nor where a stream is stored.
+//! contains the number of records and a checksum over all blocks before it. A stream without
+//! attachments has format 1, which every gridd reads; one with attachments has format 2, whose head
+//! has their number. Guarantees that writer and reader need the memory of a few blocks, whatever the
+//! length. Later formats keep the block format of the head and the position of the stream's format in
+//! it. Does not know the content of a record, a state or an attachment, nor where a stream is stored.
 
+mod attachment;
 mod file;
 mod reader;
 #[cfg(test)]
@@ -22,12 +24,19 @@ use uuid::Uuid;
 use super::frame::HEADER_BYTES;
 use super::identity::Identity;
 
+pub use self::attachment::{
+    ATTACHMENT_BYTES_MAX, ATTACHMENT_FOLDER, ATTACHMENTS_MAX, Attachment, AttachmentError,
+    AttachmentName,
+};
 pub use self::file::{AtomicFile, FileError};
 pub use self::reader::{StreamDefect, StreamError, StreamItem, StreamReader, StreamSummary};
 pub use self::writer::{StreamTotals, StreamWriter};
 
 /// The newest format of a stream that this program writes and reads.
-pub const STREAM_FORMAT: u32 = 1;
+pub const STREAM_FORMAT: u32 = 2;
+
+/// The format of a stream without attachments.
+const FORMAT_WITHOUT_ATTACHMENTS: u32 = 1;
 
 /// The description at the head of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +53,8 @@ pub struct StreamHead {
     pub checkpoint: Option<u64>,
     /// Approximate length of the stream, in bytes.
     pub estimated_bytes: u64,
+    /// The number of attachments.
+    pub attachments: u32,
 }
 
 impl StreamHead {
@@ -53,13 +64,20 @@ impl StreamHead {
     }
 
     fn encode_into(&self, out: &mut Vec<u8>) {
-        out.put_u32_le(STREAM_FORMAT);
+        // What an older program can read has its format.
+        out.put_u32_le(match self.attachments {
+            0 => FORMAT_WITHOUT_ATTACHMENTS,
+            _ => STREAM_FORMAT,
+        });
         out.put_slice(self.identity.broker.as_bytes());
         out.put_u64_le(self.first);
         out.put_u64_le(self.last);
         // No checkpoint ends at record 0, so 0 means none.
         out.put_u64_le(self.checkpoint.unwrap_or(0));
         out.put_u64_le(self.estimated_bytes);
+        if self.attachments > 0 {
+            out.put_u32_le(self.attachments);
+        }
     }
 
     /// Decodes the output of [`Self::encode_into`]: `Err` contains a later format, or `None` for no
@@ -76,9 +94,14 @@ impl StreamHead {
         if last == u64::MAX {
             return Err(None);
         }
+        let attachments = match format {
+            ..=FORMAT_WITHOUT_ATTACHMENTS => 0,
+            _ => payload.try_get_u32_le().map_err(|_| None)?,
+        };
         let identity = Identity { journal, broker: Uuid::from_bytes(broker) };
         let checkpoint = (checkpoint > 0).then_some(checkpoint);
-        Ok(Self { identity, term, first, last, checkpoint, estimated_bytes: estimate })
+        let estimated_bytes = estimate;
+        Ok(Self { identity, term, first, last, checkpoint, estimated_bytes, attachments })
     }
 }
 

@@ -183,7 +183,11 @@ fn a_changed_stream_is_never_taken_for_a_whole_one() {
                     assert!(records[0].number >= next);
                     next = records[records.len() - 1].number + 1;
                 }
-                Ok(Some(StreamItem::Checkpoint { .. } | StreamItem::Defect(_))) => {}
+                Ok(Some(
+                    StreamItem::Attachment(_)
+                    | StreamItem::Checkpoint { .. }
+                    | StreamItem::Defect(_),
+                )) => {}
                 Ok(None) => break,
                 Err(_) => return,
             }

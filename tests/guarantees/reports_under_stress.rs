@@ -56,7 +56,7 @@ fn broker(reporter: &Reporter) -> (Runtime, tempfile::TempDir, String, JoinHandl
     let whole = async move {
         let tell =
             |place: &daemon::Endpoints| say.send(place.grpc.to_string()).expect("it listens");
-        daemon::run(settings, telling, reload, None, tell).await
+        daemon::run(settings, telling, reload, daemon::StartOptions::default(), tell).await
     };
     let handle = runtime.handle().clone();
     let _within = handle.enter();

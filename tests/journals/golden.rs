@@ -185,7 +185,8 @@ fn the_golden_journal_is_written_if_asked_for() {
     fold(&mut state, &records);
     let identity = opened.journal.identity();
     let term = opened.journal.term();
-    let (stream, _) = opened.reader.back_up(identity, term, Vec::new(), |_, _| Ok(())).unwrap();
+    let (stream, _) =
+        opened.reader.back_up(identity, term, &[], Vec::new(), |_, _| Ok(())).unwrap();
     opened.journal.close().unwrap();
     assert_eq!(codec::decode_state(&codec::encode_state(&state)).unwrap(), state);
     fs::create_dir_all(&folder).unwrap();

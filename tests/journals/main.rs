@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
 
+mod authority;
 mod golden;
 #[path = "../support/mod.rs"]
 mod support;
@@ -127,7 +128,7 @@ fn what_is_salvaged_of_a_data_folder_of_format_1_is_all_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     copy(&v1().join("data"), &data);
-    let (bytes, salvaged) = rescue::salvage(&data, &[], |_| {}, Vec::new()).unwrap();
+    let (bytes, salvaged) = rescue::salvage(&data, &[], &[], |_| {}, Vec::new()).unwrap();
     assert!(salvaged.is_intact());
     let mut reader = stream::StreamReader::open(&bytes[..]).unwrap();
     let mut records = Vec::new();

@@ -11,6 +11,7 @@ use grid_broker::client::ClientError;
 use grid_broker::contract::encode_uuid;
 use grid_broker::contract::proto::{BackUpRequest, BackUpResponse};
 use grid_broker::grid::values::size::describe_bytes;
+use grid_broker::identity::ca_backup;
 use grid_broker::journal::stream::{
     AtomicFile, StreamHead, StreamItem, StreamReader, StreamSummary,
 };
@@ -109,11 +110,18 @@ impl fmt::Display for BackupSummary {
         for lost in &summary.missing {
             write!(to, "\nnot in the journal: records {} to {}", lost.start(), lost.end())?;
         }
+        if let Some(note) = ca_backup::secret_note(file, self.attachments()) {
+            write!(to, "\n{note}")?;
+        }
         Ok(())
     }
 }
 
 impl BackupSummary {
+    fn attachments(&self) -> impl Iterator<Item = &str> {
+        self.summary.attachments.iter().map(|name| name.as_str())
+    }
+
     fn to_object(&self) -> OutputObject {
         let head = self.head.as_ref();
         let ends = |end: fn(&std::ops::RangeInclusive<u64>) -> u64| {
@@ -137,6 +145,7 @@ impl BackupSummary {
             ("checkpoint_record", head.and_then(|it| it.checkpoint).unwrap_or(0).into()),
             ("bytes", self.summary.bytes.into()),
             ("missing", ObjectValue::List(missing.collect())),
+            ("has_ca_key", ca_backup::has_private_key(self.attachments()).into()),
         ];
         OutputObject { kind: "backup", name: self.file.clone(), fields }
     }

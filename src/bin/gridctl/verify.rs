@@ -8,7 +8,9 @@ use std::path::Path;
 
 use grid_broker::contract::encode_uuid;
 use grid_broker::grid::values::size::describe_bytes;
+use grid_broker::identity::ca_backup;
 use grid_broker::journal::rescue::{self, Verified};
+use grid_broker::journal::stream::StreamSummary;
 use grid_broker::show::count::format_count;
 
 use crate::error::CliError;
@@ -53,7 +55,8 @@ impl VerifiedBackup {
     }
 
     fn lines(&self) -> Vec<String> {
-        let Some(Verified { head, summary, checkpoint, defects }) = &self.verified else {
+        let Some(Verified { head, summary, checkpoint, enrolled_keys, defects }) = &self.verified
+        else {
             return Vec::new();
         };
         let mut first = format!("{}: {}", self.file, format_count(summary.records, "record"));
@@ -79,6 +82,8 @@ impl VerifiedBackup {
             let more = summary.missing.len() - LISTED_MAX;
             lines.push(format!("not in the backup: {more} more ranges"));
         }
+        lines.extend(ca_backup::secret_note(&self.file, names_of(summary)));
+        lines.extend(ca_backup::lost_note(*enrolled_keys, names_of(summary)));
         let listed = defects.retained().iter().take(LISTED_MAX);
         let unlisted = defects.retained().len() - listed.len();
         lines.extend(listed.map(|defect| format!("defect: {defect}")));
@@ -118,8 +123,15 @@ impl VerifiedBackup {
             ("checkpoint_record", verified.and_then(|it| it.checkpoint).unwrap_or(0).into()),
             ("bytes", summary.bytes.into()),
             ("missing", ObjectValue::List(missing.collect())),
+            ("has_ca_key", ca_backup::has_private_key(names_of(&summary)).into()),
+            ("enrolled_keys", (verified.map_or(0, |it| it.enrolled_keys) as u64).into()),
             ("defects", (&defects).into()),
         ];
         OutputObject { kind: "backup", name: self.file.clone(), fields }
     }
+}
+
+/// The names of the attachments.
+fn names_of(summary: &StreamSummary) -> impl Iterator<Item = &str> {
+    summary.attachments.iter().map(|name| name.as_str())
 }

@@ -12,11 +12,12 @@ use std::process::ExitCode as ProcessExit;
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::grid::values::size::describe_bytes;
+use grid_broker::identity::ca_backup::{self, AuthorityFiles};
 use grid_broker::journal::JournalError;
 use grid_broker::journal::rescue::{
     self, CheckReport, RestoreError, Restored, SalvageError, Salvaged,
 };
-use grid_broker::journal::stream::{AtomicFile, FileError};
+use grid_broker::journal::stream::{AtomicFile, Attachment, FileError, StreamSummary};
 use grid_broker::show::count::format_count;
 use grid_broker::stdout;
 
@@ -104,7 +105,9 @@ fn salvage(data: &Path, path: &Path, force: bool) -> CommandOutcome {
         FileError::Io { .. } => with_causes(&error, ExitCode::Failed),
     })?;
     let out = BufWriter::new(file);
-    let saved = rescue::salvage(data, &except, |path| progress.update(&path.display()), out);
+    let (attachments, lost) = read_authority(data);
+    let on_file = |path: &Path| progress.update(&path.display());
+    let saved = rescue::salvage(data, &except, &attachments, on_file, out);
     progress.clear();
     let (out, salvaged) = saved.map_err(|error| {
         let code = match &error {
@@ -115,7 +118,29 @@ fn salvage(data: &Path, path: &Path, force: bool) -> CommandOutcome {
     })?;
     let file = out.into_inner().map_err(|error| with_causes(error.error(), ExitCode::Failed))?;
     file.finish().map_err(|error| with_causes(&error, ExitCode::Failed))?;
-    Ok((describe_salvage(path, &salvaged), salvaged.is_intact()))
+    let mut text = describe_salvage(path, &salvaged);
+    for reason in &lost {
+        text.push_str(&format!("\ndefect: {reason}"));
+    }
+    let names = attachments.iter().map(|it| it.name().as_str());
+    if let Some(note) = ca_backup::secret_note(&path.display(), names) {
+        text.push_str(&format!("\n{note}"));
+    }
+    Ok((text, salvaged.is_intact() && lost.is_empty()))
+}
+
+/// The files of the broker's CA, as far as they can be read, and the defects of the others.
+fn read_authority(data: &Path) -> (Vec<Attachment>, Vec<String>) {
+    let AuthorityFiles { files, defect } = ca_backup::read(data);
+    let mut lost: Vec<String> = defect.iter().map(ToString::to_string).collect();
+    let mut attachments = Vec::new();
+    for (name, content) in files {
+        match Attachment::new(&name, content) {
+            Ok(attachment) => attachments.push(attachment),
+            Err(error) => lost.push(error.to_string()),
+        }
+    }
+    (attachments, lost)
 }
 
 /// The exit code for a folder that cannot be checked.
@@ -206,6 +231,7 @@ fn describe_restore(path: &Path, data: &Path, restored: &Restored) -> String {
         defects: faults,
         checkpoint,
         checkpoint_lost,
+        enrolled_keys,
     } = restored;
     let mut lines = vec![format!(
         "{}: {} of journal {}",
@@ -227,8 +253,15 @@ fn describe_restore(path: &Path, data: &Path, restored: &Restored) -> String {
         lines.push(format!("defect: {} more", faults.omitted()));
     }
     lines.extend(describe_missing(&summary.missing));
+    lines.extend(ca_backup::secret_note(&path.display(), names_of(summary)));
+    lines.extend(ca_backup::lost_note(*enrolled_keys, names_of(summary)));
     lines.push(format!("next: gridd --data {}", data.display()));
     lines.join("\n")
+}
+
+/// The names of the attachments.
+fn names_of(summary: &StreamSummary) -> impl Iterator<Item = &str> {
+    summary.attachments.iter().map(|name| name.as_str())
 }
 
 /// The progress line, if stderr is a terminal.

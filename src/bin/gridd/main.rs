@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use grid_broker::config::{self, Settings, SettingsSources};
-use grid_broker::daemon::{self, DaemonError, Diagnostics, Endpoints, FirstAdministrator, Reload};
+use grid_broker::daemon::{
+    self, DaemonError, Diagnostics, Endpoints, FirstAdministrator, Reload, StartOptions,
+};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
 use grid_broker::identity::authenticator::AuthenticationMode;
@@ -82,10 +84,10 @@ fn main() -> ProcessExit {
             );
         }
     };
-    let ready_file = arguments.ready_file;
+    let start = StartOptions { ready_file: arguments.ready_file, new_ca: arguments.new_ca };
     let diagnostics = Diagnostics { reporter, warnings };
     let whole = guru_meditation::trace_root("gridd", async move {
-        daemon::run(settings, diagnostics, reload, ready_file.as_deref(), print_greeting).await
+        daemon::run(settings, diagnostics, reload, start, print_greeting).await
     });
     let ended = runtime.block_on(whole);
     // A thread that hangs on a disk must not delay the exit; nothing it does is acknowledged yet.

@@ -111,6 +111,26 @@ fn an_authority_with_a_missing_part_is_refused_and_not_made_anew() {
 }
 
 #[test]
+fn with_enrolled_keys_a_second_authority_is_made_only_if_asked_for() {
+    let (outer, _) = authority();
+    let folder = outer.path().join("ca");
+    refuse_second(&folder, 3, false).expect("it is there");
+    fs::remove_file(folder.join(KEY_FILE)).expect("removed");
+    refuse_second(&folder, 3, false).expect("to be refused when it is opened");
+    fs::remove_dir_all(&folder).expect("removed");
+    let error = refuse_second(&folder, 3, false).expect_err("is lost").to_string();
+    let begin = format!(
+        "the broker's CA is missing: {} has neither ca.key nor ca.pem, and it signed for enrolled \
+         keys (3); put the folder back from a backup",
+        folder.display()
+    );
+    assert!(error.starts_with(&begin) && error.contains(" start once with --new-ca: "), "{error}");
+    assert!(!folder.exists(), "nothing was made");
+    refuse_second(&folder, 3, true).expect("was asked for");
+    refuse_second(&folder, 0, false).expect("nobody needs the old one");
+}
+
+#[test]
 fn damaged_foreign_open_and_ended_authorities_are_refused_in_words() {
     let other_key = KeyPair::generate().expect("a key").serialize_pem();
     let (other_outer, _) = authority();

@@ -3,11 +3,13 @@
 //! Builds it in the subfolder `restoring`, and moves it into place when all of it is on the disk,
 //! so that a broker never starts on an incomplete folder. Journal and broker keep their ids. The
 //! term is above that of the stream, so that new records can be distinguished from those that the
-//! old folder may have got since. Guarantees that every intact record of the stream is in the
-//! folder, damage or not. Does not know the content of a record.
+//! old folder may have got since. Guarantees that every intact record and attachment of the stream is
+//! in the folder, damage or not, and attachments for their owner only. Of the content of a record it
+//! knows the enrolled keys alone, to count them.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -15,14 +17,19 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::codec;
 use crate::journal::checkpoint::{self, CheckpointDecoder};
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::identity::{self, Identity};
 use crate::journal::record::EncodedRecord;
 use crate::journal::recovery::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
+use crate::journal::rescue::enrolled::EnrolledKeys;
 use crate::journal::rescue::findings::Findings;
-use crate::journal::stream::{StreamDefect, StreamError, StreamItem, StreamReader, StreamSummary};
+use crate::journal::stream::{
+    ATTACHMENT_FOLDER, Attachment, StreamDefect, StreamError, StreamItem, StreamReader,
+    StreamSummary,
+};
 use crate::journal::{Journal, JournalSettings, OpenJournal, disk};
 
 /// Bytes at which a commit of the restored journal is written.
@@ -70,6 +77,8 @@ pub struct Restored {
     pub checkpoint: Option<u64>,
     /// The reason why the checkpoint in the stream was not restored.
     pub checkpoint_lost: Option<FrameError>,
+    /// The number of keys that are enrolled in the restored grid.
+    pub enrolled_keys: usize,
 }
 
 impl Restored {
@@ -135,8 +144,11 @@ fn build<R: Read>(
         let done = match stream.next_item() {
             Ok(None) => break Ok(()),
             Ok(Some(StreamItem::Records(records))) => builder.push_records(records, on_progress),
+            Ok(Some(StreamItem::Attachment(attachment))) => {
+                write_attachment(build_dir, &attachment)
+            }
             Ok(Some(StreamItem::Checkpoint { block, bytes })) => {
-                builder.checkpoint.push_block(&block, &bytes)
+                builder.push_checkpoint(&block, &bytes)
             }
             Ok(Some(StreamItem::Defect(defect))) => {
                 faults.push(defect);
@@ -148,7 +160,7 @@ fn build<R: Read>(
             break Err(error.into());
         }
     };
-    let found = builder.finish(filled)?;
+    let (found, enrolled_keys) = builder.finish(filled)?;
     let known = stream.head().map(|head| head.identity);
     let identity = known.unwrap_or(Identity { journal: stream.journal(), broker: Uuid::new_v4() });
     identity::write(&build_dir.join(IDENTITY), identity)?;
@@ -166,7 +178,24 @@ fn build<R: Read>(
         defects: faults,
         checkpoint,
         checkpoint_lost,
+        enrolled_keys,
     })
+}
+
+/// Writes an attachment, readable by its owner only. `move_into_place` makes it durable.
+fn write_attachment(build_dir: &Path, attachment: &Attachment) -> Result<(), JournalError> {
+    let folder = build_dir.join(ATTACHMENT_FOLDER);
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(JournalError::io("create the folder", &folder)(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let path = attachment.name().below(build_dir);
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    created
+        .and_then(|mut file| file.write_all(attachment.content()))
+        .map_err(JournalError::io("write", &path))
 }
 
 /// Checks that `dir` is empty, and creates the folder to build in.
@@ -188,8 +217,11 @@ fn prepare_dir(dir: &Path) -> Result<PathBuf, RestoreError> {
 /// Moves what was built into place, the identity last.
 fn move_into_place(build_dir: &Path, dir: &Path) -> Result<(), JournalError> {
     disk::sync_tree(build_dir)?;
-    for name in [ARCHIVE, COMMITS, CHECKPOINTS, IDENTITY] {
+    for name in [ATTACHMENT_FOLDER, ARCHIVE, COMMITS, CHECKPOINTS, IDENTITY] {
         let from = build_dir.join(name);
+        if name == ATTACHMENT_FOLDER && !from.exists() {
+            continue;
+        }
         fs::rename(&from, dir.join(name)).map_err(JournalError::io("put in place", &from))?;
     }
     disk::sync_folder(dir)?;
@@ -201,6 +233,7 @@ fn move_into_place(build_dir: &Path, dir: &Path) -> Result<(), JournalError> {
 struct RestoreBuilder {
     open_journal: OpenJournal,
     checkpoint: CheckpointFile,
+    keys: EnrolledKeys,
     pending: Vec<EncodedRecord>,
     pending_bytes: usize,
 }
@@ -222,7 +255,18 @@ impl RestoreBuilder {
         // The stream still has everything, so the commit log need not wait for two checkpoints.
         opened.journal.log_truncation.needs_only_seal.store(true, Ordering::Release);
         let checkpoint = CheckpointFile::new(build_dir.join(CHECKPOINTS), journal);
-        Ok(Self { open_journal: opened, checkpoint, pending: Vec::new(), pending_bytes: 0 })
+        let (keys, pending) = (EnrolledKeys::default(), Vec::new());
+        Ok(Self { open_journal: opened, checkpoint, keys, pending, pending_bytes: 0 })
+    }
+
+    fn push_checkpoint(&mut self, block: &Block, bytes: &[u8]) -> Result<(), JournalError> {
+        self.checkpoint.push_block(block, bytes)?;
+        if let Some((through, state)) = self.checkpoint.read_whole()?
+            && let Ok(state) = codec::decode_state(&state)
+        {
+            self.keys.load(through, &state);
+        }
+        Ok(())
     }
 
     fn push_records(
@@ -230,6 +274,7 @@ impl RestoreBuilder {
         records: Vec<EncodedRecord>,
         on_progress: &mut impl FnMut(u64),
     ) -> Result<(), JournalError> {
+        self.keys.push_encoded(&records);
         for record in records {
             if self.pending.last().is_some_and(|last| record.number != last.number + 1) {
                 self.append()?;
@@ -259,16 +304,16 @@ impl RestoreBuilder {
         Ok(())
     }
 
-    /// Stops the threads in any case; returns the result for the checkpoint.
+    /// Stops the threads in any case; returns the result for the checkpoint, and the number of keys.
     fn finish(
         mut self,
         filled: Result<(), BuildFailure>,
-    ) -> Result<Result<Option<u64>, FrameError>, BuildFailure> {
+    ) -> Result<(Result<Option<u64>, FrameError>, usize), BuildFailure> {
         let filled = filled.and_then(|()| Ok(self.append()?));
         let closed = self.open_journal.journal.close();
         filled?;
         closed?;
-        Ok(self.checkpoint.finish()?)
+        Ok((self.checkpoint.finish()?, self.keys.count()))
     }
 }
 
@@ -316,6 +361,14 @@ impl CheckpointFile {
         written.map_err(JournalError::io("write", path))?;
         self.state = CheckpointState::Whole { path: path.clone(), through: *through };
         Ok(())
+    }
+
+    /// The last record and the state, once all of it was written.
+    fn read_whole(&self) -> Result<Option<(u64, Vec<u8>)>, JournalError> {
+        let CheckpointState::Whole { path, through } = &self.state else { return Ok(None) };
+        let bytes = fs::read(path).map_err(JournalError::io("read back", path))?;
+        let decoded = checkpoint::decode(bytes.into(), self.journal, *through).ok();
+        Ok(decoded.map(|(_, state)| (*through, state)))
     }
 
     fn finish(self) -> Result<Result<Option<u64>, FrameError>, JournalError> {

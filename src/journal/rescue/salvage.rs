@@ -20,7 +20,7 @@ use crate::journal::error::JournalError;
 use crate::journal::identity::{self, Identity};
 use crate::journal::recovery::{CHECKPOINTS, IDENTITY};
 use crate::journal::scan::{BlockScan, ScanItem};
-use crate::journal::stream::{StreamHead, StreamTotals, StreamWriter};
+use crate::journal::stream::{Attachment, StreamHead, StreamTotals, StreamWriter};
 use crate::system_error::Explained;
 
 /// The reason why nothing was salvaged.
@@ -66,8 +66,8 @@ impl Salvaged {
     }
 }
 
-/// Writes what is intact in `dir` as a stream; calls `on_file` before each file. Files in
-/// `except` are skipped.
+/// Writes what is intact in `dir` as a stream, with these attachments; calls `on_file` before each
+/// file. Files in `except` are skipped.
 ///
 /// # Errors
 ///
@@ -75,6 +75,7 @@ impl Salvaged {
 pub fn salvage<W: Write>(
     dir: &Path,
     except: &[PathBuf],
+    attachments: &[Attachment],
     mut on_file: impl FnMut(&Path),
     out: W,
 ) -> Result<(W, Salvaged), SalvageError> {
@@ -107,8 +108,10 @@ pub fn salvage<W: Write>(
         last: ranges.last().map_or(after, |range| *range.end()).max(after),
         checkpoint: through,
         estimated_bytes: 0,
+        attachments: 0,
     };
-    let mut stream = StreamWriter::new(out, head)?;
+    let mut stream = StreamWriter::new(out, head, attachments)?;
+    let head = *stream.head();
     if let Some((_, file)) = &mut checkpoint {
         copy_checkpoint(file, &mut stream)?;
     }

@@ -1,5 +1,6 @@
 //! A journal is written to a stream and restored from it; damaged parts are lost, and reported.
 
+mod attachments;
 mod soundness;
 mod verifying;
 
@@ -91,7 +92,7 @@ fn journal(dir: &Path) -> OpenJournal {
 
 fn backup(opened: &OpenJournal) -> Vec<u8> {
     let identity = opened.journal.identity();
-    opened.reader.back_up(identity, 1, Vec::new(), |_, _| Ok(())).unwrap().0
+    opened.reader.back_up(identity, 1, &[], Vec::new(), |_, _| Ok(())).unwrap().0
 }
 
 fn restored(dir: &Path, stream: &[u8]) -> (Restored, std::path::PathBuf) {
@@ -130,7 +131,7 @@ fn a_backup_during_appends_contains_all_up_to_its_start() {
     let identity = opened.journal.identity();
     let copy = crate::tasks::spawn_thread("copy", move || {
         let before = reader.durable();
-        (before, reader.back_up(identity, 1, Vec::new(), |_, _| Ok(())).unwrap().0)
+        (before, reader.back_up(identity, 1, &[], Vec::new(), |_, _| Ok(())).unwrap().0)
     })
     .unwrap();
     for number in 1001..=1400 {
@@ -163,8 +164,9 @@ fn a_journal_without_records_or_with_its_beginning_trimmed_is_restored_too() {
         last: 620,
         checkpoint: None,
         estimated_bytes: 0,
+        attachments: 0,
     };
-    let mut writer = stream::StreamWriter::new(Vec::new(), head).unwrap();
+    let mut writer = stream::StreamWriter::new(Vec::new(), head, &[]).unwrap();
     for number in (500..=550).chain(600..=620) {
         writer.write_record(record(number)).unwrap();
     }
@@ -216,7 +218,7 @@ fn a_folder_that_is_not_empty_is_not_restored_into() {
 }
 
 fn salvaged(dir: &Path) -> (Vec<u8>, Salvaged) {
-    salvage(dir, &[], |_| {}, Vec::new()).unwrap()
+    salvage(dir, &[], &[], |_| {}, Vec::new()).unwrap()
 }
 
 /// All files of a data folder by name and content, to detect writes.
@@ -233,7 +235,7 @@ fn all_of_a_sound_folder_is_salvaged_and_it_is_not_written() {
     assert!(opened.reader.first() == 1 && opened.journal.log_truncation.archive.ranges().len() > 2);
     let identity = opened.journal.identity();
     assert_eq!(
-        salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(),
+        salvage(&data, &[], &[], |_| {}, Vec::new()).unwrap_err().to_string(),
         format!(
             "a gridd is running in {}: stop it first, or copy its journal with \
              `gridctl journal backup FILE`",
@@ -278,6 +280,6 @@ fn what_is_left_of_a_damaged_folder_is_salvaged_and_the_rest_is_reported() {
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
     assert!(matches!(check(&empty, |_| {}), Err(JournalError::NoJournal { .. })));
-    let nothing = salvage(&empty, &[], |_| {}, Vec::new()).unwrap_err();
+    let nothing = salvage(&empty, &[], &[], |_| {}, Vec::new()).unwrap_err();
     assert!(matches!(nothing, SalvageError::Journal(JournalError::NoJournal { .. })));
 }

@@ -11,9 +11,11 @@ use std::path::Path;
 
 use crate::codec;
 use crate::codec::DecodeError;
+use crate::grid::log::record::Record;
 use crate::journal::checkpoint::CheckpointDecoder;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::record::EncodedRecord;
+use crate::journal::rescue::enrolled::EnrolledKeys;
 use crate::journal::rescue::findings::Findings;
 use crate::journal::stream::{
     StreamDefect, StreamError, StreamHead, StreamItem, StreamReader, StreamSummary,
@@ -66,6 +68,8 @@ pub struct Verified {
     pub summary: StreamSummary,
     /// The last record of the checkpoint in it, if that is intact.
     pub checkpoint: Option<u64>,
+    /// The number of keys that are enrolled at its end.
+    pub enrolled_keys: usize,
     /// The defects.
     pub defects: Findings<Defect>,
 }
@@ -95,15 +99,19 @@ fn verify_stream(
     let mut stream = StreamReader::open(read)?;
     let mut defects = Findings::default();
     let mut state = StateParts::None;
+    let mut keys = EnrolledKeys::default();
     let mut has_reported_newer = false;
     while let Some(item) = stream.next_item()? {
         match item {
             StreamItem::Defect(defect) => defects.push(defect.into()),
-            StreamItem::Checkpoint { block, .. } => state.push(&block),
+            // The reader counts and names them.
+            StreamItem::Attachment(_) => {}
+            StreamItem::Checkpoint { block, .. } => state.push(&block, &mut keys),
             StreamItem::Records(records) => {
                 for record in &records {
-                    if let Some(defect) = decode_defect(record, &mut has_reported_newer) {
-                        defects.push(defect);
+                    match decode(record, &mut has_reported_newer) {
+                        Ok(record) => keys.push(&record),
+                        Err(defect) => defect.into_iter().for_each(|it| defects.push(it)),
                     }
                 }
                 if let Some(last) = records.last() {
@@ -121,30 +129,31 @@ fn verify_stream(
             None
         }
     };
-    Ok(Verified { head, summary: stream.summary().clone(), checkpoint, defects })
+    let (summary, enrolled_keys) = (stream.summary().clone(), keys.count());
+    Ok(Verified { head, summary, checkpoint, enrolled_keys, defects })
 }
 
-/// The defect of a record, if any. Of those that a newer gridd wrote only the first is reported.
-fn decode_defect(record: &EncodedRecord, has_reported_newer: &mut bool) -> Option<Defect> {
-    let reason = codec::decode_record(&record.bytes).err()?;
-    if let DecodeError::Newer { .. } = reason
-        && std::mem::replace(has_reported_newer, true)
-    {
-        return None;
-    }
-    Some(Defect::Record { number: record.number, reason })
+/// Decodes a record, or gives its defect. Of those that a newer gridd wrote only the first is reported.
+fn decode(record: &EncodedRecord, has_reported_newer: &mut bool) -> Result<Record, Option<Defect>> {
+    codec::decode_record(&record.bytes).map_err(|reason| {
+        let is_newer = matches!(reason, DecodeError::Newer { .. });
+        let is_known = is_newer && std::mem::replace(has_reported_newer, true);
+        (!is_known).then_some(Defect::Record { number: record.number, reason })
+    })
 }
 
 /// The state of the checkpoint, part by part.
 enum StateParts {
     None,
     Open { parts: CheckpointDecoder, through: u64, state: Vec<u8> },
-    Whole { through: u64, state: Vec<u8> },
+    Whole { through: u64 },
     Damaged(FrameError),
+    Unusable { through: u64, reason: DecodeError },
 }
 
 impl StateParts {
-    fn push(&mut self, block: &Block) {
+    /// Takes a part; the last one gives `keys` their start.
+    fn push(&mut self, block: &Block, keys: &mut EnrolledKeys) {
         if let Self::None = self {
             let info = block.header.info;
             let decoder = CheckpointDecoder::new(info.journal, info.first);
@@ -153,7 +162,16 @@ impl StateParts {
         let Self::Open { parts, through, state } = self else { return };
         match parts.push(block) {
             Ok(Some(part)) => state.extend_from_slice(&part),
-            Ok(None) => *self = Self::Whole { through: *through, state: std::mem::take(state) },
+            Ok(None) => {
+                let through = *through;
+                *self = match codec::decode_state(state) {
+                    Ok(state) => {
+                        keys.load(through, &state);
+                        Self::Whole { through }
+                    }
+                    Err(reason) => Self::Unusable { through, reason },
+                }
+            }
             Err(reason) => *self = Self::Damaged(reason),
         }
     }
@@ -164,10 +182,8 @@ impl StateParts {
             Self::None if expected.is_none() => Ok(None),
             Self::None | Self::Open { .. } => Err(Defect::Checkpoint(FrameError::TooShort)),
             Self::Damaged(reason) => Err(Defect::Checkpoint(reason)),
-            Self::Whole { through, state } => match codec::decode_state(&state) {
-                Ok(_) => Ok(Some(through)),
-                Err(reason) => Err(Defect::State { through, reason }),
-            },
+            Self::Unusable { through, reason } => Err(Defect::State { through, reason }),
+            Self::Whole { through } => Ok(Some(through)),
         }
     }
 }

@@ -11,7 +11,9 @@ use std::ops::RangeInclusive;
 use bytes::{Buf, Bytes};
 use uuid::Uuid;
 
-use super::{STREAM_FORMAT, StreamHead, update_checksum};
+use super::{
+    Attachment, AttachmentError, AttachmentName, STREAM_FORMAT, StreamHead, update_checksum,
+};
 use crate::journal::frame::{Block, BlockContent, FORMAT};
 use crate::journal::record::{EncodedRecord, records_in_block};
 use crate::journal::scan::{BlockScan, ScanItem, UnreadableRange};
@@ -87,6 +89,22 @@ pub enum StreamDefect {
         /// The number that was read.
         found: u64,
     },
+    /// An intact block with an attachment that can't be one.
+    #[error("the attachment at byte {offset} can't be used: {reason}")]
+    Attachment {
+        /// Where its block begins, in bytes.
+        offset: u64,
+        /// The reason.
+        reason: AttachmentError,
+    },
+    /// The number of attachments differs from the one in the head.
+    #[error("it should have {expected} attachments and has {found}")]
+    Attachments {
+        /// The number in the head.
+        expected: u32,
+        /// The number that was read.
+        found: u32,
+    },
     /// The checksum in the end is wrong, though no other defect was found.
     #[error("the checksum of the whole stream is wrong")]
     Checksum,
@@ -101,6 +119,8 @@ fn reason_suffix(gap: &UnreadableRange) -> String {
 pub enum StreamItem {
     /// Records with ascending numbers, dense within.
     Records(Vec<EncodedRecord>),
+    /// A small file; these come first.
+    Attachment(Attachment),
     /// A block of the checkpoint, as in its file.
     Checkpoint {
         /// The block.
@@ -121,6 +141,8 @@ pub struct StreamSummary {
     pub range: Option<RangeInclusive<u64>>,
     /// Numbers that the stream should have, or that are between those it has.
     pub missing: Vec<RangeInclusive<u64>>,
+    /// The names of the attachments returned.
+    pub attachments: Vec<AttachmentName>,
     /// Length of the stream, in bytes.
     pub bytes: u64,
 }
@@ -269,7 +291,11 @@ impl<R: Read> StreamReader<R> {
                     .push(StreamItem::Checkpoint { block: block.clone(), bytes: bytes.clone() });
             }
             BlockContent::Records => self.handle_records(offset, block),
+            BlockContent::Attachment if self.summary.range.is_none() => {
+                self.handle_attachment(offset, block)
+            }
             BlockContent::StreamHead
+            | BlockContent::Attachment
             | BlockContent::Checkpoint
             | BlockContent::CheckpointEnd
             | BlockContent::Commit
@@ -305,6 +331,25 @@ impl<R: Read> StreamReader<R> {
                 self.pending.push(StreamItem::Records(records));
             }
             Ok(_) | Err(_) => self.push_defect(StreamDefect::OutOfPlace { offset }),
+        }
+    }
+
+    fn handle_attachment(&mut self, offset: u64, block: &Block) {
+        let name = String::from_utf8_lossy(&block.summary);
+        // It is not compressed; one that is, and broken, is no attachment either.
+        let Ok(content) = block.payload() else {
+            return self.push_defect(StreamDefect::OutOfPlace { offset });
+        };
+        let checked = Attachment::new(&name, content.into()).and_then(|attachment| {
+            attachment.check_after(&self.summary.attachments)?;
+            Ok(attachment)
+        });
+        match checked {
+            Ok(attachment) => {
+                self.summary.attachments.push(attachment.name().clone());
+                self.pending.push(StreamItem::Attachment(attachment));
+            }
+            Err(reason) => self.push_defect(StreamDefect::Attachment { offset, reason }),
         }
     }
 
@@ -344,6 +389,11 @@ impl<R: Read> StreamReader<R> {
             self.push_defect(StreamDefect::CutShort { at: self.scan.offset() });
         }
         if let Some(head) = self.head {
+            let found = u32::try_from(self.summary.attachments.len()).unwrap_or(u32::MAX);
+            if found != head.attachments {
+                let expected = head.attachments;
+                self.push_defect(StreamDefect::Attachments { expected, found });
+            }
             let reached = self.summary.range.as_ref().map_or(head.first, |range| range.end() + 1);
             if reached <= head.last {
                 self.summary.missing.push(reached..=head.last);

@@ -10,7 +10,8 @@ const JOURNAL: Uuid = Uuid::from_u128(7);
 
 fn head(first: u64, last: u64) -> StreamHead {
     let identity = Identity { journal: JOURNAL, broker: Uuid::from_u128(8) };
-    StreamHead { identity, term: 3, first, last, checkpoint: Some(last), estimated_bytes: 1000 }
+    let (checkpoint, estimated_bytes) = (Some(last), 1000);
+    StreamHead { identity, term: 3, first, last, checkpoint, estimated_bytes, attachments: 0 }
 }
 
 fn record(number: u64) -> EncodedRecord {
@@ -32,7 +33,7 @@ fn checkpoint() -> Vec<u8> {
 }
 
 fn stream(numbers: impl Iterator<Item = u64>, head: StreamHead) -> Vec<u8> {
-    let mut writer = StreamWriter::new(Vec::new(), head).unwrap();
+    let mut writer = StreamWriter::new(Vec::new(), head, &[]).unwrap();
     writer.write_checkpoint_block(&checkpoint()).unwrap();
     numbers.for_each(|number| writer.write_record(record(number)).unwrap());
     let (out, written) = writer.finish().unwrap();
@@ -43,6 +44,7 @@ fn stream(numbers: impl Iterator<Item = u64>, head: StreamHead) -> Vec<u8> {
 #[derive(Debug, Default)]
 struct StreamContents {
     records: Vec<EncodedRecord>,
+    attachments: Vec<Attachment>,
     checkpoint: Vec<u8>,
     defects: Vec<StreamDefect>,
     summary: StreamSummary,
@@ -56,6 +58,7 @@ fn read(bytes: &[u8]) -> Result<StreamContents, StreamError> {
     while let Some(item) = reader.next_item()? {
         match item {
             StreamItem::Records(records) => all.records.extend(records),
+            StreamItem::Attachment(attachment) => all.attachments.push(attachment),
             StreamItem::Checkpoint { bytes, .. } => all.checkpoint.extend_from_slice(&bytes),
             StreamItem::Defect(fault) => all.defects.push(fault),
         }
@@ -77,7 +80,8 @@ fn a_whole_stream_reads_back() {
     assert_eq!((all.head, all.checkpoint), (Some(head(5, 9000)), checkpoint()));
     assert_eq!(all.records, records(5..=9000));
     let bytes = bytes.len() as u64;
-    let expected = StreamSummary { records: 8996, range: Some(5..=9000), missing: vec![], bytes };
+    let range = Some(5..=9000);
+    let expected = StreamSummary { records: 8996, range, bytes, ..StreamSummary::default() };
     assert_eq!(all.summary, expected);
 }
 
@@ -112,7 +116,7 @@ fn truncated_damaged_and_foreign_streams_are_distinguished() {
 
     let mut other = head(1, 9000);
     other.identity.journal = Uuid::from_u128(99);
-    let writer = StreamWriter::new(Vec::new(), other).unwrap();
+    let writer = StreamWriter::new(Vec::new(), other, &[]).unwrap();
     let mixed = [&whole[..], &writer.finish().unwrap().0].concat();
     let all = read(&mixed).unwrap();
     assert_eq!(all.defects[0].to_string(), {
@@ -152,10 +156,10 @@ fn a_newer_stream_and_a_newer_block_are_refused_with_a_message() {
         count: 0,
     };
     let mut newer = Vec::new();
-    frame::encode(&mut newer, &info, Compression::None, &[], &2_u32.to_le_bytes()).unwrap();
+    frame::encode(&mut newer, &info, Compression::None, &[], &3_u32.to_le_bytes()).unwrap();
     assert_eq!(
         read(&newer).unwrap_err().to_string(),
-        "the stream has format 2, this program knows up to 1: use a newer one"
+        "the stream has format 3, this program knows up to 2: use a newer one"
     );
     let mut bytes = stream(1..=3, head(1, 3));
     let at = 64 + 52;
@@ -168,6 +172,68 @@ fn a_newer_stream_and_a_newer_block_are_refused_with_a_message() {
         "the block at byte 116 was written by a newer gridd, this program knows blocks up to \
          format 1: use a newer one"
     );
+}
+
+fn attachment(name: &str) -> Attachment {
+    Attachment::new(name, name.repeat(9).into_bytes()).unwrap()
+}
+
+/// The format in the head.
+fn format_of(stream: &[u8]) -> u8 {
+    stream[frame::HEADER_BYTES]
+}
+
+#[test]
+fn attachments_read_back_and_only_a_stream_with_them_has_the_newer_format() {
+    let attachments = [attachment("ca/a"), attachment("ca/b")];
+    let mut writer = StreamWriter::new(Vec::new(), head(1, 3), &attachments).unwrap();
+    writer.write_checkpoint_block(&checkpoint()).unwrap();
+    (1..=3).for_each(|number| writer.write_record(record(number)).unwrap());
+    let (bytes, _) = writer.finish().unwrap();
+    let all = read(&bytes).unwrap();
+    assert!(all.is_intact, "{:?}", all.defects);
+    assert_eq!((all.attachments, all.records), (attachments.into(), records(1..=3)));
+    assert_eq!(all.head, Some(StreamHead { attachments: 2, ..head(1, 3) }));
+    assert_eq!((format_of(&bytes), format_of(&stream(1..=3, head(1, 3)))), (2, 1));
+    // What a gridd that knows no attachments finds, if it finds no head: a block it does not know.
+    let second = frame::BlockHeader::parse(&bytes[64 + 56..]).unwrap();
+    assert_eq!(second.info.content, BlockContent::Attachment);
+    assert_eq!(bytes[64 + 56 + 7], 7, "the contents of format 1 end at 6");
+}
+
+#[test]
+fn attachments_that_are_twice_too_many_or_named_wrongly_are_not_taken() {
+    let twice = [attachment("ca/a"), attachment("ca/a")];
+    let error = StreamWriter::new(Vec::new(), head(1, 3), &twice).unwrap_err();
+    assert_eq!(error.to_string(), "ca/a is there twice");
+    let many: Vec<_> = (0..17).map(|it| attachment(&format!("ca/{it}"))).collect();
+    let error = StreamWriter::new(Vec::new(), head(1, 3), &many).unwrap_err().to_string();
+    assert_eq!(error, "ca/16 is one too many: a stream has at most 16 attachments");
+
+    let whole = stream(1..=3, head(1, 3));
+    for (names, reason) in [
+        (vec!["../identity"], "\"../identity\" is no name of an attachment"),
+        (vec!["ca/../../etc/passwd"], "\"ca/../../etc/passwd\" is no name of an attachment"),
+        (vec!["ca/a", "ca/a"], "ca/a is there twice"),
+    ] {
+        let content = BlockContent::Attachment;
+        let info = BlockInfo { content, journal: JOURNAL, term: 3, first: 1, count: 0 };
+        let mut bytes = whole[..64 + 52].to_vec();
+        for name in names {
+            frame::encode(&mut bytes, &info, Compression::None, name.as_bytes(), b"x").unwrap();
+        }
+        bytes.extend_from_slice(&whole[64 + 52..]);
+        let defects = read(&bytes).unwrap().defects;
+        let found = defects.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(found[0].starts_with("the attachment at byte ") && found[0].contains(reason));
+    }
+    // After the records there is no place for one.
+    let name = attachment("ca/a");
+    let (late, _) = StreamWriter::new(Vec::new(), head(1, 3), &[name]).unwrap().finish().unwrap();
+    let block = &late[64 + 56..late.len() - 64 - 68];
+    let at = whole.len() - 64 - 64;
+    let defects = read(&[&whole[..at], block, &whole[at..]].concat()).unwrap().defects;
+    assert_eq!(defects[0], StreamDefect::OutOfPlace { offset: at as u64 });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use bytes::BufMut;
 
-use super::{StreamHead, update_checksum};
+use super::{Attachment, StreamHead, update_checksum};
 use crate::journal::frame::{BlockContent, BlockInfo, Compression, encode};
 use crate::journal::record::{BlockSummary, EncodedRecord};
 
@@ -39,12 +39,18 @@ pub struct StreamTotals {
 }
 
 impl<W: Write> StreamWriter<W> {
-    /// Begins a stream.
+    /// Begins a stream with these attachments; sets their number in the head.
     ///
     /// # Errors
     ///
-    /// Those of `out`, here and below.
-    pub fn new(out: W, head: StreamHead) -> io::Result<Self> {
+    /// Those of `out`, here and below, and if the attachments are too many or have a name twice.
+    pub fn new(out: W, mut head: StreamHead, attachments: &[Attachment]) -> io::Result<Self> {
+        let mut names = Vec::new();
+        for attachment in attachments {
+            attachment.check_after(&names).map_err(io::Error::other)?;
+            names.push(attachment.name().clone());
+        }
+        head.attachments = u32::try_from(names.len()).expect("they are 16 at most");
         let mut writer = Self {
             out,
             head,
@@ -56,7 +62,11 @@ impl<W: Write> StreamWriter<W> {
         };
         let mut payload = Vec::new();
         head.encode_into(&mut payload);
-        writer.write_block(BlockContent::StreamHead, &payload)?;
+        writer.write_block(BlockContent::StreamHead, 0, &[], &payload)?;
+        for (index, attachment) in (0..).zip(attachments) {
+            let name = attachment.name().as_str().as_bytes();
+            writer.write_block(BlockContent::Attachment, index, name, attachment.content())?;
+        }
         Ok(writer)
     }
 
@@ -95,6 +105,11 @@ impl<W: Write> StreamWriter<W> {
         Ok(())
     }
 
+    /// The head, as it was written.
+    pub fn head(&self) -> &StreamHead {
+        &self.head
+    }
+
     /// The output.
     pub fn out(&mut self) -> &mut W {
         &mut self.out
@@ -116,7 +131,7 @@ impl<W: Write> StreamWriter<W> {
         self.head.encode_into(&mut payload);
         payload.put_u64_le(self.written.records);
         payload.put_u32_le(self.crc);
-        self.write_block(BlockContent::StreamEnd, &payload)?;
+        self.write_block(BlockContent::StreamEnd, 0, &[], &payload)?;
         self.out.flush()?;
         Ok((self.out, self.written))
     }
@@ -142,12 +157,18 @@ impl<W: Write> StreamWriter<W> {
         self.write_buffer()
     }
 
-    fn write_block(&mut self, content: BlockContent, payload: &[u8]) -> io::Result<()> {
+    fn write_block(
+        &mut self,
+        content: BlockContent,
+        count: u32,
+        summary: &[u8],
+        payload: &[u8],
+    ) -> io::Result<()> {
         let StreamHead { identity, term, first, .. } = self.head;
-        let info = BlockInfo { content, journal: identity.journal, term, first, count: 0 };
+        let info = BlockInfo { content, journal: identity.journal, term, first, count };
         self.buffer.clear();
-        encode(&mut self.buffer, &info, Compression::None, &[], payload)
-            .expect("a few bytes are within the limits of a block");
+        encode(&mut self.buffer, &info, Compression::None, summary, payload)
+            .expect("64 KiB are within the limits of a block");
         self.write_buffer()
     }
 

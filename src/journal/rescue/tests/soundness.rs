@@ -125,7 +125,7 @@ fn what_a_newer_gridd_wrote_is_refused_with_a_message_at_each_level() {
         format!("{}: {text}", log.display())
     );
     assert_eq!(
-        salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(),
+        salvage(&data, &[], &[], |_| {}, Vec::new()).unwrap_err().to_string(),
         format!("the block at byte 0 of {} was written by a newer gridd: salvage with that one", {
             log.display()
         })
@@ -146,5 +146,5 @@ fn what_a_newer_gridd_wrote_is_refused_with_a_message_at_each_level() {
     );
     assert_eq!(check(&data, |_| {}).unwrap_err().to_string(), text);
     assert_eq!(Journal::open(&JournalSettings::new(&data)).unwrap_err().to_string(), text);
-    assert_eq!(salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(), text);
+    assert_eq!(salvage(&data, &[], &[], |_| {}, Vec::new()).unwrap_err().to_string(), text);
 }
