@@ -244,8 +244,7 @@ pub async fn run(
         status,
         tls: identity.tls,
     };
-    spawn_reload(context, reload, settings_sender, &started.broker);
-    drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
+    spawn_background(context, reload, settings_sender, &started);
 
     let Started { broker, mut ended, mail_jobs, .. } = started;
     let [mut mail_sender, delivery_reports] =
@@ -370,14 +369,16 @@ async fn start_identity(
     Ok((authenticator, parts, first))
 }
 
-fn spawn_reload(
+/// Starts what reloads the settings, and what measures the journal.
+fn spawn_background(
     context: ReloadContext,
     reload: Reload,
     settings: watch::Sender<Settings>,
-    broker: &BrokerHandle,
+    started: &Started,
 ) {
-    let reloading = reload::reload_on_sighup(context, reload, settings, broker.clone());
+    let reloading = reload::reload_on_sighup(context, reload, settings, started.broker.clone());
     drop(tasks::spawn("reload", reloading));
+    drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
 }
 
 /// Samples how fast the journal grows, as long as the runtime lives.
