@@ -362,6 +362,9 @@ async fn start_identity(
     let parts = tls::set_up(settings, needs, listeners).await?;
     if let Some(keeper) = &parts.tls {
         drop(tasks::spawn("certificates", keeper.clone().keep_current()));
+        let status = keeper.status.subscribe();
+        let reporting = tls::report_certificate(status, started.broker.clone());
+        drop(tasks::spawn("certificate alert", reporting));
     }
     // The last step: its token is shown only if the start succeeds.
     let data = &settings.journal.dir;

@@ -15,8 +15,10 @@ use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::DaemonError;
+use crate::broker::BrokerHandle;
 use crate::clock;
 use crate::config::Settings;
+use crate::grid::log::identity::SecurityIncident;
 use crate::grid::values::identity::KeyHash;
 use crate::identity::authenticator::{AuthenticationMode, Authenticator};
 use crate::identity::ca::{self, CertificateAuthority};
@@ -205,6 +207,26 @@ impl TlsKeeper {
                     tracing::error!("the server certificate stays unchanged: {error}");
                 }
             }
+        }
+    }
+}
+
+/// Opens and resolves the alert on the server's certificate, as long as the runtime lives. The core
+/// ignores what it knows already.
+pub(super) async fn report_certificate(
+    mut status: watch::Receiver<TlsStatus>,
+    broker: BrokerHandle,
+) {
+    loop {
+        let problem = status.borrow_and_update().problem(clock::wall_now());
+        let problem = problem.map(Into::into);
+        let incident = SecurityIncident::ServerCertificate { problem };
+        if let Err(error) = broker.record_incident(incident).await {
+            tracing::warn!(%error, "the state of the server certificate has no record");
+        }
+        // Its end comes nearer without a change.
+        if let Ok(Err(_)) = tokio::time::timeout(CHECK_INTERVAL, status.changed()).await {
+            return;
         }
     }
 }

@@ -67,7 +67,6 @@ pub const METHODS: &[(&str, &str, Access)] = &[
     ("MailService", "DropMail", OPERATOR),
     ("MailService", "TestMail", ADMIN),
     ("grpc.health.v1.Health", "Check", Anyone),
-    ("grpc.health.v1.Health", "List", Anyone),
     ("grpc.health.v1.Health", "Watch", Anyone),
     ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", Authenticated),
 ];

@@ -79,15 +79,22 @@ pub struct TlsConfigs {
     pub http: TlsConfig,
     /// The hash of the public key of the last certificate that the server sends. Clients pin it.
     pub pin: KeyHash,
+    /// When the server's certificate began.
+    pub issued_at: Timestamp,
     /// When the server's certificate ends.
     pub expires_at: Timestamp,
     /// The serial number of the server's certificate.
     pub serial: Box<str>,
 }
 
+/// The part of its life that is left when an alert opens: a sixth.
+const WARNED_LIFE: u32 = 6;
+
 /// What is known of the server's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsStatus {
+    /// When it began.
+    pub issued_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
     /// Its serial number.
@@ -99,7 +106,33 @@ pub struct TlsStatus {
 impl TlsStatus {
     /// The status of configurations that were just loaded.
     pub fn of(configs: &TlsConfigs) -> Self {
-        Self { expires_at: configs.expires_at, serial: configs.serial.clone(), error: None }
+        Self {
+            issued_at: configs.issued_at,
+            expires_at: configs.expires_at,
+            serial: configs.serial.clone(),
+            error: None,
+        }
+    }
+
+    /// What somebody has to do about it at `now`, as a sentence; `None`: nothing. It ends when a sixth
+    /// of its life is left: the broker renews its own long before.
+    pub fn problem(&self, now: Timestamp) -> Option<String> {
+        let warned_from =
+            self.expires_at.before(self.expires_at.since(self.issued_at) / WARNED_LIFE);
+        let end = show_time(self.expires_at);
+        let ending = if now >= self.expires_at {
+            Some(format!("the server certificate has ended ({end}): clients refuse it"))
+        } else if now >= warned_from {
+            Some(format!("the server certificate ends {end} and was not replaced"))
+        } else {
+            None
+        };
+        let error = self.error.as_ref();
+        let error = error.map(|error| format!("the new server certificate is not used: {error}"));
+        match (ending, error) {
+            (Some(ending), Some(error)) => Some(format!("{ending}; {error}")),
+            (ending, error) => ending.or(error),
+        }
     }
 }
 
@@ -293,6 +326,7 @@ impl TlsLoader {
             grpc: config(self.plan.grpc_clients, &[b"h2"])?,
             http: config(self.plan.http_clients, &[b"h2", b"http/1.1"])?,
             pin,
+            issued_at: facts.not_before,
             expires_at: facts.not_after,
             serial: facts.serial,
         })
