@@ -21,7 +21,8 @@ pub struct Identities {
     tokens_by_owner: BTreeSet<(Subject, TokenId)>,
     /// The tokens that end, by their end.
     token_ends: BTreeSet<(Timestamp, TokenId)>,
-    keys: BTreeMap<Subject, EnrolledKey>,
+    /// Looked up at each event, for the timer of the certificate.
+    keys: HashMap<Subject, EnrolledKey>,
     subjects: HashMap<KeyHash, Subject>,
     administrators: BTreeMap<AdministratorName, Administrator>,
     revoked: BTreeMap<ApplianceName, Timestamp>,
@@ -45,7 +46,9 @@ impl Identities {
 
     /// All enrolled keys: of appliances, then of administrators, by name.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = (&Subject, &EnrolledKey)> {
-        self.keys.iter()
+        let mut keys: Vec<_> = self.keys.iter().collect();
+        keys.sort_unstable_by_key(|(subject, _)| *subject);
+        keys.into_iter()
     }
 
     /// Whose key it is.
@@ -141,7 +144,7 @@ impl Identities {
         });
         let tokens =
             self.tokens.values().map(|token| IdentityEffect::Token { token: token.clone() });
-        let keys = self.keys.iter().map(|(subject, key)| IdentityEffect::Key {
+        let keys = self.keys().map(|(subject, key)| IdentityEffect::Key {
             subject: subject.clone(),
             key: key.clone(),
         });
