@@ -453,3 +453,6 @@ fn claimed_by(peer: &Peer, headers: &HeaderMap) -> String {
         None => "somebody without a credential".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use super::*;
 use crate::contract;
+use crate::grid::log::identity::{IdentityCommand, Refusal};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::log::record_kind::RecordKind;
+use crate::grid::model::identity::{
+    EnrolledKey, EnrolmentScope, EnrolmentTerms, Token, TokenPurpose,
+};
 use crate::grid::values::event::{BoundedText, DropReason, DroppedEvents, Event, EventBody};
+use crate::grid::values::identity::{
+    AdministratorName, KeyHash, SecretHash, Serial, Subject, TokenId,
+};
 use crate::grid::values::record_flags::RecordFlags;
 
 /// 2026-11-20 14:30:00 UTC.
@@ -158,6 +165,7 @@ fn kinds_and_severities_have_the_numbers_of_the_contract() {
         (RecordKind::Suppression, proto::RecordKind::Suppression),
         (RecordKind::Tally, proto::RecordKind::Tally),
         (RecordKind::Mail, proto::RecordKind::Mail),
+        (RecordKind::Security, proto::RecordKind::Security),
     ];
     for (own, contract) in kinds {
         assert_eq!(i32::from(own.number()), contract as i32, "{own:?}");
@@ -187,4 +195,101 @@ fn kinds_of_events_and_reasons_have_the_numbers_and_labels_of_the_contract() {
     }
     let known = (1..64).filter(|number| proto::LostReason::try_from(*number).is_ok());
     assert_eq!(known.count(), DropReason::ALL.len(), "the table has all reasons");
+}
+
+#[test]
+fn a_record_of_credentials_shows_who_sent_it_and_the_appliance() {
+    let (db1, ann) = (ApplianceName::new("db1").expect("a name"), "ann (admin) from 192.0.2.1");
+    let id = TokenId::new("aZ09bcde").expect("an id");
+    let token = |purpose| {
+        let token = Token {
+            id,
+            secret: SecretHash([0; 32]),
+            purpose,
+            created_at: ago(60),
+            created_by: "ann".into(),
+            expires_at: None,
+            last_used_at: None,
+            uses: 1,
+        };
+        Effect::Identity(IdentityEffect::Token { token })
+    };
+    let key = Effect::Identity(IdentityEffect::Key {
+        subject: Subject::Appliance(db1.clone()),
+        key: EnrolledKey {
+            key: KeyHash([1; 32]),
+            serial: Serial([2; 16]),
+            enrolled_at: ago(0),
+            issued_at: ago(0),
+            expires_at: ago(0).after(Duration::from_secs(3_600)),
+            token: id,
+        },
+    });
+    let scope = EnrolmentScope::Pattern { pattern: "db*".into(), count: 1 };
+    let pattern = TokenPurpose::Enrolment(EnrolmentTerms { scope, class: None, replace: false });
+    let access = TokenPurpose::Access(Subject::Appliance(db1.clone()));
+    let enrol = IdentityCommand::Enrol {
+        token: id,
+        secret: SecretHash([0; 32]),
+        key: KeyHash([1; 32]),
+        serial: Serial([2; 16]),
+        name: Some("db1".into()),
+        uuid: uuid::Uuid::nil(),
+    };
+    let revoked = IdentityEffect::ApplianceRevoked { name: db1.clone(), at: ago(0) };
+    let by_ann = |command| Input::Identity { by: ann.into(), command };
+    let refusal = Refusal {
+        who: "somebody".into(),
+        from: "192.0.2.9".into(),
+        what: "Enrol".into(),
+        why: "no".into(),
+        omitted: 0,
+        reused_token_of: Some(db1.clone()),
+    };
+    let name = AdministratorName::new("otto").expect("a name");
+    let used = SecurityIncident::TokenUsed { id };
+    let accessed = SecurityIncident::Accessed { by: ann.into(), what: "backup made".into() };
+    for (input, effects, administrator, appliance, text) in [
+        (
+            by_ann(enrol),
+            vec![token(pattern), key],
+            ann,
+            "db1",
+            "key enrolled for appliance db1, valid until 2026-11-20T15:30:00Z, by token aZ09bcde",
+        ),
+        (
+            by_ann(IdentityCommand::RevokeAppliance { name: db1 }),
+            vec![Effect::Identity(revoked)],
+            ann,
+            "db1",
+            "all credentials of db1 revoked",
+        ),
+        (
+            by_ann(IdentityCommand::RemoveAdministrator { name }),
+            vec![],
+            ann,
+            "",
+            "administrator otto removed, with all credentials",
+        ),
+        (
+            Input::Security(used),
+            vec![token(access)],
+            "",
+            "db1",
+            "token aZ09bcde of appliance db1 used, for the first time on this day",
+        ),
+        (Input::Security(accessed), vec![], ann, "", "backup made"),
+        (
+            Input::Security(SecurityIncident::Refused(refusal)),
+            vec![],
+            "",
+            "db1",
+            "Enrol of somebody from 192.0.2.9 refused: no",
+        ),
+    ] {
+        let encoded = encoded(&Record { input, effects, ..log_record() });
+        assert_eq!(encoded.kind(), proto::RecordKind::Security);
+        assert_eq!((&*encoded.administrator, &*encoded.appliance), (administrator, appliance));
+        assert_eq!(encoded.text, text);
+    }
 }
