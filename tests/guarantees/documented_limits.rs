@@ -99,7 +99,7 @@ fn forms(value: &str) -> Vec<String> {
         let amount = number(inner.trim_end_matches(')')).expect("an amount");
         let millis = if unit == "secs" { amount * 1_000 } else { amount };
         let mut forms = vec![format!("{millis} ms")];
-        for (unit, length) in [("h", 3_600_000), ("min", 60_000), ("s", 1_000)] {
+        for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)] {
             if millis.is_multiple_of(length) {
                 forms.push(format!("{} {unit}", millis / length));
             } else if unit == "s" {
