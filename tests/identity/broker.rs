@@ -1,5 +1,7 @@
 //! A broker whose callers need credentials, with its first administrator.
 
+#![allow(dead_code, reason = "tests and benches each use a part of it")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,7 +41,21 @@ impl Broker {
     }
 
     async fn start(config: &str, is_tls: bool) -> Self {
-        let gridd = Setup::new(config).start().await;
+        Self::of(Setup::new(config).start().await, is_tls)
+    }
+
+    /// Of another program, for benches.
+    pub(crate) async fn of_program(program: PathBuf, config: &str, is_tls: bool) -> Self {
+        let begin = if is_tls { TLS } else { "authentication = \"required\"\n" };
+        // Keys of the top level stand before tables.
+        let config = match config.split_once('[') {
+            Some((top, tables)) => format!("{top}{begin}[{tables}"),
+            None => format!("{config}{begin}"),
+        };
+        Self::of(Setup::new(&config).program(program).start().await, is_tls)
+    }
+
+    fn of(gridd: Gridd, is_tls: bool) -> Self {
         let file = gridd.data().join("admin-token");
         let admin = TokenText::read(&file).expect("the token of the first administrator");
         Self { gridd, admin, is_tls }

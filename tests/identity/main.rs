@@ -1,6 +1,7 @@
 //! Identity, against the real programs: roles, tokens, enrolment, renewal, revocation, TLS.
 
 mod broker;
+mod clients;
 mod enrolment;
 mod login;
 mod roles;
