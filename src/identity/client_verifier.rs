@@ -127,6 +127,16 @@ impl ClientVerifier {
     }
 }
 
+/// A broker's CA that was made anew has the name of the old one, whose certificates have a wrong
+/// signature then. To clients, that is the same as any other unknown CA.
+fn without_bad_signature(error: Error) -> Error {
+    if error == Error::InvalidCertificate(CertificateError::BadSignature) {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer)
+    } else {
+        error
+    }
+}
+
 impl ClientCertVerifier for ClientVerifier {
     fn offer_client_auth(&self) -> bool {
         self.chain.offer_client_auth()
@@ -152,7 +162,8 @@ impl ClientCertVerifier for ClientVerifier {
         let verified = OBSERVATION.try_with(|observation| {
             let mut seen = observation.seen.borrow_mut();
             seen.facts = facts.as_ref().ok().cloned();
-            let verified = self.chain.verify_client_cert(der, intermediates, now)?;
+            let verified = self.chain.verify_client_cert(der, intermediates, now);
+            let verified = verified.map_err(without_bad_signature)?;
             let owner = facts.map_err(NoSubject::from).and_then(|it| self.identify(der, &it));
             let owner = owner.map_err(|why| {
                 seen.refusal = Some(why.to_string().into());

@@ -464,3 +464,6 @@ fn hash_of(pair: &ServerPair, client_ca: &[CertificateDer<'_>]) -> [u8; 32] {
     hash.copy_from_slice(context.finish().as_ref());
     hash
 }
+
+#[cfg(test)]
+mod tests;
