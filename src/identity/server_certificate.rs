@@ -62,8 +62,10 @@ impl CertificateAuthority {
         let is_usable = |facts: &CertificateFacts| {
             facts.key == hash_of_key(&key.subject_public_key_info())
                 && names_of(facts) == *names
-                && facts.not_before <= now
-                && now <= facts.not_after.before(RENEWED_BEFORE_END)
+                && facts.is_valid_at(now)
+                // It cannot be valid for longer than the CA.
+                && (now <= facts.not_after.before(RENEWED_BEFORE_END)
+                    || facts.not_after == self.expires_at())
         };
         let stored = stored.filter(|(_, facts)| is_usable(facts));
         let certificate = match stored {

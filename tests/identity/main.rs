@@ -9,4 +9,5 @@ mod roles;
 mod scripted_identity;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls_files;
 mod tokens;
