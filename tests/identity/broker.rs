@@ -44,6 +44,11 @@ impl Broker {
         Self::of(Setup::new(config).start().await, is_tls)
     }
 
+    /// As an operator starts it for a network: an address that is not loopback, and no setting.
+    pub(crate) async fn on_network(address: &str) -> Self {
+        Self::of(Setup::new("").host(address).start().await, true)
+    }
+
     /// Of another program, for benches.
     pub(crate) async fn of_program(program: PathBuf, config: &str, is_tls: bool) -> Self {
         let begin = if is_tls { TLS } else { "authentication = \"required\"\n" };

@@ -4,6 +4,7 @@ mod broker;
 mod clients;
 mod enrolment;
 mod login;
+mod network;
 mod roles;
 #[path = "../../src/bin/gridctl/scripted_identity.rs"]
 mod scripted_identity;

@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     environment: Variables,
     /// A line of the shell that starts it.
     wrapper: Option<String>,
+    /// The address it listens on; `None`: one of loopback of its own.
+    host: Option<String>,
 }
 
 /// What one start has besides.
@@ -63,7 +65,7 @@ impl Setup {
     pub(crate) fn within(folder: TempDir, config: &str) -> Self {
         std::fs::write(folder.path().join("gridd.toml"), config).expect("the configuration");
         let program = PathBuf::from(env!("CARGO_BIN_EXE_gridd"));
-        Self { program, folder, environment: Variables::new(), wrapper: None }
+        Self { program, folder, environment: Variables::new(), wrapper: None, host: None }
     }
 
     /// Another gridd than the one of this build.
@@ -84,6 +86,11 @@ impl Setup {
         self
     }
 
+    /// It listens on that address.
+    pub(crate) fn host(self, host: &str) -> Self {
+        Self { host: Some(host.to_owned()), ..self }
+    }
+
     /// It may open so many descriptors.
     pub(crate) fn descriptors(self, most: u32) -> Self {
         self.wrapper(&format!("ulimit -n {most} && exec \"$@\""))
@@ -91,7 +98,7 @@ impl Setup {
 
     /// A broker that does not run yet.
     pub(crate) fn stopped(self) -> Gridd {
-        let host = own_loopback();
+        let host = self.host.clone().unwrap_or_else(own_loopback);
         let (grpc, http) = (format!("{host}:0"), format!("{host}:0"));
         Gridd { setup: self, child: None, grpc, http }
     }
@@ -142,7 +149,7 @@ impl Gridd {
     pub(crate) fn spawn(&mut self, launch: Launch<'_>) {
         assert!(self.child.is_none(), "it runs already");
         let _ = std::fs::remove_file(self.path("ready.json"));
-        let Setup { program, folder, environment, wrapper } = &self.setup;
+        let Setup { program, folder, environment, wrapper, .. } = &self.setup;
         let mut command = match launch.wrapper.or(wrapper.as_deref()) {
             None => clean(program),
             Some(shell) => {

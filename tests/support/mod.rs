@@ -10,6 +10,7 @@
 mod asking;
 mod folders;
 mod gridd;
+mod namespace;
 mod notify;
 pub(crate) mod oracle;
 mod preload;
@@ -27,6 +28,7 @@ use grid_broker::clock::monotonic_now;
 
 pub(crate) use folders::{copy_folder, files_below, scratch};
 pub(crate) use gridd::{Gridd, Launch, Setup, Variables, gridd_alone};
+pub(crate) use namespace::Namespace;
 pub(crate) use notify::Notified;
 pub(crate) use preload::compiled;
 pub(crate) use programs::{Follower, Run, clean, lines, run, run_into};
