@@ -64,6 +64,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "codec",
             "grid",
             "guru_meditation",
+            "identity",
             "journal",
             "listener",
             "metrics",

@@ -7,7 +7,7 @@ use tokio::runtime::{Handle, Runtime};
 use uuid::Uuid;
 
 use crate::support::oracle::fold;
-use crate::{read_all, text, v1};
+use crate::{read_all, text, v1, v2_stream};
 use grid_broker::broker::{self, Backlog, BrokerHandle, IncomingEvent, Started, UnresolvedHello};
 use grid_broker::grid::log::applied_settings::AppliedSettings;
 use grid_broker::grid::log::command::AdminCommand;
@@ -20,6 +20,7 @@ use grid_broker::grid::values::event::{
 use grid_broker::grid::values::id::{ApplianceName, BootId, SessionId};
 use grid_broker::grid::values::time::Timestamp;
 use grid_broker::journal::Journal;
+use grid_broker::journal::stream::Attachment;
 use grid_broker::{codec, journal};
 
 fn name(word: &str) -> ApplianceName {
@@ -195,6 +196,31 @@ fn the_golden_journal_is_written_if_asked_for() {
     fs::write(folder.join("journal.stream"), stream).unwrap();
     trim(&data, &folder.join("data"));
     println!("written: {}", folder.display());
+}
+
+/// The attachments of the stream of format 2.
+pub(crate) const ATTACHMENTS: [(&str, &str); 2] =
+    [("ca/ca.key", "not a private key\n"), ("ca/ca.pem", "not a certificate\n")];
+
+#[test]
+fn the_golden_stream_with_attachments_is_written_if_asked_for() {
+    if std::env::var_os("GRID_WRITE_GOLDEN").is_none() {
+        return;
+    }
+    let path = v2_stream();
+    assert!(!path.exists(), "{} is never written again", path.display());
+    let work = tempfile::tempdir().unwrap();
+    let data = work.path().join("data");
+    journal::rescue::restore(&v1().join("journal.stream"), &data, |_| {}).unwrap();
+    let opened = Journal::open(&journal::JournalSettings::new(&data)).unwrap();
+    let (identity, term) = (opened.journal.identity(), opened.journal.term());
+    let attachments = ATTACHMENTS
+        .map(|(name, content)| Attachment::new(name, content.to_owned().into_bytes()).unwrap());
+    let done = opened.reader.back_up(identity, term, &attachments, Vec::new(), |_, _| Ok(()));
+    opened.journal.close().unwrap();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, done.unwrap().0).unwrap();
+    println!("written: {}", path.display());
 }
 
 fn trim(from: &Path, to: &Path) {

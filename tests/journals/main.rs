@@ -4,7 +4,7 @@
 //! the same as a stream; `v1/state.txt` and `v1/records.txt` what they say. All four were written
 //! once, by `GRID_WRITE_GOLDEN=1 cargo test --test journals`, and are not written again: a change
 //! that makes these tests fail makes every journal out there unreadable. A new format gets a
-//! folder of its own. Zeros at the ends of files are left out in `v1/data` and put back here.
+//! folder of its own: `v2/journal.stream` is that of `v1` with attachments. Zeros at the ends of files are left out in `v1/data` and put back here.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
 
@@ -32,6 +32,10 @@ const SEGMENT_BYTES: u64 = 2 << 20;
 
 fn v1() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journals/v1")
+}
+
+fn v2_stream() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journals/v2/journal.stream")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -100,6 +104,18 @@ fn a_stream_of_format_1_restores_to_the_same_records_and_state() {
     let data = dir.path().join("data");
     let restored = rescue::restore(&v1().join("journal.stream"), &data, |_| {}).unwrap();
     assert!(restored.is_intact(), "{restored:?}");
+    assert_golden(&Journal::open(&JournalSettings::new(&data)).unwrap());
+}
+
+#[test]
+fn a_stream_of_format_2_has_its_attachments_and_the_same_records_and_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let restored = rescue::restore(&v2_stream(), &data, |_| {}).unwrap();
+    assert!(restored.is_intact(), "{restored:?}");
+    for (name, content) in golden::ATTACHMENTS {
+        assert_eq!(fs::read_to_string(data.join(name)).unwrap(), content);
+    }
     assert_golden(&Journal::open(&JournalSettings::new(&data)).unwrap());
 }
 

@@ -42,7 +42,8 @@ pub(crate) struct GriddArguments {
     /// Write the bound addresses to this file, as JSON, once gridd serves
     #[arg(long, global = true, value_name = "FILE", env = "GRIDD_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// Make another CA if the broker's own is gone for good: all that have certificates must enrol again
+    /// Make another CA, since the old one is gone for good: all that have certificates must enrol
+    /// again
     #[arg(long, global = true)]
     pub(crate) new_ca: bool,
     /// Level or filter of gridd's tracing on standard error: error, warn, info, debug, trace
