@@ -78,7 +78,8 @@ impl BrokerService for Services {
         &self,
         request: Request<GetReportRequest>,
     ) -> Result<Response<GetReportResponse>, Status> {
-        principal::administrator(&request)?;
+        let by = principal::administrator(&request)?;
+        self.record_access(by, "a Guru Meditation Report was read");
         let format = match request.get_ref().format() {
             ReportFormat::Unspecified | ReportFormat::Text => ReportEncoding::Text,
             ReportFormat::Json => ReportEncoding::Json,

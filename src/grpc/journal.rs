@@ -37,6 +37,7 @@ impl JournalService for Services {
         request: Request<BackUpRequest>,
     ) -> Result<Response<Self::BackUpStream>, Status> {
         let by = principal::administrator(&request)?;
+        self.record_access(by.clone(), "a backup of the journal was made");
         let (responses, chunks) = mpsc::channel(CHUNKS_BUFFERED);
         let services = self.clone();
         tracing::info!(administrator = %by, records = services.reader.durable(), "a backup started");

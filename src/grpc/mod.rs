@@ -49,10 +49,11 @@ use crate::contract::servers::grid_log_service_server::GridLogServiceServer;
 use crate::contract::servers::identity_service_server::IdentityServiceServer;
 use crate::contract::servers::journal_service_server::JournalServiceServer;
 use crate::contract::servers::mail_service_server::MailServiceServer;
+use crate::grid::log::identity::SecurityIncident;
 use crate::grid::values::identity::KeyHash;
 use crate::grid::values::time::Timestamp;
 use crate::guru_meditation::Reporter;
-use crate::identity::authenticator::Authenticator;
+use crate::identity::authenticator::{AuthenticationMode, Authenticator};
 use crate::identity::ca::CertificateAuthority;
 use crate::journal::{Identity, JournalReader};
 use crate::metrics::{Label, Metrics};
@@ -132,6 +133,18 @@ impl Services {
         pin: Option<KeyHash>,
     ) -> Self {
         Self { authenticator: Some(authenticator), authority, pin, ..self }
+    }
+
+    /// Records that somebody read something sensitive, where callers are known.
+    fn record_access(&self, by: Box<str>, what: &str) {
+        let known = self.authenticator.as_ref();
+        if let Some(authenticator) = known.filter(|it| it.mode() == AuthenticationMode::Required)
+            && !authenticator
+                .incidents()
+                .record(SecurityIncident::Accessed { by, what: what.into() })
+        {
+            tracing::warn!(what, "it has no record: too many incidents wait");
+        }
     }
 
     /// Counts an invalid or unsupported event.

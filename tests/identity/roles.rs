@@ -141,6 +141,17 @@ async fn a_method_that_no_service_has_is_unimplemented_or_denied() {
     assert_eq!(reason(&unlisted), "UNLISTED", "{unlisted:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_a_report_or_makes_a_backup_is_in_the_grid_log() {
+    let broker = Broker::plain().await;
+    let channel = broker.channel(ClientCredential::Token(broker.admin.clone())).await;
+    let mut service = proto::broker_service_client::BrokerServiceClient::new(channel.clone());
+    service.get_report(proto::GetReportRequest::default()).await.expect("a report");
+    broker.security_record(&["admin (admin) from 127.", "Guru Meditation Report"]).await;
+    call(&channel, "JournalService", "BackUp").await.expect("a backup");
+    broker.security_record(&["admin (admin) from 127.", "backup"]).await;
+}
+
 /// A page by curl, as scripts get it.
 async fn page(broker: &Broker, path: &str, token: Option<&TokenText>) -> (String, String) {
     let mut command = clean("/usr/bin/curl");
