@@ -3,9 +3,12 @@
 mod broker;
 mod clients;
 mod enrolment;
+mod gridctl;
 mod login;
+mod login_at_a_terminal;
 mod network;
 mod roles;
+mod scripted_broker;
 #[path = "../../src/bin/gridctl/scripted_identity.rs"]
 mod scripted_identity;
 #[path = "../support/mod.rs"]

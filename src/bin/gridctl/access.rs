@@ -10,7 +10,7 @@ use grid_broker::client::{ClientCredential, ClientError, ConnectOptions, ServerT
 
 use crate::args::{BrokerChoice, IdentityChoice};
 use crate::context::{self, ContextError};
-use crate::credentials::{self, BrokerTrust, Credential, CredentialStore};
+use crate::credentials::{self, BrokerTrust, AdministratorCredential, CredentialStore};
 use crate::error::CliError;
 
 /// How a broker is reached.
@@ -21,7 +21,7 @@ pub(crate) struct BrokerAccess {
     /// How it is recognised.
     pub(crate) trust: BrokerTrust,
     /// The credential, if there is one.
-    pub(crate) credential: Option<Credential>,
+    pub(crate) credential: Option<AdministratorCredential>,
     /// Where the credential is from.
     pub(crate) origin: CredentialOrigin,
     /// The login name, for a broker that trusts everybody on loopback.
@@ -59,8 +59,8 @@ impl BrokerAccess {
         };
         let credential = match &self.credential {
             None => ClientCredential::None,
-            Some(Credential::Token(token)) => ClientCredential::Token(token.clone()),
-            Some(Credential::Certificate { chain, key }) => {
+            Some(AdministratorCredential::Token(token)) => ClientCredential::Token(token.clone()),
+            Some(AdministratorCredential::Certificate { chain, key }) => {
                 ClientCredential::Certificate { certificate: chain.clone(), key: key.clone() }
             }
         };
@@ -86,7 +86,7 @@ impl BrokerAccess {
         if let Some(path) = &identity.token_file {
             let (text, place) = credentials::read_token_file(path)?;
             let token = credentials::administrator_token(&text, &place)?;
-            access.credential = Some(Credential::Token(token));
+            access.credential = Some(AdministratorCredential::Token(token));
             access.origin = CredentialOrigin::File(path.clone());
         } else if let Some(name) = &named.name {
             access.credential = store(name, &named.address, &access.trust)?.load()?;

@@ -12,7 +12,7 @@ use grid_broker::contract::proto::{
 };
 use grid_broker::show::labels;
 
-use crate::args::{AdminCommand, AdminCreate};
+use crate::args::{AdministratorCommand, AdminCreate};
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::fields::OutputObject;
@@ -24,21 +24,21 @@ use crate::{token, token_view};
 /// Runs the command.
 pub(crate) async fn run(
     broker: &Connection,
-    command: &AdminCommand,
+    command: &AdministratorCommand,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        AdminCommand::List => {
+        AdministratorCommand::List => {
             let request = broker.unary(ListAdministratorsRequest {});
             let reply = broker.identity().list_administrators(request).await?.into_inner();
             let mut listing = ListWriter::new(out, look, view());
             listing.add(&reply.administrators)?;
             Ok(listing.finish("there are no administrators")?)
         }
-        AdminCommand::Create(arguments) => create(broker, arguments, look, out).await,
-        AdminCommand::Set { name, role } => set(broker, name, *role, look, out).await,
-        AdminCommand::Remove { names } => remove(broker, names, look, out).await,
+        AdministratorCommand::Create(arguments) => create(broker, arguments, look, out).await,
+        AdministratorCommand::Set { name, role } => set(broker, name, *role, look, out).await,
+        AdministratorCommand::Remove { names } => remove(broker, names, look, out).await,
     }
 }
 

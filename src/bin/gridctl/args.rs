@@ -22,7 +22,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::suggest;
 
-pub(crate) use self::admin::{AdminCommand, AdminCreate};
+pub(crate) use self::admin::{AdministratorCommand, AdminCreate};
 pub(crate) use self::alert::{AlertCommand, AlertList};
 pub(crate) use self::appliance::{
     ApplianceCommand, ApplianceList, ApplianceNames, EnrolArgs, OverrideArgs,
@@ -123,7 +123,7 @@ pub(crate) enum GridctlCommand {
         aliases = ["admins", "administrator", "administrators"],
         after_help = "Example: somebody who only reads\n  gridctl admin create ann@example.org --role viewer"
     )]
-    Admin(AdminCommand),
+    Admin(AdministratorCommand),
     /// Log in at a broker: store its address, its pin and a credential as a context
     #[command(
         after_help = "The token is read from the file of --token-file (`-` is stdin), or else typed at \
@@ -178,7 +178,9 @@ pub(crate) enum GridctlCommand {
         ~/.config/gridctl/contexts.toml:\n\n    current = \"production\"\n    \
         [context.production]\n    broker = \"127.0.0.1:7443\"\n    \
         [context.trial]\n    broker = \"127.0.0.1:8443\"\n\n\
-        The broker is the first of: --broker, --context, GRID_BROKER, GRID_CONTEXT, `current`.\n\n\
+        The broker is the first of: --broker, --context, GRID_BROKER, GRID_CONTEXT, `current`. \
+        `gridctl\nlogin` writes a context, with the pin or ca_file by which its broker is \
+        recognised.\n\n\
         Example: one command for another broker\n  gridctl --context trial status"
     )]
     Context(ContextCommand),

@@ -95,7 +95,7 @@ impl fmt::Display for BrokerTrust {
 
 /// The credential of an administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Credential {
+pub(crate) enum AdministratorCredential {
     /// A token.
     Token(TokenText),
     /// A certificate and its key: PEM files.
@@ -152,19 +152,19 @@ impl CredentialStore {
     /// # Errors
     ///
     /// If others can read its files, or they are incomplete.
-    pub(crate) fn load(&self) -> Result<Option<Credential>, CredentialError> {
+    pub(crate) fn load(&self) -> Result<Option<AdministratorCredential>, CredentialError> {
         let path = self.token_path();
         match private_file::read(&path, SECRET_BYTES_MAX, Privacy::Secret) {
             Ok(text) => {
                 let token = administrator_token(&text, &path.display().to_string())?;
-                return Ok(Some(Credential::Token(token)));
+                return Ok(Some(AdministratorCredential::Token(token)));
             }
             Err(error) if error.is_missing() => {}
             Err(error) => return Err(error.into()),
         }
         let (chain, key) = (self.chain_path(), self.key_path());
         match (chain.exists(), key.exists()) {
-            (true, true) => Ok(Some(Credential::Certificate { chain, key })),
+            (true, true) => Ok(Some(AdministratorCredential::Certificate { chain, key })),
             (false, false) => Ok(None),
             (true, false) => Err(CredentialError::Half { path: key }),
             (false, true) => Err(CredentialError::Half { path: chain }),
@@ -197,9 +197,9 @@ impl CredentialStore {
     /// # Errors
     ///
     /// If it cannot be written.
-    pub(crate) fn store_new_chain(&self, chain: &str) -> Result<Credential, CredentialError> {
+    pub(crate) fn store_new_chain(&self, chain: &str) -> Result<AdministratorCredential, CredentialError> {
         private_file::write(&self.new_chain_path(), chain)?;
-        Ok(Credential::Certificate { chain: self.new_chain_path(), key: self.new_key_path() })
+        Ok(AdministratorCredential::Certificate { chain: self.new_chain_path(), key: self.new_key_path() })
     }
 
     /// Puts the new certificate and its key in place of the credential before.
@@ -306,7 +306,7 @@ mod tests {
         };
         let token = new_token(TokenKind::Administrator);
         store("a", "h:1", &pin).store_token(&token).unwrap();
-        let token = Credential::Token(token);
+        let token = AdministratorCredential::Token(token);
         assert_eq!(store("a", "h:1", &pin).load().unwrap(), Some(token.clone()));
         assert_eq!(store("a", "H:1", &pin).load().unwrap(), Some(token));
         for other in [
@@ -341,7 +341,7 @@ mod tests {
         let token = new_token(TokenKind::Administrator);
         for _ in 0..2 {
             store.store_token(&token).unwrap();
-            assert_eq!(store.load().unwrap(), Some(Credential::Token(token.clone())));
+            assert_eq!(store.load().unwrap(), Some(AdministratorCredential::Token(token.clone())));
             assert_eq!(
                 (store.stored_kind(), files(&folder)),
                 (Some("token"), vec!["token".into()])
@@ -351,7 +351,7 @@ mod tests {
             assert_eq!(store.stored_kind(), Some("token"), "it is not accepted yet");
             store.accept_new().unwrap();
             let (chain, key) = (store.chain_path(), store.key_path());
-            assert_eq!(store.load().unwrap(), Some(Credential::Certificate { chain, key }));
+            assert_eq!(store.load().unwrap(), Some(AdministratorCredential::Certificate { chain, key }));
             assert_eq!(store.stored_kind(), Some("certificate"));
             assert_eq!(files(&folder), ["key", "pem"]);
         }
@@ -383,7 +383,7 @@ mod tests {
         }
         let error = administrator_token(&text[..text.len() - 1], "FILE").unwrap_err().to_string();
         assert_eq!(error, "the token in FILE is incomplete, or has more characters than a token");
-        let shown = format!("{:?}", Credential::Token(token.clone()));
+        let shown = format!("{:?}", AdministratorCredential::Token(token.clone()));
         assert!(!shown.contains(&text[13..]), "{shown}");
     }
 }

@@ -11,7 +11,7 @@ use grid_broker::identity::key::{IdentityKey, KeyError};
 
 use crate::access::BrokerAccess;
 use crate::connection::Connection;
-use crate::credentials::{Credential, CredentialStore};
+use crate::credentials::{AdministratorCredential, CredentialStore};
 use crate::error::CliError;
 
 /// Enrols a key; the certificate is stored beside the credential before.
@@ -23,7 +23,7 @@ pub(crate) async fn enrol(
     access: &BrokerAccess,
     store: &CredentialStore,
     token: &TokenText,
-) -> Result<Credential, CliError> {
+) -> Result<AdministratorCredential, CliError> {
     let path = store.new_key_path();
     let key = match IdentityKey::read(&path)? {
         Some(key) => key,
@@ -48,7 +48,7 @@ pub(crate) async fn enrol(
 }
 
 /// The certificate, then that of the authority.
-fn chain_pem(issued: &IssuedCertificate) -> String {
+pub(crate) fn chain_pem(issued: &IssuedCertificate) -> String {
     let certificates = [&issued.certificate, &issued.authority].into_iter();
     certificates.filter(|der| !der.is_empty()).map(|der| certificate_pem(der)).collect()
 }

@@ -15,7 +15,7 @@ use crate::access::{self, BrokerAccess, CredentialOrigin, given_trust};
 use crate::args::{BrokerChoice, IdentityChoice, LoginArgs, LogoutArgs};
 use crate::connection::{self, Connection};
 use crate::context;
-use crate::credentials::{self, BrokerTrust, Credential};
+use crate::credentials::{self, BrokerTrust, AdministratorCredential};
 use crate::error::CliError;
 use crate::fields::OutputObject;
 use crate::output::{ItemView, ListWriter, OutputOptions};
@@ -47,7 +47,7 @@ pub(crate) async fn login(
     let is_enrolment = token.parsed().kind == TokenKind::Enrolment;
     access.credential = Some(match is_enrolment {
         true => enrolment::enrol(&access, &store, &token).await?,
-        false => Credential::Token(token.clone()),
+        false => AdministratorCredential::Token(token.clone()),
     });
     let caller = whoami::ask(&Connection::connect(&access).await?).await?;
     if caller.kind != PrincipalKind::Administrator as i32 {
@@ -186,8 +186,7 @@ fn ask_for_trust(address: &str, pin: KeyHash, terminal: Option<&Terminal>) -> Re
     };
     let question = format!(
         "The broker at {address} is not known here. The public key of its authority has the pin\n  \
-         {pin}\nCompare it with the pin that its administrators gave you: `gridctl context show` shows \
-         it to them.\nIs it the same? Type yes or no: "
+         {pin}\nCompare it with the pin that its administrators gave you: gridd prints it when it starts.\nIs it the same? Type yes or no: "
     );
     match terminal.ask(&question).map_err(CliError::Terminal)?.as_str() {
         "yes" => Ok(()),
@@ -233,8 +232,8 @@ pub(crate) async fn logout(
 /// Revokes the token of a context at the broker; its id.
 async fn revoke_token(name: &str, access: &BrokerAccess) -> Result<String, CliError> {
     let id = match &access.credential {
-        Some(Credential::Token(token)) => token.parsed().id.to_string(),
-        Some(Credential::Certificate { .. }) => {
+        Some(AdministratorCredential::Token(token)) => token.parsed().id.to_string(),
+        Some(AdministratorCredential::Certificate { .. }) => {
             return Err(CliError::Login(format!(
                 "context {name} has a certificate, which --revoke cannot revoke: an administrator does \
                  so by `gridctl admin remove`; without --revoke it is removed from this machine"

@@ -38,6 +38,7 @@ mod prompt;
 mod record_view;
 mod refusal;
 mod removal;
+mod renewal;
 mod report;
 #[cfg(test)]
 mod scripted_identity;
@@ -140,7 +141,11 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
         let access = BrokerAccess::resolve(broker_choice, identity, connection::login_name())?;
         Ok::<_, CliError>(resolved.get_or_init(|| access))
     };
-    let broker = async || Connection::connect(access()?).await;
+    let broker = async || {
+        let access = access()?;
+        renewal::renew_if_due(access, &look).await?;
+        Connection::connect(access).await
+    };
     let out = &mut out;
     let done: Result<u8, CliError> = runtime.block_on(async {
         match &args.command {

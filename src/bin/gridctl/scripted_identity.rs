@@ -37,7 +37,7 @@ fn refusal(code: Code, text: &str) -> Status {
     Status::with_error_details(code, text, details)
 }
 
-type Reply<T> = Result<Response<T>, Status>;
+type ScriptedReply<T> = Result<Response<T>, Status>;
 
 impl ScriptedIdentity {
     /// Refuses whatever concerns this name, or this call.
@@ -104,7 +104,7 @@ fn token(number: usize, subject: token_info::Subject) -> TokenInfo {
 
 #[tonic::async_trait]
 impl IdentityService for ScriptedIdentity {
-    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Reply<WhoAmIResponse> {
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> ScriptedReply<WhoAmIResponse> {
         self.note(&request, "who_am_i", "")?;
         Ok(Response::new(WhoAmIResponse {
             kind: PrincipalKind::Administrator.into(),
@@ -117,7 +117,7 @@ impl IdentityService for ScriptedIdentity {
         }))
     }
 
-    async fn enrol(&self, request: Request<EnrolRequest>) -> Reply<EnrolResponse> {
+    async fn enrol(&self, request: Request<EnrolRequest>) -> ScriptedReply<EnrolResponse> {
         self.note(&request, "enrol", "")?;
         let Some(authority) = &self.authority else {
             return Err(refusal(Code::Unauthenticated, "the token is not valid"));
@@ -144,7 +144,7 @@ impl IdentityService for ScriptedIdentity {
         }))
     }
 
-    async fn renew(&self, request: Request<RenewRequest>) -> Reply<RenewResponse> {
+    async fn renew(&self, request: Request<RenewRequest>) -> ScriptedReply<RenewResponse> {
         self.note(&request, "renew", "")?;
         Err(refusal(Code::Unauthenticated, "the key is not enrolled"))
     }
@@ -152,7 +152,7 @@ impl IdentityService for ScriptedIdentity {
     async fn create_token(
         &self,
         request: Request<CreateTokenRequest>,
-    ) -> Reply<CreateTokenResponse> {
+    ) -> ScriptedReply<CreateTokenResponse> {
         let CreateTokenRequest { subject, valid_for } = request.get_ref().clone();
         let (what, subject, name) = match subject.unwrap() {
             create_token_request::Subject::Appliance(name) => {
@@ -187,7 +187,7 @@ impl IdentityService for ScriptedIdentity {
     async fn rotate_token(
         &self,
         request: Request<RotateTokenRequest>,
-    ) -> Reply<RotateTokenResponse> {
+    ) -> ScriptedReply<RotateTokenResponse> {
         let id = request.get_ref().id.clone();
         self.note(&request, "rotate_token", &id)?;
         let info = TokenInfo { id, ..token(1, token_info::Subject::Appliance("db1".to_owned())) };
@@ -198,13 +198,13 @@ impl IdentityService for ScriptedIdentity {
     async fn revoke_token(
         &self,
         request: Request<RevokeTokenRequest>,
-    ) -> Reply<RevokeTokenResponse> {
+    ) -> ScriptedReply<RevokeTokenResponse> {
         let id = request.get_ref().id.clone();
         self.note(&request, "revoke_token", &id)?;
         Ok(Response::new(RevokeTokenResponse { record_number: 17 }))
     }
 
-    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Reply<ListTokensResponse> {
+    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> ScriptedReply<ListTokensResponse> {
         self.note(&request, "list_tokens", "")?;
         let tokens = vec![
             token(1, token_info::Subject::Appliance("db1".to_owned())),
@@ -213,7 +213,7 @@ impl IdentityService for ScriptedIdentity {
         Ok(Response::new(ListTokensResponse { tokens }))
     }
 
-    async fn list_keys(&self, request: Request<ListKeysRequest>) -> Reply<ListKeysResponse> {
+    async fn list_keys(&self, request: Request<ListKeysRequest>) -> ScriptedReply<ListKeysResponse> {
         self.note(&request, "list_keys", "")?;
         let revoked = vec!["db9".to_owned()];
         Ok(Response::new(ListKeysResponse { keys: Vec::new(), revoked }))
@@ -222,7 +222,7 @@ impl IdentityService for ScriptedIdentity {
     async fn revoke_appliance(
         &self,
         request: Request<RevokeApplianceRequest>,
-    ) -> Reply<RevokeApplianceResponse> {
+    ) -> ScriptedReply<RevokeApplianceResponse> {
         let name = request.get_ref().name.clone();
         self.note(&request, "revoke_appliance", &name)?;
         Ok(Response::new(RevokeApplianceResponse { record_number: 17 }))
@@ -231,7 +231,7 @@ impl IdentityService for ScriptedIdentity {
     async fn create_administrator(
         &self,
         request: Request<CreateAdministratorRequest>,
-    ) -> Reply<CreateAdministratorResponse> {
+    ) -> ScriptedReply<CreateAdministratorResponse> {
         let CreateAdministratorRequest { name, role } = request.get_ref().clone();
         self.note(&request, "create_administrator", &name)?;
         self.asked.lock().unwrap().push(format!("role {role}"));
@@ -241,7 +241,7 @@ impl IdentityService for ScriptedIdentity {
     async fn set_administrator(
         &self,
         request: Request<SetAdministratorRequest>,
-    ) -> Reply<SetAdministratorResponse> {
+    ) -> ScriptedReply<SetAdministratorResponse> {
         let SetAdministratorRequest { name, role } = request.get_ref().clone();
         self.note(&request, &format!("set_administrator role {role}"), &name)?;
         Ok(Response::new(SetAdministratorResponse { record_number: 17 }))
@@ -250,7 +250,7 @@ impl IdentityService for ScriptedIdentity {
     async fn remove_administrator(
         &self,
         request: Request<RemoveAdministratorRequest>,
-    ) -> Reply<RemoveAdministratorResponse> {
+    ) -> ScriptedReply<RemoveAdministratorResponse> {
         let name = request.get_ref().name.clone();
         self.note(&request, "remove_administrator", &name)?;
         Ok(Response::new(RemoveAdministratorResponse { record_number: 17 }))
@@ -259,7 +259,7 @@ impl IdentityService for ScriptedIdentity {
     async fn list_administrators(
         &self,
         request: Request<ListAdministratorsRequest>,
-    ) -> Reply<ListAdministratorsResponse> {
+    ) -> ScriptedReply<ListAdministratorsResponse> {
         self.note(&request, "list_administrators", "")?;
         let administrators = vec![Administrator {
             name: "ann".to_owned(),

@@ -11,7 +11,7 @@ use crate::duration;
 
 /// Commands on administrators.
 #[derive(Debug, Subcommand)]
-pub(crate) enum AdminCommand {
+pub(crate) enum AdministratorCommand {
     /// List administrators and their roles
     #[command(aliases = ["ls", "get"], after_help = "Example:\n  gridctl admin list")]
     List,

@@ -24,6 +24,16 @@ const FIELD_FLAGS: &[(&str, &str)] = &[
     ("settings.maintenance_silence_ms", "--maintenance-silence"),
     ("settings.reset", "--reset"),
     ("history", "--limit"),
+    ("appliance", "the appliance"),
+    ("administrator", "the administrator"),
+    ("role", "--role"),
+    ("valid_for", "--valid"),
+    ("enrolment.appliance", "the appliance"),
+    ("enrolment.administrator", "the administrator"),
+    ("enrolment.name_pattern", "--pattern"),
+    ("enrolment.class", "--class"),
+    ("enrolment.count", "--count"),
+    ("enrolment.replace", "--replace"),
 ];
 
 /// The error with flags instead of fields.
@@ -77,6 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn invalid_terms_of_a_token_name_their_flags() {
+        let text = "valid_for: is longer than 7 days";
+        let one = [("valid_for", "is longer than 7 days")];
+        assert_eq!(rejection_text(text, &one), "--valid: is longer than 7 days");
+        let two = [("enrolment.count", "is too large"), ("enrolment.name_pattern", "has no `*`")];
+        let text = rejection_text("2 fields are wrong", &two);
+        assert_eq!(text, "2 fields are wrong\n  --count: is too large\n  --pattern: has no `*`");
+    }
+
+    #[test]
     fn every_request_field_has_a_flag() {
         use grid_broker::contract::DESCRIPTORS;
         use prost::Message as _;
@@ -86,6 +106,7 @@ mod tests {
             let before = match message.name() {
                 name if name.ends_with("Filter") => "filter.",
                 "ApplianceSettings" => "settings.",
+                "EnrolmentTerms" => "enrolment.",
                 _ => continue,
             };
             for field in &message.field {
