@@ -53,7 +53,9 @@ async fn an_administrator_is_created_logs_in_is_refused_and_is_removed() {
     admin.gridctl("admin remove ann").await.done();
     let refused = ann.gridctl("whoami").await;
     assert_eq!(refused.code, Some(3), "{refused:?}");
-    assert!(refused.stderr.contains("the credential of context 127.0.0.1 was sent"), "{refused:?}");
+    let (host, _) = broker.gridd.grpc.rsplit_once(':').expect("a port");
+    let words = format!("the credential of context {host} was sent: it is revoked, has ended");
+    assert!(refused.stderr.contains(&words), "{refused:?}");
     let log = admin.gridctl("log list --kind security --limit 100").await.done();
     assert!(log.contains("ann") && log.contains("security"), "{log}");
 }

@@ -10,7 +10,7 @@ use grid_broker::client::{ClientCredential, ClientError, ConnectOptions, ServerT
 
 use crate::args::{BrokerChoice, IdentityChoice};
 use crate::context::{self, ContextError};
-use crate::credentials::{self, BrokerTrust, AdministratorCredential, CredentialStore};
+use crate::credentials::{self, AdministratorCredential, BrokerTrust, CredentialStore};
 use crate::error::CliError;
 
 /// How a broker is reached.

@@ -12,7 +12,7 @@ use grid_broker::contract::proto::{
 };
 use grid_broker::show::labels;
 
-use crate::args::{AdministratorCommand, AdminCreate};
+use crate::args::{AdminCreate, AdministratorCommand};
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::fields::OutputObject;

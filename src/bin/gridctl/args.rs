@@ -22,7 +22,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::suggest;
 
-pub(crate) use self::admin::{AdministratorCommand, AdminCreate};
+pub(crate) use self::admin::{AdminCreate, AdministratorCommand};
 pub(crate) use self::alert::{AlertCommand, AlertList};
 pub(crate) use self::appliance::{
     ApplianceCommand, ApplianceList, ApplianceNames, EnrolArgs, OverrideArgs,

@@ -197,9 +197,15 @@ impl CredentialStore {
     /// # Errors
     ///
     /// If it cannot be written.
-    pub(crate) fn store_new_chain(&self, chain: &str) -> Result<AdministratorCredential, CredentialError> {
+    pub(crate) fn store_new_chain(
+        &self,
+        chain: &str,
+    ) -> Result<AdministratorCredential, CredentialError> {
         private_file::write(&self.new_chain_path(), chain)?;
-        Ok(AdministratorCredential::Certificate { chain: self.new_chain_path(), key: self.new_key_path() })
+        Ok(AdministratorCredential::Certificate {
+            chain: self.new_chain_path(),
+            key: self.new_key_path(),
+        })
     }
 
     /// Puts the new certificate and its key in place of the credential before.
@@ -351,7 +357,10 @@ mod tests {
             assert_eq!(store.stored_kind(), Some("token"), "it is not accepted yet");
             store.accept_new().unwrap();
             let (chain, key) = (store.chain_path(), store.key_path());
-            assert_eq!(store.load().unwrap(), Some(AdministratorCredential::Certificate { chain, key }));
+            assert_eq!(
+                store.load().unwrap(),
+                Some(AdministratorCredential::Certificate { chain, key })
+            );
             assert_eq!(store.stored_kind(), Some("certificate"));
             assert_eq!(files(&folder), ["key", "pem"]);
         }

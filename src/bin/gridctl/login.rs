@@ -15,7 +15,7 @@ use crate::access::{self, BrokerAccess, CredentialOrigin, given_trust};
 use crate::args::{BrokerChoice, IdentityChoice, LoginArgs, LogoutArgs};
 use crate::connection::{self, Connection};
 use crate::context;
-use crate::credentials::{self, BrokerTrust, AdministratorCredential};
+use crate::credentials::{self, AdministratorCredential, BrokerTrust};
 use crate::error::CliError;
 use crate::fields::OutputObject;
 use crate::output::{ItemView, ListWriter, OutputOptions};
@@ -83,7 +83,14 @@ fn show_login(login: &Login, look: &OutputOptions, out: &mut dyn Write) -> Resul
         let address = &access.address;
         writeln!(out, "logged in at {address} as {who} ({credential}{until})")?;
         writeln!(out, "context {context} is the current one")?;
-        return Ok(out.flush()?);
+        out.flush()?;
+        let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        if let Some(variable) = ["GRID_BROKER", "GRID_CONTEXT"].into_iter().find(is_set) {
+            look.note(&format!(
+                "{variable} is set, which chooses the broker before the context does"
+            ));
+        }
+        return Ok(());
     }
     if look.is_quiet {
         return Ok(());

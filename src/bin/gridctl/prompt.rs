@@ -30,8 +30,9 @@ impl Terminal {
     ///
     /// If the terminal cannot be used.
     pub(crate) fn read_secret(&self, question: &str) -> io::Result<String> {
-        write!(&self.tty, "{question}")?;
+        // First, since this discards what was typed before.
         let hidden = HiddenInput::begin(&self.tty)?;
+        write!(&self.tty, "{question}")?;
         let line = self.read_line();
         drop(hidden);
         line

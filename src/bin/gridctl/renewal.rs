@@ -17,7 +17,7 @@ use grid_broker::identity::key::IdentityKey;
 
 use crate::access::BrokerAccess;
 use crate::connection::Connection;
-use crate::credentials::Credential;
+use crate::credentials::{AdministratorCredential, CredentialError};
 use crate::enrolment::chain_pem;
 use crate::error::CliError;
 use crate::output::OutputOptions;
@@ -55,7 +55,9 @@ pub(crate) async fn renew_if_due(
     access: &BrokerAccess,
     look: &OutputOptions,
 ) -> Result<(), CliError> {
-    let Some(AdministratorCredential::Certificate { chain, key }) = &access.credential else { return Ok(()) };
+    let Some(AdministratorCredential::Certificate { chain, key }) = &access.credential else {
+        return Ok(());
+    };
     // A file that cannot be read is reported by the connection.
     let due = read_facts(chain).map_or(Due::Later, |facts| {
         let now: Timestamp = time_arg::now();
@@ -69,7 +71,9 @@ pub(crate) async fn renew_if_due(
         Err(failure) if due == Due::Ended => return Err(failure),
         // The connection of the command itself reports this.
         Err(failure) if failure.exit_code() == ExitCode::Unavailable => {}
-        Err(failure) => look.note(&format!("your certificate ends soon and is not renewed: {failure}")),
+        Err(failure) => {
+            look.note(&format!("your certificate ends soon and is not renewed: {failure}"))
+        }
     }
     Ok(())
 }
@@ -86,7 +90,7 @@ async fn renew(access: &BrokerAccess, chain: &Path, key: &Path) -> Result<(), Cl
     let request = broker.unary(RenewRequest { certificate_request });
     let reply = broker.identity().renew(request).await?.into_inner();
     let issued = reply.certificate.ok_or(CliError::MissingField { field: "certificate" })?;
-    Ok(private_file::write(chain, &chain_pem(&issued)).map_err(crate::credentials::CredentialError::from)?)
+    Ok(private_file::write(chain, &chain_pem(&issued)).map_err(CredentialError::from)?)
 }
 
 #[cfg(test)]

@@ -204,7 +204,10 @@ impl IdentityService for ScriptedIdentity {
         Ok(Response::new(RevokeTokenResponse { record_number: 17 }))
     }
 
-    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> ScriptedReply<ListTokensResponse> {
+    async fn list_tokens(
+        &self,
+        request: Request<ListTokensRequest>,
+    ) -> ScriptedReply<ListTokensResponse> {
         self.note(&request, "list_tokens", "")?;
         let tokens = vec![
             token(1, token_info::Subject::Appliance("db1".to_owned())),
@@ -213,7 +216,10 @@ impl IdentityService for ScriptedIdentity {
         Ok(Response::new(ListTokensResponse { tokens }))
     }
 
-    async fn list_keys(&self, request: Request<ListKeysRequest>) -> ScriptedReply<ListKeysResponse> {
+    async fn list_keys(
+        &self,
+        request: Request<ListKeysRequest>,
+    ) -> ScriptedReply<ListKeysResponse> {
         self.note(&request, "list_keys", "")?;
         let revoked = vec!["db9".to_owned()];
         Ok(Response::new(ListKeysResponse { keys: Vec::new(), revoked }))
