@@ -11,6 +11,7 @@ use grid_broker::clock::wall_now;
 use grid_broker::contract::servers::identity_service_server::IdentityServiceServer;
 use grid_broker::identity::ca::CertificateAuthority;
 use grid_broker::identity::token::{NewToken, TokenKind};
+use grid_broker::tasks;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tempfile::TempDir;
@@ -64,7 +65,7 @@ impl SecureBroker {
         let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let script = script.with_authority(authority.clone());
-        let accepting = tokio::spawn(serve(listener, acceptor, script.clone()));
+        let accepting = tasks::spawn("accept", serve(listener, acceptor, script.clone()));
         Self { authority, script, address, accepting, _folder: folder }
     }
 
@@ -82,11 +83,12 @@ impl SecureBroker {
 }
 
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor, script: ScriptedIdentity) {
-    let mut connections = tokio::task::JoinSet::new();
+    // Dropped, and so ended, with this task.
+    let mut connections = Vec::new();
     loop {
         let (socket, _) = listener.accept().await.expect("a connection");
         let (acceptor, script) = (acceptor.clone(), script.clone());
-        connections.spawn(async move {
+        connections.push(ConnectionTask(tasks::spawn("connection", async move {
             let Ok(stream) = acceptor.accept(socket).await else { return };
             if stream.get_ref().1.peer_certificates().is_some() {
                 script.note_credential("certificate");
@@ -94,7 +96,16 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, script: ScriptedIde
             let service = TowerToHyperService::new(IdentityServiceServer::new(script));
             let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-        });
+        })));
+    }
+}
+
+/// A connection, until it is dropped.
+struct ConnectionTask(tokio::task::JoinHandle<()>);
+
+impl Drop for ConnectionTask {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

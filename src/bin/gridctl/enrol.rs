@@ -77,9 +77,9 @@ fn note_created(
         "this is the only time that the token is shown (id {id}); it enrols {name} and is valid {valid}"
     ));
     let address = &broker.address;
-    let appliance = if is_pattern { " --appliance NAME" } else { "" };
+    let name_flag = if is_pattern { " --name NAME" } else { "" };
     look.note(&format!(
-        "on the appliance, with the token in FILE, or `-` for stdin: vme enrol --token-file FILE{appliance} {address}"
+        "on the appliance, with the token in FILE, or `-` for stdin: vme enrol --token-file FILE{name_flag} {address}"
     ));
 }
 

@@ -6,8 +6,10 @@
 
 use grid_broker::client::TokenText;
 use grid_broker::contract::proto::{EnrolRequest, IssuedCertificate};
+use grid_broker::identity::certificate::CertificateFacts;
 use grid_broker::identity::files;
 use grid_broker::identity::key::{IdentityKey, KeyError};
+use grid_broker::identity::pem::certificate_to_pem;
 
 use crate::access::BrokerAccess;
 use crate::connection::Connection;
@@ -43,62 +45,24 @@ pub(crate) async fn enrol(
         name: String::new(),
     };
     let reply = broker.identity().enrol(broker.unary(request)).await?.into_inner();
-    let issued = reply.certificate.ok_or(CliError::MissingField { field: "certificate" })?;
-    Ok(store.store_new_chain(&chain_pem(&issued))?)
+    Ok(store.store_new_chain(&chain_pem(reply.certificate, &key)?)?)
 }
 
-/// The certificate, then that of the authority.
-pub(crate) fn chain_pem(issued: &IssuedCertificate) -> String {
+/// The issued certificate, then that of the authority, as PEM.
+///
+/// # Errors
+///
+/// If it is on another key than ours.
+pub(crate) fn chain_pem(
+    issued: Option<IssuedCertificate>,
+    key: &IdentityKey,
+) -> Result<String, CliError> {
+    let issued = issued.ok_or(CliError::MissingField { field: "certificate" })?;
+    let facts = CertificateFacts::parse(&issued.certificate).ok();
+    if facts.is_none_or(|facts| facts.key != key.hash()) {
+        let text = "the broker issued a certificate that is not on your key; it is not stored";
+        return Err(CliError::Login(text.to_owned()));
+    }
     let certificates = [&issued.certificate, &issued.authority].into_iter();
-    certificates.filter(|der| !der.is_empty()).map(|der| certificate_pem(der)).collect()
-}
-
-/// A certificate in PEM (RFC 7468).
-fn certificate_pem(der: &[u8]) -> String {
-    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    // Lines of 64 characters.
-    for line in der.chunks(48) {
-        for group in line.chunks(3) {
-            text.push_str(&base64_group(group));
-        }
-        text.push('\n');
-    }
-    text.push_str("-----END CERTIFICATE-----\n");
-    text
-}
-
-/// One to three bytes as four characters.
-fn base64_group(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | u32::from(*bytes.get(at).unwrap_or(&0)));
-    let digits = (0..4).map(|at| match at <= bytes.len() {
-        true => char::from(DIGITS[(bits >> (18 - 6 * at) & 63) as usize]),
-        false => '=',
-    });
-    digits.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio_rustls::rustls::pki_types::CertificateDer;
-    use tokio_rustls::rustls::pki_types::pem::PemObject;
-
-    use super::*;
-
-    #[test]
-    fn a_chain_in_pem_reads_back() {
-        for length in [1_usize, 2, 3, 47, 48, 49, 500] {
-            let der = |first: u8| (0..length).map(|at| first.wrapping_add(at as u8)).collect();
-            let issued = IssuedCertificate {
-                certificate: der(7),
-                authority: der(250),
-                ..IssuedCertificate::default()
-            };
-            let pem = chain_pem(&issued);
-            assert!(pem.lines().all(|line| line.len() <= 64), "{pem}");
-            let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-            let read = read.unwrap();
-            assert_eq!((&*read[0], &*read[1]), (&issued.certificate[..], &issued.authority[..]));
-        }
-    }
+    Ok(certificates.filter(|der| !der.is_empty()).map(|der| certificate_to_pem(der)).collect())
 }

@@ -6,13 +6,14 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use grid_broker::client::certificate_facts::CertificateFacts;
+use grid_broker::clock::wall_now;
 use grid_broker::contract::proto::RenewRequest;
 use grid_broker::exit_code::ExitCode;
+use grid_broker::grid::values::time::Timestamp;
+use grid_broker::identity::certificate::CertificateFacts;
 use grid_broker::identity::key::IdentityKey;
 
 use crate::access::BrokerAccess;
@@ -21,7 +22,7 @@ use crate::credentials::{AdministratorCredential, CredentialError};
 use crate::enrolment::chain_pem;
 use crate::error::CliError;
 use crate::output::OutputOptions;
-use crate::{private_file, time_arg};
+use crate::private_file;
 
 /// Whether a certificate is to be renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +36,10 @@ enum Due {
 }
 
 impl Due {
-    fn of(begins: i64, ends: i64, now: i64) -> Self {
+    fn of(begins: Timestamp, ends: Timestamp, now: Timestamp) -> Self {
         if now >= ends {
             Self::Ended
-        } else if now.saturating_sub(begins) >= ends.saturating_sub(begins) / 3 * 2 {
+        } else if now.since(begins) >= ends.since(begins) / 3 * 2 {
             Self::Now
         } else {
             Self::Later
@@ -59,10 +60,8 @@ pub(crate) async fn renew_if_due(
         return Ok(());
     };
     // A file that cannot be read is reported by the connection.
-    let due = read_facts(chain).map_or(Due::Later, |facts| {
-        let now: Timestamp = time_arg::now();
-        Due::of(facts.not_before, facts.not_after, now.as_second())
-    });
+    let due = read_facts(chain)
+        .map_or(Due::Later, |facts| Due::of(facts.not_before, facts.not_after, wall_now()));
     if due == Due::Later {
         return Ok(());
     }
@@ -80,7 +79,7 @@ pub(crate) async fn renew_if_due(
 
 fn read_facts(chain: &Path) -> Option<CertificateFacts> {
     let certificate = CertificateDer::from_pem_file(chain).ok()?;
-    CertificateFacts::parse(&certificate)
+    CertificateFacts::parse(&certificate).ok()
 }
 
 async fn renew(access: &BrokerAccess, chain: &Path, key: &Path) -> Result<(), CliError> {
@@ -89,8 +88,8 @@ async fn renew(access: &BrokerAccess, chain: &Path, key: &Path) -> Result<(), Cl
     let broker = Connection::connect(&BrokerAccess { credential: None, ..access.clone() }).await?;
     let request = broker.unary(RenewRequest { certificate_request });
     let reply = broker.identity().renew(request).await?.into_inner();
-    let issued = reply.certificate.ok_or(CliError::MissingField { field: "certificate" })?;
-    Ok(private_file::write(chain, &chain_pem(&issued)).map_err(CredentialError::from)?)
+    let pem = chain_pem(reply.certificate, &key)?;
+    Ok(private_file::write(chain, &pem).map_err(CredentialError::from)?)
 }
 
 #[cfg(test)]
@@ -107,7 +106,8 @@ mod tests {
             (400, Due::Ended),
             (9_999, Due::Ended),
         ] {
-            assert_eq!(Due::of(100, 400, now), due, "{now}");
+            let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+            assert_eq!(Due::of(at(100), at(400), at(now)), due, "{now}");
         }
     }
 }

@@ -42,7 +42,7 @@ type ScriptedReply<T> = Result<Response<T>, Status>;
 impl ScriptedIdentity {
     /// Refuses whatever concerns this name, or this call.
     pub(crate) fn refuse(self, what: &'static str, code: Code) -> Self {
-        self.refused.lock().unwrap().push((what, code));
+        self.refused.lock().expect("no panic before").push((what, code));
         self
     }
 
@@ -53,23 +53,23 @@ impl ScriptedIdentity {
 
     /// What it was asked for.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().expect("no panic before").clone()
     }
 
     /// The values of the metadata `authorization` that it received.
     pub(crate) fn credentials(&self) -> Vec<String> {
-        self.credentials.lock().unwrap().clone()
+        self.credentials.lock().expect("no panic before").clone()
     }
 
     /// Notes a credential that is not in the metadata.
     pub(crate) fn note_credential(&self, credential: &str) {
-        self.credentials.lock().unwrap().push(credential.to_owned());
+        self.credentials.lock().expect("no panic before").push(credential.to_owned());
     }
 
     /// Serves on loopback; the address.
     pub(crate) async fn serve(&self) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("valid in a test");
+        let address = listener.local_addr().expect("valid in a test").to_string();
         let server = tonic::transport::Server::builder()
             .add_service(IdentityServiceServer::new(self.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
@@ -79,10 +79,16 @@ impl ScriptedIdentity {
 
     fn note<T>(&self, request: &Request<T>, call: &str, what: &str) -> Result<(), Status> {
         if let Some(value) = request.metadata().get("authorization") {
-            self.credentials.lock().unwrap().push(value.to_str().unwrap().to_owned());
+            self.credentials
+                .lock()
+                .expect("no panic before")
+                .push(value.to_str().expect("valid in a test").to_owned());
         }
-        self.asked.lock().unwrap().push(format!("{call} {what}").trim_end().to_owned());
-        let refused = self.refused.lock().unwrap();
+        self.asked
+            .lock()
+            .expect("no panic before")
+            .push(format!("{call} {what}").trim_end().to_owned());
+        let refused = self.refused.lock().expect("no panic before");
         match refused.iter().find(|(name, _)| *name == what || *name == call) {
             Some((name, code)) => Err(refusal(*code, &format!("{name} is refused"))),
             None => Ok(()),
@@ -123,16 +129,18 @@ impl IdentityService for ScriptedIdentity {
             return Err(refusal(Code::Unauthenticated, "the token is not valid"));
         };
         let request = request.into_inner();
-        let key = CertificateRequest::parse(&request.certificate_request).unwrap();
-        self.asked.lock().unwrap().push(format!("key {}", key.key_hash()));
+        let key = CertificateRequest::parse(&request.certificate_request).expect("valid in a test");
+        self.asked.lock().expect("no panic before").push(format!("key {}", key.key_hash()));
         let issued_at = wall_now();
         let grant = CertificateGrant {
-            subject: Subject::Administrator(AdministratorName::new("ann").unwrap()),
-            serial: random_serial().unwrap(),
+            subject: Subject::Administrator(
+                AdministratorName::new("ann").expect("valid in a test"),
+            ),
+            serial: random_serial().expect("valid in a test"),
             issued_at,
             expires_at: issued_at.after(Duration::from_secs(86_400)),
         };
-        let certificate = authority.sign(&grant, &key).unwrap().to_vec();
+        let certificate = authority.sign(&grant, &key).expect("valid in a test").to_vec();
         Ok(Response::new(EnrolResponse {
             certificate: Some(IssuedCertificate {
                 kind: PrincipalKind::Administrator.into(),
@@ -154,7 +162,7 @@ impl IdentityService for ScriptedIdentity {
         request: Request<CreateTokenRequest>,
     ) -> ScriptedReply<CreateTokenResponse> {
         let CreateTokenRequest { subject, valid_for } = request.get_ref().clone();
-        let (what, subject, name) = match subject.unwrap() {
+        let (what, subject, name) = match subject.expect("valid in a test") {
             create_token_request::Subject::Appliance(name) => {
                 ("appliance", token_info::Subject::Appliance(name.clone()), name)
             }
@@ -162,7 +170,7 @@ impl IdentityService for ScriptedIdentity {
                 ("administrator", token_info::Subject::Administrator(name.clone()), name)
             }
             create_token_request::Subject::Enrolment(terms) => {
-                let name = match terms.subject.clone().unwrap() {
+                let name = match terms.subject.clone().expect("valid in a test") {
                     enrolment_terms::Subject::Appliance(name)
                     | enrolment_terms::Subject::Administrator(name)
                     | enrolment_terms::Subject::NamePattern(name) => name,
@@ -172,12 +180,15 @@ impl IdentityService for ScriptedIdentity {
         };
         self.note(&request, &format!("create_token {what}"), &name)?;
         if let Some(valid_for) = valid_for {
-            self.asked.lock().unwrap().push(format!("valid for {} s", valid_for.seconds));
+            self.asked
+                .lock()
+                .expect("no panic before")
+                .push(format!("valid for {} s", valid_for.seconds));
         }
         if let token_info::Subject::Enrolment(terms) = &subject {
             let EnrolmentTerms { class, count, replace, .. } = terms;
             let terms = format!("class `{class}` count {count} replace {replace}");
-            self.asked.lock().unwrap().push(terms);
+            self.asked.lock().expect("no panic before").push(terms);
         }
         let number = self.asked().iter().filter(|it| it.starts_with("create_token")).count();
         let text = format!("text-of-{name}");
@@ -240,7 +251,7 @@ impl IdentityService for ScriptedIdentity {
     ) -> ScriptedReply<CreateAdministratorResponse> {
         let CreateAdministratorRequest { name, role } = request.get_ref().clone();
         self.note(&request, "create_administrator", &name)?;
-        self.asked.lock().unwrap().push(format!("role {role}"));
+        self.asked.lock().expect("no panic before").push(format!("role {role}"));
         Ok(Response::new(CreateAdministratorResponse { record_number: 17 }))
     }
 
