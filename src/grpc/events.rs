@@ -15,8 +15,9 @@ use crate::contract::proto::{Outcome, ReportResponse, SessionResponse, Violation
 use crate::contract::raw::{RawReportRequest, RawSessionRequest};
 use crate::contract::{encode, encode_timestamp};
 use crate::grid::explain;
-use crate::grid::values::id::SpoolId;
+use crate::grid::values::id::{ApplianceName, SpoolId};
 use crate::grpc::batch::UNSUPPORTED;
+use crate::identity::peer::{Credential, Principal};
 
 #[tonic::async_trait]
 impl EventService for Services {
@@ -26,6 +27,7 @@ impl EventService for Services {
     ) -> Result<Response<ReportResponse>, Status> {
         let name = principal::appliance(&request)?;
         self.ensure_not_stopping()?;
+        self.ensure_known(principal::of(&request)?, &name).await?;
         let request = request.into_inner();
         let Some(bytes) = request.event else {
             return Err(status::invalid_field("event", "is missing"));
@@ -81,7 +83,35 @@ impl EventService for Services {
     ) -> Result<Response<Self::SessionStream>, Status> {
         let name = principal::appliance(&request)?;
         self.ensure_not_stopping()?;
+        self.ensure_known(principal::of(&request)?, &name).await?;
         Ok(Response::new(Box::pin(session::open(self.clone(), name, request.into_inner()))))
+    }
+}
+
+impl Services {
+    /// Refuses an appliance whose name nobody has added, although a CA of the operator vouches for it. All
+    /// other credentials are of appliances that exist.
+    async fn ensure_known(
+        &self,
+        principal: &Principal,
+        name: &ApplianceName,
+    ) -> Result<(), Status> {
+        let is_of_operator =
+            matches!(&principal.credential, Credential::Certificate(it) if !it.is_own);
+        if !is_of_operator {
+            return Ok(());
+        }
+        let wanted = name.clone();
+        let found = self.broker.query(move |grid, _| grid.state().find(&wanted).is_some()).await;
+        if found.map_err(status::unavailable)? {
+            return Ok(());
+        }
+        let text = format!("{name} is not known here: `gridctl appliance add {name}` adds it");
+        if let Some(authenticator) = &self.authenticator {
+            let who = principal.caller.to_string();
+            authenticator.refused(principal.address, who, "a report", text.clone(), None);
+        }
+        Err(status::denied("UNKNOWN_APPLIANCE", text))
     }
 }
 

@@ -107,6 +107,11 @@ pub(super) fn precondition(reason: &str, text: impl Into<String>) -> Status {
     Status::with_error_details(Code::FailedPrecondition, text, details)
 }
 
+pub(super) fn denied(reason: &str, text: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    Status::with_error_details(Code::PermissionDenied, text, details)
+}
+
 pub(super) fn not_found(reason: &str, text: impl Into<String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
     Status::with_error_details(Code::NotFound, text, details)

@@ -49,6 +49,14 @@ impl Broker {
         Self::of(Setup::new("").host(address).start().await, true)
     }
 
+    /// With TLS, and a CA of the operator for clients, whose certificate is `ca_pem`.
+    pub(crate) async fn with_operator_ca(ca_pem: &str, names: &str) -> Self {
+        let folder = tempfile::TempDir::with_prefix("gridd-test-").expect("a temporary folder");
+        std::fs::write(folder.path().join("clients.pem"), ca_pem).expect("writes");
+        let config = format!("{TLS}client_ca = \"clients.pem\"\nclient_names = \"{names}\"\n");
+        Self::of(Setup::within(folder, &config).start().await, true)
+    }
+
     /// Of another program, for benches.
     pub(crate) async fn of_program(program: PathBuf, config: &str, is_tls: bool) -> Self {
         let begin = if is_tls { TLS } else { "authentication = \"required\"\n" };

@@ -7,6 +7,7 @@ mod gridctl;
 mod login;
 mod login_at_a_terminal;
 mod network;
+mod operator_ca;
 mod roles;
 mod scripted_broker;
 #[path = "../../src/bin/gridctl/scripted_identity.rs"]

@@ -138,6 +138,20 @@ async fn tokens_are_listed_without_secrets_and_their_use_is_noted() {
         own.next().is_some_and(|it| it.last_used_at.is_some() && it.created_by.contains("admin"))
     })
     .await;
+    // Neither a report nor the process shows one.
+    let channel = broker.channel(ClientCredential::Token(broker.admin.clone())).await;
+    let mut service = proto::broker_service_client::BrokerServiceClient::new(channel);
+    let report = service.get_report(proto::GetReportRequest::default()).await.expect("a report");
+    let mut shown = vec![report.into_inner().report];
+    for name in ["cmdline", "environ"] {
+        let path = format!("/proc/{}/{name}", broker.gridd.pid());
+        shown.push(String::from_utf8_lossy(&std::fs::read(path).expect("reads")).into_owned());
+    }
+    for token in [&token, &broker.admin] {
+        for text in &shown {
+            assert!(!text.contains(&token.expose()[13..56]), "it has a secret: {text}");
+        }
+    }
     // Nothing on disk has a secret.
     let secret = &token.expose()[13..];
     for file in crate::support::files_below(&broker.gridd.data()) {
