@@ -45,6 +45,7 @@ impl Identities {
     }
 
     /// All enrolled keys: of appliances, then of administrators, by name.
+    #[expect(clippy::disallowed_methods, reason = "they are sorted")]
     pub fn keys(&self) -> impl ExactSizeIterator<Item = (&Subject, &EnrolledKey)> {
         let mut keys: Vec<_> = self.keys.iter().collect();
         keys.sort_unstable_by_key(|(subject, _)| *subject);
