@@ -23,10 +23,10 @@ use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::sequence_window::WINDOWS_MAX;
 use crate::grid::model::settings::FLAPPING_FAILURES;
 use crate::grid::state::appliance::{Appliance, PAST_BOOTS_MAX};
+use crate::grid::tests::credential_properties::assert_credentials_are_sound;
 use crate::grid::tests::random_actions::{SimulatedAction, actions, settings};
 use crate::grid::tests::simulation::Simulation;
 use crate::grid::values::id::{ApplianceIndex, BootId};
-use crate::grid::values::identity::{Role, Subject};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::time::{Offset, Timestamp};
 
@@ -184,42 +184,6 @@ fn assert_is_sound(timeline: &Timeline) {
     for (number, _, _) in state.alerts() {
         let number = number.expect("nothing here is about the broker");
         assert!(state.appliance(number).is_some(), "the removed have nothing open");
-    }
-}
-
-/// Each key has one owner, each owner exists, an admin remains, and an alert on a certificate has one.
-fn assert_credentials_are_sound(timeline: &Timeline) {
-    let state = timeline.grid().state();
-    let identities = state.identities();
-    let exists = |owner: &Subject| match owner {
-        Subject::Appliance(name) => state.find(name).is_some(),
-        Subject::Administrator(name) => identities.administrator(name).is_some(),
-    };
-    let mut keys = BTreeSet::new();
-    for (owner, key) in identities.keys() {
-        assert!(keys.insert(key.key), "{key:?} has two owners");
-        assert_eq!(identities.subject_of(key.key), Some(owner));
-        assert!(exists(owner), "{owner} has a key and does not exist");
-    }
-    for token in identities.tokens() {
-        let Some(owner) = token.purpose.owner() else { continue };
-        assert!(exists(owner), "{owner} has a token and does not exist");
-        assert!(identities.tokens_of(owner).any(|it| it == token));
-        assert!(token.uses <= 1, "{token:?}");
-    }
-    let made = timeline.records.iter().any(|record| {
-        let Input::Identity { command, .. } = &record.input else { return false };
-        matches!(
-            command,
-            IdentityCommand::CreateAdministrator { role: Role::Admin, .. }
-                | IdentityCommand::SetAdministrator { role: Role::Admin, .. }
-        )
-    });
-    assert!(!made || identities.admin_count() > 0, "no admin is left");
-    for appliance in state.appliances() {
-        let alert = state.alert(Some(appliance.number), AlertKind::CertificateEnding);
-        let key = identities.key(&Subject::Appliance(appliance.name.clone()));
-        assert!(alert.is_none() || key.is_some(), "an alert without a certificate");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs random actions on three appliances, and counts outcomes as their senders do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
 use super::driver::*;
@@ -19,6 +19,8 @@ use crate::grid::values::outcome::Outcome;
 pub(super) struct Simulation {
     pub(super) timeline: Timeline,
     pub(super) sessions: Vec<(ApplianceIndex, u128, SessionId)>,
+    /// The kinds of replies to commands on credentials.
+    pub(super) identity_replies: BTreeSet<String>,
     last_event: Option<EventBuilder>,
     flood_count: u64,
     unacknowledged: Vec<(ApplianceIndex, EventKind, OutcomeKind)>,
@@ -39,6 +41,7 @@ impl Simulation {
         Self {
             timeline,
             sessions,
+            identity_replies: BTreeSet::new(),
             last_event: said,
             flood_count: flooded,
             unacknowledged,
@@ -118,6 +121,9 @@ impl Simulation {
             | IdentityCommand::RemoveAdministrator { .. } => None,
         };
         let reply = self.timeline.identity(command);
+        let text = reply.as_ref().map_or_else(|no| format!("{no:?}"), |yes| format!("{yes:?}"));
+        let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
+        self.identity_replies.insert(text[..end].to_owned());
         if let (Ok(IdentityReply::Granted(grant)), Some(sent)) = (reply, sent) {
             let identities = self.timeline.grid().state().identities();
             let known = identities.key(&grant.subject).expect("the owner has a key");
