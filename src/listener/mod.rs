@@ -18,8 +18,6 @@ mod request_policy;
 #[cfg(test)]
 mod tests;
 mod tls;
-#[cfg(test)]
-mod tls_tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

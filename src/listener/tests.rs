@@ -1,5 +1,8 @@
 //! Tests a listener with hand-made connections: its responses, and which connections it closes.
 
+mod tls;
+mod tls_broker;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;

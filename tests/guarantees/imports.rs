@@ -53,7 +53,17 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "broker",
-        &["codec", "grid", "journal", "metrics", "resources", "system_error", "clock", "tasks"],
+        &[
+            "codec",
+            "grid",
+            "identity",
+            "journal",
+            "metrics",
+            "resources",
+            "system_error",
+            "clock",
+            "tasks",
+        ],
     ),
     ("diagnostic_sections", &["broker", "clock", "config", "grid", "guru_meditation", "journal"]),
     (
@@ -61,6 +71,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "broker",
             "client",
+            "clock",
             "codec",
             "grid",
             "guru_meditation",
@@ -74,7 +85,20 @@ const MODULES: &[(&str, &[&str])] = &[
             "contract",
         ],
     ),
-    ("http", &["broker", "grid", "journal", "metrics", "resources", "stderr", "tasks", "contract"]),
+    (
+        "http",
+        &[
+            "broker",
+            "grid",
+            "identity",
+            "journal",
+            "metrics",
+            "resources",
+            "stderr",
+            "tasks",
+            "contract",
+        ],
+    ),
     ("mail", &["broker", "clock", "config", "grid", "show", "tasks"]),
     ("service_manager", &["broker", "clock", "tasks"]),
     (

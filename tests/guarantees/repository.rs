@@ -43,7 +43,13 @@ const PLACES: [(&[&str], &[&str]); 10] = [
     (&["lettre"], &["src/mail", "src/config/smtp.rs"]),
     (
         &["tokio_rustls", "rustls_native_certs"],
-        &["src/mail", "src/config/certificates.rs", "src/config/smtp.rs"],
+        &[
+            "src/mail",
+            "src/config/certificates.rs",
+            "src/config/smtp.rs",
+            "src/identity",
+            "src/listener/tls.rs",
+        ],
     ),
     (&["sd_notify"], &["src/service_manager.rs"]),
     (

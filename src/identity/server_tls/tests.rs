@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rcgen::{
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::wall_now;
 use crate::identity::certificate::hash_of_key;
+use crate::identity::name_pattern::NamePattern;
 
 /// A folder with the files of an operator, which are all valid.
 struct Operator {
