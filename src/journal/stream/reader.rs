@@ -336,15 +336,13 @@ impl<R: Read> StreamReader<R> {
 
     fn handle_attachment(&mut self, offset: u64, block: &Block) {
         let name = String::from_utf8_lossy(&block.summary);
-        // It is not compressed; one that is, and broken, is no attachment either.
         let Ok(content) = block.payload() else {
             return self.push_defect(StreamDefect::OutOfPlace { offset });
         };
-        let checked = Attachment::new(&name, content.into()).and_then(|attachment| {
-            attachment.check_after(&self.summary.attachments)?;
-            Ok(attachment)
-        });
-        match checked {
+        let before = &self.summary.attachments;
+        match Attachment::new(&name, content.into())
+            .and_then(|it| it.check_after(before).map(|()| it))
+        {
             Ok(attachment) => {
                 self.summary.attachments.push(attachment.name().clone());
                 self.pending.push(StreamItem::Attachment(attachment));
@@ -391,8 +389,7 @@ impl<R: Read> StreamReader<R> {
         if let Some(head) = self.head {
             let found = u32::try_from(self.summary.attachments.len()).unwrap_or(u32::MAX);
             if found != head.attachments {
-                let expected = head.attachments;
-                self.push_defect(StreamDefect::Attachments { expected, found });
+                self.push_defect(StreamDefect::Attachments { expected: head.attachments, found });
             }
             let reached = self.summary.range.as_ref().map_or(head.first, |range| range.end() + 1);
             if reached <= head.last {
