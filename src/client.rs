@@ -112,7 +112,7 @@ impl ClientError {
         }
     }
 
-    /// Probes the address for a more precise error: which program answers there. Takes two seconds
+    /// Probes the address for a more precise error: which program answers there. Takes three seconds
     /// at most.
     pub async fn diagnose(self) -> Self {
         match self {
@@ -306,13 +306,18 @@ impl ConnectOptions {
 
 /// What answers at this address, if it is not a gridd without TLS.
 async fn probed(address: &str) -> Option<ClientError> {
-    let reason = diagnosis::probe_protocol(address).await?;
-    Some(if reason == diagnosis::SPEAKS_TLS {
-        let text = tls_failure::describe_unexpected_tls(&escape(address));
-        SecurityFailure::server(text).into()
-    } else {
-        ClientError::NotGridd { address: address.to_owned(), reason }
-    })
+    let parsed = BrokerAddress::parse(address).ok().filter(|it| it.is_https != Some(true))?;
+    let authority = parsed.authority();
+    let is_tls = match diagnosis::probe_protocol(&authority).await {
+        Some(reason) if reason != diagnosis::SPEAKS_TLS => {
+            return Some(ClientError::NotGridd { address: address.to_owned(), reason });
+        }
+        Some(_) => true,
+        // It may have closed the connection without a word.
+        None => secure_connector::speaks_tls(&authority).await,
+    };
+    let text = is_tls.then(|| tls_failure::describe_unexpected_tls(&escape(address)))?;
+    Some(SecurityFailure::server(text).into())
 }
 
 fn find_security_failure(error: &(dyn std::error::Error + 'static)) -> Option<SecurityFailure> {

@@ -20,7 +20,8 @@ use crate::client::token_text::TokenText;
 #[cfg(doc)]
 use crate::client::security_failure::SecurityFailure;
 
-type BoxError = Box<dyn Error + Send + Sync>;
+/// An error of a connection.
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A connection to a broker with our credential. Cheap to clone; takes the place of a [`Channel`] in
 /// every generated client. Reconnects by itself, and reads certificate and key again then.

@@ -98,13 +98,9 @@ pub(super) async fn gridd_version(address: &str) -> Option<String> {
     timeout(PROBE_WITHIN, asked).await.ok().flatten()
 }
 
-/// Describes the protocol at this address by its first bytes; `None` if no program answers, or if
-/// it speaks HTTP/2, or if the address is of TLS.
-pub(super) async fn probe_protocol(address: &str) -> Option<String> {
-    if address.starts_with("https://") {
-        return None;
-    }
-    let host_and_port = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+/// Describes the protocol at `host_and_port` by its first bytes; `None` if no program answers, or if
+/// it speaks HTTP/2.
+pub(super) async fn probe_protocol(host_and_port: &str) -> Option<String> {
     from_first_bytes(&first_bytes(host_and_port).await?)
 }
 

@@ -5,12 +5,12 @@
 //! the reason of each failure is kept as a sentence, also if the broker tells it only after the
 //! handshake. Does not know what is sent over the connection.
 
-use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,20 +25,23 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use tonic::codegen::Service;
 
 use crate::client::CONNECT_TIMEOUT;
+use crate::client::channel::BoxError;
 use crate::client::diagnosis;
 use crate::client::options::{BrokerAddress, ClientCredential, ConnectOptions, ServerTrust};
 use crate::client::pin::PinVerifier;
 use crate::client::security_failure::{LastFailure, SecurityFailure};
 use crate::client::tls_failure::{self, ConnectionFacts, OwnCertificate};
+use crate::grid::values::identity::KeyHash;
 use crate::identity::certificate::CertificateFacts;
 use crate::identity::certificate::hash_of_key;
 use crate::identity::files;
 use crate::system_error::Explained;
 
+/// A handshake that only finds out what answers takes no longer than this.
+const PROBE_WITHIN: Duration = Duration::from_secs(1);
+
 /// HTTP/2, as TLS names it.
 const HTTP2: &[u8] = b"h2";
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Opens connections with the same options.
 #[derive(Clone, Debug)]
@@ -157,6 +160,29 @@ impl Service<http::Uri> for SecureConnector {
     fn call(&mut self, _uri: http::Uri) -> Self::Future {
         Box::pin(self.clone().connect())
     }
+}
+
+/// Whether a server at `host_and_port` speaks TLS: it shows a certificate, which is not looked at, or
+/// ends the handshake by an alert.
+pub(super) async fn speaks_tls(host_and_port: &str) -> bool {
+    let provider = Arc::new(ring::default_provider());
+    let nobody = PinVerifier::new(KeyHash([0; 32]), provider.clone());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let Ok(builder) = config else { return false };
+    let mut config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(nobody))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![HTTP2.to_vec()];
+    let host = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
+    let shaken = async {
+        let socket = TcpStream::connect(host_and_port).await.ok()?;
+        TlsConnector::from(Arc::new(config)).connect(host, socket).await.err()
+    };
+    let Ok(Some(error)) = timeout(PROBE_WITHIN, shaken).await else { return false };
+    let error = error.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)))
 }
 
 /// Our own certificate and key, as read.

@@ -222,9 +222,16 @@ fn describe_alert(connection: &ConnectionFacts, alert: AlertDescription) -> Secu
             ),
             None => return other_alert(&address, alert),
         },
+        AlertDescription::CertificateRevoked => match &connection.own {
+            Some(own) => format!(
+                "the broker at {address} has revoked our certificate {}; ask its administrator for a \
+                 token, and enrol again",
+                own.path.display()
+            ),
+            None => return other_alert(&address, alert),
+        },
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateUnknown
         | AlertDescription::AccessDenied
         | AlertDescription::DecryptError => match &connection.own {

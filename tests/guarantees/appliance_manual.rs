@@ -57,7 +57,7 @@ async fn every_command_of_vme_is_in_its_help_and_in_the_document() {
     let mut command = clean(env!("CARGO_BIN_EXE_vme"));
     command.arg("--help");
     let help = run(command).await.done();
-    for name in ["run", "maintain", "notify", "agent"] {
+    for name in ["run", "maintain", "notify", "agent", "enrol"] {
         assert!(help.contains(&format!("\n  {name} ")), "{name}: {help}");
         assert!(document.contains(&format!("`vme {name}")), "{name}");
         let mut command = clean(env!("CARGO_BIN_EXE_vme"));

@@ -34,11 +34,7 @@ pub(crate) enum ApplianceLogin {
     /// By a certificate that an operator's CA signed.
     CertificateFiles { certificate: PathBuf, key: PathBuf },
     /// By the identity of this host.
-    Enrolled {
-        folder: IdentityFolder,
-        /// The name in the certificate.
-        name: String,
-    },
+    Enrolled(IdentityFolder),
     /// By nothing: the identity of this host cannot be read, and why.
     Unreadable(String),
 }
@@ -59,7 +55,7 @@ impl ApplianceAccess {
                 let (certificate, key) = (certificate.clone(), key.clone());
                 self.options(address, ClientCredential::Certificate { certificate, key })
             }
-            ApplianceLogin::Enrolled { folder, .. } => self.enrolled(address, folder).await?,
+            ApplianceLogin::Enrolled(folder) => self.enrolled(address, folder).await?,
             ApplianceLogin::Unreadable(why) => return Err(unusable(why)),
         };
         options.connect().await
@@ -90,21 +86,10 @@ impl ApplianceAccess {
         ConnectOptions { address: address.to_owned(), trust: self.trust.clone(), credential }
     }
 
-    /// The name that the broker knows us by, whatever name is configured.
-    pub(crate) fn certified_name(&self) -> Option<&str> {
-        match &self.login {
-            ApplianceLogin::Enrolled { name, .. } => Some(name),
-            ApplianceLogin::NameOnly
-            | ApplianceLogin::TokenFile(_)
-            | ApplianceLogin::CertificateFiles { .. }
-            | ApplianceLogin::Unreadable(_) => None,
-        }
-    }
-
     /// The folder with the identity of this host, if that is used.
     pub(crate) fn identity_folder(&self) -> Option<&IdentityFolder> {
         match &self.login {
-            ApplianceLogin::Enrolled { folder, .. } => Some(folder),
+            ApplianceLogin::Enrolled(folder) => Some(folder),
             ApplianceLogin::NameOnly
             | ApplianceLogin::TokenFile(_)
             | ApplianceLogin::CertificateFiles { .. }

@@ -77,6 +77,19 @@ pub(crate) struct BrokerTarget {
     pub(crate) access: ApplianceAccess,
 }
 
+impl BrokerTarget {
+    /// The name under which events are sent that were spooled under the name `spooled`. A credential is
+    /// for one name, so it is ours: this host may have been renamed since, or enrolled.
+    pub(crate) fn name_for<'a>(&'a self, spooled: &'a str) -> &'a str {
+        match self.access.login {
+            ApplianceLogin::NameOnly | ApplianceLogin::Unreadable(_) => spooled,
+            ApplianceLogin::TokenFile(_)
+            | ApplianceLogin::CertificateFiles { .. }
+            | ApplianceLogin::Enrolled(_) => &self.appliance,
+        }
+    }
+}
+
 /// An error in an option or a variable of the environment.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(crate) enum ClientConfigError {
@@ -144,7 +157,7 @@ impl ClientConfig {
             (Ok(given), Ok(broker), Ok(state)) if may_use_identity(given, broker.as_deref()) => {
                 load_identity(state)
             }
-            (_, _, _) => Identity::None,
+            (_, _, _) => FoundIdentity::None,
         };
         let mut errors = Vec::new();
         let mut collect = |error| errors.push(error);
@@ -207,7 +220,7 @@ fn non_empty_variable(variable: &str, environment: Environment) -> Option<OsStri
 }
 
 /// The identity of this host.
-enum Identity {
+enum FoundIdentity {
     /// There is none, or it is not used.
     None,
     Stored(IdentityFolder, StoredIdentity),
@@ -221,12 +234,12 @@ fn may_use_identity(given: &ApplianceAccess, broker: Option<&str>) -> bool {
     matches!(given.login, ApplianceLogin::NameOnly) && !is_plain
 }
 
-fn load_identity(state: &Path) -> Identity {
+fn load_identity(state: &Path) -> FoundIdentity {
     let folder = IdentityFolder::of_state(state);
     match folder.load() {
-        Ok(Some(stored)) => Identity::Stored(folder, stored),
-        Ok(None) => Identity::None,
-        Err(error) => Identity::Unreadable(error.to_string()),
+        Ok(Some(stored)) => FoundIdentity::Stored(folder, stored),
+        Ok(None) => FoundIdentity::None,
+        Err(error) => FoundIdentity::Unreadable(error.to_string()),
     }
 }
 
@@ -234,18 +247,18 @@ fn load_identity(state: &Path) -> Identity {
 fn target(
     broker: Option<String>,
     given: ApplianceAccess,
-    own: Identity,
+    own: FoundIdentity,
     appliance: String,
     timeout: Duration,
 ) -> Result<BrokerTarget, ClientConfigError> {
     let stored_address = match &own {
-        Identity::Stored(_, stored) => Some(stored.address.clone()),
-        Identity::None | Identity::Unreadable(_) => None,
+        FoundIdentity::Stored(_, stored) => Some(stored.address.clone()),
+        FoundIdentity::None | FoundIdentity::Unreadable(_) => None,
     };
     let address = broker.or(stored_address).unwrap_or_else(|| client::DEFAULT_BROKER.to_owned());
     // The pin of an identity means TLS, as a given one does.
     let trust = match (&given.trust, &own) {
-        (ServerTrust::ByAddress, Identity::Stored(_, stored)) => ServerTrust::Pin(stored.pin),
+        (ServerTrust::ByAddress, FoundIdentity::Stored(_, stored)) => ServerTrust::Pin(stored.pin),
         (ServerTrust::ByAddress | ServerTrust::CaFile(_) | ServerTrust::Pin(_), _) => {
             given.trust.clone()
         }
@@ -257,18 +270,16 @@ fn target(
         }
         ApplianceLogin::NameOnly
         | ApplianceLogin::TokenFile(_)
-        | ApplianceLogin::Enrolled { .. }
+        | ApplianceLogin::Enrolled(_)
         | ApplianceLogin::Unreadable(_) => ClientCredential::None,
     };
     let options = ConnectOptions { address, trust, credential };
     let options =
         options.checked().map_err(|error| ClientConfigError::Contradiction(error.to_string()))?;
     let login = match own {
-        Identity::None => given.login,
-        Identity::Stored(folder, stored) => {
-            ApplianceLogin::Enrolled { folder, name: stored.appliance }
-        }
-        Identity::Unreadable(why) => ApplianceLogin::Unreadable(why),
+        FoundIdentity::None => given.login,
+        FoundIdentity::Stored(folder, _) => ApplianceLogin::Enrolled(folder),
+        FoundIdentity::Unreadable(why) => ApplianceLogin::Unreadable(why),
     };
     let access = ApplianceAccess { trust: given.trust, login };
     Ok(BrokerTarget { broker: options.address, appliance, timeout, access })
@@ -278,14 +289,14 @@ fn target(
 fn parse_appliance(
     options: &Options,
     environment: Environment,
-    own: &Identity,
+    own: &FoundIdentity,
 ) -> Result<String, ClientConfigError> {
     let option = ("--appliance", options.appliance.as_ref());
     let given = option_or_variable(option, "VME_APPLIANCE", environment)
         .map(|(source_name, value)| (source_name, lossy(&value)));
     let certified = match own {
-        Identity::Stored(_, stored) => Some(&stored.appliance),
-        Identity::None | Identity::Unreadable(_) => None,
+        FoundIdentity::Stored(_, stored) => Some(&stored.appliance),
+        FoundIdentity::None | FoundIdentity::Unreadable(_) => None,
     };
     let (source_name, value) = match (given, certified) {
         (None, Some(certified)) => return Ok(certified.clone()),
@@ -505,5 +516,103 @@ mod tests {
                 "VME_BOOT_ID `b00t` is not a UUID of 36 characters",
             ]
         );
+    }
+
+    /// A state folder of a host that is enrolled as db1.
+    fn enrolled_state() -> (tempfile::TempDir, String) {
+        let state = tempfile::TempDir::new().unwrap();
+        std::fs::create_dir(state.path().join("identity")).unwrap();
+        let at = grid_broker::clock::wall_now();
+        let stored = StoredIdentity {
+            address: "https://controller:7443".to_owned(),
+            pin: KeyHash([7; 32]),
+            appliance: "db1".to_owned(),
+            token: "aaaaaaaa".to_owned(),
+            issued_at: at,
+            renew_at: at,
+            expires_at: at,
+        };
+        IdentityFolder::of_state(state.path()).store("", "", &stored).unwrap();
+        let option = format!("--state={}", state.path().display());
+        (state, option)
+    }
+
+    #[test]
+    fn an_identity_gives_broker_and_name_unless_they_are_given() {
+        let (_state, option) = enrolled_state();
+        let target = |line: &[&str], variables: &[(&str, &str)]| {
+            let line: Vec<_> = line.iter().copied().chain([option.as_str(), "id=log"]).collect();
+            config(&line, variables).map(|config| config.target)
+        };
+        let own = target(&[], &[]).unwrap();
+        assert_eq!(
+            (own.broker.as_str(), own.appliance.as_str()),
+            ("https://controller:7443", "db1")
+        );
+        assert!(own.access.identity_folder().is_some());
+        assert_eq!(own.name_for("host"), "db1");
+        let moved = target(&["--broker=b:1", "--appliance=db1"], &[]).unwrap();
+        assert_eq!((moved.broker.as_str(), moved.name_for("host")), ("https://b:1", "db1"));
+        assert!(moved.access.identity_folder().is_some());
+        // Without TLS, or with another credential, it is not used.
+        for (line, variables, broker) in [
+            (&["--broker=http://127.0.0.1:1"][..], &[][..], "http://127.0.0.1:1"),
+            (&["--broker=b:1", "--token-file=/t"], &[], "b:1"),
+            (&["--broker=b:1"], &[("VME_TOKEN_FILE", "/t")], "b:1"),
+        ] {
+            let other = target(&[line, &["--appliance=x"]].concat(), variables).unwrap();
+            assert_eq!((other.broker.as_str(), other.appliance.as_str()), (broker, "x"));
+            assert!(other.access.identity_folder().is_none());
+            let has_credential = !matches!(other.access.login, ApplianceLogin::NameOnly);
+            assert_eq!(other.name_for("host"), if has_credential { "x" } else { "host" });
+        }
+        for (line, variables, source_name) in [
+            (&["--appliance=db2"][..], &[][..], "--appliance"),
+            (&[], &[("VME_APPLIANCE", "db2")], "VME_APPLIANCE"),
+        ] {
+            assert_eq!(
+                target(line, variables).unwrap_err(),
+                [format!(
+                    "{source_name} is `db2`, and the certificate of this host is for `db1`; leave \
+                     {source_name} out, or enrol this host as `db2` (`vme enrol --force`)"
+                )]
+            );
+        }
+    }
+
+    #[test]
+    fn options_of_trust_and_credential_are_checked_together() {
+        let pin = "ab".repeat(32);
+        let pin = format!("--pin={pin}");
+        for (line, expected) in [
+            (&["--pin=ab"][..], "--pin `ab` is not a pin, which is 64 hexadecimal digits"),
+            (&[&pin, "--ca-file=/ca"], "--ca-file and --pin are given; one of them is possible"),
+            (&["--key=/k"], "--key is given without --certificate"),
+            (&["--certificate=/c"], "--certificate is given without --key"),
+            (
+                &["--token-file=/t", "--certificate=/c", "--key=/k"],
+                "--token-file and --certificate are given; one of them is possible",
+            ),
+            (
+                &[&pin, "--broker=http://b:1"],
+                "http://b:1 is an address without TLS, and a CA file or a pin is given; write \
+                 https:// before it",
+            ),
+            (
+                &["--certificate=/c", "--key=/k", "--broker=b:1"],
+                "the certificate /c cannot be used without TLS; write https:// before b:1, or give \
+                 the broker's CA file or pin",
+            ),
+        ] {
+            let line: Vec<_> = line.iter().copied().chain(["--appliance=a", "id=log"]).collect();
+            assert_eq!(config(&line, &[]).unwrap_err(), [expected]);
+        }
+        let line = [&pin, "--token-file=t", "--broker=b:1", "--appliance=a", "id=log"];
+        let given = config(&line, &[]).unwrap();
+        assert_eq!(given.target.broker, "https://b:1");
+        // Processes that vme starts get them too.
+        let variables: Vec<_> = given.access_options.iter().map(|it| it.variable).collect();
+        assert_eq!(variables, ["VME_TOKEN_FILE", "VME_PIN"]);
+        assert!(std::path::Path::new(&given.access_options[0].value).is_absolute());
     }
 }

@@ -64,7 +64,8 @@ pub(crate) enum EnrolError {
 }
 
 impl EnrolError {
-    fn exit_code(&self) -> ExitCode {
+    /// The matching exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::NoTokenFile | Self::Token(_) | Self::OtherKind { .. } | Self::Name(_) => {
                 ExitCode::Usage
@@ -186,7 +187,16 @@ impl Enrolment<'_> {
             Ok(Some(stored)) if stored.token == token => Ok(folder.clone()),
             Ok(Some(stored)) if !self.is_forced => Err(EnrolError::Enrolled(Box::new(stored))),
             Err(error) if !self.is_forced => Err(error.into()),
-            Ok(_) | Err(_) => Ok(folder.unfinished()),
+            Ok(_) | Err(_) => {
+                let unfinished = folder.unfinished();
+                // One that another token completed, or a replaced identity: its key is not for this one.
+                if let Ok(Some(stored)) = unfinished.load()
+                    && stored.token != token
+                {
+                    unfinished.remove()?;
+                }
+                Ok(unfinished)
+            }
         }
     }
 }

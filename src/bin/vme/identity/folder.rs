@@ -7,6 +7,7 @@
 //!   ca.pem              the certificate of the broker's authority
 //!   broker.toml         address, pin, name, times
 //! STATE/identity.new/   an enrolment that has not ended: its key
+//! STATE/identity.old/   a replaced identity that is being removed
 //! STATE/identity.lock   held by the one process that enrols or renews; changed at each try
 //! ```
 //!
@@ -162,23 +163,33 @@ impl IdentityFolder {
 
     /// Takes the place of `other`, in one step.
     pub(crate) fn replace(self, other: &Self) -> Result<(), IdentityError> {
-        let io = |what, path: &Path| {
-            let path = path.to_owned();
-            move |source: io::Error| IdentityError::Io { what, path, source }
-        };
         let (from, to) = (&self.path, &other.path);
         match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
             // What was there is now in our place.
-            Ok(()) => fs::remove_dir_all(from).map_err(io("remove", from))?,
-            Err(Errno::NOENT) => fs::rename(from, to).map_err(io("put in place", to))?,
+            Ok(()) => self.remove()?,
+            Err(Errno::NOENT) => fs::rename(from, to).map_err(io_error("put in place", to))?,
             // A file system that cannot exchange two folders.
             Err(Errno::INVAL | Errno::NOSYS | Errno::XDEV) => {
-                fs::remove_dir_all(to).map_err(io("remove", to))?;
-                fs::rename(from, to).map_err(io("put in place", to))?;
+                other.remove()?;
+                fs::rename(from, to).map_err(io_error("put in place", to))?;
             }
-            Err(errno) => return Err(io("put in place", to)(errno.into())),
+            Err(errno) => return Err(io_error("put in place", to)(errno.into())),
         }
         Ok(files::sync_folder(to.parent().unwrap_or(to))?)
+    }
+
+    /// Removes the folder. It has another name before its files go, so that no part of it is taken for
+    /// an enrolment that has not ended.
+    pub(crate) fn remove(&self) -> Result<(), IdentityError> {
+        let old = self.path.with_extension("old");
+        match fs::remove_dir_all(&old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &old)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        fs::rename(&self.path, &old).map_err(io_error("move away", &self.path))?;
+        fs::remove_dir_all(&old).map_err(io_error("remove", &old))
     }
 
     /// The right to change the folder; `None`: another process has it.
@@ -257,6 +268,11 @@ impl StoredIdentity {
             expires_at: time("expires_at")?,
         })
     }
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
+    let path = path.to_owned();
+    move |source| IdentityError::Io { what, path, source }
 }
 
 fn to_system_time(at: Timestamp) -> SystemTime {

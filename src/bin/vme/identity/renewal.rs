@@ -37,7 +37,7 @@ const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
 /// From this part of its life on, a certificate that could not be renewed is a warning.
-const WARN_WITHIN_PART: u32 = 6;
+const WARNING_PART: u32 = 6;
 
 /// Why a certificate was not renewed.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ impl StoredIdentity {
 
     fn is_warning_due(&self) -> bool {
         let life = self.expires_at.since(self.issued_at);
-        self.expires_at.before(life / WARN_WITHIN_PART) <= wall_now()
+        self.expires_at.before(life / WARNING_PART) <= wall_now()
     }
 }
 

@@ -200,7 +200,9 @@ impl<'a> SpoolSender<'a> {
         let hello = self.hello(group)?;
         let (next, acked) = (hello.next_sequence, hello.acked_through);
         let broker = self.redirect.take().unwrap_or_else(|| self.config.target.broker.clone());
-        let opening = session::open(&self.config.target.access, &broker, &group.appliance, hello);
+        let target = &self.config.target;
+        let opening =
+            session::open(&target.access, &broker, target.name_for(&group.appliance), hello);
         tokio::pin!(opening);
         let opened = loop {
             tokio::select! {

@@ -38,7 +38,7 @@ pub(crate) struct Session {
     pub(crate) welcome: Welcome,
 }
 
-/// Opens a session at `broker` as `appliance`, or under the name of our certificate.
+/// Opens a session at `broker` as `appliance`.
 pub(crate) async fn open(
     access: &ApplianceAccess,
     broker: &str,
@@ -67,8 +67,6 @@ async fn connect_and_greet(
     // A new channel has room for it.
     let _ = outbound.try_send(hello);
     let mut request = Request::new(ReceiverStream::new(messages));
-    // Events that were spooled before this host was enrolled may have another name.
-    let appliance = access.certified_name().unwrap_or(appliance);
     let name = AsciiMetadataValue::try_from(appliance)
         .map_err(|_| Status::invalid_argument("the appliance's name is not printable ASCII"))?;
     request.metadata_mut().insert(APPLIANCE_METADATA, name);

@@ -215,7 +215,7 @@ async fn a_reply_of_another_version_or_program_is_retried_and_described() {
 async fn another_protocol_is_named_and_the_event_is_retryable() {
     for (bytes, shown) in [
         (&b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..], "it speaks HTTP/1"),
-        (b"\x15\x03\x01\0\x02\x02\x46", "it speaks TLS"),
+        (b"\x15\x03\x01\0\x02\x02\x46", "speaks TLS, and was addressed without"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "it begins with `SSH-2.0-OpenSSH_9.2`"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
