@@ -57,6 +57,8 @@ async fn the_written_configuration_is_valid_and_for_a_network() {
             assert_eq!(effective(key), Some(value), "{key}: {checked}");
         }
         assert!(said.contains(&format!("as {hosts}\n")), "{said}");
+        let login = format!("gridctl login {}:7443 ", hosts.split(',').next().expect("a name"));
+        assert!(said.contains(&login), "{said}");
     }
 }
 

@@ -112,7 +112,7 @@ fn init(command: &InitArgs, all: &GriddArguments) -> Result<String, InitError> {
     for (name, text) in &files {
         write_file(&dir.join(name), text, command.force)?;
     }
-    Ok(describe_next(&dir, &hosts, local_broker(command.listen)))
+    Ok(describe_next(&dir, &hosts, &address_for_login(command)))
 }
 
 /// A flag that was given although nothing here uses it.
@@ -173,6 +173,16 @@ fn local_broker(listen: IpAddr) -> SocketAddr {
         address => address,
     };
     SocketAddr::new(address, config::DEFAULT_GRPC_ADDRESS.port())
+}
+
+/// The address for the first login: as other machines see it, since gridctl tells them what to type.
+fn address_for_login(command: &InitArgs) -> String {
+    let port = config::DEFAULT_GRPC_ADDRESS.port();
+    match command.host.first().map(|host| (host, host.parse::<IpAddr>())) {
+        Some((_, Ok(address))) => SocketAddr::new(address, port).to_string(),
+        Some((host, Err(_))) => format!("{host}:{port}"),
+        None => local_broker(command.listen).to_string(),
+    }
 }
 
 fn configuration(command: &InitArgs, hosts: &str) -> String {
@@ -239,7 +249,7 @@ fn write_file(path: &Path, text: &str, replace: bool) -> Result<(), InitError> {
 }
 
 /// What to do next, in order.
-fn describe_next(dir: &Path, hosts: &str, broker: SocketAddr) -> String {
+fn describe_next(dir: &Path, hosts: &str, broker: &str) -> String {
     let dir = dir.display();
     let names = if hosts.is_empty() {
         "clients reach gridd by its addresses; --host adds names".to_owned()
