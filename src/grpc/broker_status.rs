@@ -14,6 +14,7 @@ use crate::contract::{encode, encode_timestamp, encode_uuid};
 use crate::grid::Grid;
 use crate::grid::state::outbox::OutboxStats;
 use crate::guru_meditation::{ReportEncoding, ReportError};
+use crate::identity::authenticator::{AuthenticationMode, Authenticator};
 use crate::journal::DiskUsage;
 use crate::tasks;
 
@@ -58,7 +59,7 @@ impl BrokerService for Services {
             sessions,
             appliances,
             open_alerts,
-            trust: "everyone on loopback".to_owned(),
+            trust: self.describe_trust().to_owned(),
             mail_recipients,
             mails_queued: outbox.queued,
             mails_queued_since: outbox.oldest_queued_at.map(encode_timestamp),
@@ -96,6 +97,16 @@ impl BrokerService for Services {
             ReportError::Failed => Status::internal(error.to_string()),
         })?;
         Ok(Response::new(GetReportResponse { report }))
+    }
+}
+
+impl Services {
+    /// Which clients the broker trusts.
+    fn describe_trust(&self) -> &'static str {
+        match self.authenticator.as_ref().map(Authenticator::mode) {
+            None | Some(AuthenticationMode::Off) => "everyone on loopback",
+            Some(AuthenticationMode::Required) => "certificates and tokens",
+        }
     }
 }
 

@@ -19,6 +19,8 @@ async fn an_appliance_enrols_and_reports_and_a_revocation_ends_it_at_once() {
     let reported = broker.vme("db1", &["id=started_ok"]).await;
     assert!(reported.stdout.contains("started_ok of db1 is record"), "{reported:?}");
 
+    assert_eq!(broker_status(&broker).await.trust, "certificates and tokens");
+
     // A session that goes on.
     let mut agent = clean(env!("CARGO_BIN_EXE_vme"));
     agent.env("VME_STATE", broker.state("db1")).arg("agent");

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::support::{Setup, eventually, gridd_alone, soon};
+use crate::support::{Setup, clean, eventually, gridd_alone, run, soon};
 
 const CONFIG: &str = "\
 authentication = \"required\"
@@ -146,6 +146,33 @@ async fn sighup_brings_a_new_certificate_to_both_listeners_and_ends_no_connectio
     let mut rest = vec![0; 4_096];
     let _ = soon("the rest of the page", live.read(&mut rest)).await.expect("is open");
     assert_eq!(livez(&mut live).await, "HTTP/1.1 200", "the connection goes on");
+}
+
+#[tokio::test]
+async fn an_appliance_enrols_where_the_servers_certificate_is_the_operators() {
+    let folder = tempfile::TempDir::with_prefix("gridd-test-").expect("a folder");
+    write_pair(folder.path(), 2_090);
+    let gridd = Setup::within(folder, CONFIG).start().await;
+    let ready = fs::read_to_string(gridd.path("ready.json")).expect("the ready file");
+    let ready: serde_json::Value = serde_json::from_str(&ready).expect("JSON");
+    let pin = ready["pin"].as_str().expect("a pin");
+    let mut gridctl = clean(env!("CARGO_BIN_EXE_gridctl"));
+    gridctl.args(["--broker", &gridd.grpc, "--pin", pin, "--token-file"]);
+    gridctl.arg(gridd.data().join("admin-token")).args(["appliance", "enrol", "db1"]);
+    let created = run(gridctl).await;
+    assert_eq!(created.code, Some(0), "{created:?}");
+    let token = gridd.path("token");
+    write_key(&token, &created.stdout);
+    let vme = async |words: &[&str]| {
+        let mut vme = clean(env!("CARGO_BIN_EXE_vme"));
+        vme.env("VME_STATE", gridd.path("state")).args(words);
+        run(vme).await
+    };
+    let token = token.display().to_string();
+    let enrolled = vme(&["enrol", "--token-file", &token, &gridd.grpc]).await;
+    assert_eq!(enrolled.code, Some(0), "{enrolled:?}");
+    let reported = vme(&["id=started_ok"]).await;
+    assert_eq!(reported.code, Some(0), "{reported:?}");
 }
 
 #[tokio::test]
