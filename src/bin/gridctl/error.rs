@@ -245,11 +245,11 @@ impl CliError {
 
     /// The code of the broker's status, if the error is one.
     pub(crate) fn status_code(&self) -> Option<tonic::Code> {
-        match self {
-            Self::Broker(ClientError::Status(status)) => Some(status.code()),
-            Self::AdministratorWithoutToken { failure, .. } => failure.status_code(),
-            _ => None,
+        if let Self::AdministratorWithoutToken { failure, .. } = self {
+            return failure.status_code();
         }
+        let Self::Broker(ClientError::Status(status)) = self else { return None };
+        Some(status.code())
     }
 
     /// Whether the reader closed stdout, as `head` does.

@@ -131,85 +131,104 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    // Once: a token on stdin is read once.
-    let resolved = OnceCell::new();
-    let access = || {
-        if let Some(access) = resolved.get() {
-            return Ok(access);
-        }
-        let GlobalArgs { broker_choice, identity, .. } = &args.global;
-        let access = BrokerAccess::resolve(broker_choice, identity, connection::login_name())?;
-        Ok::<_, CliError>(resolved.get_or_init(|| access))
-    };
-    let broker = async || {
-        let access = access()?;
-        renewal::renew_if_due(access, &look).await?;
-        Connection::connect(access).await
-    };
-    let out = &mut out;
-    let done: Result<u8, CliError> = runtime.block_on(async {
-        match &args.command {
-            GridctlCommand::Log(command) => log::run(&broker().await?, command, &look, out).await?,
-            GridctlCommand::Appliance(command) => {
-                appliance::run(&broker().await?, command, &look, out).await?;
-            }
-            GridctlCommand::Alert(command) => {
-                alert::run(&broker().await?, command, &look, out).await?
-            }
-            GridctlCommand::Mail(command) => {
-                mail::run(&broker().await?, command, &look, out).await?
-            }
-            GridctlCommand::Journal(JournalCommand::Verify { file }) => {
-                verify::run(file, &look, out)?
-            }
-            GridctlCommand::Journal(command) => {
-                journal::run(&broker().await?, command, &look, out).await?;
-            }
-            GridctlCommand::Token(command) => {
-                token::run(&broker().await?, command, &look, out).await?;
-            }
-            GridctlCommand::Key(command) => key::run(&broker().await?, command, &look, out).await?,
-            GridctlCommand::Admin(command) => {
-                admin::run(&broker().await?, command, &look, out).await?;
-            }
-            GridctlCommand::Login(arguments) => {
-                login::login(arguments, &args.global.identity, &look, out).await?;
-            }
-            GridctlCommand::Logout(arguments) => {
-                login::logout(arguments, &args.global.broker_choice, &look, out).await?;
-            }
-            GridctlCommand::Whoami => whoami::show(&broker().await?, &look, out).await?,
-            GridctlCommand::Report { json } => {
-                report::show(&broker().await?, *json, &look, out).await?
-            }
-            GridctlCommand::Status(StatusArgs { check: true, .. }) => {
-                let address =
-                    context::resolve_address(&args.global.broker_choice).unwrap_or_default();
-                return Ok(nagios::run(broker().await, &address, out).await? as u8);
-            }
-            GridctlCommand::Status(StatusArgs { names, .. }) if !names.is_empty() => {
-                let show = ApplianceCommand::Show(ApplianceNames { names: names.clone() });
-                appliance::run(&broker().await?, &show, &look, out).await?;
-            }
-            GridctlCommand::Status(_) => status::show(&broker().await?, &look, out).await?,
-            GridctlCommand::Version => version::show(broker().await, &look, out).await?,
-            GridctlCommand::Context(command) => {
-                context::run(command, &args.global.broker_choice, &look, out)?
-            }
-            GridctlCommand::Generate { folder } => generate::run(folder, &look, out)?,
-        }
-        Ok(ExitCode::Done as u8)
-    });
+    let broker = ChosenBroker { args, look: &look, resolved: OnceCell::new() };
+    let done = runtime.block_on(run_command(args, &broker, &look, &mut out));
     done.map_err(|failure| {
-        let address = match &args.command {
-            GridctlCommand::Login(login) => login.address.clone(),
-            _ => match context::resolve_address(&args.global.broker_choice) {
+        let address = if let GridctlCommand::Login(login) = &args.command {
+            login.address.clone()
+        } else {
+            match context::resolve_address(&args.global.broker_choice) {
                 Ok(address) => address,
                 Err(_) => return failure,
-            },
+            }
         };
-        runtime.block_on(refusal::explain(failure, &address, resolved.get()))
+        runtime.block_on(refusal::explain(failure, &address, broker.resolved.get()))
     })
+}
+
+/// The broker that flags, environment and contexts choose.
+struct ChosenBroker<'a> {
+    args: &'a GridctlArgs,
+    look: &'a OutputOptions,
+    /// Once: a token on stdin is read once.
+    resolved: OnceCell<BrokerAccess>,
+}
+
+impl ChosenBroker<'_> {
+    fn access(&self) -> Result<&BrokerAccess, CliError> {
+        if let Some(access) = self.resolved.get() {
+            return Ok(access);
+        }
+        let GlobalArgs { broker_choice, identity, .. } = &self.args.global;
+        let access = BrokerAccess::resolve(broker_choice, identity, connection::login_name())?;
+        Ok(self.resolved.get_or_init(|| access))
+    }
+
+    async fn connect(&self) -> Result<Connection, CliError> {
+        let access = self.access()?;
+        renewal::renew_if_due(access, self.look).await?;
+        Connection::connect(access).await
+    }
+}
+
+async fn run_command(
+    args: &GridctlArgs,
+    broker: &ChosenBroker<'_>,
+    look: &OutputOptions,
+    out: &mut dyn Write,
+) -> Result<u8, CliError> {
+    match &args.command {
+        GridctlCommand::Log(command) => {
+            log::run(&broker.connect().await?, command, look, out).await?
+        }
+        GridctlCommand::Appliance(command) => {
+            appliance::run(&broker.connect().await?, command, look, out).await?;
+        }
+        GridctlCommand::Alert(command) => {
+            alert::run(&broker.connect().await?, command, look, out).await?
+        }
+        GridctlCommand::Mail(command) => {
+            mail::run(&broker.connect().await?, command, look, out).await?
+        }
+        GridctlCommand::Journal(JournalCommand::Verify { file }) => verify::run(file, look, out)?,
+        GridctlCommand::Journal(command) => {
+            journal::run(&broker.connect().await?, command, look, out).await?;
+        }
+        GridctlCommand::Token(command) => {
+            token::run(&broker.connect().await?, command, look, out).await?;
+        }
+        GridctlCommand::Key(command) => {
+            key::run(&broker.connect().await?, command, look, out).await?
+        }
+        GridctlCommand::Admin(command) => {
+            admin::run(&broker.connect().await?, command, look, out).await?;
+        }
+        GridctlCommand::Login(arguments) => {
+            login::login(arguments, &args.global.identity, look, out).await?;
+        }
+        GridctlCommand::Logout(arguments) => {
+            login::logout(arguments, &args.global.broker_choice, look, out).await?;
+        }
+        GridctlCommand::Whoami => whoami::show(&broker.connect().await?, look, out).await?,
+        GridctlCommand::Report { json } => {
+            report::show(&broker.connect().await?, *json, look, out).await?
+        }
+        GridctlCommand::Status(StatusArgs { check: true, .. }) => {
+            let address = context::resolve_address(&args.global.broker_choice).unwrap_or_default();
+            return Ok(nagios::run(broker.connect().await, &address, out).await? as u8);
+        }
+        GridctlCommand::Status(StatusArgs { names, .. }) if !names.is_empty() => {
+            let show = ApplianceCommand::Show(ApplianceNames { names: names.clone() });
+            appliance::run(&broker.connect().await?, &show, look, out).await?;
+        }
+        GridctlCommand::Status(_) => status::show(&broker.connect().await?, look, out).await?,
+        GridctlCommand::Version => version::show(broker.connect().await, look, out).await?,
+        GridctlCommand::Context(command) => {
+            context::run(command, &args.global.broker_choice, look, out)?
+        }
+        GridctlCommand::Generate { folder } => generate::run(folder, look, out)?,
+    }
+    Ok(ExitCode::Done as u8)
 }
 
 /// Prints a note or an error to stderr. A closed stderr is no failure.

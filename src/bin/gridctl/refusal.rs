@@ -29,9 +29,10 @@ pub(crate) async fn explain(
         return failure;
     };
     let Some(access) = access else { return failure };
-    let hint = match code {
-        Code::PermissionDenied => not_permitted(access).await,
-        _ => not_accepted(access),
+    let hint = if code == Code::PermissionDenied {
+        not_permitted(access).await
+    } else {
+        not_accepted(access)
     };
     CliError::Refused { failure: Box::new(failure), hint }
 }
