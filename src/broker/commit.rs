@@ -47,13 +47,19 @@ impl EventLoop {
         self.stage_encoded(record, codec::encode_record(record));
     }
 
+    /// The appliance that the record is about, for the journal's index.
+    fn appliance_of(&self, record: &Record) -> Option<ApplianceIndex> {
+        let state = self.driver.grid().state();
+        record.subject().or_else(|| state.find(record.named_appliance()?))
+    }
+
     pub(super) fn stage_encoded(&mut self, record: &Record, bytes: Vec<u8>) {
         self.commit.byte_count += bytes.len();
         let header = RecordHeader {
             at_us: record.at.as_micros(),
             severity: record.severity().number(),
             kind: record.kind().number(),
-            appliance: record.subject().map_or(0, |number| number.0),
+            appliance: self.appliance_of(record).map_or(0, |number| number.0),
         };
         let bytes = bytes.into();
         self.commit.records.push(EncodedRecord { number: record.number, header, bytes });

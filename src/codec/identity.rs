@@ -163,6 +163,7 @@ pub(super) fn encode_effect(change: &IdentityEffect) -> proto::IdentityChange {
             token: key.token.to_string(),
         }),
         IdentityEffect::KeyRemoved { subject } => P::KeyRemoved(encode_subject(subject)),
+        IdentityEffect::KeyRevoked { key } => P::KeyRevoked(key.0.to_vec()),
         IdentityEffect::Administrator { name, administrator } => {
             let Administrator { role, created_at } = *administrator;
             P::Administrator(encode_administrator(name, role, created_at.as_micros()))
@@ -193,6 +194,7 @@ pub(super) fn decode_effect(it: proto::IdentityChange) -> Result<IdentityEffect,
             },
         },
         P::KeyRemoved(it) => IdentityEffect::KeyRemoved { subject: decode_subject(Some(it))? },
+        P::KeyRevoked(key) => IdentityEffect::KeyRevoked { key: KeyHash(decode_hash(&key)?) },
         P::Administrator(it) => {
             let (name, administrator) = decode_administrator(&it)?;
             IdentityEffect::Administrator { name, administrator }

@@ -80,7 +80,9 @@ impl Default for MailSettings {
             grid: "grid".to_owned(),
             to: none(),
             zone: none(),
-            on: "alert, start_failed, boot_timeout, hung, records_missing, disk_low".to_owned(),
+            on: "alert, start_failed, boot_timeout, hung, records_missing, disk_low, \
+                 certificate_ending, token_reused, server_certificate"
+                .to_owned(),
             gather: grid::model::settings::MailPolicy::default().group_wait,
         }
     }

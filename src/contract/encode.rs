@@ -17,15 +17,14 @@ use super::proto;
 use super::{encode_timestamp, encode_uuid};
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
 use crate::grid::log::effect::{ApplianceEffect, Effect};
-use crate::grid::log::identity::{IdentityEffect, SecurityIncident};
+use crate::grid::log::identity::SecurityIncident;
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
-use crate::grid::model::identity::appliance_of;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::usage::{OutcomeKind, Suppression, SuppressionPhase};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{EventKind, Severity};
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId};
+use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::Timestamp;
@@ -35,7 +34,7 @@ use crate::grid::{Grid, explain};
 pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto::Record {
     let (reason, explanation) = explain::describe_outcome(record.outcome);
     let explanation = rate_limit_explanation(record).unwrap_or_else(|| explanation.to_owned());
-    let appliance = record.subject().map_or_else(|| named_appliance(record), &name);
+    let appliance = record.subject().map_or_else(|| named(record), &name);
     let received = if let Input::Event(received) = &record.input { Some(received) } else { None };
     let occurred =
         received.and_then(|received| explain::occurred_at(&received.event, record.flags));
@@ -241,30 +240,9 @@ fn sender(input: &Input) -> Option<&str> {
     }
 }
 
-/// The appliance that the record names, if it is about none by its number.
-fn named_appliance(record: &Record) -> String {
-    let name = if let Input::Command { command, .. } = &record.input {
-        Some(command.appliance_name())
-    } else if let Input::Security(SecurityIncident::Refused(refusal)) = &record.input {
-        refusal.reused_token_of.as_ref()
-    } else {
-        record.effects.iter().find_map(credential_owner)
-    };
-    name.map_or_else(String::new, ToString::to_string)
-}
-
-/// The appliance whose credential changed.
-fn credential_owner(effect: &Effect) -> Option<&ApplianceName> {
-    let Effect::Identity(change) = effect else { return None };
-    let owner = match change {
-        IdentityEffect::Key { subject, .. } | IdentityEffect::KeyRemoved { subject } => subject,
-        IdentityEffect::Token { token } => token.purpose.owner()?,
-        IdentityEffect::ApplianceRevoked { name, .. } => return Some(name),
-        IdentityEffect::TokenRemoved { .. }
-        | IdentityEffect::Administrator { .. }
-        | IdentityEffect::AdministratorRemoved { .. } => return None,
-    };
-    appliance_of(owner)
+/// The name of the appliance that the record is about without its number.
+fn named(record: &Record) -> String {
+    record.named_appliance().map_or_else(String::new, ToString::to_string)
 }
 
 fn boot_of(record: &Record) -> Option<BootId> {

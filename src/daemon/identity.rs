@@ -28,7 +28,7 @@ const FIRST_ADMINISTRATOR: &str = "admin";
 const TOKEN_FILE: &str = "admin-token";
 
 /// Who the records of the first administrator name.
-const BY: &str = "gridd, at its first start with authentication";
+const BY: &str = "gridd, at a start without an admin who could log in";
 
 /// Why there is no first administrator.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,8 @@ pub(super) async fn first_administrator(
     broker: &BrokerHandle,
     data: &Path,
 ) -> Result<Option<FirstAdministrator>, FirstAdministratorError> {
-    let has_one = authenticator.credentials().read(|it| it.admin_count() > 0);
+    // An admin without any credential cannot log in: a new token lets its operator in again.
+    let has_one = authenticator.credentials().read(|it| it.has_usable_admin(broker.now()));
     if authenticator.mode() == AuthenticationMode::Off || has_one {
         return Ok(None);
     }
@@ -90,13 +91,18 @@ pub(super) async fn first_administrator(
         true => None,
         false => Some(write_token(data, token.text())?),
     };
-    let exists = authenticator.credentials().read(|it| it.administrator(&name).is_some());
-    let create = match exists {
-        // It lost the role, by a journal of other times; nobody else has it.
-        true => IdentityCommand::SetAdministrator { name: name.clone(), role: Role::Admin },
-        false => IdentityCommand::CreateAdministrator { name: name.clone(), role: Role::Admin },
-    };
-    broker.identity_command(BY, create).await??;
+    let (name_of, role) = (name.clone(), Role::Admin);
+    match authenticator.credentials().read(|it| it.administrator(&name)) {
+        Some(known) if known.role == Role::Admin => {}
+        Some(_) => {
+            let command = IdentityCommand::SetAdministrator { name: name_of, role };
+            broker.identity_command(BY, command).await??;
+        }
+        None => {
+            let command = IdentityCommand::CreateAdministrator { name: name_of, role };
+            broker.identity_command(BY, command).await??;
+        }
+    }
     let command = IdentityCommand::CreateToken {
         id: token.parsed.id,
         secret: token.parsed.secret,

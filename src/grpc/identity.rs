@@ -416,6 +416,7 @@ fn rejected(rejection: &IdentityRejection) -> Status {
         IdentityRejection::KeyUnknown => (Code::Unauthenticated, "KEY_UNKNOWN"),
         IdentityRejection::RecoveryEnded { .. } => (Code::Unauthenticated, "RECOVERY_ENDED"),
         IdentityRejection::AlreadyEnrolled { .. } => (Code::FailedPrecondition, "ALREADY_ENROLLED"),
+        IdentityRejection::KeyRevoked => (Code::Unauthenticated, "KEY_REVOKED"),
         IdentityRejection::KeyInUse { .. } => (Code::FailedPrecondition, "KEY_IN_USE"),
         IdentityRejection::NotRotatable { .. } => (Code::FailedPrecondition, "NOT_ROTATABLE"),
         IdentityRejection::LastAdmin { .. } => (Code::FailedPrecondition, "LAST_ADMIN"),

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::grid::log::identity::IdentityEffect;
+use crate::grid::values::id::ApplianceName;
 use crate::contract;
 use crate::grid::log::identity::{IdentityCommand, Refusal};
 use crate::grid::log::input::ReceivedEvent;
@@ -197,99 +199,99 @@ fn kinds_of_events_and_reasons_have_the_numbers_and_labels_of_the_contract() {
     assert_eq!(known.count(), DropReason::ALL.len(), "the table has all reasons");
 }
 
-#[test]
-fn a_record_of_credentials_shows_who_sent_it_and_the_appliance() {
-    let (db1, ann) = (ApplianceName::new("db1").expect("a name"), "ann (admin) from 192.0.2.1");
-    let id = TokenId::new("aZ09bcde").expect("an id");
-    let token = |purpose| {
-        let token = Token {
-            id,
-            secret: SecretHash([0; 32]),
-            purpose,
-            created_at: ago(60),
-            created_by: "ann".into(),
-            expires_at: None,
-            last_used_at: None,
-            uses: 1,
-        };
-        Effect::Identity(IdentityEffect::Token { token })
+/// The record of an input with these effects: administrator, appliance and text.
+fn shown(input: Input, effects: Vec<Effect>) -> (String, String, String) {
+    let encoded = encoded(&Record { input, effects, ..log_record() });
+    assert_eq!(encoded.kind(), proto::RecordKind::Security);
+    (encoded.administrator, encoded.appliance, encoded.text)
+}
+
+fn changed_token(purpose: TokenPurpose) -> Effect {
+    let token = Token {
+        id: token_id(),
+        secret: SecretHash([0; 32]),
+        purpose,
+        created_at: ago(60),
+        created_by: "ann".into(),
+        expires_at: None,
+        last_used_at: None,
+        uses: 1,
     };
-    let key = Effect::Identity(IdentityEffect::Key {
-        subject: Subject::Appliance(db1.clone()),
-        key: EnrolledKey {
-            key: KeyHash([1; 32]),
-            serial: Serial([2; 16]),
-            enrolled_at: ago(0),
-            issued_at: ago(0),
-            expires_at: ago(0).after(Duration::from_secs(3_600)),
-            token: id,
-        },
-    });
+    Effect::Identity(IdentityEffect::Token { token })
+}
+
+fn token_id() -> TokenId {
+    TokenId::new("aZ09bcde").expect("an id")
+}
+
+fn enrolled_key(subject: Subject) -> Effect {
+    let key = EnrolledKey {
+        key: KeyHash([1; 32]),
+        serial: Serial([2; 16]),
+        enrolled_at: ago(0),
+        issued_at: ago(0),
+        expires_at: ago(0).after(Duration::from_secs(3_600)),
+        token: token_id(),
+    };
+    Effect::Identity(IdentityEffect::Key { subject, key })
+}
+
+const ANN: &str = "ann (admin) from 192.0.2.1";
+
+fn of(administrator: &str, appliance: &str, text: &str) -> (String, String, String) {
+    (administrator.to_owned(), appliance.to_owned(), text.to_owned())
+}
+
+#[test]
+fn a_record_of_a_command_on_credentials_shows_who_sent_it_and_the_appliance() {
+    let db1 = ApplianceName::new("db1").expect("a name");
+    let by_ann = |command| Input::Identity { by: ANN.into(), command };
     let scope = EnrolmentScope::Pattern { pattern: "db*".into(), count: 1 };
     let pattern = TokenPurpose::Enrolment(EnrolmentTerms { scope, class: None, replace: false });
-    let access = TokenPurpose::Access(Subject::Appliance(db1.clone()));
     let enrol = IdentityCommand::Enrol {
-        token: id,
+        token: token_id(),
         secret: SecretHash([0; 32]),
         key: KeyHash([1; 32]),
         serial: Serial([2; 16]),
         name: Some("db1".into()),
         uuid: uuid::Uuid::nil(),
     };
+    let effects = vec![changed_token(pattern), enrolled_key(Subject::Appliance(db1.clone()))];
+    let text =
+        "key enrolled for appliance db1, valid until 2026-11-20T15:30:00Z, by token aZ09bcde";
+    assert_eq!(shown(by_ann(enrol), effects), of(ANN, "db1", text));
+
     let revoked = IdentityEffect::ApplianceRevoked { name: db1.clone(), at: ago(0) };
-    let by_ann = |command| Input::Identity { by: ann.into(), command };
+    let revoke = by_ann(IdentityCommand::RevokeAppliance { name: db1 });
+    let text = "all credentials of db1 revoked";
+    assert_eq!(shown(revoke, vec![Effect::Identity(revoked)]), of(ANN, "db1", text));
+
+    let name = AdministratorName::new("otto").expect("a name");
+    let remove = by_ann(IdentityCommand::RemoveAdministrator { name });
+    let text = "administrator otto removed, with all credentials";
+    assert_eq!(shown(remove, vec![]), of(ANN, "", text));
+}
+
+#[test]
+fn a_record_of_a_security_incident_shows_who_caused_it_and_the_appliance() {
+    let db1 = ApplianceName::new("db1").expect("a name");
+    let access = changed_token(TokenPurpose::Access(Subject::Appliance(db1.clone())));
+    let used = Input::Security(SecurityIncident::TokenUsed { id: token_id() });
+    let text = "token aZ09bcde of appliance db1 used, for the first time on this day";
+    assert_eq!(shown(used, vec![access]), of("", "db1", text));
+
+    let accessed = SecurityIncident::Accessed { by: ANN.into(), what: "backup made".into() };
+    assert_eq!(shown(Input::Security(accessed), vec![]), of(ANN, "", "backup made"));
+
     let refusal = Refusal {
         who: "somebody".into(),
         from: "192.0.2.9".into(),
         what: "Enrol".into(),
         why: "no".into(),
         omitted: 0,
-        reused_token_of: Some(db1.clone()),
+        reused_token_of: Some(db1),
     };
-    let name = AdministratorName::new("otto").expect("a name");
-    let used = SecurityIncident::TokenUsed { id };
-    let accessed = SecurityIncident::Accessed { by: ann.into(), what: "backup made".into() };
-    for (input, effects, administrator, appliance, text) in [
-        (
-            by_ann(enrol),
-            vec![token(pattern), key],
-            ann,
-            "db1",
-            "key enrolled for appliance db1, valid until 2026-11-20T15:30:00Z, by token aZ09bcde",
-        ),
-        (
-            by_ann(IdentityCommand::RevokeAppliance { name: db1 }),
-            vec![Effect::Identity(revoked)],
-            ann,
-            "db1",
-            "all credentials of db1 revoked",
-        ),
-        (
-            by_ann(IdentityCommand::RemoveAdministrator { name }),
-            vec![],
-            ann,
-            "",
-            "administrator otto removed, with all credentials",
-        ),
-        (
-            Input::Security(used),
-            vec![token(access)],
-            "",
-            "db1",
-            "token aZ09bcde of appliance db1 used, for the first time on this day",
-        ),
-        (Input::Security(accessed), vec![], ann, "", "backup made"),
-        (
-            Input::Security(SecurityIncident::Refused(refusal)),
-            vec![],
-            "",
-            "db1",
-            "Enrol of somebody from 192.0.2.9 refused: no",
-        ),
-    ] {
-        let encoded = encoded(&Record { input, effects, ..log_record() });
-        assert_eq!(encoded.kind(), proto::RecordKind::Security);
-        assert_eq!((&*encoded.administrator, &*encoded.appliance), (administrator, appliance));
-        assert_eq!(encoded.text, text);
-    }
+    let refused = Input::Security(SecurityIncident::Refused(refusal));
+    let text = "Enrol of somebody from 192.0.2.9 refused: no";
+    assert_eq!(shown(refused, vec![]), of("", "db1", text));
 }

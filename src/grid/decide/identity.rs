@@ -112,9 +112,11 @@ pub(in crate::grid) fn appliance_revoked(
 fn credentials_removed(state: &State, subject: &Subject) -> Vec<Effect> {
     let identities = state.identities();
     let tokens = identities.tokens_of(subject).map(|it| IdentityEffect::TokenRemoved { id: it.id });
-    let key =
-        identities.key(subject).map(|_| IdentityEffect::KeyRemoved { subject: subject.clone() });
-    tokens.chain(key).map(Effect::Identity).collect()
+    let key = identities.key(subject).map(|old| {
+        let removed = IdentityEffect::KeyRemoved { subject: subject.clone() };
+        [removed, IdentityEffect::KeyRevoked { key: old.key }]
+    });
+    tokens.chain(key.into_iter().flatten()).map(Effect::Identity).collect()
 }
 
 fn done(effects: Vec<Effect>) -> Decided {

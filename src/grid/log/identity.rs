@@ -155,6 +155,11 @@ pub enum IdentityEffect {
         /// Whose key.
         subject: Subject,
     },
+    /// A key is never accepted again: it was revoked, or another one replaced it.
+    KeyRevoked {
+        /// The key.
+        key: KeyHash,
+    },
     /// An administrator was created or changed.
     Administrator {
         /// The name.

@@ -6,11 +6,12 @@
 use super::effect::Effect;
 use super::record::Record;
 use crate::grid::log::effect::ApplianceEffect;
-use crate::grid::log::identity::SecurityIncident;
+use crate::grid::log::identity::{IdentityEffect, SecurityIncident};
 use crate::grid::log::input::{Input, LastRun};
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::identity::appliance_of;
 use crate::grid::values::event::{EventKind, Severity};
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 
 /// What a record is about. The numbers are stored, in the masks of the journal's index too, and
 /// are those of the contract: they never change. At most 31.
@@ -148,6 +149,34 @@ impl Record {
             })
         })
     }
+}
+
+impl Record {
+    /// The appliance that it names, if [`Self::subject`] knows none by its number.
+    pub fn named_appliance(&self) -> Option<&ApplianceName> {
+        if let Input::Command { command, .. } = &self.input {
+            Some(command.appliance_name())
+        } else if let Input::Security(SecurityIncident::Refused(refusal)) = &self.input {
+            refusal.reused_token_of.as_ref()
+        } else {
+            self.effects.iter().find_map(credential_owner)
+        }
+    }
+}
+
+/// The appliance whose credential changed.
+fn credential_owner(effect: &Effect) -> Option<&ApplianceName> {
+    let Effect::Identity(change) = effect else { return None };
+    let owner = match change {
+        IdentityEffect::Key { subject, .. } | IdentityEffect::KeyRemoved { subject } => subject,
+        IdentityEffect::Token { token } => token.purpose.owner()?,
+        IdentityEffect::ApplianceRevoked { name, .. } => return Some(name),
+        IdentityEffect::TokenRemoved { .. }
+        | IdentityEffect::KeyRevoked { .. }
+        | IdentityEffect::Administrator { .. }
+        | IdentityEffect::AdministratorRemoved { .. } => return None,
+    };
+    appliance_of(owner)
 }
 
 impl Severity {

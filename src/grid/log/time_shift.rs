@@ -224,6 +224,7 @@ impl TimeShift {
             same @ (IdentityEffect::TokenRemoved { .. }
             | IdentityEffect::Key { .. }
             | IdentityEffect::KeyRemoved { .. }
+            | IdentityEffect::KeyRevoked { .. }
             | IdentityEffect::AdministratorRemoved { .. }) => same,
         }
     }

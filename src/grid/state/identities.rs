@@ -26,6 +26,8 @@ pub struct Identities {
     subjects: HashMap<KeyHash, Subject>,
     administrators: BTreeMap<AdministratorName, Administrator>,
     revoked: BTreeMap<ApplianceName, Timestamp>,
+    /// Keys that are never accepted again; one for each revocation and replacement.
+    revoked_keys: BTreeSet<KeyHash>,
 }
 
 impl Identities {
@@ -74,6 +76,16 @@ impl Identities {
         self.administrators.values().filter(|it| it.role == Role::Admin).count()
     }
 
+    /// Whether an administrator with the role admin has a key, or an access token in force at `now`.
+    pub fn has_usable_admin(&self, now: Timestamp) -> bool {
+        let admins = self.administrators.iter().filter(|(_, it)| it.role == Role::Admin);
+        admins.map(|(name, _)| Subject::Administrator(name.clone())).any(|subject| {
+            let mut tokens = self.access_tokens_of(&subject);
+            self.keys.contains_key(&subject)
+                || tokens.any(|token| token.expires_at.is_none_or(|end| end > now))
+        })
+    }
+
     /// When the credentials of an appliance were revoked, if they ever were.
     pub fn revoked_at(&self, name: &ApplianceName) -> Option<Timestamp> {
         self.revoked.get(name).copied()
@@ -86,6 +98,11 @@ impl Identities {
             self.keys.contains_key(&subject) || self.access_tokens_of(&subject).next().is_some()
         };
         self.revoked.keys().filter(move |name| !has_credential(name))
+    }
+
+    /// Whether the key was revoked or replaced.
+    pub fn is_revoked(&self, key: KeyHash) -> bool {
+        self.revoked_keys.contains(&key)
     }
 
     /// The access tokens of that owner.
@@ -125,6 +142,9 @@ impl Identities {
                 self.keys.insert(subject.clone(), key.clone());
             }
             IdentityEffect::KeyRemoved { subject } => self.remove_key(subject),
+            IdentityEffect::KeyRevoked { key } => {
+                self.revoked_keys.insert(*key);
+            }
             IdentityEffect::Administrator { name, administrator } => {
                 self.administrators.insert(name.clone(), *administrator);
             }
@@ -153,8 +173,10 @@ impl Identities {
             .revoked
             .iter()
             .map(|(name, at)| IdentityEffect::ApplianceRevoked { name: name.clone(), at: *at });
-        effects
-            .extend(administrators.chain(tokens).chain(keys).chain(revoked).map(Effect::Identity));
+        let revoked_keys =
+            self.revoked_keys.iter().map(|key| IdentityEffect::KeyRevoked { key: *key });
+        let of_names = administrators.chain(tokens).chain(keys).chain(revoked);
+        effects.extend(of_names.chain(revoked_keys).map(Effect::Identity));
     }
 
     fn remove_token(&mut self, id: TokenId) {

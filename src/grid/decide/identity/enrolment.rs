@@ -54,6 +54,9 @@ impl IdentityDecider<'_> {
         if let Some(owner) = identities.subject_of(key).filter(|owner| **owner != subject) {
             return Err(IdentityRejection::KeyInUse { subject: owner.clone() });
         }
+        if identities.is_revoked(key) {
+            return Err(IdentityRejection::KeyRevoked);
+        }
         let mut effects = Vec::new();
         match &subject {
             Subject::Appliance(name) => {
@@ -61,6 +64,10 @@ impl IdentityDecider<'_> {
             }
             Subject::Administrator(name) => drop(self.find_administrator(name)?),
         }
+        let replaced = old.filter(|old| old.key != key);
+        effects.extend(
+            replaced.map(|old| IdentityEffect::KeyRevoked { key: old.key }).map(Effect::Identity),
+        );
         effects.extend(old.and_then(|old| self.spent_token(old, &subject)));
         let used = Token { uses: token.uses + 1, last_used_at: Some(self.now), ..token.clone() };
         effects.push(Effect::Identity(IdentityEffect::Token { token: used }));

@@ -74,6 +74,11 @@ pub enum IdentityRejection {
         /// Whose key it is.
         subject: Subject,
     },
+    /// The key was revoked.
+    #[error(
+        "this key was revoked or replaced, and is never accepted again: `vme enrol --force` makes a new one"
+    )]
+    KeyRevoked,
     /// The requested name is not one of the token.
     #[error("the enrolment token is not valid for this name: it enrols {allowed}")]
     NameNotAllowed {
