@@ -170,7 +170,7 @@ fn local_broker(listen: IpAddr) -> SocketAddr {
     let address = match listen {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => address,
     };
     SocketAddr::new(address, config::DEFAULT_GRPC_ADDRESS.port())
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::grid::log::identity::IdentityEffect;
-use crate::grid::values::id::ApplianceName;
 use crate::contract;
+use crate::grid::log::identity::IdentityEffect;
 use crate::grid::log::identity::{IdentityCommand, Refusal};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::log::record_kind::RecordKind;
@@ -13,6 +12,7 @@ use crate::grid::model::identity::{
     EnrolledKey, EnrolmentScope, EnrolmentTerms, Token, TokenPurpose,
 };
 use crate::grid::values::event::{BoundedText, DropReason, DroppedEvents, Event, EventBody};
+use crate::grid::values::id::ApplianceName;
 use crate::grid::values::identity::{
     AdministratorName, KeyHash, SecretHash, Serial, Subject, TokenId,
 };

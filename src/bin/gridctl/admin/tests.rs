@@ -13,11 +13,14 @@ use crate::test_line::prepare;
 async fn run_line(script: &ScriptedIdentity, line: &str) -> (String, Result<(), CliError>) {
     let (broker, args, look) = prepare(script, line).await;
     let mut out = Vec::new();
-    let ended = match &args.command {
-        GridctlCommand::Admin(command) => run(&broker, command, &look, &mut out).await,
-        GridctlCommand::Token(command) => token::run(&broker, command, &look, &mut out).await,
-        GridctlCommand::Key(command) => key::run(&broker, command, &look, &mut out).await,
-        _ => panic!("no command of identities"),
+    let ended = if let GridctlCommand::Admin(command) = &args.command {
+        run(&broker, command, &look, &mut out).await
+    } else if let GridctlCommand::Token(command) = &args.command {
+        token::run(&broker, command, &look, &mut out).await
+    } else if let GridctlCommand::Key(command) = &args.command {
+        key::run(&broker, command, &look, &mut out).await
+    } else {
+        panic!("no command of identities");
     };
     (String::from_utf8(out).unwrap(), ended)
 }

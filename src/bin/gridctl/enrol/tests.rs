@@ -11,14 +11,15 @@ use crate::test_line::prepare;
 async fn run_line(script: &ScriptedIdentity, line: &str) -> (String, Result<(), CliError>) {
     let (broker, args, look) = prepare(script, line).await;
     let mut out = Vec::new();
-    let ended = match &args.command {
-        GridctlCommand::Appliance(ApplianceCommand::Enrol(arguments)) => {
-            run(&broker, arguments, &look, &mut out).await
-        }
-        GridctlCommand::Appliance(ApplianceCommand::Revoke(named)) => {
-            revoke(&broker, named, &look, &mut out).await
-        }
-        _ => panic!("no command of this file"),
+    let GridctlCommand::Appliance(command) = &args.command else {
+        panic!("no command of this file");
+    };
+    let ended = if let ApplianceCommand::Enrol(arguments) = command {
+        run(&broker, arguments, &look, &mut out).await
+    } else if let ApplianceCommand::Revoke(named) = command {
+        revoke(&broker, named, &look, &mut out).await
+    } else {
+        panic!("no command of this file");
     };
     (String::from_utf8(out).unwrap(), ended)
 }
