@@ -30,7 +30,9 @@ const PLACES: [(&[&str], &[&str]); 10] = [
         &[
             "src/grpc",
             "src/client.rs",
+            "src/client/channel.rs",
             "src/client/diagnosis.rs",
+            "src/client/secure_connector.rs",
             "src/contract",
             "src/codec/mod.rs",
         ],
@@ -45,6 +47,9 @@ const PLACES: [(&[&str], &[&str]); 10] = [
         &["tokio_rustls", "rustls_native_certs"],
         &[
             "src/mail",
+            "src/client/pin.rs",
+            "src/client/secure_connector.rs",
+            "src/client/tls_failure.rs",
             "src/config/certificates.rs",
             "src/config/smtp.rs",
             "src/identity",

@@ -4,14 +4,15 @@
 //! before anything is sent, and all are reported together. Does not know events, nor how they are
 //! sent.
 
+mod access;
+
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use grid_broker::client::{self, BrokerAddress, ClientCredential, ConnectOptions, ServerTrust};
+use grid_broker::client::{self, BrokerAddress};
 use grid_broker::grid::values::id::is_valid_name;
-use grid_broker::grid::values::identity::KeyHash;
 use grid_broker::show::escape;
 use grid_broker::spool::{SenderId, Spool, SpoolError, SpoolLimits};
 use grid_broker::units;
@@ -20,7 +21,11 @@ use uuid::Uuid;
 use crate::appliance_access::{ApplianceAccess, ApplianceLogin};
 use crate::arguments::Options;
 use crate::boot::BootIdentity;
-use crate::identity::folder::{IdentityFolder, StoredIdentity};
+use access::{
+    FoundIdentity, access_options, load_identity, may_use_identity, parse_access, target,
+};
+
+pub(crate) use access::AccessOption;
 
 /// How long an unreachable broker is retried, and the limits of `--timeout`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,17 +56,6 @@ pub(crate) struct ClientConfig {
     pub(crate) is_appliance_given: bool,
     /// The options of trust and credential that were given, for processes that we start.
     pub(crate) access_options: Vec<AccessOption>,
-}
-
-/// An option of trust or credential, with its variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AccessOption {
-    /// The option, such as `--pin`.
-    pub(crate) option: &'static str,
-    /// Its variable.
-    pub(crate) variable: &'static str,
-    /// The value; a path is absolute.
-    pub(crate) value: OsString,
 }
 
 /// The broker, the appliance's name there, and the time to retry.
@@ -219,72 +213,6 @@ fn non_empty_variable(variable: &str, environment: Environment) -> Option<OsStri
     environment(variable).filter(|value| !value.is_empty())
 }
 
-/// The identity of this host.
-enum FoundIdentity {
-    /// There is none, or it is not used.
-    None,
-    Stored(IdentityFolder, StoredIdentity),
-    /// It cannot be read, and why.
-    Unreadable(String),
-}
-
-/// A broker that is addressed without TLS, or another credential, leaves the identity unused.
-fn may_use_identity(given: &ApplianceAccess, broker: Option<&str>) -> bool {
-    let is_plain = broker.is_some_and(|address| address.starts_with("http://"));
-    matches!(given.login, ApplianceLogin::NameOnly) && !is_plain
-}
-
-fn load_identity(state: &Path) -> FoundIdentity {
-    let folder = IdentityFolder::of_state(state);
-    match folder.load() {
-        Ok(Some(stored)) => FoundIdentity::Stored(folder, stored),
-        Ok(None) => FoundIdentity::None,
-        Err(error) => FoundIdentity::Unreadable(error.to_string()),
-    }
-}
-
-/// The broker, and how to get to it.
-fn target(
-    broker: Option<String>,
-    given: ApplianceAccess,
-    own: FoundIdentity,
-    appliance: String,
-    timeout: Duration,
-) -> Result<BrokerTarget, ClientConfigError> {
-    let stored_address = match &own {
-        FoundIdentity::Stored(_, stored) => Some(stored.address.clone()),
-        FoundIdentity::None | FoundIdentity::Unreadable(_) => None,
-    };
-    let address = broker.or(stored_address).unwrap_or_else(|| client::DEFAULT_BROKER.to_owned());
-    // The pin of an identity means TLS, as a given one does.
-    let trust = match (&given.trust, &own) {
-        (ServerTrust::ByAddress, FoundIdentity::Stored(_, stored)) => ServerTrust::Pin(stored.pin),
-        (ServerTrust::ByAddress | ServerTrust::CaFile(_) | ServerTrust::Pin(_), _) => {
-            given.trust.clone()
-        }
-    };
-    let credential = match &given.login {
-        ApplianceLogin::CertificateFiles { certificate, key } => {
-            let (certificate, key) = (certificate.clone(), key.clone());
-            ClientCredential::Certificate { certificate, key }
-        }
-        ApplianceLogin::NameOnly
-        | ApplianceLogin::TokenFile(_)
-        | ApplianceLogin::Enrolled(_)
-        | ApplianceLogin::Unreadable(_) => ClientCredential::None,
-    };
-    let options = ConnectOptions { address, trust, credential };
-    let options =
-        options.checked().map_err(|error| ClientConfigError::Contradiction(error.to_string()))?;
-    let login = match own {
-        FoundIdentity::None => given.login,
-        FoundIdentity::Stored(folder, _) => ApplianceLogin::Enrolled(folder),
-        FoundIdentity::Unreadable(why) => ApplianceLogin::Unreadable(why),
-    };
-    let access = ApplianceAccess { trust: given.trust, login };
-    Ok(BrokerTarget { broker: options.address, appliance, timeout, access })
-}
-
 /// The host name is used with its domain: without it two hosts could be one appliance.
 fn parse_appliance(
     options: &Options,
@@ -344,62 +272,6 @@ pub(crate) fn given_token_file(options: &Options, environment: Environment) -> O
 pub(crate) fn given_name(options: &Options, environment: Environment) -> Option<String> {
     let option = ("--appliance", options.appliance.as_ref());
     option_or_variable(option, "VME_APPLIANCE", environment).map(|(_, value)| lossy(&value))
-}
-
-/// The options of trust and credential that are given.
-fn access_options(options: &Options, environment: Environment) -> Vec<AccessOption> {
-    let known = [
-        ("--token-file", "VME_TOKEN_FILE", &options.token_file),
-        ("--ca-file", "VME_CA_FILE", &options.ca_file),
-        (PIN, "VME_PIN", &options.pin),
-        ("--certificate", "VME_CERTIFICATE", &options.certificate),
-        ("--key", "VME_KEY", &options.key),
-    ];
-    let given = known.into_iter().filter_map(|(option, variable, value)| {
-        let (_, value) = option_or_variable((option, value.as_ref()), variable, environment)?;
-        // Absolute, since processes that we start may have another working directory.
-        let absolute = if option == PIN { None } else { std::path::absolute(&value).ok() };
-        let value = absolute.map_or(value, PathBuf::into_os_string);
-        Some(AccessOption { option, variable, value })
-    });
-    given.collect()
-}
-
-const PIN: &str = "--pin";
-
-/// Trust and login by the given options; an identity is not among them.
-fn parse_access(given: &[AccessOption]) -> Result<ApplianceAccess, ClientConfigError> {
-    let value = |option| given.iter().find(|it| it.option == option).map(|it| it.value.clone());
-    let trust = match (value("--ca-file"), value(PIN)) {
-        (Some(_), Some(_)) => {
-            return Err(ClientConfigError::Both { one: "--ca-file", other: PIN });
-        }
-        (Some(path), None) => ServerTrust::CaFile(path.into()),
-        (None, Some(pin)) => {
-            let value = lossy(&pin);
-            let pin = KeyHash::from_hex(&value);
-            ServerTrust::Pin(pin.ok_or(ClientConfigError::Pin { source_name: PIN, value })?)
-        }
-        (None, None) => ServerTrust::ByAddress,
-    };
-    let login = match (value("--token-file"), value("--certificate"), value("--key")) {
-        (Some(_), Some(_), _) => {
-            let (one, other) = ("--token-file", "--certificate");
-            return Err(ClientConfigError::Both { one, other });
-        }
-        (_, Some(_), None) => {
-            return Err(ClientConfigError::Half { given: "--certificate", missing: "--key" });
-        }
-        (_, None, Some(_)) => {
-            return Err(ClientConfigError::Half { given: "--key", missing: "--certificate" });
-        }
-        (Some(path), None, None) => ApplianceLogin::TokenFile(path.into()),
-        (None, Some(certificate), Some(key)) => {
-            ApplianceLogin::CertificateFiles { certificate: certificate.into(), key: key.into() }
-        }
-        (None, None, None) => ApplianceLogin::NameOnly,
-    };
-    Ok(ApplianceAccess { trust, login })
 }
 
 /// How long to wait for the broker.
@@ -466,153 +338,4 @@ fn lossy(value: &OsStr) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::arguments::VmeArguments;
-
-    fn config(line: &[&str], variables: &[(&str, &str)]) -> Result<ClientConfig, Vec<String>> {
-        let arguments = VmeArguments::parse_from(std::iter::once(&"vme").chain(line));
-        let environment = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
-        };
-        ClientConfig::new(&arguments.options, &environment)
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn an_option_overrides_the_environment_and_an_empty_variable_is_unset() {
-        let variables = [("VME_APPLIANCE", "db2"), ("GRID_BROKER", "b2:2"), ("VME_BOOT_ID", "")];
-        let by_variable = config(&["id=started_ok"], &variables).unwrap();
-        assert_eq!(by_variable.target.appliance, "db2");
-        assert_eq!(by_variable.target.broker, "b2:2");
-        assert_eq!(by_variable.target.timeout, DEFAULT_TIMEOUT);
-
-        let line = ["--appliance=db1", "--broker=b1:1", "--timeout=1m", "id=started_ok"];
-        let by_option = config(&line, &variables).unwrap();
-        assert_eq!(by_option.target.appliance, "db1");
-        assert_eq!(by_option.target.broker, "b1:1");
-        assert_eq!(by_option.target.timeout, Duration::from_secs(60));
-
-        let empty = [("GRID_BROKER", ""), ("VME_APPLIANCE", "db3")];
-        assert_eq!(
-            config(&["id=started_ok"], &empty).unwrap().target.broker,
-            client::DEFAULT_BROKER
-        );
-    }
-
-    #[test]
-    fn errors_of_options_and_environment_are_reported_together() {
-        let line = ["--appliance=", "--timeout=10", "--broker=nowhere", "--state="];
-        let errors = config(&line, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
-        assert_eq!(
-            errors,
-            [
-                "--appliance `` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`, the first a letter or digit",
-                "--broker: broker address `nowhere` is not host:port, for instance 127.0.0.1:7443",
-                "--timeout `10` is not a time from 100ms to 24h",
-                "--state is empty; it is the folder of sequence numbers and spool",
-                "VME_BOOT_ID `b00t` is not a UUID of 36 characters",
-            ]
-        );
-    }
-
-    /// A state folder of a host that is enrolled as db1.
-    fn enrolled_state() -> (tempfile::TempDir, String) {
-        let state = tempfile::TempDir::new().unwrap();
-        std::fs::create_dir(state.path().join("identity")).unwrap();
-        let at = grid_broker::clock::wall_now();
-        let stored = StoredIdentity {
-            address: "https://controller:7443".to_owned(),
-            pin: KeyHash([7; 32]),
-            appliance: "db1".to_owned(),
-            token: "aaaaaaaa".to_owned(),
-            issued_at: at,
-            renew_at: at,
-            expires_at: at,
-        };
-        IdentityFolder::of_state(state.path()).store("", "", &stored).unwrap();
-        let option = format!("--state={}", state.path().display());
-        (state, option)
-    }
-
-    #[test]
-    fn an_identity_gives_broker_and_name_unless_they_are_given() {
-        let (_state, option) = enrolled_state();
-        let target = |line: &[&str], variables: &[(&str, &str)]| {
-            let line: Vec<_> = line.iter().copied().chain([option.as_str(), "id=log"]).collect();
-            config(&line, variables).map(|config| config.target)
-        };
-        let own = target(&[], &[]).unwrap();
-        assert_eq!(
-            (own.broker.as_str(), own.appliance.as_str()),
-            ("https://controller:7443", "db1")
-        );
-        assert!(own.access.identity_folder().is_some());
-        assert_eq!(own.name_for("host"), "db1");
-        let moved = target(&["--broker=b:1", "--appliance=db1"], &[]).unwrap();
-        assert_eq!((moved.broker.as_str(), moved.name_for("host")), ("https://b:1", "db1"));
-        assert!(moved.access.identity_folder().is_some());
-        // Without TLS, or with another credential, it is not used.
-        for (line, variables, broker) in [
-            (&["--broker=http://127.0.0.1:1"][..], &[][..], "http://127.0.0.1:1"),
-            (&["--broker=b:1", "--token-file=/t"], &[], "b:1"),
-            (&["--broker=b:1"], &[("VME_TOKEN_FILE", "/t")], "b:1"),
-        ] {
-            let other = target(&[line, &["--appliance=x"]].concat(), variables).unwrap();
-            assert_eq!((other.broker.as_str(), other.appliance.as_str()), (broker, "x"));
-            assert!(other.access.identity_folder().is_none());
-            let has_credential = !matches!(other.access.login, ApplianceLogin::NameOnly);
-            assert_eq!(other.name_for("host"), if has_credential { "x" } else { "host" });
-        }
-        for (line, variables, source_name) in [
-            (&["--appliance=db2"][..], &[][..], "--appliance"),
-            (&[], &[("VME_APPLIANCE", "db2")], "VME_APPLIANCE"),
-        ] {
-            assert_eq!(
-                target(line, variables).unwrap_err(),
-                [format!(
-                    "{source_name} is `db2`, and the certificate of this host is for `db1`; leave \
-                     {source_name} out, or enrol this host as `db2` (`vme enrol --force`)"
-                )]
-            );
-        }
-    }
-
-    #[test]
-    fn options_of_trust_and_credential_are_checked_together() {
-        let pin = "ab".repeat(32);
-        let pin = format!("--pin={pin}");
-        for (line, expected) in [
-            (&["--pin=ab"][..], "--pin `ab` is not a pin, which is 64 hexadecimal digits"),
-            (&[&pin, "--ca-file=/ca"], "--ca-file and --pin are given; one of them is possible"),
-            (&["--key=/k"], "--key is given without --certificate"),
-            (&["--certificate=/c"], "--certificate is given without --key"),
-            (
-                &["--token-file=/t", "--certificate=/c", "--key=/k"],
-                "--token-file and --certificate are given; one of them is possible",
-            ),
-            (
-                &[&pin, "--broker=http://b:1"],
-                "http://b:1 is an address without TLS, and a CA file or a pin is given; write \
-                 https:// before it",
-            ),
-            (
-                &["--certificate=/c", "--key=/k", "--broker=b:1"],
-                "the certificate /c cannot be used without TLS; write https:// before b:1, or give \
-                 the broker's CA file or pin",
-            ),
-        ] {
-            let line: Vec<_> = line.iter().copied().chain(["--appliance=a", "id=log"]).collect();
-            assert_eq!(config(&line, &[]).unwrap_err(), [expected]);
-        }
-        let line = [&pin, "--token-file=t", "--broker=b:1", "--appliance=a", "id=log"];
-        let given = config(&line, &[]).unwrap();
-        assert_eq!(given.target.broker, "https://b:1");
-        // Processes that vme starts get them too.
-        let variables: Vec<_> = given.access_options.iter().map(|it| it.variable).collect();
-        assert_eq!(variables, ["VME_TOKEN_FILE", "VME_PIN"]);
-        assert!(std::path::Path::new(&given.access_options[0].value).is_absolute());
-    }
-}
+mod tests;
