@@ -341,6 +341,7 @@ async fn reflection_lists_all_services_and_health_serves() {
             "grid.events.v1.BrokerService",
             "grid.events.v1.EventService",
             "grid.events.v1.GridLogService",
+            "grid.events.v1.IdentityService",
             "grid.events.v1.JournalService",
             "grid.events.v1.MailService",
             "grpc.health.v1.Health",

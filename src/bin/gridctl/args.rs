@@ -219,8 +219,8 @@ pub(crate) enum JournalCommand {
     #[command(after_help = "The broker keeps running; the backup contains everything up to its \
         start. FILE appears only once\nit is complete, verified and synced to disk; until then it is \
         FILE.partial.\n\n\
-        If the broker has a CA, the backup contains its private key: whoever reads FILE can make\n\
-        certificates for every appliance and administrator. Keep it as secret as the data folder.\n\n\
+        If the broker has a CA, the backup contains its private key: whoever reads FILE can\n\
+        pretend to be the broker. Keep it as secret as the data folder.\n\n\
         Example: every night, from cron\n  \
         gridctl journal backup --force /backup/grid.journal")]
     Backup {

@@ -9,6 +9,7 @@ mod init;
 mod journal;
 
 use std::ffi::OsStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode as ProcessExit;
 use std::sync::mpsc::sync_channel;
@@ -199,10 +200,20 @@ fn next_commands(place: &Endpoints) -> String {
             format!("{vme}{broker} id=started_ok   and   {gridctl}{broker} log list")
         }
         (AuthenticationMode::Required, Some(pin)) if place.grpc_tls => {
-            format!("{gridctl} login {grpc} --pin {pin}")
+            format!("{gridctl} login {} --pin {pin}", reachable(*grpc))
         }
-        (AuthenticationMode::Required, _) => format!("{gridctl} login {grpc}"),
+        (AuthenticationMode::Required, _) => format!("{gridctl} login {}", reachable(*grpc)),
     }
+}
+
+/// An address of this machine at which a listener on all addresses is reached.
+fn reachable(at: SocketAddr) -> SocketAddr {
+    let host = match at.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        specific @ (IpAddr::V4(_) | IpAddr::V6(_)) => specific,
+    };
+    SocketAddr::new(host, at.port())
 }
 
 fn trust_of(place: &Endpoints) -> String {

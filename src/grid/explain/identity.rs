@@ -20,10 +20,11 @@ pub(super) fn describe_command(record: &Record, command: &IdentityCommand) -> Se
         }
         IdentityCommand::RotateToken { id, .. } => format!("secret of token {id} replaced").into(),
         IdentityCommand::RevokeToken { id } => format!("token {id} revoked").into(),
-        IdentityCommand::Enrol { token, .. } => {
+        IdentityCommand::Enrol { .. } => {
             let is_new = issued_key(record).is_none_or(|(_, key)| key.enrolled_at == key.issued_at);
             let what = if is_new { "key enrolled" } else { "certificate issued again" };
-            issued(record, what).text(&format!(", by token {token}"))
+            // Who sent it names the token.
+            issued(record, what)
         }
         IdentityCommand::Renew { .. } => issued(record, "certificate renewed"),
         IdentityCommand::RevokeAppliance { name } => {
