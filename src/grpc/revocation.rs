@@ -45,13 +45,14 @@ pub(super) fn end_when_revoked(
 async fn revoked(authenticator: Authenticator, principal: Principal) -> Status {
     let mut changes = authenticator.credentials().generation();
     loop {
+        // The first time too: it may have been revoked since the call was authorized.
+        if !authenticator.still_holds(&principal) {
+            return status(&principal);
+        }
         let left = expires_at(&principal).map(|end| end.since(wall_now()));
         let pause = left.map_or(CHECK_INTERVAL, |left| left.clamp(CHECK_PAUSE, CHECK_INTERVAL));
         // A closed channel: the broker ends.
         let changed = tokio::time::timeout(pause, changes.changed()).await;
-        if !authenticator.still_holds(&principal) {
-            return status(&principal);
-        }
         if let Ok(Err(_)) = changed {
             return std::future::pending().await;
         }
