@@ -74,6 +74,11 @@ impl Broker {
         Self { gridd, admin, is_tls }
     }
 
+    /// Whether it has TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
     /// The hash of the key of its CA.
     pub(crate) fn pin(&self) -> KeyHash {
         let pem = std::fs::read(self.gridd.data().join("ca/ca.pem")).expect("the CA");

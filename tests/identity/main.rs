@@ -3,7 +3,10 @@
 mod broker;
 mod clients;
 mod enrolment;
+mod frames;
 mod gridctl;
+mod h2_frames;
+mod h2_held;
 mod login;
 mod login_at_a_terminal;
 mod network;
