@@ -4,18 +4,18 @@
 //! early ends the process with its error, and that SIGTERM and Ctrl-C lose nothing acknowledged.
 //! Contains no rules of the grid.
 
+mod endpoints;
 mod identity;
 mod listeners;
 mod mail;
 mod reload;
+mod routes;
 mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -25,23 +25,23 @@ use tonic_health::server::HealthReporter;
 
 use crate::broker::{self, BrokerHandle, BrokerStartError, Started};
 use crate::config::Settings;
-use crate::grid::values::identity::KeyHash;
 use crate::grpc::{self, Services};
 use crate::guru_meditation::{Reporter, Warnings};
-use crate::identity::authenticator::{AuthenticationMode, Authenticator};
+use crate::identity::authenticator::Authenticator;
 use crate::identity::server_tls::TlsError;
 use crate::journal::{self, Journal, JournalError, JournalReader};
-use crate::listener::{ListenerConfig, ListenerTls};
-use crate::metrics::{Connections, Metrics};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
 use crate::{diagnostic_sections, http, listener, tasks};
 
+use self::endpoints::endpoints_of;
 use self::listeners::Listeners;
 use self::reload::ReloadContext;
+use self::routes::{grpc_routes, page_routes, serve_pages};
 use self::tls::DaemonIdentity;
 
+pub use endpoints::Endpoints;
 pub use identity::{FirstAdministrator, FirstAdministratorError};
 pub use reload::Reload;
 
@@ -99,61 +99,6 @@ pub enum DaemonError {
     /// The gRPC services cannot be built: the build is broken.
     #[error("cannot build the gRPC services: {0}")]
     Services(#[from] tonic_reflection::server::Error),
-}
-
-/// Endpoints and data of a serving broker.
-#[derive(Clone, Debug)]
-pub struct Endpoints {
-    /// The bound gRPC address.
-    pub grpc: SocketAddr,
-    /// The bound HTTP address.
-    pub http: SocketAddr,
-    /// The data folder, absolute.
-    pub data_dir: PathBuf,
-    /// The start count.
-    pub term: u64,
-    /// The newest record.
-    pub last_record: u64,
-    /// The first administrator, if this start created it.
-    pub first_administrator: Option<FirstAdministrator>,
-    /// Whether the gRPC listener has TLS.
-    pub grpc_tls: bool,
-    /// Whether the HTTP listener has TLS.
-    pub http_tls: bool,
-    /// The hash of the public key by which clients know the server, with TLS.
-    pub pin: Option<KeyHash>,
-    /// Whether callers need credentials.
-    pub authentication: AuthenticationMode,
-}
-
-impl Endpoints {
-    /// The address of the pages, as a URL.
-    pub fn pages(&self) -> String {
-        let scheme = if self.http_tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.http)
-    }
-
-    /// What the service manager shows.
-    fn status(&self) -> String {
-        let tls = if self.grpc_tls { " with TLS" } else { "" };
-        format!("serves on {}{tls} and {}, start {}", self.grpc, self.pages(), self.term)
-    }
-
-    /// The content of the ready file: one JSON object on one line.
-    fn to_json(&self) -> String {
-        let ready = serde_json::json!({
-            "grpc": self.grpc.to_string(),
-            "http": self.http.to_string(),
-            "data": self.data_dir.display().to_string(),
-            "pid": std::process::id(),
-            "version": env!("CARGO_PKG_VERSION"),
-            "term": self.term,
-            "grpc_tls": self.grpc_tls,
-            "http_tls": self.http_tls,
-            "pin": self.pin.map(|pin| pin.to_string()),
-        });
-        format!("{ready}\n")
-    }
 }
 
 /// What a start is told besides the settings.
@@ -273,77 +218,6 @@ async fn within_limit(
         }
         _ = signals.next() => Err(DaemonError::UncleanShutdown("was asked to stop a second time")),
     }
-}
-
-fn endpoints_of(
-    settings: &Settings,
-    (grpc, http): (SocketAddr, SocketAddr),
-    started: &Started,
-    identity: &DaemonIdentity,
-) -> Endpoints {
-    let dir = &settings.journal.dir;
-    Endpoints {
-        grpc,
-        http,
-        data_dir: std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
-        term: started.term,
-        last_record: started.reader.durable(),
-        first_administrator: None,
-        grpc_tls: settings.grpc_has_tls(),
-        http_tls: settings.http_has_tls(),
-        pin: identity.pin(),
-        authentication: settings.authentication_mode(),
-    }
-}
-
-/// The services, with authorization and metrics of each call.
-async fn grpc_routes(
-    services: Services,
-    authenticator: Authenticator,
-    metrics: &Metrics,
-) -> Result<(Router, HealthReporter), DaemonError> {
-    let (routes, health) = grpc::routes(services).await?;
-    let routes = grpc::authorize_calls(routes.into_axum_router(), authenticator);
-    Ok((grpc::count_calls(routes, metrics.clone()), health))
-}
-
-/// What the pages get once the broker has started.
-struct PageSources {
-    broker: watch::Sender<Option<http::ServedBroker>>,
-    authenticator: watch::Sender<Option<Authenticator>>,
-}
-
-/// The pages, with authorization of each request.
-fn page_routes(
-    settings: &Settings,
-    connections: Connections,
-    stopping: watch::Receiver<bool>,
-) -> (PageSources, Router) {
-    let ((broker, served), (known, authenticator)) = (watch::channel(None), watch::channel(None));
-    let mode = settings.authentication_mode();
-    let authorization = http::PageAuthorization { mode, authenticator };
-    let pages = http::router(served, connections, stopping, authorization);
-    (PageSources { broker, authenticator: known }, pages)
-}
-
-/// Serves the pages; if the HTTP listener has TLS, from the moment that it is sent.
-fn serve_pages(
-    settings: &Settings,
-    (http, mut rules): (TcpListener, ListenerConfig),
-    pages: Router,
-    stopping: watch::Receiver<bool>,
-) -> (oneshot::Sender<Option<ListenerTls>>, JoinHandle<()>) {
-    let has_tls = settings.http_has_tls();
-    let (sender, tls) = oneshot::channel();
-    let serving = async move {
-        if has_tls {
-            // Without an answer the start failed.
-            let Ok(tls) = tls.await else { return };
-            rules.tls = tls;
-        }
-        listener::serve(http, pages, rules, stopping).await;
-    };
-    (sender, tasks::spawn("accept http", serving))
 }
 
 /// Sets up what knows callers, the CA and TLS if they are needed, and the first administrator.

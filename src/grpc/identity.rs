@@ -4,16 +4,17 @@
 //! one reply and nowhere else, and that every refusal of a stranger has a record. Decides nothing: the
 //! core does.
 
-use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+mod replies;
+
+use replies::{describe_caller, rejected};
+use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::status::DOMAIN;
 use super::{Services, authorization, principal, status};
 use crate::broker::IdentityReceipt;
-use crate::contract::decode::{identity as decode, violation};
+use crate::contract::decode::identity as decode;
 use crate::contract::encode::identity as encode;
-use crate::contract::proto;
+use crate::contract::encode_timestamp;
 use crate::contract::proto::{
     CreateAdministratorRequest, CreateAdministratorResponse, CreateTokenRequest,
     CreateTokenResponse, EnrolRequest, EnrolResponse, IssuedCertificate, ListAdministratorsRequest,
@@ -24,7 +25,6 @@ use crate::contract::proto::{
     SetAdministratorResponse, WhoAmIRequest, WhoAmIResponse,
 };
 use crate::contract::servers::identity_service_server::IdentityService;
-use crate::contract::{encode_timestamp, proto::PrincipalKind};
 use crate::grid::decide::identity::{IdentityRejection, IdentityReply};
 use crate::grid::log::identity::IdentityCommand;
 use crate::grid::model::identity::{CertificateGrant, Token, TokenPurpose, appliance_of};
@@ -371,68 +371,7 @@ fn may_change_token(caller: &Principal, id: TokenId) -> Result<Box<str>, Status>
     if is_own || is_admin { Ok(caller.for_record()) } else { Err(principal::forbidden(caller)) }
 }
 
-fn describe_caller(principal: &Principal) -> WhoAmIResponse {
-    let (kind, name, role) = match &principal.caller {
-        Caller::Appliance(name) => {
-            (PrincipalKind::Appliance, name.to_string(), proto::Role::Unspecified)
-        }
-        Caller::Administrator { name, role } => {
-            (PrincipalKind::Administrator, name.to_string(), encode::role(*role))
-        }
-        Caller::Stranger => (PrincipalKind::Unspecified, String::new(), proto::Role::Unspecified),
-    };
-    let (credential, credential_id, expires_at) = match &principal.credential {
-        Credential::Loopback => (proto::CredentialKind::Loopback, String::new(), None),
-        Credential::Token { id, expires_at, .. } => {
-            (proto::CredentialKind::Token, id.to_string(), *expires_at)
-        }
-        Credential::Certificate(it) => {
-            (proto::CredentialKind::Certificate, it.serial.to_string(), Some(it.expires_at))
-        }
-    };
-    WhoAmIResponse {
-        kind: kind.into(),
-        name,
-        role: role.into(),
-        credential: credential.into(),
-        credential_id,
-        expires_at: expires_at.map(encode_timestamp),
-        address: principal.address.to_string(),
-    }
-}
-
 fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
     tracing::error!(error, "a credential could not be made");
     Status::internal(error.to_string())
-}
-
-/// The status of a rejected command. Programs find the reason in its details.
-fn rejected(rejection: &IdentityRejection) -> Status {
-    let (code, reason) = match rejection {
-        IdentityRejection::BadToken(_) => (Code::Unauthenticated, "TOKEN_INVALID"),
-        IdentityRejection::TokenReused { .. } => (Code::Unauthenticated, "TOKEN_REUSED"),
-        IdentityRejection::RevokedSince { .. } => (Code::Unauthenticated, "REVOKED_SINCE"),
-        IdentityRejection::TokenExhausted { .. } => (Code::Unauthenticated, "TOKEN_EXHAUSTED"),
-        IdentityRejection::KeyUnknown => (Code::Unauthenticated, "KEY_UNKNOWN"),
-        IdentityRejection::RecoveryEnded { .. } => (Code::Unauthenticated, "RECOVERY_ENDED"),
-        IdentityRejection::AlreadyEnrolled { .. } => (Code::FailedPrecondition, "ALREADY_ENROLLED"),
-        IdentityRejection::KeyRevoked => (Code::Unauthenticated, "KEY_REVOKED"),
-        IdentityRejection::KeyInUse { .. } => (Code::FailedPrecondition, "KEY_IN_USE"),
-        IdentityRejection::NotRotatable { .. } => (Code::FailedPrecondition, "NOT_ROTATABLE"),
-        IdentityRejection::LastAdmin { .. } => (Code::FailedPrecondition, "LAST_ADMIN"),
-        IdentityRejection::TokenExists { .. } => (Code::Aborted, "TOKEN_EXISTS"),
-        IdentityRejection::TooManyAdministrators => {
-            (Code::ResourceExhausted, "TOO_MANY_ADMINISTRATORS")
-        }
-        IdentityRejection::TooManyTokens => (Code::ResourceExhausted, "TOO_MANY_TOKENS"),
-        IdentityRejection::NoToken { .. } => (Code::NotFound, "NO_TOKEN"),
-        IdentityRejection::NoAdministrator { .. } => (Code::NotFound, "NO_ADMINISTRATOR"),
-        IdentityRejection::AdministratorExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
-        IdentityRejection::NameNotAllowed { .. } | IdentityRejection::NameRequired { .. } => {
-            return status::invalid(vec![violation("name", rejection.to_string())]);
-        }
-        IdentityRejection::Command(command) => return status::command_rejected(command),
-    };
-    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
-    Status::with_error_details(code, rejection.to_string(), details)
 }

@@ -38,8 +38,18 @@ const PLACES: [(&[&str], &[&str]); 10] = [
         ],
     ),
     // The daemon tells health, and has the error of services that do not fit.
-    (&["tonic_health", "tonic_reflection"], &["src/grpc", "src/daemon.rs"]),
-    (&["axum"], &["src/http", "src/grpc/call_metrics.rs", "src/listener"]),
+    (&["tonic_health", "tonic_reflection"], &["src/grpc", "src/daemon.rs", "src/daemon/routes.rs"]),
+    (
+        &["axum"],
+        &[
+            "src/http",
+            "src/grpc/authorization.rs",
+            "src/grpc/call_metrics.rs",
+            "src/grpc/revocation.rs",
+            "src/listener",
+            "src/daemon/routes.rs",
+        ],
+    ),
     (&["prometheus_client"], &["src/metrics.rs", "src/http/metrics.rs"]),
     // Settings of mail are checked by becoming what is used: addresses, and whom TLS believes.
     (&["lettre"], &["src/mail", "src/config/smtp.rs"]),
