@@ -7,7 +7,7 @@ use crate::broker::Broker;
 use crate::frames::{
     Connection, DATA, END_STREAM, End, Frame, PREFACE, frame, header_frames, message_bytes,
 };
-use crate::h2_frames::{memory_kib, still_serves};
+use crate::h2_frames::{Memory, still_serves};
 use crate::support::{eventually, scaled, soon};
 
 /// A call whose responses are large.
@@ -28,14 +28,14 @@ async fn held(work: impl AsyncFn(&Broker)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_preface_is_closed_at_the_deadline_of_the_first_request() {
     held(async |broker| {
-        let before = memory_kib(broker);
+        let memory = Memory::of(broker);
         let mut connections = Vec::new();
         for count in 0..PREFACE.len() {
             let mut connection = Connection::silent(broker).await;
             connection.send(&PREFACE[..count]).await;
             connections.push(connection);
         }
-        let grown = memory_kib(broker).saturating_sub(before);
+        let grown = memory.growth_kib();
         assert!(grown < 8 << 10, "{grown} KiB more, with TLS: {}", broker.is_tls());
         for mut connection in connections {
             let ended = tokio::time::timeout(scaled(Duration::from_secs(10)), connection.end());
@@ -50,12 +50,12 @@ async fn connections_without_a_call_cost_little_and_end_when_their_peer_is_silen
     held(async |broker| {
         // Whoever comes over TLS without a certificate must call within 30 s.
         let (count, each_kib_max) = if broker.is_tls() { (300, 128) } else { (1_000, 64) };
-        let before = memory_kib(broker);
+        let memory = Memory::of(broker);
         let mut connections = Vec::new();
         for _ in 0..count {
             connections.push(Connection::begin(broker, &[]).await);
         }
-        let grown = memory_kib(broker).saturating_sub(before);
+        let grown = memory.growth_kib();
         assert!(grown < count * each_kib_max, "{grown} KiB, with TLS: {}", broker.is_tls());
         still_serves(broker).await;
         let (mut closed, mut told) = (0, 0);
@@ -101,7 +101,7 @@ async fn a_reader_that_opens_no_window_holds_little_of_its_responses() {
             reader.frames.iter().any(is_last).then(|| response_bytes(&reader))
         });
         let size = size.await;
-        let before = memory_kib(broker);
+        let memory = Memory::of(broker);
         // SETTINGS_INITIAL_WINDOW_SIZE: one byte, so that each response is begun.
         let mut slow = Connection::begin(broker, &[(4, 1)]).await;
         let requests = reflection_request().repeat(REQUESTS);
@@ -116,7 +116,7 @@ async fn a_reader_that_opens_no_window_holds_little_of_its_responses() {
         .await;
         // What is not bounded would go on growing.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let grown = memory_kib(broker).saturating_sub(before);
+        let grown = memory.growth_kib();
         let all = (size * REQUESTS * streams as usize) as u64 >> 10;
         let allowed = u64::from(streams) * 128 + (4 << 10);
         assert!(allowed < all, "the attack is too small: {size} bytes each");
