@@ -123,7 +123,7 @@ fn open(folder: &Path, needs: AuthorityNeeds, plan: TlsPlan) -> Result<Opened, T
     let authority = Arc::new(CertificateAuthority::open_or_create(folder, journal, now)?);
     if is_another {
         let folder = folder.display();
-        tracing::warn!(%folder, enrolled_keys, "made another CA: all that have certificates must enrol again");
+        tracing::warn!(path = %folder, enrolled_keys, "made another CA: all that have certificates must enrol again");
     }
     let mut loader = TlsLoader::new(plan, Arc::clone(&authority));
     let configs = loader.load_first(now)?;

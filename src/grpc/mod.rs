@@ -143,7 +143,7 @@ impl Services {
                 .incidents()
                 .record(SecurityIncident::Accessed { by, what: what.into() })
         {
-            tracing::warn!(what, "it has no record: too many incidents wait");
+            tracing::warn!("no record says that {what}: too many incidents wait");
         }
     }
 

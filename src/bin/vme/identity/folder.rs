@@ -111,7 +111,10 @@ impl IdentityFolder {
         });
         let text = match read {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    || error.kind() == io::ErrorKind::NotADirectory =>
+            {
                 return match fs::symlink_metadata(&self.path) {
                     Ok(_) => Err(IdentityError::Incomplete { path }),
                     Err(_) => Ok(None),
