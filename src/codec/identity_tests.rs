@@ -113,6 +113,7 @@ fn effects() -> Vec<Effect> {
         };
         effects.push(IdentityEffect::Key { subject: subject.clone(), key });
         effects.push(IdentityEffect::KeyRemoved { subject });
+        effects.push(IdentityEffect::KeyRevoked { key: KeyHash([8; 32]) });
     }
     for role in Role::ALL {
         let administrator = Administrator { role, created_at: at(4) };
@@ -221,6 +222,7 @@ fn what_no_gridd_writes_of_credentials_is_refused() {
         (P::KeyRemoved(bad_owner), "an administrator's name"),
         (P::ApplianceRevoked(revoked), "an appliance's name"),
         (P::Key(proto::EnrolledKey { key: vec![8; 31], ..key.clone() }), "a hash"),
+        (P::KeyRevoked(vec![8; 33]), "a hash"),
         (P::Key(proto::EnrolledKey { serial: vec![9; 17], ..key }), "a serial number"),
     ] {
         assert_eq!(refused_change(Some(change)), DecodeError::Impossible { what });

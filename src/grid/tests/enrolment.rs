@@ -14,6 +14,7 @@ use crate::grid::model::identity::{
     CertificateGrant, EnrolmentScope, EnrolmentTerms, TokenPurpose,
 };
 use crate::grid::model::settings::{CertificateRules, ClassSettings, DEFAULT_CLASS, GridSettings};
+use crate::grid::state::State;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 use crate::grid::values::identity::Serial;
 
@@ -144,6 +145,33 @@ fn of_two_tokens_of_one_name_the_second_one_enrols_nobody() {
     let enrolled = R::AlreadyEnrolled { subject: appliance("db1") };
     assert_eq!(timeline.rejected(enrol_by(2, 2, None)), enrolled);
     assert_eq!(timeline.rejected(enrol_by(2, 1, None)), enrolled);
+}
+
+#[test]
+fn a_key_that_was_revoked_or_replaced_is_never_accepted_again() {
+    let mut timeline = Timeline::enrolled();
+    timeline.at(60).done(revoke("db1"));
+    timeline.token(2, one(appliance("db1")), Some(1));
+    timeline.token(3, one(appliance("db2")), Some(1));
+    for token in [2, 3] {
+        assert_eq!(timeline.rejected(enrol_by(token, 1, None)), R::KeyRevoked);
+    }
+    assert_eq!(timeline.rejected(renewal(1, 1)), R::KeyUnknown);
+    timeline.granted(enrol_by(2, 2, None));
+    timeline.at(120).token(4, replacing(appliance("db1")), Some(1));
+    timeline.granted(enrol_by(4, 3, None));
+    timeline.token(5, replacing(appliance("db1")), Some(1));
+    assert_eq!(timeline.rejected(enrol_by(5, 2, None)), R::KeyRevoked);
+    // The key in use may be enrolled again: nobody else has had it.
+    timeline.granted(enrol_by(5, 3, None));
+    timeline.granted(enrol_by(3, 4, None));
+    let remove = AdminCommand::Remove { name: ApplianceName::new("db2").expect("a name") };
+    timeline.command(remove).expect("is removed");
+    timeline.token(6, one(appliance("db2")), Some(1));
+    assert_eq!(timeline.rejected(enrol_by(6, 4, None)), R::KeyRevoked);
+    let state = timeline.grid().state();
+    let copy = State::from_effects(&state.to_effects(), state.last(), state.last_at());
+    assert_eq!(&copy, state, "a checkpoint has revoked keys");
 }
 
 #[test]
