@@ -91,7 +91,7 @@ pub(crate) struct InitArgs {
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = "/etc/gridd")]
     pub(crate) dir: PathBuf,
-    /// Address of this machine that gridd listens on; 0.0.0.0 and [::] are all of them
+    /// Address of this machine that gridd listens on; 0.0.0.0 and :: are all of them
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0", value_parser = parse_address)]
     pub(crate) listen: IpAddr,
     /// A name or address by which clients reach gridd; may be repeated [default: the host name]
