@@ -33,6 +33,7 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
 // Codes of errors.
+pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const PROTOCOL_ERROR: u32 = 1;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const COMPRESSION_ERROR: u32 = 9;
@@ -196,6 +197,15 @@ impl Connection {
         soon("all is taken", self.exchange(bytes, |_| true)).await;
     }
 
+    /// Sends these bytes and reads nothing; returns whether they were taken.
+    pub(crate) async fn send_unread(&mut self, bytes: &[u8]) -> bool {
+        let sending = async {
+            self.writes.write_all(bytes).await?;
+            self.writes.flush().await
+        };
+        soon("all is taken", sending).await.is_ok()
+    }
+
     /// Reads until the connection ends, and says nothing.
     pub(crate) async fn end(&mut self) -> End {
         self.end_after(b"").await
@@ -205,7 +215,7 @@ impl Connection {
     pub(crate) async fn end_after(&mut self, bytes: &[u8]) -> End {
         soon("the end of the connection", self.exchange(bytes, |_| false)).await;
         assert!(self.is_closed);
-        let last = self.frames.iter().rfind(|it| it.kind == GO_AWAY && number(&it.payload, 4) != 0);
+        let last = self.frames.iter().rfind(|it| it.kind == GO_AWAY);
         last.map_or(End::Closed, |it| {
             let text = String::from_utf8_lossy(&it.payload[8..]).into_owned();
             End::GoAway(number(&it.payload, 4), text)
