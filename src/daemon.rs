@@ -167,7 +167,7 @@ pub async fn run(
     let mail_test = mail::mail_test(&smtp_config, journal, &started.broker);
     let services = Services::new(&started, Some(reporter), stopping.clone())
         .with_mail_test(mail_test)
-        .with_identity(authenticator.clone(), identity.authority.clone(), identity.pin());
+        .with_identity(authenticator.clone(), identity.authority.clone(), identity.certificates());
     let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
     let events = tasks::spawn("accept grpc", events);

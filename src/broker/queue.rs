@@ -320,7 +320,10 @@ impl BrokerHandle {
         by: &str,
         command: IdentityCommand,
     ) -> Result<Result<IdentityReceipt, IdentityRejection>, Unavailable> {
-        self.ensure_room()?;
+        // What takes access away does not wait for room on the disk: the reserve has it.
+        if !command.takes_away() {
+            self.ensure_room()?;
+        }
         let (reply, answer) = oneshot::channel();
         let (by, order) = (by.into(), Box::new(command));
         self.enqueue(BrokerRequest::Identity { by, order, reply }, 0).await?;
@@ -334,6 +337,15 @@ impl BrokerHandle {
     /// [`Unavailable`] when nothing is accepted.
     pub async fn record_incident(&self, incident: SecurityIncident) -> Result<(), Unavailable> {
         self.ensure_room()?;
+        self.enqueue(BrokerRequest::Security { incident }, 0).await
+    }
+
+    /// Records that something sensitive is read, also on a disk that is nearly full.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when the broker stops.
+    pub async fn record_access(&self, incident: SecurityIncident) -> Result<(), Unavailable> {
         self.enqueue(BrokerRequest::Security { incident }, 0).await
     }
 

@@ -1,8 +1,8 @@
 //! Verifies a broker's certificate by the hash of a public key: that of its CA, or its own.
 //!
 //! Guarantees that the broker has the pinned key, or a certificate that the pinned CA has signed for a
-//! server and that is in force now. Does not compare the server's name: the CA of a broker signs
-//! server certificates for that broker only.
+//! server and that is in force now. The CA of a broker signs server certificates for that broker only, so
+//! its name does not matter; below any other CA the server's name is compared.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
-use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
+use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use tokio_rustls::rustls::crypto::{
     CryptoProvider, verify_tls12_signature, verify_tls13_signature,
 };
@@ -47,7 +47,7 @@ impl PinVerifier {
     fn verify_chain(
         &self,
         end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
+        (intermediates, server_name): (&[CertificateDer<'_>], &ServerName<'_>),
         now: UnixTime,
     ) -> Result<(), Error> {
         let facts = parse(end_entity)?;
@@ -70,13 +70,20 @@ impl PinVerifier {
             check_validity(&facts, now)?;
             let mut trusted = RootCertStore::empty();
             trusted.add(certificate.clone().into_owned())?;
-            return verify_server_cert_signed_by_trust_anchor(
-                &ParsedCertificate::try_from(end_entity)?,
+            let parsed = ParsedCertificate::try_from(end_entity)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(
+                &parsed,
                 &trusted,
                 intermediates,
                 now,
-                self.provider.signature_verification_algorithms.all,
-            );
+                algorithms,
+            )?;
+            return match facts.is_of_broker_ca() {
+                true => Ok(()),
+                // Another CA signs for many servers: only the name tells which one this is.
+                false => verify_server_name(&parsed, server_name),
+            };
         }
         let mismatch = OtherError(Arc::new(PinMismatch { found: last }));
         Err(CertificateError::Other(mismatch).into())
@@ -88,11 +95,11 @@ impl ServerCertVerifier for PinVerifier {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verify_chain(end_entity, intermediates, now)?;
+        self.verify_chain(end_entity, (intermediates, server_name), now)?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -63,7 +63,7 @@ fn assert_connected(text: &str) {
 #[tokio::test]
 async fn a_pinned_broker_is_reached_under_any_name_and_gets_the_token() {
     for version in VERSIONS {
-        let authority = Authority::new("CA");
+        let authority = Authority::new("Grid Broker CA 6cf3a5c0-ff4f-4c1e-8f0b-3a4b7d2e9a10");
         let leaf = Leaf { names: &["elsewhere.example.org"], ..Leaf::default() };
         let server = TestServer::start(version, authority.certify(&leaf), ClientAuth::Off).await;
         let token = NewToken::generate(TokenKind::Appliance, None).expect("a token");
@@ -73,6 +73,24 @@ async fn a_pinned_broker_is_reached_under_any_name_and_gets_the_token() {
         let error = call(&options).await;
         assert_eq!(error.to_string(), format!("hello Bearer {}", token.text()));
         assert_eq!(error.exit_code(), ExitCode::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_ca_of_others_is_no_leave_to_answer_as_the_broker() {
+    for version in VERSIONS {
+        let authority = Authority::new("Corporate CA");
+        let leaf = Leaf { names: &["elsewhere.example.org"], ..Leaf::default() };
+        let server = TestServer::start(version, authority.certify(&leaf), ClientAuth::Off).await;
+        let trust = ServerTrust::Pin(authority.pin());
+        let said = sentence(&options(&server, trust.clone())).await;
+        assert!(
+            said.contains("is not valid for 127.0.0.1, but for elsewhere.example.org"),
+            "{said}"
+        );
+        let chain = authority.certify(&Leaf::default());
+        let server = TestServer::start(version, chain, ClientAuth::Off).await;
+        assert_connected(&sentence(&options(&server, trust)).await);
     }
 }
 

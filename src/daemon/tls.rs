@@ -54,6 +54,11 @@ impl DaemonIdentity {
         self.tls.as_ref().filter(|_| has_tls).map(|keeper| keeper.listener(authenticator))
     }
 
+    /// The certificates in use, with TLS.
+    pub(super) fn certificates(&self) -> Option<watch::Receiver<Arc<TlsConfigs>>> {
+        self.tls.as_ref().map(|tls| tls.configs.subscribe())
+    }
+
     /// The hash of the public key by which clients know the server, with TLS.
     pub(super) fn pin(&self) -> Option<KeyHash> {
         self.tls.as_ref().map(|tls| tls.configs.borrow().pin)

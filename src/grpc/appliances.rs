@@ -71,7 +71,7 @@ impl ApplianceService for Services {
         let name = parse_name(&request.into_inner().name)?;
         // An appliance reads nothing but its own state.
         if matches!(&caller.caller, Caller::Appliance(own) if *own != name) {
-            return Err(principal::forbidden(&caller));
+            return Err(self.forbidden(&caller, "GetAppliance of another appliance"));
         }
         let queried = name.clone();
         let found = self.broker.query(move |grid, now| {

@@ -30,8 +30,16 @@ async fn authorize(
     match principal_of(&authenticator, &request) {
         Ok(principal) => {
             request.extensions_mut().insert(principal.clone());
+            // A handler asks again: the message of its call may come much later than the headers.
+            request.extensions_mut().insert(authenticator.clone());
+            let is_stream = roles::is_stream(request.uri().path());
             let response = next.run(request).await;
-            end_when_revoked(response, &authenticator, &principal)
+            // The reply to a call that ends its own credential is still sent.
+            if is_stream {
+                end_when_revoked(response, &authenticator, &principal)
+            } else {
+                response
+            }
         }
         Err(status) => status.into_http(),
     }

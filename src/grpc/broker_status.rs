@@ -80,7 +80,7 @@ impl BrokerService for Services {
         request: Request<GetReportRequest>,
     ) -> Result<Response<GetReportResponse>, Status> {
         let by = principal::administrator(&request)?;
-        self.record_access(by, "a Guru Meditation Report was read");
+        self.record_access(by, "a Guru Meditation Report was read").await?;
         let format = match request.get_ref().format() {
             ReportFormat::Unspecified | ReportFormat::Text => ReportEncoding::Text,
             ReportFormat::Json => ReportEncoding::Json,

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Services, principal, session, status};
+use super::{Services, principal, revocation, session, status};
 use crate::broker::IncomingEvent;
 use crate::contract::decode;
 use crate::contract::decode::InvalidEvent;
@@ -83,8 +83,11 @@ impl EventService for Services {
     ) -> Result<Response<Self::SessionStream>, Status> {
         let name = principal::appliance(&request)?;
         self.ensure_not_stopping()?;
-        self.ensure_known(principal::of(&request)?, &name).await?;
-        Ok(Response::new(Box::pin(session::open(self.clone(), name, request.into_inner()))))
+        let caller = principal::of(&request)?;
+        self.ensure_known(caller, &name).await?;
+        let revocation = revocation::of(self.authenticator.as_ref(), caller);
+        let inbound = request.into_inner();
+        Ok(Response::new(Box::pin(session::open(self.clone(), name, revocation, inbound))))
     }
 }
 

@@ -52,9 +52,16 @@ impl IdentityService for Services {
         let authority = self.own_authority()?;
         let EnrolRequest { token, certificate_request, name } = request.into_inner();
         let sent = token::parse(token.trim())
-            .map_err(|error| status::invalid_field("token", error.to_string()))?;
+            .map_err(|error| status::invalid_field("token", error.to_string()));
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(status) => return Err(self.refused_stranger(&caller, "Enrol", status)),
+        };
         self.allow_attempt(&caller, Some(sent.id))?;
-        let key = parse_request(&certificate_request)?;
+        let key = match parse_request(&certificate_request) {
+            Ok(key) => key,
+            Err(status) => return Err(self.refused_stranger(&caller, "Enrol", status)),
+        };
         if sent.kind != TokenKind::Enrolment {
             let text = "gives access, but enrols nobody; enrolment tokens begin with gbe_";
             return Err(status::invalid_field("token", text));
@@ -79,8 +86,15 @@ impl IdentityService for Services {
     ) -> Result<Response<RenewResponse>, Status> {
         let caller = principal::of(&request)?.clone();
         let authority = self.own_authority()?;
-        self.allow_attempt(&caller, None)?;
-        let key = parse_request(&request.into_inner().certificate_request)?;
+        let key = match parse_request(&request.into_inner().certificate_request) {
+            Ok(key) => key,
+            Err(status) => return Err(self.refused_stranger(&caller, "Renew", status)),
+        };
+        // Others at the same address who fail must not keep an enrolled key from renewing.
+        let identities = self.authenticator()?.credentials();
+        if identities.read(|it| it.subject_of(key.key_hash()).is_none()) {
+            self.allow_attempt(&caller, None)?;
+        }
         let serial = random_serial().map_err(|error| internal(&error))?;
         let command = IdentityCommand::Renew { key: key.key_hash(), serial };
         let who = self.owner_of(key.key_hash());
@@ -117,7 +131,7 @@ impl IdentityService for Services {
     ) -> Result<Response<RotateTokenResponse>, Status> {
         let caller = principal::of(&request)?.clone();
         let id = token_id(&request.into_inner().id)?;
-        let by = may_change_token(&caller, id)?;
+        let by = self.may_change_token(&caller, id)?;
         let identities = self.authenticator()?.credentials();
         let purpose = identities.read(|it| it.token(id).map(|token| token.purpose.clone()));
         let purpose = purpose.ok_or_else(|| rejected(&IdentityRejection::NoToken { id }))?;
@@ -137,7 +151,7 @@ impl IdentityService for Services {
     ) -> Result<Response<RevokeTokenResponse>, Status> {
         let caller = principal::of(&request)?.clone();
         let id = token_id(&request.into_inner().id)?;
-        let by = may_change_token(&caller, id)?;
+        let by = self.may_change_token(&caller, id)?;
         let record_number = self.execute(&by, IdentityCommand::RevokeToken { id }).await?.record;
         Ok(Response::new(RevokeTokenResponse { record_number }))
     }
@@ -237,6 +251,37 @@ impl Services {
         allowed.map_err(|denied| authorization::status(&denied))
     }
 
+    /// Counts and records what a stranger sent that cannot be used; returns its status.
+    fn refused_stranger(&self, caller: &Principal, what: &str, status: Status) -> Status {
+        if let Some(authenticator) = &self.authenticator {
+            authenticator.count_failure(caller.address, None);
+            let (who, why) = (caller.caller.to_string(), status.message().to_owned());
+            authenticator.refused(caller.address, who, what, why, None);
+        }
+        status
+    }
+
+    /// Refuses, with a record.
+    pub(super) fn forbidden(&self, caller: &Principal, what: &str) -> Status {
+        let status = principal::forbidden(caller);
+        if let Some(authenticator) = &self.authenticator {
+            let (who, why) = (caller.caller.to_string(), status.message().to_owned());
+            authenticator.refused(caller.address, who, what, why, None);
+        }
+        status
+    }
+
+    /// A token changes itself, an administrator with the role admin changes all.
+    fn may_change_token(&self, caller: &Principal, id: TokenId) -> Result<Box<str>, Status> {
+        let is_own = matches!(&caller.credential, Credential::Token { id: own, .. } if *own == id);
+        let is_admin = matches!(&caller.caller, Caller::Administrator { role: Role::Admin, .. });
+        if is_own || is_admin {
+            Ok(caller.for_record())
+        } else {
+            Err(self.forbidden(caller, "a change of another token"))
+        }
+    }
+
     /// The CA that signs certificates of clients.
     fn own_authority(&self) -> Result<&CertificateAuthority, Status> {
         self.authority.as_deref().ok_or_else(|| {
@@ -254,8 +299,10 @@ impl Services {
             TokenKind::Administrator | TokenKind::Appliance => None,
             TokenKind::Enrolment => {
                 self.own_authority()?;
-                Some(self.pin.ok_or_else(|| {
-                    Status::internal("the broker's own certificate is unknown: bug in gridd")
+                Some(self.pin().ok_or_else(|| {
+                    let text = "an enrolment needs TLS, and no listener of this broker has it \
+                                (tls.mode)";
+                    status::precondition("NO_TLS", text)
                 })?)
             }
         };
@@ -362,13 +409,6 @@ fn name_and_role(
             Err(status::invalid(violations.into_iter().flatten().collect()))
         }
     }
-}
-
-/// A token changes itself, an administrator with the role admin changes all.
-fn may_change_token(caller: &Principal, id: TokenId) -> Result<Box<str>, Status> {
-    let is_own = matches!(&caller.credential, Credential::Token { id: own, .. } if *own == id);
-    let is_admin = matches!(&caller.caller, Caller::Administrator { role: Role::Admin, .. });
-    if is_own || is_admin { Ok(caller.for_record()) } else { Err(principal::forbidden(caller)) }
 }
 
 fn internal(error: &(dyn std::error::Error + 'static)) -> Status {

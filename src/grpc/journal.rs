@@ -16,6 +16,7 @@ use crate::broker::Unavailable;
 use crate::contract::proto::{BackUpRequest, BackUpResponse};
 use crate::contract::servers::journal_service_server::JournalService;
 use crate::identity::ca_backup::{self, AuthorityFiles};
+use crate::identity::peer::Peer;
 use crate::journal::stream::Attachment;
 use crate::journal::{BackupProgress, JournalBackupError};
 use crate::tasks;
@@ -37,7 +38,8 @@ impl JournalService for Services {
         request: Request<BackUpRequest>,
     ) -> Result<Response<Self::BackUpStream>, Status> {
         let by = principal::administrator(&request)?;
-        self.record_access(by.clone(), "a backup of the journal was made");
+        self.refuse_key_in_clear(&request)?;
+        self.record_access(by.clone(), "a backup of the journal was made").await?;
         let (responses, chunks) = mpsc::channel(CHUNKS_BUFFERED);
         let services = self.clone();
         tracing::info!(administrator = %by, records = services.reader.durable(), "a backup started");
@@ -56,6 +58,20 @@ fn attachments(services: &Services) -> Result<Vec<Attachment>, String> {
     let attach = |(name, content): (String, _)| Attachment::new(&name, content);
     let attached: Result<_, _> = files.into_iter().map(attach).collect();
     attached.map_err(|error| format!("the broker's CA cannot be in a backup: {error}"))
+}
+
+impl Services {
+    /// A backup has the private key of the CA: it leaves by TLS, or stays on the machine.
+    fn refuse_key_in_clear<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let peer = request.extensions().get::<Peer>();
+        let is_safe = peer.is_none_or(|peer| peer.is_tls || peer.address.is_loopback());
+        if self.authority.is_none() || is_safe {
+            return Ok(());
+        }
+        let text = "a backup has the private key of the broker's CA, and this connection has no TLS; make \
+                    the backup on the broker's machine";
+        Err(status::denied("KEY_IN_CLEAR", text))
+    }
 }
 
 fn back_up(services: &Services, responses: ChunkSender) {

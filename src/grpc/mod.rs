@@ -55,6 +55,7 @@ use crate::grid::values::time::Timestamp;
 use crate::guru_meditation::Reporter;
 use crate::identity::authenticator::{AuthenticationMode, Authenticator};
 use crate::identity::ca::CertificateAuthority;
+use crate::identity::server_tls::TlsConfigs;
 use crate::journal::{Identity, JournalReader};
 use crate::metrics::{Label, Metrics};
 
@@ -89,8 +90,8 @@ pub struct Services {
     authenticator: Option<Authenticator>,
     /// The own CA; `None`: without TLS, or with the operator's CA.
     authority: Option<Arc<CertificateAuthority>>,
-    /// The pin of the certificates that the listener shows; `None`: without TLS.
-    pin: Option<KeyHash>,
+    /// The certificates that the listener shows; `None`: without TLS.
+    certificates: Option<watch::Receiver<Arc<TlsConfigs>>>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -113,7 +114,7 @@ impl Services {
             mail_test: None,
             authenticator: None,
             authority: None,
-            pin: None,
+            certificates: None,
             stopping,
         }
     }
@@ -130,21 +131,28 @@ impl Services {
         self,
         authenticator: Authenticator,
         authority: Option<Arc<CertificateAuthority>>,
-        pin: Option<KeyHash>,
+        certificates: Option<watch::Receiver<Arc<TlsConfigs>>>,
     ) -> Self {
-        Self { authenticator: Some(authenticator), authority, pin, ..self }
+        Self { authenticator: Some(authenticator), authority, certificates, ..self }
+    }
+
+    /// The pin of the certificates that the listener shows now; `None`: without TLS.
+    fn pin(&self) -> Option<KeyHash> {
+        self.certificates.as_ref().map(|certificates| certificates.borrow().pin)
     }
 
     /// Records that somebody read something sensitive, where callers are known.
-    fn record_access(&self, by: Box<str>, what: &str) {
-        let known = self.authenticator.as_ref();
-        if let Some(authenticator) = known.filter(|it| it.mode() == AuthenticationMode::Required)
-            && !authenticator
-                .incidents()
-                .record(SecurityIncident::Accessed { by, what: what.into() })
-        {
-            tracing::warn!("no record says that {what}: too many incidents wait");
+    ///
+    /// # Errors
+    ///
+    /// `UNAVAILABLE` if that cannot be recorded: then it is not read.
+    async fn record_access(&self, by: Box<str>, what: &str) -> Result<(), Status> {
+        let mode = self.authenticator.as_ref().map(Authenticator::mode);
+        if mode != Some(AuthenticationMode::Required) {
+            return Ok(());
         }
+        let incident = SecurityIncident::Accessed { by, what: what.into() };
+        self.broker.record_access(incident).await.map_err(status::unavailable)
     }
 
     /// Counts an invalid or unsupported event.

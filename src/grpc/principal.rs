@@ -6,19 +6,28 @@
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::revocation;
 use super::status::DOMAIN;
 use crate::contract::APPLIANCE_METADATA;
 use crate::grid::values::id::ApplianceName;
+use crate::identity::authenticator::Authenticator;
 use crate::identity::peer::{Caller, Principal};
 
 /// Who calls.
 ///
 /// # Errors
 ///
-/// `INTERNAL` if no layer has determined it: a bug, and nobody is served.
+/// `INTERNAL` if no layer has determined it: a bug, and nobody is served. `UNAUTHENTICATED` if the
+/// credential was revoked since, while the message of the call was on its way.
 pub(super) fn of<T>(request: &Request<T>) -> Result<&Principal, Status> {
     let missing = || Status::internal("the caller of this call is unknown: bug in gridd");
-    request.extensions().get::<Principal>().ok_or_else(missing)
+    let principal = request.extensions().get::<Principal>().ok_or_else(missing)?;
+    match request.extensions().get::<Authenticator>() {
+        Some(authenticator) if !authenticator.still_holds(principal) => {
+            Err(revocation::status(principal))
+        }
+        Some(_) | None => Ok(principal),
+    }
 }
 
 /// The appliance that calls.

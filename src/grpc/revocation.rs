@@ -1,7 +1,8 @@
 //! Ends the streams of a credential that does not hold any more.
 //!
 //! Guarantees that sessions, tails and watches end at once when their credential is revoked, rotated,
-//! changed or ends, with a status that says which. Every change of a credential wakes them. Costs calls
+//! changed or ends, with a status that says which, also if their client reads nothing; and that a call
+//! whose message arrives after that is not executed. Every change of a credential wakes them. Costs calls
 //! on a broker that trusts loopback nothing. Knows no handler.
 
 use std::future::Future;
@@ -28,6 +29,19 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// And at most this often without a change, since its end may have been moved by a clock that was set.
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Completes when a credential does not hold any more, with the status that says so.
+pub(super) type Revocation = Pin<Box<dyn Future<Output = Status> + Send>>;
+
+/// The revocation of a caller's credential; it never comes on a broker that trusts loopback.
+pub(super) fn of(authenticator: Option<&Authenticator>, principal: &Principal) -> Revocation {
+    match authenticator {
+        Some(authenticator) if principal.credential != Credential::Loopback => {
+            Box::pin(revoked(authenticator.clone(), principal.clone()))
+        }
+        Some(_) | None => Box::pin(std::future::pending()),
+    }
+}
+
 /// Ends the response when the credential of its call does not hold any more.
 pub(super) fn end_when_revoked(
     response: Response,
@@ -37,7 +51,7 @@ pub(super) fn end_when_revoked(
     if principal.credential == Credential::Loopback || response.body().is_end_stream() {
         return response;
     }
-    let ending = Box::pin(revoked(authenticator.clone(), principal.clone()));
+    let ending = of(Some(authenticator), principal);
     response.map(|body| Body::new(RevocableBody { body, ending, is_over: false }))
 }
 
@@ -68,7 +82,7 @@ fn expires_at(principal: &Principal) -> Option<Timestamp> {
 }
 
 /// A client with a renewed certificate comes back; one whose credential was revoked need not try.
-fn status(principal: &Principal) -> Status {
+pub(super) fn status(principal: &Principal) -> Status {
     let has_ended = expires_at(principal).is_some_and(|end| end <= wall_now());
     let (code, reason, why) = if has_ended {
         (Code::Unavailable, "CREDENTIAL_ENDED", "has ended: connect again with the renewed one")
@@ -89,7 +103,7 @@ fn status(principal: &Principal) -> Status {
 /// A response that may be ended.
 struct RevocableBody {
     body: Body,
-    ending: Pin<Box<dyn Future<Output = Status> + Send>>,
+    ending: Revocation,
     is_over: bool,
 }
 

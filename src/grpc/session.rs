@@ -35,6 +35,7 @@ use crate::grid::values::outcome::EventRejection;
 use crate::grpc::batch::EventBatch;
 use crate::grpc::panic_guard;
 use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
+use crate::grpc::revocation::Revocation;
 use crate::grpc::suppression_notice::{SuppressionNotice, suppression_message};
 use crate::listener;
 
@@ -62,12 +63,13 @@ type ResponseSender = mpsc::Sender<Result<SessionResponse, Status>>;
 pub(super) fn open(
     services: Services,
     name: ApplianceName,
+    revocation: Revocation,
     inbound: Streaming<RawSessionRequest>,
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(RESPONSES_BUFFERED);
     let metrics = services.metrics.clone();
     panic_guard::spawn_stream("session", answers.clone(), async move {
-        if let Err(status) = run_session(services, name, inbound, &answers).await {
+        if let Err(status) = run_session(services, name, (inbound, revocation), &answers).await {
             metrics.refused(status::code_label(status.code()));
             // A client that is gone is fine.
             let _ = answers.send(Err(status)).await;
@@ -79,10 +81,14 @@ pub(super) fn open(
 async fn run_session(
     services: Services,
     name: ApplianceName,
-    mut inbound: Streaming<RawSessionRequest>,
+    (mut inbound, mut revocation): (Streaming<RawSessionRequest>, Revocation),
     answers: &ResponseSender,
 ) -> Result<(), Status> {
-    let hello = receive_hello(&mut inbound).await?;
+    let hello = tokio::select! {
+        biased;
+        status = &mut revocation => return Err(status),
+        hello = receive_hello(&mut inbound) => hello?,
+    };
     let boot = check_hello(&hello)?;
     let spool = NonZeroU64::new(hello.spool_id).map(SpoolId);
     let uptime = (hello.uptime_ms > 0).then(|| Duration::from_millis(hello.uptime_ms));
@@ -103,7 +109,7 @@ async fn run_session(
     tracing::debug!(appliance = %name, boot = %boot, "a session opened");
     let welcome = build_welcome(&services, &welcomed, spool.is_some());
     let ended = match send_message(answers, Message::Welcome(welcome)).await {
-        Ok(()) => run_open_session(&services, key, inbound, answers).await,
+        Ok(()) => run_open_session(&services, key, (inbound, revocation), answers).await,
         Err(ClientGone) => Ok(()),
     };
     tracing::debug!(appliance = %name, boot = %boot, "a session ended");
@@ -179,7 +185,7 @@ fn build_welcome(services: &Services, welcomed: &SessionAccepted, has_spool: boo
 async fn run_open_session(
     services: &Services,
     key: SessionKey,
-    inbound: ReadAhead,
+    (inbound, revocation): (ReadAhead, Revocation),
     answers: &ResponseSender,
 ) -> Result<(), Status> {
     let (unacknowledged, notices) = (Unacknowledged::default(), SuppressionNotice::default());
@@ -192,7 +198,13 @@ async fn run_open_session(
         suppression_notice: notices,
         position: 0,
     };
-    match open.run().await {
+    let ended = tokio::select! {
+        // First, so that nothing more is stored of an appliance whose credential was revoked.
+        biased;
+        status = revocation => Err(SessionEnd::Failed(status)),
+        ended = open.run() => ended,
+    };
+    match ended {
         Ok(()) | Err(SessionEnd::ClientGone) => Ok(()),
         // The loop may stop before the session notices the shutdown.
         Err(SessionEnd::Stopping) => {

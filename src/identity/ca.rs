@@ -23,7 +23,9 @@ use uuid::Uuid;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::certificate::{CertificateError, CertificateFacts, hash_of_key, own_uri, show_time};
+use super::certificate::{
+    BROKER_CA, CertificateError, CertificateFacts, hash_of_key, own_uri, show_time,
+};
 use super::files::{self, IdentityFileError};
 use super::request::CertificateRequest;
 use crate::grid::model::identity::CertificateGrant;
@@ -43,7 +45,7 @@ pub(super) const BACKDATED: Duration = Duration::from_secs(3_600);
 const LIFETIME: Duration = Duration::from_secs(3_652 * 86_400);
 
 /// The authority's common name is this, and the id of the journal.
-const COMMON_NAME: &str = "Grid Broker CA ";
+const COMMON_NAME: &str = BROKER_CA;
 
 /// The common name of the certificates that it signs.
 const LEAF_COMMON_NAME: &str = "grid-broker";

@@ -98,7 +98,15 @@ pub enum NoSubject {
     Pattern(#[from] PatternMismatch),
 }
 
+/// The common name of a broker's own CA is this, and the id of its journal.
+pub(super) const BROKER_CA: &str = "Grid Broker CA ";
+
 impl CertificateFacts {
+    /// Whether it is the certificate of a broker's own CA, which signs one server only.
+    pub fn is_of_broker_ca(&self) -> bool {
+        self.is_ca && self.common_name.as_deref().is_some_and(|name| name.starts_with(BROKER_CA))
+    }
+
     /// Reads a certificate in DER.
     ///
     /// # Errors

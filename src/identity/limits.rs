@@ -52,12 +52,14 @@ impl<K: Hash + Eq> KeyedLimit<K> {
         }
     }
 
-    /// Whether the limit of `key` would allow one; acquires nothing.
+    /// Whether the limit of `key` would allow one; acquires nothing. A key without a limit of its own is
+    /// allowed: whoever fills the table must not keep all others out.
     pub fn allows(&self, key: &K, now: Timestamp) -> bool {
-        let is_full = self.refilled_at.len() >= LIMITED_KEYS_MAX;
-        let shared = if is_full { self.others } else { Timestamp::EPOCH };
-        let refilled_at = self.refilled_at.get(key).copied().unwrap_or(shared);
-        self.limit.try_acquire(credible(self.limit, refilled_at, now), now).is_some()
+        let own = self.refilled_at.get(key);
+        own.is_none_or(|refilled_at| {
+            let refilled_at = credible(self.limit, *refilled_at, now);
+            self.limit.try_acquire(refilled_at, now).is_some()
+        })
     }
 }
 

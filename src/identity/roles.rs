@@ -34,9 +34,9 @@ pub const METHODS: &[(&str, &str, Access)] = &[
     ("ApplianceService", "ListAppliances", VIEWER),
     ("ApplianceService", "GetAppliance", OwnOrRole(Role::Viewer)),
     ("ApplianceService", "WatchAppliances", VIEWER),
-    ("ApplianceService", "AddAppliance", OPERATOR),
+    ("ApplianceService", "AddAppliance", ADMIN),
     ("ApplianceService", "SetAppliance", OPERATOR),
-    ("ApplianceService", "RemoveAppliance", OPERATOR),
+    ("ApplianceService", "RemoveAppliance", ADMIN),
     ("ApplianceService", "StartBoot", OPERATOR),
     ("ApplianceService", "StopAppliance", OPERATOR),
     ("ApplianceService", "UnsuppressAppliance", OPERATOR),
@@ -71,6 +71,16 @@ pub const METHODS: &[(&str, &str, Access)] = &[
     ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", Authenticated),
 ];
 
+/// The methods that reply by a stream, which ends when the credential of its caller does.
+pub const STREAMS: &[(&str, &str)] = &[
+    ("ApplianceService", "WatchAppliances"),
+    ("EventService", "Session"),
+    ("GridLogService", "TailRecords"),
+    ("JournalService", "BackUp"),
+    ("grpc.health.v1.Health", "Watch"),
+    ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
+];
+
 /// Who may read each page: method, path, access.
 pub const PAGES: &[(&str, &str, Access)] = &[
     ("GET", "/", Anyone),
@@ -81,10 +91,20 @@ pub const PAGES: &[(&str, &str, Access)] = &[
 
 /// Who may call the method at that path; `None`: there is no such method.
 pub fn of_call(path: &str) -> Option<Access> {
-    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    let service = service.strip_prefix("grid.events.v1.").unwrap_or(service);
+    let (service, method) = parts(path)?;
     let found = METHODS.iter().find(|(of, name, _)| *of == service && *name == method);
     found.map(|(_, _, access)| *access)
+}
+
+/// Whether the method at that path replies by a stream.
+pub fn is_stream(path: &str) -> bool {
+    parts(path).is_some_and(|called| STREAMS.contains(&called))
+}
+
+/// Service and method, as the table names them.
+fn parts(path: &str) -> Option<(&str, &str)> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    Some((service.strip_prefix("grid.events.v1.").unwrap_or(service), method))
 }
 
 /// Who may read the page at that path; `None`: there is no such page. HEAD is as GET.

@@ -33,6 +33,7 @@ use crate::listener::panic_guard;
 use crate::listener::protocol;
 use crate::listener::protocol::{DetectedProtocol, RewoundStream};
 use crate::listener::tls::{AgreedProtocol, TlsConnection, TlsHandshakes};
+use crate::listener::write_deadline::WriteDeadline;
 use crate::tasks::NamedExecutor;
 
 /// Timeout from the accept until the first complete input.
@@ -97,6 +98,7 @@ pub(super) async fn serve_connection<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let accepted_at = monotonic_now();
+    let stream = WriteDeadline::new(stream);
     let Some(tls) = common.tls.as_ref().map(Arc::clone) else {
         let peer = Peer { address, is_tls: false, certificate: None };
         let talk = HttpConnection { common, slot, accepted_at, peer, has_request: Arc::default() };

@@ -18,6 +18,7 @@ mod request_policy;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod write_deadline;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

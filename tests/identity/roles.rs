@@ -15,8 +15,9 @@ use tonic::{Code, Request, Status};
 use crate::broker::{Broker, reason};
 use crate::support::{Run, clean, run, soon};
 
-/// The methods of the contract, as the descriptors that reflection serves list them.
-fn contract_methods() -> BTreeSet<(String, String)> {
+/// The methods of the contract, as the descriptors that reflection serves list them: all, or those that
+/// reply by a stream.
+fn contract_methods(only_streams: bool) -> BTreeSet<(String, String)> {
     let files = [
         grid_broker::contract::DESCRIPTORS,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -27,7 +28,10 @@ fn contract_methods() -> BTreeSet<(String, String)> {
         let set = prost_types::FileDescriptorSet::decode(bytes).expect("descriptors");
         for file in set.file {
             for service in &file.service {
-                for method in &service.method {
+                let wanted = |method: &&prost_types::MethodDescriptorProto| {
+                    !only_streams || method.server_streaming()
+                };
+                for method in service.method.iter().filter(wanted) {
                     let service = match file.package() {
                         "grid.events.v1" => service.name().to_owned(),
                         package => format!("{package}.{}", service.name()),
@@ -41,6 +45,12 @@ fn contract_methods() -> BTreeSet<(String, String)> {
 }
 
 #[test]
+fn all_streams_of_the_contract_are_known_as_such() {
+    let listed = roles::STREAMS.iter().map(|(of, name)| ((*of).to_owned(), (*name).to_owned()));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), contract_methods(true));
+}
+
+#[test]
 fn each_method_of_the_contract_has_one_row_and_no_other_has() {
     let listed: Vec<_> = roles::METHODS
         .iter()
@@ -48,7 +58,7 @@ fn each_method_of_the_contract_has_one_row_and_no_other_has() {
         .collect();
     let unique: BTreeSet<_> = listed.iter().cloned().collect();
     assert_eq!(unique.len(), listed.len(), "a method has one row");
-    let contract = contract_methods();
+    let contract = contract_methods(false);
     let [missing, unknown] = [(&contract, &unique), (&unique, &contract)]
         .map(|(these, those)| these.difference(those).collect::<Vec<_>>());
     assert!(missing.is_empty(), "methods without a row: {missing:?}");

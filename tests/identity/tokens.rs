@@ -126,6 +126,38 @@ async fn a_revoked_token_ends_its_streams_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_begun_before_a_revocation_is_not_executed_after_it() {
+    let broker = Broker::plain().await;
+    let token = broker.administrator("eve", proto::Role::Admin).await;
+    // The headers are sent, the message is not: it comes after the revocation.
+    let (message, body) = tokio::sync::mpsc::channel::<proto::CreateAdministratorRequest>(1);
+    let channel = broker.channel(ClientCredential::Token(token)).await;
+    let calling = grid_broker::tasks::spawn("late call", async move {
+        let mut client = tonic::client::Grpc::new(channel);
+        client.ready().await.expect("is ready");
+        let path = "/grid.events.v1.IdentityService/CreateAdministrator".parse().expect("a path");
+        let codec = tonic_prost::ProstCodec::<_, proto::CreateAdministratorResponse>::default();
+        let body = tokio_stream::wrappers::ReceiverStream::new(body);
+        client.client_streaming(tonic::Request::new(body), path, codec).await
+    });
+    // What proves that the call has begun: nothing is told of it, so another call on the same broker.
+    broker.as_admin().await.who_am_i(proto::WhoAmIRequest {}).await.expect("who");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let request = proto::RemoveAdministratorRequest { name: "eve".to_owned() };
+    broker.as_admin().await.remove_administrator(request).await.expect("is removed");
+    let (name, role) = ("mallory".to_owned(), proto::Role::Admin.into());
+    let late = proto::CreateAdministratorRequest { name, role };
+    message.send(late).await.expect("the call waits");
+    drop(message);
+    let denied = soon("the end of the call", calling).await.expect("no panic");
+    assert_eq!(denied.expect_err("eve is removed").code(), Code::Unauthenticated);
+    let mut admin = broker.as_admin().await;
+    let list = admin.list_administrators(proto::ListAdministratorsRequest {}).await;
+    let list = list.expect("a list").into_inner().administrators;
+    assert!(list.iter().all(|it| it.name != "mallory"), "{list:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_listed_without_secrets_and_their_use_is_noted() {
     let broker = Broker::plain().await;
     let token = broker.appliance("db1").await;

@@ -183,13 +183,7 @@ impl IdentityDecider<'_> {
         if matches!(old.purpose, TokenPurpose::Enrolment(_)) {
             return Err(IdentityRejection::NotRotatable { id });
         }
-        let valid_for = old.expires_at.map(|end| end.since(old.created_at));
-        let token = Token {
-            secret,
-            created_at: self.now,
-            expires_at: valid_for.map(|valid_for| self.now.after(valid_for)),
-            ..old.clone()
-        };
+        let token = Token { secret, created_at: self.now, ..old.clone() };
         let changed = Effect::Identity(IdentityEffect::Token { token: token.clone() });
         Ok((IdentityReply::Token(token), Some(DecisionDraft::recorded(vec![changed]))))
     }

@@ -89,6 +89,23 @@ pub enum IdentityCommand {
     },
 }
 
+impl IdentityCommand {
+    /// Whether it takes access away and gives none.
+    pub fn takes_away(&self) -> bool {
+        match self {
+            Self::RevokeToken { .. }
+            | Self::RevokeAppliance { .. }
+            | Self::RemoveAdministrator { .. } => true,
+            Self::CreateToken { .. }
+            | Self::RotateToken { .. }
+            | Self::Enrol { .. }
+            | Self::Renew { .. }
+            | Self::CreateAdministrator { .. }
+            | Self::SetAdministrator { .. } => false,
+        }
+    }
+}
+
 /// Something about the broker's security that is not a command on credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecurityIncident {

@@ -76,12 +76,13 @@ impl Identities {
         self.administrators.values().filter(|it| it.role == Role::Admin).count()
     }
 
-    /// Whether an administrator with the role admin has a key, or an access token in force at `now`.
+    /// Whether an administrator with the role admin has a certificate or an access token in force at `now`.
     pub fn has_usable_admin(&self, now: Timestamp) -> bool {
         let admins = self.administrators.iter().filter(|(_, it)| it.role == Role::Admin);
         admins.map(|(name, _)| Subject::Administrator(name.clone())).any(|subject| {
             let mut tokens = self.access_tokens_of(&subject);
-            self.keys.contains_key(&subject)
+            let key = self.keys.get(&subject);
+            key.is_some_and(|key| key.expires_at > now)
                 || tokens.any(|token| token.expires_at.is_none_or(|end| end > now))
         })
     }

@@ -193,7 +193,7 @@ fn a_token_has_an_owner_that_exists_and_an_id_of_its_own() {
 }
 
 #[test]
-fn a_rotated_token_has_another_secret_and_lives_as_long_again() {
+fn a_rotated_token_has_another_secret_and_keeps_its_end() {
     let mut timeline = Timeline::new();
     timeline.token(1, TokenPurpose::Access(appliance("db1")), Some(10));
     timeline.token(2, TokenPurpose::Access(appliance("db1")), None);
@@ -201,7 +201,7 @@ fn a_rotated_token_has_another_secret_and_lives_as_long_again() {
         |number: u32| IdentityCommand::RotateToken { id: token_id(number), secret: secret(9) };
     timeline.at(3_600);
     let Ok(IdentityReply::Token(token)) = timeline.identity(rotate(1)) else { panic!("a token") };
-    assert_eq!((token.secret, token.expires_at), (secret(9), Some(at(11 * 3_600))));
+    assert_eq!((token.secret, token.expires_at), (secret(9), Some(at(10 * 3_600))));
     assert_eq!(timeline.said(), "secret of token t0000001 replaced");
     let Ok(IdentityReply::Token(token)) = timeline.identity(rotate(2)) else { panic!("a token") };
     assert_eq!(token.expires_at, None);

@@ -11,6 +11,7 @@ use crate::grid::model::settings::{GridSettings, MAIL_TRIGGERS, MailPolicy as Ma
 use crate::grid::values::event::{BoundedText, Event, EventBody, Severity};
 use crate::grid::values::id::{ApplianceName, BootId};
 use crate::grpc::principal::request_of_admin;
+use crate::identity::peer::{Caller, Principal};
 use crate::journal;
 use crate::tasks;
 
@@ -98,9 +99,14 @@ async fn a_command_is_a_record_of_its_administrator_and_dropped_mails_are_not_fo
     let dropped = dropped.expect("is queued").into_inner();
     assert!(dropped.record_number > retried.record_number);
     let mut request = request_of_admin(GetMailRequest { number: 3 });
-    request.metadata_mut().insert("grid-appliance", "db1".parse().expect("metadata"));
+    if let Some(principal) = request.extensions_mut().get_mut::<Principal>() {
+        principal.caller = Caller::Appliance(ApplianceName::new("db1").expect("a name"));
+    }
     let status = services.get_mail(request).await.expect_err("an appliance calls");
     assert_eq!(status.code(), Code::PermissionDenied);
+    let nobody = Request::new(GetMailRequest { number: 3 });
+    let status = services.get_mail(nobody).await.expect_err("nobody is known");
+    assert_eq!(status.code(), Code::Internal);
     let status = services.get_mail(request_of_admin(GetMailRequest { number: 2 })).await;
     let status = status.expect_err("it is dropped");
     assert_eq!(status.code(), Code::NotFound);

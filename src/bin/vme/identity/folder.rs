@@ -15,7 +15,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -29,7 +29,7 @@ use grid_broker::identity::certificate::show_time;
 use grid_broker::identity::files;
 use grid_broker::identity::key::{IdentityKey, KeyError};
 use grid_broker::system_error::Explained;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 const KEY_FILE: &str = "key.pem";
@@ -56,6 +56,11 @@ pub(crate) enum IdentityError {
          --force`)", path.display()
     )]
     Incomplete { path: PathBuf },
+    #[error(
+        "{} can be changed by another user, who could put another identity there; give it to the user of \
+         vme, without access for others (chmod o-w)", path.display()
+    )]
+    Unsafe { path: PathBuf },
 }
 
 /// What `broker.toml` has.
@@ -93,6 +98,19 @@ impl IdentityFolder {
         Self { path: state.join("identity") }
     }
 
+    /// Refuses a state folder in which another user could plant an identity, or links.
+    fn check_state_folder(&self) -> Result<(), IdentityError> {
+        // One that is not there has no identity; who makes it reports what prevents that.
+        let Some(Ok(found)) = self.path.parent().map(fs::metadata) else { return Ok(()) };
+        let own = rustix::process::geteuid().as_raw();
+        let is_ours = found.uid() == own || found.uid() == 0;
+        if is_ours && found.mode() & 0o002 == 0 {
+            return Ok(());
+        }
+        let path = self.path.parent().unwrap_or(&self.path).to_owned();
+        Err(IdentityError::Unsafe { path })
+    }
+
     /// The folder of an enrolment that has not ended.
     pub(crate) fn unfinished(&self) -> Self {
         Self { path: self.path.with_extension("new") }
@@ -104,6 +122,7 @@ impl IdentityFolder {
     ///
     /// When it is incomplete or cannot be read.
     pub(crate) fn load(&self) -> Result<Option<StoredIdentity>, IdentityError> {
+        self.check_state_folder()?;
         let path = self.path.join(BROKER_FILE);
         let read = fs::metadata(&path).and_then(|found| match found.len() {
             ..=BROKER_FILE_BYTES_MAX => fs::read_to_string(&path),
@@ -197,10 +216,13 @@ impl IdentityFolder {
 
     /// The right to change the folder; `None`: another process has it.
     pub(crate) fn try_lock(&self) -> Result<Option<IdentityLock>, IdentityError> {
+        self.check_state_folder()?;
         let path = self.lock_path();
         let io = |source| IdentityError::Io { what: "lock", path: path.clone(), source };
         let mut options = File::options();
         let options = options.create(true).write(true).truncate(false).mode(0o600);
+        // Never through a link that somebody else made.
+        let options = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
         let file = options.open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(IdentityLock(file))),
