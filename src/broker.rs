@@ -19,6 +19,7 @@ mod clock_adjustment;
 mod coalescing;
 mod commit;
 mod disk_guard;
+mod identity;
 mod mail_dispatch;
 mod metrics;
 mod name_index;
@@ -58,6 +59,7 @@ use crate::identity::credentials::Credentials;
 use crate::journal::{Journal, JournalError};
 use crate::metrics::{Label, Metrics};
 
+pub use crate::broker::identity::IdentityReceipt;
 pub use crate::broker::mail_dispatch::MailJob;
 pub use crate::broker::query::{CommitLatency, QueryError};
 pub use crate::broker::reconfigure::Reconfiguration;
@@ -65,8 +67,8 @@ pub use crate::broker::sessions::UnresolvedHello;
 pub use backlog::Backlog;
 pub use name_index::NameIndex;
 pub use queue::{
-    BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply, IdentityReceipt,
-    IncomingEvent, SessionAccepted, SessionKey, Unavailable,
+    BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply, IncomingEvent,
+    SessionAccepted, SessionKey, Unavailable,
 };
 pub use start::{BrokerStartError, Started, start};
 

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::backlog::Backlog;
+use crate::broker::identity::IdentityReceipt;
 use crate::broker::mail_dispatch::MailRequest;
 use crate::broker::name_index::NameIndex;
 use crate::broker::reconfigure::Reconfiguration;
@@ -19,7 +20,7 @@ use crate::broker::shared_status::SharedStatus;
 use crate::clock::{Clock, Stamp};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
-use crate::grid::decide::identity::{IdentityRejection, IdentityReply};
+use crate::grid::decide::identity::IdentityRejection;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::identity::{IdentityCommand, SecurityIncident};
 use crate::grid::values::event::Event;
@@ -129,15 +130,6 @@ pub struct CommandReceipt {
     /// The appliance it was about.
     pub appliance: ApplianceIndex,
     /// The record of the command.
-    pub record: RecordNumber,
-}
-
-/// A command on credentials that was executed.
-#[derive(Clone, Debug)]
-pub struct IdentityReceipt {
-    /// Its result.
-    pub reply: IdentityReply,
-    /// The record of the command; 0: nothing changed.
     pub record: RecordNumber,
 }
 
@@ -308,45 +300,6 @@ impl BrokerHandle {
         let (reply, answer) = oneshot::channel();
         self.enqueue(BrokerRequest::Command { by: by.into(), order: command, reply }, 0).await?;
         answer.await.map_err(|_| self.unavailable_reason())
-    }
-
-    /// Executes a command on credentials. Returns when durable, and known to the listeners.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`] when the broker stops before that; inside, the rejection.
-    pub async fn identity_command(
-        &self,
-        by: &str,
-        command: IdentityCommand,
-    ) -> Result<Result<IdentityReceipt, IdentityRejection>, Unavailable> {
-        // What takes access away does not wait for room on the disk: the reserve has it.
-        if !command.takes_away() {
-            self.ensure_room()?;
-        }
-        let (reply, answer) = oneshot::channel();
-        let (by, order) = (by.into(), Box::new(command));
-        self.enqueue(BrokerRequest::Identity { by, order, reply }, 0).await?;
-        answer.await.map_err(|_| self.unavailable_reason())
-    }
-
-    /// Records a security incident, some time later.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`] when nothing is accepted.
-    pub async fn record_incident(&self, incident: SecurityIncident) -> Result<(), Unavailable> {
-        self.ensure_room()?;
-        self.enqueue(BrokerRequest::Security { incident }, 0).await
-    }
-
-    /// Records that something sensitive is read, also on a disk that is nearly full.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`] when the broker stops.
-    pub async fn record_access(&self, incident: SecurityIncident) -> Result<(), Unavailable> {
-        self.enqueue(BrokerRequest::Security { incident }, 0).await
     }
 
     /// Runs a query on the grid; `query` sees only what is durable, and should be quick.
