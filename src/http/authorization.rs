@@ -80,6 +80,7 @@ fn rejection(denied: &Denied) -> Response {
         | Denied::BadHeader
         | Denied::EnrolmentToken
         | Denied::NotAName(_)
+        | Denied::NoName
         | Denied::Certificate(_) => StatusCode::UNAUTHORIZED,
         Denied::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
         Denied::OtherName { .. } | Denied::Forbidden { .. } | Denied::Unlisted => {

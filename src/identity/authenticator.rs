@@ -130,6 +130,9 @@ impl Authenticator {
                 return Ok(principal);
             }
             let needed = access.describe();
+            if self.mode == AuthenticationMode::Off && access == Access::Appliance {
+                return Err(Denied::NoName);
+            }
             Err(match &principal.caller {
                 Caller::Stranger => Denied::NoCredential { needed },
                 caller @ (Caller::Appliance(_) | Caller::Administrator { .. }) => {

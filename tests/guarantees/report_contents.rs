@@ -174,7 +174,7 @@ vendor = Grid Broker
     }
     let own = format!("\nProcess {} (under {}) [ run by: ", gridd.pid(), std::process::id());
     assert!(text.contains(&own), "no {own:?} in {text}");
-    assert!(text.contains("\n\ndefault: \n  ballast = 8MiB\n"), "{text}");
+    assert!(text.contains("\n\ndefault: \n  authentication = auto\n  ballast = 8MiB\n"), "{text}");
     assert!(rest.contains("\nPackage = \n  asked_by = signal SIGUSR2\n"), "{rest}");
     assert!(rest.contains("\n  origins of default = \n    data = --data\n"), "{rest}");
 }

@@ -45,6 +45,9 @@ pub enum Denied {
         /// The claimed name.
         claimed: Box<str>,
     },
+    /// On a broker that trusts loopback: an appliance says its name itself.
+    #[error("missing appliance name: set metadata {APPLIANCE_METADATA} to the appliance's name")]
+    NoName,
     /// The claimed name is no name.
     #[error("metadata {APPLIANCE_METADATA} is not an appliance name: {0}")]
     NotAName(InvalidName),
@@ -89,6 +92,7 @@ impl Denied {
             Self::Certificate(_) => "CERTIFICATE_INVALID",
             Self::OtherName { .. } => "OTHER_NAME",
             Self::NotAName(_) => "NOT_A_NAME",
+            Self::NoName => "NO_APPLIANCE",
             Self::Forbidden { .. } => "ROLE",
             Self::Unlisted => "UNLISTED",
         }
