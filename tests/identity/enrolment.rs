@@ -84,7 +84,7 @@ async fn a_token_enrols_one_key_and_a_second_one_raises_an_alert() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_renewed_by_any_call_and_recovers_after_its_end() {
-    let broker = Broker::with_tls("[certificates]\nlifetime = \"10s\"\n").await;
+    let broker = Broker::with_tls("[certificates]\nlifetime = \"24s\"\n").await;
     let token = broker.enrolment_token("db1", false).await;
     assert_eq!(broker.vme_enrol("db1", &token).await.code, Some(0));
     let serial = async || {
@@ -95,13 +95,13 @@ async fn a_certificate_is_renewed_by_any_call_and_recovers_after_its_end() {
     assert_eq!(broker.vme("db1", &["id=log", "msg=young"]).await.code, Some(0));
     assert_eq!(serial().await, first, "too young");
     // In the last third of its life.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    tokio::time::sleep(Duration::from_secs(17)).await;
     let reported = broker.vme("db1", &["id=log", "msg=old"]).await;
     assert_eq!(reported.code, Some(0), "{reported:?}");
     let second = serial().await;
     assert_ne!(second, first, "it was renewed");
     // After its end.
-    tokio::time::sleep(Duration::from_secs(11)).await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
     let reported = broker.vme("db1", &["id=log", "msg=recovered"]).await;
     assert_eq!(reported.code, Some(0), "{reported:?}");
     assert_ne!(serial().await, second, "it has recovered");

@@ -9,7 +9,7 @@ use grid_broker::identity::token::TokenKind;
 use tonic::Code;
 
 use crate::broker::{Broker, forged, reason};
-use crate::support::{holds, soon};
+use crate::support::{Hellos, holds, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_administrator_has_a_token_in_a_file_of_its_own() {
@@ -126,6 +126,32 @@ async fn a_revoked_token_ends_its_streams_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_a_revoked_token_ends_although_its_client_is_silent() {
+    let broker = Broker::plain().await;
+    let token = broker.appliance("db1").await;
+    let channel = broker.channel(ClientCredential::Token(token.clone())).await;
+    let mut events = proto::event_service_client::EventServiceClient::new(channel);
+    let (sender, requests) = tokio::sync::mpsc::channel(1);
+    let hello = proto::session_request::Message::Hello(Hellos::of(1, 1));
+    sender.send(proto::SessionRequest { message: Some(hello) }).await.expect("is sent");
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let _replies = events.session(requests).await.expect("a session");
+    let admin = ClientCredential::Token(broker.admin.clone());
+    let mut service =
+        proto::broker_service_client::BrokerServiceClient::new(broker.channel(admin).await);
+    let mut sessions = async || {
+        let status = service.get_status(proto::GetStatusRequest {}).await.expect("a status");
+        status.into_inner().sessions
+    };
+    holds("the session is open", async || sessions().await == 1).await;
+    let request = proto::RevokeTokenRequest { id: token.parsed().id.to_string() };
+    broker.as_admin().await.revoke_token(request).await.expect("is revoked");
+    // Neither end reads or sends anything more.
+    holds("the session has ended", async || sessions().await == 0).await;
+    drop(sender);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_was_begun_before_a_revocation_is_not_executed_after_it() {
     let broker = Broker::plain().await;
     let token = broker.administrator("eve", proto::Role::Admin).await;
@@ -140,9 +166,15 @@ async fn a_call_that_was_begun_before_a_revocation_is_not_executed_after_it() {
         let body = tokio_stream::wrappers::ReceiverStream::new(body);
         client.client_streaming(tonic::Request::new(body), path, codec).await
     });
-    // What proves that the call has begun: nothing is told of it, so another call on the same broker.
-    broker.as_admin().await.who_am_i(proto::WhoAmIRequest {}).await.expect("who");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let admin = ClientCredential::Token(broker.admin.clone());
+    let mut reports =
+        proto::broker_service_client::BrokerServiceClient::new(broker.channel(admin).await);
+    holds("a report lists the call", async || {
+        let report = reports.get_report(proto::GetReportRequest::default()).await;
+        let report = report.expect("a report").into_inner().report;
+        report.contains("/grid.events.v1.IdentityService/CreateAdministrator")
+    })
+    .await;
     let request = proto::RemoveAdministratorRequest { name: "eve".to_owned() };
     broker.as_admin().await.remove_administrator(request).await.expect("is removed");
     let (name, role) = ("mallory".to_owned(), proto::Role::Admin.into());

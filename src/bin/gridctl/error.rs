@@ -103,7 +103,7 @@ pub(crate) enum CliError {
     /// The broker refused the caller.
     #[error("{failure}\n  {}", escape(hint))]
     Refused {
-        /// What the broker said.
+        /// The reply of the broker.
         failure: Box<CliError>,
         /// Who the caller is, and how to log in.
         hint: String,

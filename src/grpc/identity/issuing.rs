@@ -81,8 +81,7 @@ impl Services {
         self.authority.as_deref().ok_or_else(|| {
             status::precondition(
                 "NO_AUTHORITY",
-                "this broker issues no certificates: it has no TLS (tls.mode), or its clients have \
-                 certificates of the operator's CA (tls.client_ca)",
+                "this broker issues no certificates: no listener of it has TLS (tls.mode)",
             )
         })
     }
