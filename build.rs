@@ -13,7 +13,7 @@ use std::process::Command;
 
 type Failure = Box<dyn std::error::Error>;
 
-const CONTRACT: [&str; 9] = [
+const CONTRACT: [&str; 10] = [
     "grid/events/v1/event.proto",
     "grid/events/v1/event_service.proto",
     "grid/events/v1/grid_log_service.proto",
@@ -23,6 +23,7 @@ const CONTRACT: [&str; 9] = [
     "grid/events/v1/alert_service.proto",
     "grid/events/v1/mail_service.proto",
     "grid/events/v1/identity_service.proto",
+    "grid/events/v1/crash_dump_service.proto",
 ];
 const JOURNAL: [&str; 1] = ["grid/journal/v1/journal.proto"];
 

@@ -18,6 +18,7 @@ mod checkpoint;
 mod clock_adjustment;
 mod coalescing;
 mod commit;
+mod crash_dump;
 mod disk_guard;
 mod identity;
 mod mail_dispatch;
@@ -41,7 +42,7 @@ use backlog::PendingDeadlines;
 use commit::PendingCommit;
 use queue::{BrokerRequest, PendingReply, QueuedRequest, reply_with};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::broker::clock_adjustment::WallClockFollower;
@@ -119,6 +120,8 @@ struct EventLoop {
     metrics: Metrics,
     /// The copy of the credentials that the listeners read.
     credentials: Credentials,
+    /// Counts commits by which a crash dump is due.
+    due_dumps: watch::Sender<u64>,
 }
 
 /// The next request, or `None` if none arrives until then.
@@ -283,6 +286,9 @@ impl EventLoop {
             }
             BrokerRequest::Security { incident } => {
                 self.decide(Input::Security(incident), at);
+            }
+            BrokerRequest::CrashDump(report) => {
+                self.decide(Input::CrashDump(report), at);
             }
             BrokerRequest::Reconfigure { new, reply } => self.reconfigure(*new, reply, at),
             BrokerRequest::Mail(work) => self.handle_mail_request(work, at),

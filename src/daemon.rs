@@ -25,6 +25,8 @@ use tonic_health::server::HealthReporter;
 
 use crate::broker::{self, BrokerHandle, BrokerStartError, Started};
 use crate::config::Settings;
+use crate::crash_dump::CrashDumps;
+use crate::crash_dump::agents::Agents;
 use crate::grpc::{self, Services};
 use crate::guru_meditation::{Reporter, Warnings};
 use crate::identity::authenticator::Authenticator;
@@ -165,7 +167,10 @@ pub async fn run(
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
     let mail_test = mail::mail_test(&smtp_config, journal, &started.broker);
+    let crash_dumps = CrashDumps::new(started.broker.clone(), Agents::default());
+    drop(tasks::spawn("crash dumps", crash_dumps.clone().run_due(started.due_dumps.clone())));
     let services = Services::new(&started, Some(reporter), stopping.clone())
+        .with_crash_dumps(crash_dumps)
         .with_mail_test(mail_test)
         .with_identity(authenticator.clone(), identity.authority.clone(), identity.certificates());
     let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod contract;
+pub mod crash_dump;
 pub mod daemon;
 pub mod diagnostic_sections;
 pub mod event_args;

@@ -10,6 +10,7 @@ use crate::grid::decide::Decision;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::identity::IdentityEffect;
 use crate::grid::log::record::Record;
+use crate::grid::model::crash_dump::DumpTrigger;
 use crate::grid::model::mail_message::MessageNumber;
 use crate::grid::values::id::ApplianceIndex;
 use crate::journal::{EncodedRecord, JournalError, RecordHeader};
@@ -26,6 +27,8 @@ pub(super) struct PendingCommit {
     pub(super) due_mails: Vec<MessageNumber>,
     pub(super) has_all_changed: bool,
     pub(super) has_time_shifted: bool,
+    /// The broker decided that a crash dump is due.
+    pub(super) has_due_dump: bool,
     /// Changes of credentials, for the listeners.
     pub(super) identity_changes: Vec<IdentityEffect>,
 }
@@ -73,6 +76,9 @@ impl EventLoop {
                 Effect::Appliance { number, change: ApplianceEffect::Counters { .. } } => {
                     self.commit.changed.push(*number);
                 }
+                Effect::Appliance { change: ApplianceEffect::CrashDump { dump }, .. } => {
+                    self.commit.has_due_dump |= dump.trigger == DumpTrigger::Due;
+                }
                 Effect::DeadlinesMoved { .. } | Effect::TimeShifted(_) => {
                     self.commit.has_all_changed = true;
                     self.commit.has_time_shifted |= matches!(effect, Effect::TimeShifted(_));
@@ -100,6 +106,9 @@ impl EventLoop {
             self.credentials.replace(self.driver.grid().state().identities().clone());
         } else {
             self.credentials.apply(&commit.identity_changes);
+        }
+        if commit.has_due_dump {
+            self.due_dumps.send_modify(|count| *count += 1);
         }
         let now = self.clock.now();
         for reply in self.driver.released() {

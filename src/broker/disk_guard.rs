@@ -139,6 +139,7 @@ impl EventLoop {
                     | BrokerRequest::Command { .. }
                     | BrokerRequest::Identity { .. }
                     | BrokerRequest::Security { .. }
+                    | BrokerRequest::CrashDump(_)
                     | BrokerRequest::Reconfigure { .. }
                     | BrokerRequest::Mail(_) => {}
                 }

@@ -22,6 +22,7 @@ use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
 use crate::grid::decide::identity::IdentityRejection;
 use crate::grid::log::command::AdminCommand;
+use crate::grid::log::crash_dump::DumpReport;
 use crate::grid::log::identity::{IdentityCommand, SecurityIncident};
 use crate::grid::values::event::Event;
 use crate::grid::values::id::{
@@ -185,6 +186,7 @@ pub(super) enum BrokerRequest {
     Security {
         incident: SecurityIncident,
     },
+    CrashDump(DumpReport),
     Reconfigure {
         new: Box<Reconfiguration>,
         reply: oneshot::Sender<RecordNumber>,
@@ -204,6 +206,7 @@ impl std::fmt::Debug for BrokerRequest {
             Self::Command { .. } => "Command",
             Self::Identity { .. } => "Identity",
             Self::Security { .. } => "Security",
+            Self::CrashDump(_) => "CrashDump",
             Self::Reconfigure { .. } => "Reconfigure",
             Self::Mail(_) => "Mail",
             Self::Query(_) => "Query",

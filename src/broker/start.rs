@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::backlog::PendingDeadlines;
@@ -95,6 +95,8 @@ pub struct Started {
     pub mail_jobs: mpsc::Receiver<MailJob>,
     /// The credentials, as the loop makes them durable.
     pub credentials: Credentials,
+    /// Changes when the broker has decided that a crash dump is due.
+    pub due_dumps: watch::Receiver<u64>,
     /// How the loop ended; a closed channel means that it panicked.
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
@@ -140,6 +142,7 @@ pub fn start(
     let metrics = Metrics::default();
     let (sender, mails) = channel();
     let credentials = Credentials::new(state.identities().clone());
+    let (due_dumps, dumps_due) = watch::channel(0);
     let mut owner = EventLoop {
         driver: Driver::new(Grid::new(state, settings, now)),
         journal,
@@ -158,6 +161,7 @@ pub fn start(
         byte_permits: Arc::clone(&room),
         metrics: metrics.clone(),
         credentials: credentials.clone(),
+        due_dumps,
     };
     // The replay may have found a damaged segment.
     let lost = owner.journal.take_newly_lost();
@@ -180,6 +184,7 @@ pub fn start(
         at: now,
         metrics,
         credentials,
+        due_dumps: dumps_due,
         ended,
     })
 }

@@ -10,11 +10,11 @@ use crate::codec::values::{
     decode_boot, decode_name, decode_overrides, decode_progress, decode_uuid, encode_boot,
     encode_overrides, micros, percent,
 };
-use crate::codec::{DecodeError, event, proto, usage};
+use crate::codec::{DecodeError, crash_dump, event, proto, usage};
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::{
-    FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
+    Dumping, FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
 };
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::values::id::{ApplianceIndex, SpoolId};
@@ -71,6 +71,11 @@ pub(super) fn encode(number: ApplianceIndex, change: &ApplianceEffect) -> P {
         ApplianceEffect::SuppressedAlerts { unmailed } => {
             P::Unmailed(usage::encode_unmailed_effect(number, unmailed))
         }
+        ApplianceEffect::CrashDump { dump } => P::CrashDump(crash_dump::encode_state(number, dump)),
+        ApplianceEffect::Lock { lock } => P::Lock(proto::LockState {
+            number: number.0,
+            lock: lock.as_deref().map(crash_dump::encode_lock),
+        }),
         ApplianceEffect::History { history: it } => P::History(encode_history(number, it)),
         ApplianceEffect::Tombstone { name } => {
             P::Tombstone(proto::Tombstone { number: number.0, name: name.as_str().to_owned() })
@@ -119,6 +124,14 @@ pub(super) fn decode(change: P) -> Result<Result<Effect, P>, DecodeError> {
         P::Suppression(it) => usage::decode_suppression_effect(it)?,
         P::Counters(it) => usage::decode_counters(&it)?,
         P::Unmailed(it) => usage::decode_unmailed_effect(it)?,
+        P::CrashDump(it) => {
+            let number = ApplianceIndex(it.number);
+            ApplianceEffect::CrashDump { dump: Box::new(crash_dump::decode_state(it)?) }.of(number)
+        }
+        P::Lock(it) => {
+            let lock = it.lock.map(|lock| Box::new(crash_dump::decode_lock(lock)));
+            ApplianceEffect::Lock { lock }.of(ApplianceIndex(it.number))
+        }
         P::History(it) => {
             let number = ApplianceIndex(it.number);
             ApplianceEffect::History { history: decode_history(it)? }.of(number)
@@ -171,9 +184,12 @@ fn encode_lifecycle(lifecycle: &Lifecycle) -> proto::lifecycle_state::State {
         Lifecycle::Maintenance(known) => P::Maintenance(encode_maintenance(known)),
         Lifecycle::Running => P::Running(proto::Running {}),
         Lifecycle::Failed(it) => P::Failed(encode_failed(it)),
-        Lifecycle::Dumping { deadline } => {
-            P::Dumping(proto::Dumping { deadline_us: deadline.as_micros() })
-        }
+        Lifecycle::Dumping(dumping) => P::Dumping(proto::Dumping {
+            deadline_us: dumping.deadline.as_micros(),
+            failed: dumping.failed.as_ref().map(encode_failed),
+            before_since_us: dumping.before_since.as_micros(),
+            is_alive: dumping.is_alive,
+        }),
     }
 }
 
@@ -232,7 +248,12 @@ fn decode_lifecycle(
         })),
         P::Running(proto::Running {}) => Lifecycle::Running,
         P::Failed(it) => Lifecycle::Failed(Box::new(decode_failed(it)?)),
-        P::Dumping(it) => Lifecycle::Dumping { deadline: Timestamp::from_micros(it.deadline_us) },
+        P::Dumping(it) => Lifecycle::Dumping(Box::new(Dumping {
+            deadline: Timestamp::from_micros(it.deadline_us),
+            failed: it.failed.map(decode_failed).transpose()?,
+            before_since: Timestamp::from_micros(it.before_since_us),
+            is_alive: it.is_alive,
+        })),
     })
 }
 

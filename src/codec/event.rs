@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::values::{decode_boot as read_boot, decode_progress, decode_severity};
 use super::values::{encode_boot, micros, percent, severity_number};
-use super::{DecodeError, proto};
+use super::{DecodeError, crash_dump, proto};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::values::event::{
     BoundedText, Counter, DropReason, DroppedEvents, Event, EventBody, EventKind,
@@ -50,6 +50,7 @@ pub(super) fn encode_event(received: &ReceivedEvent) -> proto::ReceivedEvent {
         repeated: event.is_repeated,
         dropped_before: event.dropped_before.iter().map(encode_dropped).collect(),
         alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
+        crash_dump: event.crash_dump.as_deref().map(crash_dump::encode_found),
     }
 }
 
@@ -91,6 +92,7 @@ pub(super) fn decode_event(received: proto::ReceivedEvent) -> Result<ReceivedEve
                 .map(decode_dropped)
                 .collect::<Result<_, _>>()?,
             group_key: Some(received.alert_key).filter(|key| !key.is_empty()).map(Into::into),
+            crash_dump: received.crash_dump.map(crash_dump::decode_found).map(Box::new),
         },
     })
 }

@@ -11,7 +11,7 @@ use super::{clock, event, identity, mail, timer};
 use crate::codec::values::{
     decode_boot, decode_name, decode_overrides, decode_uuid, encode_boot, encode_overrides, micros,
 };
-use crate::codec::{applied_settings, journal_incident};
+use crate::codec::{applied_settings, crash_dump, journal_incident};
 use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, SessionHello};
@@ -79,6 +79,7 @@ pub(super) fn encode(input: &Input) -> proto::record::Input {
         Input::Identity { by, command } => {
             P::IdentityCommand(identity::encode_command(by, command))
         }
+        Input::CrashDump(report) => P::CrashDump(crash_dump::encode_report(report)),
         Input::Security(incident) => P::SecurityIncident(identity::encode_incident(incident)),
         Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
@@ -155,6 +156,7 @@ pub(super) fn decode(
             group: decode_uuid(&over.key)?,
         },
         P::IdentityCommand(it) => identity::decode_command(it)?,
+        P::CrashDump(it) => Input::CrashDump(crash_dump::decode_report(it)?),
         P::SecurityIncident(it) => Input::Security(identity::decode_incident(it)?),
         P::WallClock(it) => Input::WallClock(clock::decode_wall_clock(it)?),
         P::ClockSetBack(set) => Input::ClockSetBack { by: Duration::from_micros(set.by_us) },
@@ -170,6 +172,8 @@ fn encode_command(by: &str, command: &AdminCommand) -> proto::AdminCommand {
         AdminCommand::StartBoot { .. } => K::StartBoot,
         AdminCommand::Stop { .. } => K::Stop,
         AdminCommand::CrashDump { .. } => K::CrashDump,
+        AdminCommand::Lock { .. } => K::Lock,
+        AdminCommand::Unlock { .. } => K::Unlock,
         AdminCommand::Unsuppress { .. } => K::Unsuppress,
     };
     let mut written = proto::AdminCommand {
@@ -192,10 +196,17 @@ fn encode_command(by: &str, command: &AdminCommand) -> proto::AdminCommand {
             written.reset_boot_timeout = boot_timeout;
             written.reset_maintenance_silence = maintenance_silence;
         }
+        AdminCommand::CrashDump { order, .. } => {
+            written.crash_dump = Some(crash_dump::encode_order(order));
+        }
+        AdminCommand::Lock { reason, is_by_admin, .. } => {
+            written.lock_reason = reason.to_string();
+            written.by_admin = *is_by_admin;
+        }
+        AdminCommand::Unlock { is_by_admin, .. } => written.by_admin = *is_by_admin,
         AdminCommand::Remove { .. }
         | AdminCommand::StartBoot { .. }
         | AdminCommand::Stop { .. }
-        | AdminCommand::CrashDump { .. }
         | AdminCommand::Unsuppress { .. } => {}
     }
     written
@@ -224,7 +235,15 @@ fn decode_command(ordered: proto::AdminCommand) -> Result<AdminCommand, DecodeEr
         K::Remove => AdminCommand::Remove { name },
         K::StartBoot => AdminCommand::StartBoot { name },
         K::Stop => AdminCommand::Stop { name },
-        K::CrashDump => AdminCommand::CrashDump { name },
+        K::CrashDump => {
+            AdminCommand::CrashDump { name, order: crash_dump::decode_order(ordered.crash_dump)? }
+        }
+        K::Lock => AdminCommand::Lock {
+            name,
+            reason: ordered.lock_reason.into(),
+            is_by_admin: ordered.by_admin,
+        },
+        K::Unlock => AdminCommand::Unlock { name, is_by_admin: ordered.by_admin },
         K::Unsuppress => AdminCommand::Unsuppress { name },
     })
 }

@@ -7,6 +7,7 @@
 mod appliance;
 mod applied_settings;
 mod clock;
+mod crash_dump;
 mod effect;
 mod event;
 mod identity;

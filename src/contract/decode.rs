@@ -3,6 +3,7 @@
 //! Guarantees that every violation names its field, that all are reported at once, and that no input
 //! makes it panic. Does not know who sent the event or what its outcome is.
 
+mod crash_dump;
 pub mod identity;
 
 use std::num::NonZeroU64;
@@ -92,6 +93,7 @@ pub fn event(bytes: &Bytes) -> Result<DecodedEvent, InvalidEvent> {
             is_repeated: sent.repeated,
             dropped_before: check_lost_before(&sent.lost_before, &mut violations),
             group_key: check_alert_key(&sent.alert_key, &kind, &mut violations),
+            crash_dump: crash_dump::check(sent.crash_dump.as_ref(), &kind, &mut violations),
             body: kind,
         },
     };

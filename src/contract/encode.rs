@@ -4,6 +4,7 @@
 //! texts are sent as received, and whatever displays them escapes them.
 
 pub mod alert;
+pub mod crash_dump;
 mod event;
 pub mod identity;
 pub mod mail;
@@ -138,6 +139,7 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         suppression: appliance.usage.suppression.as_deref().map(suppression),
         counts: appliance.usage.counts.iter().map(event_count).collect(),
         explanation_times,
+        lock: appliance.lock.as_deref().map(crash_dump::lock),
     }
 }
 

@@ -6,8 +6,10 @@
 use bytes::Bytes;
 use prost_types::Timestamp;
 
-use super::proto::{CommandResult, Goodbye, Hello, Log, LostEvents, Maintenance};
-use super::proto::{StartFailed, StartedOk};
+use super::proto::{
+    CommandResult, CrashDumpReadiness, Goodbye, Hello, Log, LostEvents, Maintenance, StartFailed,
+    StartedOk,
+};
 
 /// `grid.events.v1.ReportRequest` with the event undecoded.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -24,7 +26,7 @@ pub struct RawReportRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct RawSessionRequest {
     /// The message.
-    #[prost(oneof = "ClientMessage", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "ClientMessage", tags = "1, 2, 3, 4, 5")]
     pub message: Option<ClientMessage>,
 }
 
@@ -43,6 +45,9 @@ pub enum ClientMessage {
     /// The end.
     #[prost(message, tag = "4")]
     Goodbye(Goodbye),
+    /// Whether the appliance is ready for a crash dump.
+    #[prost(message, tag = "5")]
+    CrashDump(CrashDumpReadiness),
 }
 
 /// `grid.events.v1.Event` with its texts as bytes, so that one that is not UTF-8 can be named.
@@ -84,6 +89,32 @@ pub struct RawEvent {
     /// See the contract.
     #[prost(bytes = "bytes", tag = "26")]
     pub alert_key: Bytes,
+    /// See the contract.
+    #[prost(message, optional, tag = "27")]
+    pub crash_dump: Option<RawFoundCrashDump>,
+}
+
+/// `grid.events.v1.FoundCrashDump` with its texts as bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RawFoundCrashDump {
+    /// See the contract.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: Bytes,
+    /// See the contract.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// See the contract.
+    #[prost(bool, tag = "3")]
+    pub incomplete: bool,
+    /// See the contract.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub last_words: Bytes,
+    /// See the contract.
+    #[prost(uint64, tag = "5")]
+    pub took_ms: u64,
+    /// See the contract.
+    #[prost(message, optional, tag = "6")]
+    pub written_at: Option<Timestamp>,
 }
 
 /// The kinds of [`RawEvent`].
@@ -148,6 +179,14 @@ mod tests {
             next_report_within_ms: 6,
             lost_before: vec![LostEvents { kind: 4, count: 8, reason: 2, ..LostEvents::default() }],
             alert_key: "raid:md0".into(),
+            crash_dump: Some(proto::FoundCrashDump {
+                path: "/var/crash/1/dump.1".into(),
+                bytes: 22,
+                incomplete: true,
+                last_words: "Kernel panic - not syncing".into(),
+                took_ms: 1_500,
+                written_at: Some(Timestamp { seconds: 6, nanos: 7 }),
+            }),
         }
     }
 
@@ -179,6 +218,7 @@ mod tests {
             M::Event(full_event()),
             M::CommandResult(CommandResult { done: true, ..CommandResult::default() }),
             M::Goodbye(Goodbye { reason: "r".into() }),
+            M::CrashDump(CrashDumpReadiness { crash_kernel_loaded: true, ..Default::default() }),
         ] {
             let request = proto::SessionRequest { message: Some(message) };
             let received = RawSessionRequest::decode(&*request.encode_to_vec()).expect("received");

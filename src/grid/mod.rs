@@ -313,6 +313,11 @@ impl Grid {
             let conflict = self.sessions.poll_conflict(*appliance, now);
             return Context { conflict, ..Context::default() };
         }
+        if let Input::Deadline { appliance, timer: Timer::Start } = input {
+            let boot = self.boot_of(*appliance);
+            let has_session = boot.is_some_and(|boot| self.sessions.has_boot(*appliance, boot));
+            return Context { has_session, ..Context::default() };
+        }
         let number = input.appliance();
         let conflict = number.map_or(SessionConflict::Absent, |it| self.sessions.conflict(it, now));
         let Input::Event(received) = input else {
@@ -325,6 +330,7 @@ impl Grid {
             conflict,
             is_outside_sessions: received.session.is_some() && !has_session,
             other_clock_offset: self.other_clock_offset,
+            has_session: false,
         }
     }
 

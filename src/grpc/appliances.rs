@@ -17,8 +17,9 @@ use crate::contract::decode::violation;
 use crate::contract::proto::{
     AddApplianceRequest, AddApplianceResponse, ApplianceFilter, ApplianceSettings, ApplianceState,
     GetApplianceRequest, GetApplianceResponse, ListAppliancesRequest, ListAppliancesResponse,
-    RemoveApplianceRequest, RemoveApplianceResponse, SetApplianceRequest, SetApplianceResponse,
-    StartBootRequest, StartBootResponse, StopApplianceRequest, StopApplianceResponse,
+    LockApplianceRequest, LockApplianceResponse, RemoveApplianceRequest, RemoveApplianceResponse,
+    SetApplianceRequest, SetApplianceResponse, StartBootRequest, StartBootResponse,
+    StopApplianceRequest, StopApplianceResponse, UnlockApplianceRequest, UnlockApplianceResponse,
     UnsuppressApplianceRequest, UnsuppressApplianceResponse, Violation, WatchAppliancesRequest,
     WatchAppliancesResponse,
 };
@@ -27,6 +28,7 @@ use crate::contract::{encode, proto};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
 use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::model::crash_dump::LOCK_REASON_BYTES_MAX;
 use crate::grid::model::settings::{Overrides, REPORT_DEADLINE_RANGE};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::id;
@@ -179,6 +181,37 @@ impl ApplianceService for Services {
         let appliance = self.appliance_view(ordered.appliance).await?;
         Ok(Response::new(UnsuppressApplianceResponse { appliance }))
     }
+
+    async fn lock_appliance(
+        &self,
+        request: Request<LockApplianceRequest>,
+    ) -> Result<Response<LockApplianceResponse>, Status> {
+        let (by, is_by_admin) =
+            (principal::administrator(&request)?, principal::is_admin(&request));
+        let request = request.into_inner();
+        if request.reason.len() > LOCK_REASON_BYTES_MAX {
+            let length = request.reason.len();
+            let text = format!("takes {length} bytes; at most {LOCK_REASON_BYTES_MAX} are allowed");
+            return Err(status::invalid_field("reason", text));
+        }
+        let (name, reason) = (parse_name(&request.name)?, request.reason.into());
+        let ordered =
+            self.send_command(&by, AdminCommand::Lock { name, reason, is_by_admin }).await?;
+        let appliance = self.appliance_view(ordered.appliance).await?;
+        Ok(Response::new(LockApplianceResponse { appliance }))
+    }
+
+    async fn unlock_appliance(
+        &self,
+        request: Request<UnlockApplianceRequest>,
+    ) -> Result<Response<UnlockApplianceResponse>, Status> {
+        let (by, is_by_admin) =
+            (principal::administrator(&request)?, principal::is_admin(&request));
+        let name = parse_name(&request.into_inner().name)?;
+        let ordered = self.send_command(&by, AdminCommand::Unlock { name, is_by_admin }).await?;
+        let appliance = self.appliance_view(ordered.appliance).await?;
+        Ok(Response::new(UnlockApplianceResponse { appliance }))
+    }
 }
 
 impl Services {
@@ -273,7 +306,7 @@ pub(super) fn list_page(
 }
 
 /// The name of an existing appliance; names of older releases are valid.
-fn parse_name(name: &str) -> Result<ApplianceName, Status> {
+pub(super) fn parse_name(name: &str) -> Result<ApplianceName, Status> {
     ApplianceName::from_stored(name)
         .map_err(|error| status::invalid_field("name", error.to_string()))
 }

@@ -81,7 +81,7 @@ impl EventBatch {
                 Ok(())
             }
             // No command is sent yet, so results are ignored.
-            Some(ClientMessage::CommandResult(_)) => Ok(()),
+            Some(ClientMessage::CommandResult(_) | ClientMessage::CrashDump(_)) => Ok(()),
             Some(ClientMessage::Hello(_)) => {
                 Err(status::precondition("SECOND_HELLO", "a session has one Hello"))
             }

@@ -11,6 +11,7 @@ mod authorization;
 mod batch;
 mod broker_status;
 mod call_metrics;
+mod crash_dumps;
 mod events;
 mod filter;
 mod grid_log;
@@ -45,10 +46,13 @@ use crate::contract::proto::Outcome;
 use crate::contract::servers::alert_service_server::AlertServiceServer;
 use crate::contract::servers::appliance_service_server::ApplianceServiceServer;
 use crate::contract::servers::broker_service_server::BrokerServiceServer;
+use crate::contract::servers::crash_dump_service_server::CrashDumpServiceServer;
 use crate::contract::servers::grid_log_service_server::GridLogServiceServer;
 use crate::contract::servers::identity_service_server::IdentityServiceServer;
 use crate::contract::servers::journal_service_server::JournalServiceServer;
 use crate::contract::servers::mail_service_server::MailServiceServer;
+use crate::crash_dump::CrashDumps;
+use crate::crash_dump::agents::Agents;
 use crate::grid::log::identity::SecurityIncident;
 use crate::grid::values::identity::KeyHash;
 use crate::grid::values::time::Timestamp;
@@ -90,6 +94,7 @@ pub struct Services {
     authenticator: Option<Authenticator>,
     /// The own CA; `None`: without TLS, or with the operator's CA.
     authority: Option<Arc<CertificateAuthority>>,
+    crash_dumps: CrashDumps,
     /// The certificates that the listener shows; `None`: without TLS.
     certificates: Option<watch::Receiver<Arc<TlsConfigs>>>,
     stopping: watch::Receiver<bool>,
@@ -114,6 +119,7 @@ impl Services {
             mail_test: None,
             authenticator: None,
             authority: None,
+            crash_dumps: CrashDumps::new(started.broker.clone(), Agents::default()),
             certificates: None,
             stopping,
         }
@@ -123,6 +129,12 @@ impl Services {
     #[must_use]
     pub fn with_mail_test(self, mail_test: Option<MailTest>) -> Self {
         Self { mail_test, ..self }
+    }
+
+    /// The same with crash dumps that other doors trigger, too.
+    #[must_use]
+    pub fn with_crash_dumps(self, crash_dumps: CrashDumps) -> Self {
+        Self { crash_dumps, ..self }
     }
 
     /// The same with what authenticates callers and issues certificates.
@@ -221,6 +233,7 @@ pub async fn routes(
         .add_service(GridLogServiceServer::new(services.clone()))
         .add_service(ApplianceServiceServer::new(services.clone()))
         .add_service(AlertServiceServer::new(services.clone()))
+        .add_service(CrashDumpServiceServer::new(services.clone()))
         .add_service(MailServiceServer::new(services.clone()))
         .add_service(
             IdentityServiceServer::new(services.clone())

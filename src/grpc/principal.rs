@@ -10,6 +10,7 @@ use super::revocation;
 use super::status::DOMAIN;
 use crate::contract::APPLIANCE_METADATA;
 use crate::grid::values::id::ApplianceName;
+use crate::grid::values::identity::Role;
 use crate::identity::authenticator::Authenticator;
 use crate::identity::peer::{Caller, Principal};
 
@@ -61,6 +62,13 @@ pub(super) fn administrator<T>(request: &Request<T>) -> Result<Box<str>, Status>
     }
 }
 
+/// Whether the caller is an administrator with the role admin.
+pub(super) fn is_admin<T>(request: &Request<T>) -> bool {
+    of(request).is_ok_and(|principal| {
+        matches!(&principal.caller, Caller::Administrator { role: Role::Admin, .. })
+    })
+}
+
 /// Only administrators may do this.
 pub(super) fn forbidden(principal: &Principal) -> Status {
     let details = ErrorDetails::with_error_info("ROLE", DOMAIN, []);
@@ -71,7 +79,6 @@ pub(super) fn forbidden(principal: &Principal) -> Status {
 /// A request of an administrator with every right, as the layer passes it on.
 #[cfg(test)]
 pub(super) fn request_of_admin<T>(message: T) -> Request<T> {
-    use crate::grid::values::identity::Role;
     use crate::identity::peer::Credential;
 
     let mut request = Request::new(message);

@@ -96,7 +96,10 @@ pub(super) fn command_rejected(rejection: &CommandRejection) -> Status {
             return invalid_field("settings.class", rejection.to_string());
         }
         CommandRejection::NotSuppressed { .. } => (Code::FailedPrecondition, "NOT_SUPPRESSED"),
-        CommandRejection::CannotDump { .. } => (Code::FailedPrecondition, "NOTHING_TO_DUMP"),
+        CommandRejection::Locked { .. } => (Code::FailedPrecondition, "LOCKED"),
+        CommandRejection::LockedByAdmin { .. } => (Code::PermissionDenied, "LOCKED"),
+        CommandRejection::NeverBooted { .. } => (Code::FailedPrecondition, "NEVER_BOOTED"),
+        CommandRejection::CannotDump { .. } => (Code::FailedPrecondition, "STATE"),
     };
     let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
     Status::with_error_details(code, rejection.to_string(), details)

@@ -224,6 +224,7 @@ fn plain(checked: &DecodedEvent) -> Plain {
         is_repeated: repeated,
         dropped_before: lost_before,
         group_key: alert_key,
+        crash_dump: _,
     } = event;
     let (mut progress, mut promise_ms, mut told) = (None, None, None);
     let kind = match kind {

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that an event is sent as received, except for truncated text. Escapes nothing.
 
-use super::{encode_severity, encode_timestamp, encode_uuid, millis, proto};
+use super::{crash_dump, encode_severity, encode_timestamp, encode_uuid, millis, proto};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::values::event::{Event, EventBody};
 
@@ -61,5 +61,6 @@ pub(super) fn event(received: &ReceivedEvent) -> proto::Event {
         next_report_within_ms: within.map_or(0, |it| u32::try_from(millis(it)).unwrap_or(u32::MAX)),
         lost_before: lost.collect(),
         alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
+        crash_dump: event.crash_dump.as_deref().map(crash_dump::found),
     }
 }

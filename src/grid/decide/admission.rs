@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::grid::decide::crash_dump;
 use crate::grid::decide::transition::BootRelation;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
@@ -51,6 +52,9 @@ impl Admission<'_> {
         received: &ReceivedEvent,
         relation: BootRelation,
     ) -> AdmissionVerdict {
+        if crash_dump::is_of_ordered_boot(self.appliance, received, relation) {
+            return AdmissionVerdict::Admit(Vec::new());
+        }
         let event = &received.event;
         let is_mild =
             matches!(event.body, EventBody::Log) && event.severity < self.rules.log_severity_min;

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use crate::grid::decide::identity;
 use crate::grid::decide::transition::Transition;
 use crate::grid::decide::{CommandRejection, DecisionDraft};
+use crate::grid::decide::{crash_dump, identity};
 use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::effect::ApplianceEffect;
 use crate::grid::model::alert::AlertKind;
+use crate::grid::model::crash_dump::{ApplianceLock, DumpEnd};
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
 use crate::grid::model::usage::SuppressionPhase;
@@ -24,6 +25,7 @@ type CommandDecision = Result<(ApplianceIndex, DecisionDraft), CommandRejection>
 pub(in crate::grid) fn decide(
     state: &State,
     settings: &GridSettings,
+    by: &str,
     command: &AdminCommand,
     now: Timestamp,
 ) -> CommandDecision {
@@ -67,22 +69,29 @@ pub(in crate::grid) fn decide(
                 transition(state, settings, appliance, now, |it, _| stop_appliance(it)),
             ))
         }
-        AdminCommand::CrashDump { name } => {
+        AdminCommand::CrashDump { name, order } => {
             let appliance = find_appliance(state, name)?;
-            match &appliance.lifecycle {
-                Lifecycle::Running | Lifecycle::Failed(_) => {}
-                Lifecycle::Idle
-                | Lifecycle::Starting { .. }
-                | Lifecycle::Maintenance(_)
-                | Lifecycle::Dumping { .. } => {
-                    let (name, state) = (name.clone(), appliance.lifecycle.as_str());
-                    return Err(CommandRejection::CannotDump { name, state });
-                }
-            }
-            let draft = transition(state, settings, appliance, now, |it, rules| {
-                it.set_lifecycle(Lifecycle::Dumping { deadline: now.after(rules.dump_timeout) });
-            });
+            let draft = crash_dump::request(state, settings, appliance, order, now)?;
             Ok((appliance.number, draft))
+        }
+        AdminCommand::Lock { name, reason, is_by_admin } => {
+            let appliance = find_appliance(state, name)?;
+            crash_dump::require_unlockable(appliance, *is_by_admin)?;
+            let lock = ApplianceLock {
+                by: by.into(),
+                is_by_admin: *is_by_admin,
+                reason: reason.clone(),
+                at: now,
+            };
+            let locked = ApplianceEffect::Lock { lock: Some(Box::new(lock)) }.of(appliance.number);
+            Ok((appliance.number, DecisionDraft::recorded(vec![locked])))
+        }
+        AdminCommand::Unlock { name, is_by_admin } => {
+            let appliance = find_appliance(state, name)?;
+            crash_dump::require_unlockable(appliance, *is_by_admin)?;
+            let effects = appliance.lock.as_ref().map(|_| ApplianceEffect::Lock { lock: None });
+            let effects = effects.map(|effect| effect.of(appliance.number)).into_iter().collect();
+            Ok((appliance.number, DecisionDraft::recorded(effects)))
         }
         AdminCommand::Unsuppress { name } => {
             let appliance = find_appliance(state, name)?;
@@ -183,6 +192,7 @@ fn set_appliance(
 }
 
 fn stop_appliance(change: &mut Transition<'_>) {
+    change.end_crash_dump(DumpEnd::Stopped);
     change.set_lifecycle(Lifecycle::Idle);
     for kind in [AlertKind::NoContact, AlertKind::NameConflict, AlertKind::Flapping] {
         change.clear(kind);

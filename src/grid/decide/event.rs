@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::grid::decide::admission::{Admission, AdmissionVerdict, group_key_of};
 use crate::grid::decide::transition::{BootRelation, Transition};
-use crate::grid::decide::{Decider, DecisionDraft};
+use crate::grid::decide::{Decider, DecisionDraft, crash_dump};
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
@@ -108,6 +108,11 @@ impl Decider<'_> {
         if is_live {
             change.contact_restored();
         }
+        if relation == BootRelation::Current && self.is_alive_after_trigger(appliance, is_live) {
+            change.alive_after_trigger();
+        }
+        let boot = received.boot.or(appliance.boot_id());
+        change.push_effects(crash_dump::found(appliance, received, boot).into_iter().collect());
         let outcome = match apply_to_lifecycle(&mut change, received, rules.managed) {
             Ok(()) => Outcome::Stored,
             Err(rejection) => Outcome::Rejected(rejection),

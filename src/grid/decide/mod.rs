@@ -5,6 +5,7 @@
 
 pub(in crate::grid) mod admission;
 pub(in crate::grid) mod command;
+pub(in crate::grid) mod crash_dump;
 pub(in crate::grid) mod event;
 pub mod identity;
 pub(in crate::grid) mod journal;
@@ -49,6 +50,8 @@ pub struct Context {
     pub is_outside_sessions: bool,
     /// The offset of a second clock that may be right as well, from broker time.
     pub other_clock_offset: Option<Offset>,
+    /// A session of the current boot is open.
+    pub has_session: bool,
 }
 
 /// The decision on an input, with its record.
@@ -144,6 +147,28 @@ pub enum CommandRejection {
         /// The known classes.
         known: Box<str>,
     },
+    /// The appliance is locked, and the caller is no admin.
+    #[error("{name} is locked by {by}; `gridctl appliance unlock {name}` unlocks it")]
+    Locked {
+        /// The appliance.
+        name: ApplianceName,
+        /// Who locked it.
+        by: Box<str>,
+    },
+    /// An admin locked the appliance, and the caller is none.
+    #[error("{name} is locked by {by}, an admin: only an admin unlocks it")]
+    LockedByAdmin {
+        /// The appliance.
+        name: ApplianceName,
+        /// Who locked it.
+        by: Box<str>,
+    },
+    /// The appliance never booted.
+    #[error("{name} has never booted; a crash dump is taken of a running or failed appliance")]
+    NeverBooted {
+        /// The appliance.
+        name: ApplianceName,
+    },
     /// A crash dump is not possible in this state.
     #[error("{name} is {state}; a crash dump is taken of a running or failed appliance")]
     CannotDump {
@@ -207,10 +232,12 @@ pub fn decide(
         Input::Hello(hello) => (Reply::Nothing, view.hello(hello)),
         Input::SessionEnded { appliance, .. } => (Reply::Nothing, view.session_ended(*appliance)),
         Input::Registered { name, uuid } => (Reply::Nothing, view.registered(name, *uuid)),
-        Input::Command { command, .. } => match command::decide(state, settings, command, now) {
-            Ok((number, draft)) => (Reply::Command(Ok(number)), Some(draft)),
-            Err(rejection) => (Reply::Command(Err(rejection)), None),
-        },
+        Input::Command { by, command } => {
+            match command::decide(state, settings, by, command, now) {
+                Ok((number, draft)) => (Reply::Command(Ok(number)), Some(draft)),
+                Err(rejection) => (Reply::Command(Err(rejection)), None),
+            }
+        }
         Input::Deadline { appliance, timer } => (Reply::Nothing, view.deadline(*appliance, *timer)),
         Input::BrokerStarted(started) => (Reply::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Reply::Nothing, Some(DecisionDraft::recorded(Vec::new()))),
@@ -239,6 +266,7 @@ pub fn decide(
             }
         }
         Input::Security(incident) => (Reply::Nothing, view.security(incident)),
+        Input::CrashDump(report) => (Reply::Nothing, view.crash_dump(report)),
         // Tallies are made by `Grid::next_tally`, from the pending counts.
         Input::Tally => (Reply::Nothing, None),
         Input::BrokerPaused { lasted, cause } => (Reply::Nothing, {
@@ -317,7 +345,8 @@ impl Decider<'_> {
             BootRelation::Begins(id) => {
                 let record = self.state.last() + 1;
                 let admission = Admission { appliance, rules: &rules, now: self.now, record };
-                match admission.acquire([RateLimitKind::Boots]) {
+                let limit = (!appliance.awaits_ordered_boot()).then_some(RateLimitKind::Boots);
+                match admission.acquire(limit) {
                     Ok(effects) => change.push_effects(effects),
                     // The boot begins with the first event that the limit allows.
                     Err(budget) => return self.suppress_boot(appliance, budget),
@@ -377,8 +406,9 @@ impl Decider<'_> {
         let mails = mail::requeue_in_flight(state, self.now);
         let shift = shift.map(Effect::TimeShifted).into_iter();
         let clock = wall_clock::cleared(state);
+        let dumps = crash_dump::interrupted(state, self.now);
         DecisionDraft::recorded(
-            shift.chain(moved).chain(missing).chain(clock).chain(mails).collect(),
+            shift.chain(moved).chain(missing).chain(clock).chain(mails).chain(dumps).collect(),
         )
     }
 }

@@ -3,18 +3,20 @@
 //! Guarantees one case for each timer, and nothing for a timer that has not ended. Applies nothing.
 
 use crate::grid::decide::transition::Transition;
-use crate::grid::decide::{Decider, DecisionDraft, record_if_changed};
+use crate::grid::decide::{Decider, DecisionDraft, crash_dump, record_if_changed};
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::timer::Timer;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::model::crash_dump::DumpEnd;
 use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput};
 use crate::grid::model::sessions::SessionConflict;
 use crate::grid::model::usage::SuppressionPhase;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
 impl Decider<'_> {
@@ -29,8 +31,13 @@ impl Decider<'_> {
         let mut change = Transition::new(self.state, appliance, &rules, self.now);
         match timer {
             Timer::Start => {
+                if self.has_living_session(appliance) {
+                    change.alive_after_trigger();
+                }
+                let before = change.lifecycle().clone();
                 // No state refuses that time passes.
                 let _ = change.apply(&LifecycleInput::Deadline);
+                self.crash_dump_due(appliance, &before, &mut change);
             }
             Timer::Contact => {
                 let had_agent = appliance.boot.is_some_and(|boot| boot.has_agent);
@@ -68,6 +75,40 @@ impl Decider<'_> {
             }
         }
         record_if_changed(change)
+    }
+
+    /// Ends a crash dump whose deadline has passed, and requests one of a start that failed now.
+    fn crash_dump_due(
+        &self,
+        appliance: &Appliance,
+        before: &Lifecycle,
+        change: &mut Transition<'_>,
+    ) {
+        let was_dumping = matches!(before, Lifecycle::Dumping { .. });
+        match change.lifecycle() {
+            Lifecycle::Dumping { .. } => {}
+            Lifecycle::Idle
+            | Lifecycle::Starting { .. }
+            | Lifecycle::Maintenance(_)
+            | Lifecycle::Running
+            | Lifecycle::Failed(_)
+                if was_dumping =>
+            {
+                let is_alive = change.flags.contains(RecordFlags::DUMP_NO_EFFECT);
+                change.end_crash_dump(if is_alive { DumpEnd::NoEffect } else { DumpEnd::NoBoot });
+            }
+            Lifecycle::Failed(failed) if *change.lifecycle() != appliance.lifecycle => {
+                let (failure, record) = (failed.failure, self.state.last() + 1);
+                let due =
+                    crash_dump::automatic(self.settings, appliance, failure, record, self.now);
+                change.push_effects(due.into_iter().collect());
+            }
+            Lifecycle::Idle
+            | Lifecycle::Starting { .. }
+            | Lifecycle::Maintenance(_)
+            | Lifecycle::Running
+            | Lifecycle::Failed(_) => {}
+        }
     }
 
     fn is_due(&self, due: Option<Timestamp>) -> bool {

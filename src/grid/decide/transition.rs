@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use crate::grid::decide::crash_dump;
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::boot::Boot;
-use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput, StepResult, step};
+use crate::grid::model::crash_dump::DumpEnd;
+use crate::grid::model::lifecycle::{Dumping, Lifecycle, LifecycleInput, StepResult, step};
 use crate::grid::model::settings::{
     ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_DOWNTIME,
 };
@@ -115,6 +117,8 @@ impl<'a> Transition<'a> {
         let is_first_seen = self.appliance.boot.is_none() && self.appliance.past_boots.is_empty();
         let began_at = self.now.before(uptime.unwrap_or_default());
         self.set_boot(new_boot(id, began_at));
+        let (end, heard) = (DumpEnd::NewBoot { boot: id }, self.appliance.last_event_at);
+        self.effects.extend(crash_dump::ended(self.appliance, end, heard, self.now));
         // A lost contact of the boot before no longer matters.
         self.clear(AlertKind::NoContact);
         if self.rules.ignore_reboots && self.lifecycle == Lifecycle::Running && id.is_some() {
@@ -141,6 +145,26 @@ impl<'a> Transition<'a> {
             if due <= self.now { self.now.after(GRACE_AFTER_DOWNTIME) } else { due }
         });
         self.set_lifecycle(Lifecycle::Starting { deadline });
+    }
+
+    /// Records that the appliance goes on although a crash dump was triggered.
+    pub(in crate::grid) fn alive_after_trigger(&mut self) {
+        if let Lifecycle::Dumping(dumping) = &self.lifecycle
+            && !dumping.is_alive
+        {
+            let alive = Dumping { is_alive: true, ..(**dumping).clone() };
+            self.set_lifecycle(Lifecycle::Dumping(Box::new(alive)));
+        }
+    }
+
+    /// The newest crash dump ends so, unless it has ended otherwise.
+    pub(in crate::grid) fn end_crash_dump(&mut self, end: DumpEnd) {
+        self.effects.extend(crash_dump::ended(self.appliance, end, None, self.now));
+    }
+
+    /// The state of the start.
+    pub(in crate::grid) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
     /// Records that the current boot has a session.
@@ -227,7 +251,18 @@ impl<'a> Transition<'a> {
     pub(in crate::grid) fn set_lifecycle(&mut self, next: Lifecycle) {
         self.count_failures(&next);
         if self.lifecycle.as_str() != next.as_str() {
-            self.since = self.now;
+            self.since = match &self.lifecycle {
+                // It is as it was.
+                Lifecycle::Dumping(dumping) if dumping.state_before() == next => {
+                    dumping.before_since
+                }
+                Lifecycle::Idle
+                | Lifecycle::Starting { .. }
+                | Lifecycle::Maintenance(_)
+                | Lifecycle::Running
+                | Lifecycle::Failed(_)
+                | Lifecycle::Dumping { .. } => self.now,
+            };
         }
         self.effects.push(
             ApplianceEffect::Lifecycle { lifecycle: next.clone(), since: self.since }
@@ -283,7 +318,7 @@ impl<'a> Transition<'a> {
     }
 
     fn count_failures(&mut self, next: &Lifecycle) {
-        let was_failed = matches!(self.lifecycle, Lifecycle::Failed(_));
+        let was_failed = self.lifecycle.failed().is_some();
         let fails = matches!(next, Lifecycle::Failed(_));
         if fails && !was_failed {
             self.has_failed = true;
@@ -298,7 +333,7 @@ impl<'a> Transition<'a> {
     }
 
     fn update_start_failed(&mut self) {
-        let Lifecycle::Failed(failed) = &self.lifecycle else {
+        let Some(failed) = self.lifecycle.failed() else {
             return self.clear(AlertKind::StartFailed);
         };
         let text = explain::describe_failure(self.appliance.name.as_str(), failed);

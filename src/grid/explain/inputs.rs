@@ -2,6 +2,7 @@
 //!
 //! Guarantees a sentence for each. Decides nothing.
 
+use crate::grid::explain::crash_dump;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerStarted, LastRun};
@@ -27,6 +28,14 @@ pub(super) fn describe_hello(record: &Record) -> String {
 
 pub(super) fn describe_command(command: &AdminCommand) -> String {
     let done = command.done();
+    if let AdminCommand::CrashDump { order, .. } = command {
+        return crash_dump::describe_order(done, order);
+    }
+    if let AdminCommand::Lock { reason, .. } = command
+        && !reason.is_empty()
+    {
+        return format!("{done}: {reason}");
+    }
     let AdminCommand::Set { class, overrides, reset, .. } = command else { return done.to_owned() };
     let mut parts = Vec::new();
     parts.extend(class.as_ref().map(|class| format!("class = {class}")));

@@ -3,6 +3,7 @@
 //! Guarantees the same text on the command line, on pages and in mails. Text of appliances is
 //! inserted unchanged: the caller escapes a sentence and formats the times in it.
 
+pub mod crash_dump;
 mod identity;
 mod inputs;
 pub(in crate::grid) mod journal;
@@ -56,8 +57,9 @@ pub fn describe_state(appliance: &Appliance, now: Timestamp) -> Sentence {
             });
             Sentence::from(said).text(" at ").time(last.map_or(appliance.since, |word| word.at))
         }
-        Lifecycle::Dumping { deadline } => {
-            format!("dumping, deadline in {}", describe_duration(deadline.since(now))).into()
+        Lifecycle::Dumping(dumping) => {
+            let left = describe_duration(dumping.deadline.since(now));
+            format!("dumping, deadline in {left}").into()
         }
     }
 }
@@ -195,6 +197,8 @@ fn describe_change(change: &ApplianceEffect) -> Option<Sentence> {
         Some(describe_repeats(group))
     } else if let ApplianceEffect::Suppression { phase, suppression } = change {
         describe_suppression(*phase, suppression)
+    } else if let ApplianceEffect::CrashDump { dump } = change {
+        crash_dump::describe_change(dump)
     } else {
         None
     }
@@ -235,7 +239,11 @@ pub fn describe_record(record: &Record) -> Sentence {
         Input::Deadline { .. } if record.flags.contains(RecordFlags::OUTCOME_UNKNOWN) => {
             "no new boot after the crash dump; unmanaged, so it counts as running".into()
         }
+        Input::Deadline { .. } if record.flags.contains(RecordFlags::DUMP_NO_EFFECT) => {
+            crash_dump::no_effect().into()
+        }
         Input::Deadline { .. } => Sentence::default(),
+        Input::CrashDump(report) => crash_dump::describe_report(record, report).into(),
         Input::BrokerStarted(started) => describe_start(started).into(),
         Input::BrokerStopped => "gridd stopped cleanly".into(),
         Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused } => {

@@ -5,6 +5,7 @@
 use uuid::Uuid;
 
 use crate::grid::model::settings::Overrides;
+use crate::grid::values::crash_dump::{DumpCause, DumpDriver};
 use crate::grid::values::id::ApplianceName;
 
 /// The commands of administrators and orchestrators.
@@ -47,10 +48,28 @@ pub enum AdminCommand {
         /// The appliance's name.
         name: ApplianceName,
     },
-    /// A crash dump of the appliance was triggered.
+    /// Request a crash dump of the appliance.
     CrashDump {
         /// The appliance's name.
         name: ApplianceName,
+        /// The request.
+        order: DumpOrder,
+    },
+    /// Lock the appliance.
+    Lock {
+        /// The appliance's name.
+        name: ApplianceName,
+        /// Why, at most 255 bytes; empty: not given.
+        reason: Box<str>,
+        /// The administrator has the role admin.
+        is_by_admin: bool,
+    },
+    /// Unlock the appliance.
+    Unlock {
+        /// The appliance's name.
+        name: ApplianceName,
+        /// The administrator has the role admin.
+        is_by_admin: bool,
     },
     /// The suppression of the appliance ends, and its rate limits are reset.
     Unsuppress {
@@ -68,7 +87,9 @@ impl AdminCommand {
             Self::Remove { .. } => "appliance removed",
             Self::StartBoot { .. } => "boot begins",
             Self::Stop { .. } => "appliance stopped",
-            Self::CrashDump { .. } => "crash dump triggered",
+            Self::CrashDump { .. } => "crash dump requested",
+            Self::Lock { .. } => "appliance locked",
+            Self::Unlock { .. } => "appliance unlocked",
             Self::Unsuppress { .. } => "suppression lifted, rate limits reset",
         }
     }
@@ -81,10 +102,29 @@ impl AdminCommand {
             | Self::Remove { name }
             | Self::StartBoot { name }
             | Self::Stop { name }
-            | Self::CrashDump { name }
+            | Self::CrashDump { name, .. }
+            | Self::Lock { name, .. }
+            | Self::Unlock { name, .. }
             | Self::Unsuppress { name } => name,
         }
     }
+}
+
+/// The request of a crash dump.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DumpOrder {
+    /// Its random request id; that of [`CrashDump::request`] if the broker had decided it before.
+    ///
+    /// [`CrashDump::request`]: crate::grid::model::crash_dump::CrashDump::request
+    pub request: Uuid,
+    /// The administrator's name alone, or `gridd`.
+    pub requester: Box<str>,
+    /// The driver.
+    pub driver: DumpDriver,
+    /// Why.
+    pub cause: DumpCause,
+    /// The administrator passes locks.
+    pub passes_lock: bool,
 }
 
 /// Which overrides are reset to the class.

@@ -12,6 +12,7 @@ use crate::grid::log::time_shift::TimeShift;
 use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::boot::{ApplianceHistory, Boot};
+use crate::grid::model::crash_dump::{ApplianceLock, CrashDump};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::{BriefNotice, MailMessage, MessageNumber, Notice, Urgency};
 use crate::grid::model::sequence_window::SequenceWindow;
@@ -145,6 +146,16 @@ pub enum ApplianceEffect {
         /// The alerts.
         unmailed: UnmailedAlerts,
     },
+    /// One of its crash dumps is new or changed.
+    CrashDump {
+        /// The crash dump.
+        dump: Box<CrashDump>,
+    },
+    /// It is locked or unlocked.
+    Lock {
+        /// The lock; `None`: it is not locked.
+        lock: Option<Box<ApplianceLock>>,
+    },
     /// Checkpoints only: its history, which records contain in their inputs.
     History {
         /// The history.
@@ -232,6 +243,13 @@ impl ApplianceEffect {
             Self::SuppressedAlerts { unmailed } => {
                 Self::SuppressedAlerts { unmailed: shift.shift_unmailed(unmailed) }
             }
+            Self::CrashDump { dump } => {
+                Self::CrashDump { dump: Box::new(shift.shift_crash_dump(*dump)) }
+            }
+            Self::Lock { lock } => Self::Lock {
+                lock: lock
+                    .map(|lock| Box::new(ApplianceLock { at: shift.shift_past(lock.at), ..*lock })),
+            },
             Self::History { history } => Self::History { history: shift.shift_history(history) },
             Self::Registered { .. }
             | Self::Removed

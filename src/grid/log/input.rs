@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::grid::log::applied_settings::AppliedSettings;
 use crate::grid::log::command::AdminCommand;
+use crate::grid::log::crash_dump::DumpReport;
 use crate::grid::log::identity::{IdentityCommand, SecurityIncident};
 use crate::grid::log::journal_incident::JournalIncident;
 use crate::grid::log::time_shift::TimeShift;
@@ -31,7 +32,8 @@ impl Input {
             Self::Hello(hello) => Some(hello.appliance),
             Self::SessionEnded { appliance, .. }
             | Self::Deadline { appliance, .. }
-            | Self::RepeatsEnded { appliance, .. } => Some(*appliance),
+            | Self::RepeatsEnded { appliance, .. }
+            | Self::CrashDump(DumpReport { appliance, .. }) => Some(*appliance),
             Self::Registered { .. }
             | Self::Command { .. }
             | Self::BrokerStarted(_)
@@ -72,7 +74,8 @@ impl Input {
             | Self::MailCommand { .. }
             | Self::Settings(_)
             | Self::Identity { .. }
-            | Self::Security(_) => None,
+            | Self::Security(_)
+            | Self::CrashDump(_) => None,
         }
     }
 
@@ -106,7 +109,8 @@ impl Input {
             | Self::MailCommand { .. }
             | Self::Settings(_)
             | Self::Identity { .. }
-            | Self::Security(_) => None,
+            | Self::Security(_)
+            | Self::CrashDump(_) => None,
         }
     }
 }
@@ -209,6 +213,8 @@ pub enum Input {
     },
     /// A security incident.
     Security(SecurityIncident),
+    /// The driver of a crash dump is done.
+    CrashDump(DumpReport),
 }
 
 /// An event with its envelope.

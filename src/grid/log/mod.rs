@@ -4,6 +4,7 @@
 
 pub mod applied_settings;
 pub mod command;
+pub mod crash_dump;
 pub mod effect;
 pub mod identity;
 pub mod input;

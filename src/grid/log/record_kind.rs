@@ -5,6 +5,8 @@
 
 use super::effect::Effect;
 use super::record::Record;
+use crate::grid::log::command::AdminCommand;
+use crate::grid::log::crash_dump::DumpResult;
 use crate::grid::log::effect::ApplianceEffect;
 use crate::grid::log::identity::{IdentityEffect, SecurityIncident};
 use crate::grid::log::input::{Input, LastRun};
@@ -12,6 +14,7 @@ use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::model::identity::appliance_of;
 use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::values::id::{ApplianceIndex, ApplianceName};
+use crate::grid::values::record_flags::RecordFlags;
 
 /// What a record is about. The numbers are stored, in the masks of the journal's index too, and
 /// are those of the contract: they never change. At most 31.
@@ -35,6 +38,8 @@ pub enum RecordKind {
     Mail,
     /// Credentials changed, or somebody was refused.
     Security,
+    /// The driver of a crash dump is done.
+    CrashDump,
 }
 
 impl RecordKind {
@@ -50,6 +55,7 @@ impl RecordKind {
             Self::Tally => 11,
             Self::Mail => 12,
             Self::Security => 13,
+            Self::CrashDump => 14,
         }
     }
 }
@@ -71,6 +77,7 @@ impl Record {
             }
             Input::Command { .. } => RecordKind::Administrator,
             Input::Identity { .. } | Input::Security(_) => RecordKind::Security,
+            Input::CrashDump(_) => RecordKind::CrashDump,
             Input::BrokerStarted(_)
             | Input::BrokerStopped
             | Input::BrokerPaused { .. }
@@ -111,6 +118,11 @@ impl Record {
             Input::Settings(settings) if !settings.warnings.is_empty() => Severity::Warn,
             Input::Security(SecurityIncident::Refused(_)) => Severity::Warn,
             Input::Security(SecurityIncident::TokenUsed { .. }) => Severity::Debug,
+            Input::CrashDump(report) if report.result != DumpResult::Done => Severity::Warn,
+            Input::Command { command: AdminCommand::CrashDump { .. }, .. } => Severity::Warn,
+            Input::Deadline { .. } if self.flags.contains(RecordFlags::DUMP_NO_EFFECT) => {
+                Severity::Warn
+            }
             Input::Tally => return Severity::Debug,
             Input::MailDue { .. } => Severity::Debug,
             Input::MailDelivery { .. } | Input::MailCommand { .. } => Severity::Info,
@@ -125,6 +137,7 @@ impl Record {
             | Input::Journal(_)
             | Input::Settings(_)
             | Input::Identity { .. }
+            | Input::CrashDump(_)
             | Input::Security(
                 SecurityIncident::Accessed { .. } | SecurityIncident::ServerCertificate { .. },
             ) => Severity::Info,

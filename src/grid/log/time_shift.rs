@@ -10,6 +10,7 @@ use crate::grid::log::effect::MailEffect;
 use crate::grid::log::identity::IdentityEffect;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::boot::{ApplianceHistory, Boot};
+use crate::grid::model::crash_dump::CrashDump;
 use crate::grid::model::identity::{Administrator, Token};
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
 use crate::grid::model::mail_message::{BacklogDigest, MailMessage, Notice};
@@ -57,6 +58,16 @@ impl TimeShift {
         ApplianceHistory { past_boots, windows, last_event_at, last_record, usage }
     }
 
+    pub(super) fn shift_crash_dump(self, dump: CrashDump) -> CrashDump {
+        CrashDump {
+            requested_at: self.shift_past(dump.requested_at),
+            trigger: dump.trigger.map_time(|at| self.shift_past(at)),
+            last_heard_at: dump.last_heard_at.map(|at| self.shift_past(at)),
+            end: dump.end.map(|(end, at)| (end, self.shift_past(at))),
+            ..dump
+        }
+    }
+
     pub(super) fn shift_boot(self, boot: Boot) -> Boot {
         let Boot { id, began_at, earliest_began_at, has_agent, is_assumed_running, newest_event } =
             boot;
@@ -97,10 +108,16 @@ impl TimeShift {
                 }
                 Lifecycle::Failed(failed)
             }
-            same @ (Lifecycle::Idle
-            | Lifecycle::Starting { .. }
-            | Lifecycle::Running
-            | Lifecycle::Dumping { .. }) => same,
+            Lifecycle::Dumping(mut dumping) => {
+                dumping.before_since = self.shift_past(dumping.before_since);
+                if let Some(word) =
+                    dumping.failed.as_mut().and_then(|failed| failed.last_report.as_mut())
+                {
+                    word.at = self.shift_past(word.at);
+                }
+                Lifecycle::Dumping(dumping)
+            }
+            same @ (Lifecycle::Idle | Lifecycle::Starting { .. } | Lifecycle::Running) => same,
         }
     }
 

@@ -33,11 +33,13 @@
 //! dumping                  | maintenance  | refused     | dumping
 //! dumping                  | deadline     | failed      | dump_timeout
 //! dumping, unmanaged       | deadline     | running     | outcome_unknown
+//! dumping, alive           | deadline     | running     | dump_no_effect
+//! dumping, alive, failed   | deadline     | failed      | dump_no_effect
 //! ```
 //!
 //! A row with a variant (`failed, reported`) goes before the row of the state. Besides, from any
 //! state: a new boot gives starting (unmanaged: running), a stop gives idle; from running or failed
-//! a crash dump gives dumping; and an appliance that becomes unmanaged during a start or after its
+//! a crash dump gives dumping, and back if its trigger fails; and an appliance that becomes unmanaged during a start or after its
 //! failure is running. A test compares this table with [`step`].
 //!
 //! Guarantees that no other transition exists and that each deadline in a state is absolute. Does
@@ -69,10 +71,30 @@ pub enum Lifecycle {
     /// The start failed.
     Failed(Box<FailedStart>),
     /// A crash dump is being taken.
-    Dumping {
-        /// The dump deadline.
-        deadline: Timestamp,
-    },
+    Dumping(Box<Dumping>),
+}
+
+/// The data of a crash dump in progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dumping {
+    /// The dump deadline.
+    pub deadline: Timestamp,
+    /// The failed start before it; `None`: it was running.
+    pub failed: Option<FailedStart>,
+    /// Since when it was running or failed.
+    pub before_since: Timestamp,
+    /// It was heard of in the same boot after the trigger: that had no effect.
+    pub is_alive: bool,
+}
+
+impl Dumping {
+    /// The state before the crash dump.
+    pub fn state_before(&self) -> Lifecycle {
+        match &self.failed {
+            Some(failed) => Lifecycle::Failed(Box::new(failed.clone())),
+            None => Lifecycle::Running,
+        }
+    }
 }
 
 /// The data of a long start.
@@ -219,7 +241,16 @@ impl Lifecycle {
                 Some(stuck_at) => stuck_at.min(known.report_deadline),
                 None => known.report_deadline,
             }),
-            Self::Dumping { deadline } => Some(*deadline),
+            Self::Dumping(dumping) => Some(dumping.deadline),
+        }
+    }
+
+    /// The failed start, also while a crash dump of it is taken.
+    pub fn failed(&self) -> Option<&FailedStart> {
+        match self {
+            Self::Failed(failed) => Some(failed),
+            Self::Dumping(dumping) => dumping.failed.as_ref(),
+            Self::Idle | Self::Starting { .. } | Self::Maintenance(_) | Self::Running => None,
         }
     }
 
@@ -239,7 +270,7 @@ impl Lifecycle {
                 known.stuck_at = known.stuck_at.map(&moved);
                 known.boot_deadline = known.boot_deadline.map(&moved);
             }
-            Self::Dumping { deadline } => *deadline = moved(*deadline),
+            Self::Dumping(dumping) => dumping.deadline = moved(dumping.deadline),
         }
         self
     }
@@ -315,10 +346,11 @@ pub fn step(
         (L::Dumping { .. }, S::StartedOk | S::StartFailed { .. } | S::Maintenance(_)) => {
             StepResult::Refused(EventRejection::Dumping)
         }
-        (L::Dumping { deadline }, S::Deadline) => match (*deadline <= now, rules.managed) {
-            (false, _) => StepResult::NotDue,
-            (true, true) => fail(state, FailureCause::DumpTimeout, ""),
-            (true, false) => StepResult::Becomes(L::Running, RecordFlags::OUTCOME_UNKNOWN),
+        (L::Dumping(dumping), S::Deadline) if dumping.deadline > now => StepResult::NotDue,
+        (L::Dumping(dumping), S::Deadline) => match (dumping.is_alive, rules.managed) {
+            (true, _) => StepResult::Becomes(dumping.state_before(), RecordFlags::DUMP_NO_EFFECT),
+            (false, true) => fail(state, FailureCause::DumpTimeout, ""),
+            (false, false) => StepResult::Becomes(L::Running, RecordFlags::OUTCOME_UNKNOWN),
         },
         (L::Idle | L::Running | L::Failed(_), S::Deadline) => StepResult::NotDue,
     }

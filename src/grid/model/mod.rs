@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod alert_group;
 pub mod boot;
+pub mod crash_dump;
 pub mod identity;
 pub mod lifecycle;
 pub mod mail_message;

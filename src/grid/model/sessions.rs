@@ -61,6 +61,13 @@ impl Sessions {
         })
     }
 
+    /// Whether a session of that boot is open.
+    pub fn has_boot(&self, number: ApplianceIndex, boot: BootId) -> bool {
+        self.appliances
+            .get(&number)
+            .is_some_and(|seats| seats.tracked.iter().any(|(_, seat)| *seat == boot))
+    }
+
     /// Whether sessions of different boots are open.
     pub fn has_conflict(&self, number: ApplianceIndex) -> bool {
         self.appliances.get(&number).is_some_and(ApplianceSessions::has_conflict)

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::grid::model::crash_dump::{CrashDumpSettings, SharedDumpSettings};
 use crate::grid::values::event::Severity;
+use crate::grid::values::id::ApplianceName;
 
 /// The class of an appliance without a class.
 pub const DEFAULT_CLASS: &str = "default";
@@ -30,6 +32,8 @@ pub const FLAPPING_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 pub struct GridSettings {
     /// The rules of each class by name; [`DEFAULT_CLASS`] always exists.
     classes: BTreeMap<String, ClassSettings>,
+    /// How crash dumps of these appliances are triggered, instead of as their classes say.
+    crash_dumps: BTreeMap<String, CrashDumpSettings>,
     mail: Option<MailPolicy>,
     certificates: CertificateRules,
 }
@@ -92,7 +96,32 @@ impl GridSettings {
     pub fn new(classes: impl IntoIterator<Item = (String, ClassSettings)>) -> Self {
         let mut all = BTreeMap::from([(DEFAULT_CLASS.to_owned(), ClassSettings::default())]);
         all.extend(classes);
-        Self { classes: all, mail: None, certificates: CertificateRules::default() }
+        Self {
+            classes: all,
+            crash_dumps: BTreeMap::new(),
+            mail: None,
+            certificates: CertificateRules::default(),
+        }
+    }
+
+    /// Sets how crash dumps of single appliances are triggered, by name.
+    #[must_use]
+    pub fn with_crash_dumps(
+        mut self,
+        crash_dumps: impl IntoIterator<Item = (String, CrashDumpSettings)>,
+    ) -> Self {
+        self.crash_dumps = crash_dumps.into_iter().collect();
+        self
+    }
+
+    /// How crash dumps of that appliance of `class` are triggered. A class that no longer exists counts
+    /// as [`DEFAULT_CLASS`].
+    pub fn crash_dump(&self, name: &ApplianceName, class: &str) -> CrashDumpSettings {
+        if let Some(own) = self.crash_dumps.get(name.as_str()) {
+            return own.clone();
+        }
+        let class = self.classes.get(class).or_else(|| self.classes.get(DEFAULT_CLASS));
+        class.map(|it| (*it.crash_dump).clone()).unwrap_or_default()
     }
 
     /// Adds mail.
@@ -186,6 +215,8 @@ pub struct ClassSettings {
     pub log_severity_min: Severity,
     /// The rate limits of its appliances.
     pub rate_limits: RateLimits,
+    /// How crash dumps of its appliances are triggered.
+    pub crash_dump: SharedDumpSettings,
 }
 
 impl Default for ClassSettings {
@@ -203,6 +234,7 @@ impl Default for ClassSettings {
             dump_timeout: Duration::from_secs(15 * 60),
             log_severity_min: Severity::Info,
             rate_limits: RateLimits::default(),
+            crash_dump: SharedDumpSettings::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::model::boot::{ApplianceHistory, Boot};
+use crate::grid::model::crash_dump::{ApplianceLock, CRASH_DUMPS_MAX, CrashDump};
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
 use crate::grid::model::sequence_window::SequenceWindows;
 use crate::grid::model::settings::{DEFAULT_CLASS, Overrides};
@@ -51,6 +52,10 @@ pub struct Appliance {
     pub last_record: RecordNumber,
     /// Its usage of rate limits, and its counts.
     pub usage: Usage,
+    /// Its crash dumps, the newest first; at most [`CRASH_DUMPS_MAX`].
+    pub crash_dumps: Vec<CrashDump>,
+    /// Its lock, if it is locked.
+    pub lock: Option<Box<ApplianceLock>>,
 }
 
 impl Appliance {
@@ -70,12 +75,19 @@ impl Appliance {
             last_event_at: None,
             last_record: 0,
             usage: Usage::default(),
+            crash_dumps: Vec::new(),
+            lock: None,
         }
     }
 
     /// The id of the current boot, if the appliance sent one.
     pub fn boot_id(&self) -> Option<BootId> {
         self.boot.and_then(|boot| boot.id)
+    }
+
+    /// Whether its next boot follows a crash dump that the broker ordered.
+    pub fn awaits_ordered_boot(&self) -> bool {
+        self.crash_dumps.first().is_some_and(CrashDump::awaits_boot)
     }
 
     /// When the broker decided that the current start failed, without a report of the appliance.
@@ -178,7 +190,20 @@ impl Appliance {
                 self.last_event_at = Some(*last_event_at);
                 self.usage.counts = counts.clone();
             }
+            ApplianceEffect::CrashDump { dump } => self.put_crash_dump(dump),
+            ApplianceEffect::Lock { lock } => self.lock.clone_from(lock),
             ApplianceEffect::Removed | ApplianceEffect::Tombstone { .. } => {}
+        }
+    }
+
+    /// Replaces the crash dump of that request, or adds it as the newest.
+    fn put_crash_dump(&mut self, dump: &CrashDump) {
+        match self.crash_dumps.iter_mut().find(|it| it.request == dump.request) {
+            Some(known) => known.clone_from(dump),
+            None => {
+                self.crash_dumps.insert(0, dump.clone());
+                self.crash_dumps.truncate(CRASH_DUMPS_MAX);
+            }
         }
     }
 
@@ -201,6 +226,15 @@ impl Appliance {
         if !self.failed_starts.is_empty() {
             effects
                 .push(ApplianceEffect::FailedStarts { at: self.failed_starts.clone() }.of(number));
+        }
+        // The oldest first: each becomes the newest.
+        let dumps = self.crash_dumps.iter().rev();
+        effects
+            .extend(dumps.map(|dump| {
+                ApplianceEffect::CrashDump { dump: Box::new(dump.clone()) }.of(number)
+            }));
+        if let Some(lock) = &self.lock {
+            effects.push(ApplianceEffect::Lock { lock: Some(lock.clone()) }.of(number));
         }
         let memory = ApplianceHistory {
             past_boots: self.past_boots.clone(),

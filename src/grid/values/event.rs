@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::crash_dump::FoundDump;
 use super::time::Timestamp;
 use crate::grid::values::id::has_name_characters;
 
@@ -35,6 +36,8 @@ pub struct Event {
     pub dropped_before: Vec<DroppedEvents>,
     /// Alerts only: the group key that the appliance gives, so that none is derived from the text.
     pub group_key: Option<Box<str>>,
+    /// Alerts only: a crash dump that the appliance found.
+    pub crash_dump: Option<Box<FoundDump>>,
 }
 
 /// The content of an event: the five kinds, spelt as in CA AppLogic.

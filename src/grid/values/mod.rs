@@ -2,6 +2,7 @@
 //!
 //! Imports nothing of the core outside this folder.
 
+pub mod crash_dump;
 pub mod event;
 pub mod event_order;
 pub mod id;

@@ -39,7 +39,10 @@ impl RecordFlags {
     /// A reboot after a good start, which the class ignores.
     pub const REBOOT_IGNORED: Self = Self(1 << 12);
 
-    const LABELS: [&'static str; 13] = [
+    /// The trigger of a crash dump had no effect: the appliance went on in the same boot.
+    pub const DUMP_NO_EFFECT: Self = Self(1 << 13);
+
+    const LABELS: [&'static str; 14] = [
         "time_off",
         "text_cut",
         "replayed",
@@ -53,6 +56,7 @@ impl RecordFlags {
         "stuck",
         "outcome_unknown",
         "reboot_ignored",
+        "dump_no_effect",
     ];
 
     /// From the bits of [`RecordFlags::bits`]; unknown bits are kept.

@@ -267,6 +267,7 @@ impl<'a> SpoolSender<'a> {
             oldest_unacked: oldest,
             next_sequence: if is_present { numbering.next } else { newest + 1 },
             acked_through: if is_present { numbering.acked_through } else { 0 },
+            crash_dump: None,
         })
     }
 

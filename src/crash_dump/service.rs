@@ -1,0 +1,339 @@
+//! Checks, requests and runs crash dumps.
+//!
+//! Guarantees the order of the checks, that a request is durable before its driver runs, that its
+//! result has a record, and that crash dumps which the broker decides by itself run a few at a time. Does
+//! not know the doors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+use crate::broker::{BrokerHandle, Unavailable};
+use crate::crash_dump::agents::{Agents, Readiness};
+use crate::crash_dump::drivers::{self, CheckError};
+use crate::crash_dump::{
+    CHECK_TIMEOUT, DumpCheck, DumpReceipt, DumpRefusal, DumpTarget, Requester,
+};
+use crate::grid::Grid;
+use crate::grid::decide::CommandRejection;
+use crate::grid::log::command::{AdminCommand, DumpOrder};
+use crate::grid::log::crash_dump::{DumpReport, DumpResult};
+use crate::grid::model::crash_dump::{CrashDump, DumpTrigger, OUTPUT_BYTES_MAX};
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::values::crash_dump::{DumpCause, DumpDriver};
+use crate::grid::values::id::ApplianceName;
+use crate::tasks;
+
+/// Most crash dumps at once that the broker decides by itself: many appliances may hang at once.
+const AUTOMATIC_MAX: usize = 8;
+
+/// When a broker that accepts nothing is asked again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The record's administrator of crash dumps that the broker decides.
+const BROKER: &str = "gridd";
+
+/// The crash dumps of a broker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CrashDumps {
+    broker: BrokerHandle,
+    agents: Agents,
+}
+
+/// What the grid knows of an appliance before a crash dump.
+struct Subject {
+    target: DumpTarget,
+    readiness: Option<Readiness>,
+    problem: Option<DumpRefusal>,
+}
+
+impl CrashDumps {
+    /// Of that broker.
+    pub fn new(broker: BrokerHandle, agents: Agents) -> Self {
+        Self { broker, agents }
+    }
+
+    /// The agents in a session.
+    pub fn agents(&self) -> &Agents {
+        &self.agents
+    }
+
+    /// Tells whether a crash dump would be triggered now.
+    pub async fn check(&self, requester: &Requester, name: &ApplianceName) -> DumpCheck {
+        let subject = match self.subject(requester.is_admin, name).await {
+            Ok(subject) => subject,
+            Err(problem) => return DumpCheck { problem: Some(problem), ..DumpCheck::default() },
+        };
+        let (driver, readiness) = (subject.target.driver, subject.readiness);
+        let mut warnings = readiness_warnings(driver, readiness);
+        let mut problem = subject.problem;
+        // A back end is asked only where nothing else speaks against it.
+        if problem.is_none() {
+            match self.check_back_end(&subject.target).await {
+                Ok(more) => warnings.extend(more),
+                Err(refusal) => problem = Some(refusal),
+            }
+        }
+        DumpCheck { problem, driver, warnings, readiness }
+    }
+
+    /// Requests a crash dump. Returns when that is durable; the driver runs then.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused; nothing has happened.
+    pub async fn trigger(
+        &self,
+        requester: &Requester,
+        name: &ApplianceName,
+    ) -> Result<DumpReceipt, DumpRefusal> {
+        let DumpCheck { problem, driver, warnings, .. } = self.check(requester, name).await;
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        let order = DumpOrder {
+            request: Uuid::new_v4(),
+            requester: requester.name.clone(),
+            driver,
+            cause: DumpCause::Administrator,
+            passes_lock: requester.is_admin,
+        };
+        let target = self.subject(requester.is_admin, name).await?.target;
+        let request = order.request;
+        let record = self.request(&requester.by, &target, order).await?;
+        let run = self.clone().run_driver(target, request);
+        drop(tasks::spawn("crash dump", run));
+        Ok(DumpReceipt { request, record, warnings })
+    }
+
+    /// Runs the crash dumps that the broker decides by itself, as long as the broker lives.
+    pub async fn run_due(self, mut due: watch::Receiver<u64>) {
+        let permits = Arc::new(Semaphore::new(AUTOMATIC_MAX));
+        loop {
+            due.mark_unchanged();
+            let Ok(waiting) = self.broker.query(|grid, _| due_dumps(grid)).await else { return };
+            for (target, dump) in waiting {
+                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+                match self.begin_due(&target, &dump).await {
+                    Ok(true) => {
+                        let run = self.clone().run_driver(target, dump.request);
+                        drop(tasks::spawn("crash dump", async move {
+                            run.await;
+                            drop(permit);
+                        }));
+                    }
+                    Ok(false) => {}
+                    Err(Unavailable::Stopping) => return,
+                    Err(Unavailable::DiskLow) => {
+                        tokio::time::sleep(RETRY_AFTER).await;
+                        due.mark_changed();
+                    }
+                }
+            }
+            if due.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Begins a crash dump that is due. False: it is not possible, which is recorded.
+    async fn begin_due(&self, target: &DumpTarget, dump: &CrashDump) -> Result<bool, Unavailable> {
+        let order = DumpOrder {
+            request: dump.request,
+            requester: BROKER.into(),
+            driver: dump.driver,
+            cause: dump.cause,
+            passes_lock: false,
+        };
+        let begun = match self.check_back_end(target).await {
+            Ok(_) => self.request(BROKER, target, order).await,
+            Err(refusal) => Err(refusal),
+        };
+        match begun {
+            Ok(_) => Ok(true),
+            Err(DumpRefusal::Unavailable(reason)) => Err(reason),
+            Err(
+                refusal @ (DumpRefusal::NotFound { .. }
+                | DumpRefusal::Locked { .. }
+                | DumpRefusal::NeverBooted { .. }
+                | DumpRefusal::State { .. }
+                | DumpRefusal::Unsupported { .. }
+                | DumpRefusal::NotNow { .. }),
+            ) => {
+                let result = DumpResult::Failed;
+                let report = report(target, dump.request, result, &refusal.to_string(), "");
+                self.broker.report_crash_dump(report).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// What the grid knows, with the first thing that speaks against a crash dump.
+    async fn subject(&self, is_admin: bool, name: &ApplianceName) -> Result<Subject, DumpRefusal> {
+        let (agents, queried) = (self.agents.clone(), name.clone());
+        let found = self.broker.query(move |grid, _| subject(grid, &agents, is_admin, &queried));
+        found.await?.ok_or_else(|| DumpRefusal::NotFound { name: name.clone() })
+    }
+
+    async fn check_back_end(&self, target: &DumpTarget) -> Result<Vec<String>, DumpRefusal> {
+        let limit = CHECK_TIMEOUT.min(target.settings.timeout);
+        let checked = tokio::time::timeout(limit, drivers::check(target, &self.agents)).await;
+        let name = || target.name.clone();
+        match checked {
+            Ok(Ok(warnings)) => Ok(warnings),
+            Ok(Err(CheckError::Unsupported(why))) => {
+                Err(DumpRefusal::Unsupported { name: name(), why })
+            }
+            Ok(Err(CheckError::NotNow(why))) => Err(DumpRefusal::NotNow { name: name(), why }),
+            Err(_) => {
+                let driver = target.driver.as_str();
+                let why = format!("{driver} did not answer within {} s", limit.as_secs());
+                Err(DumpRefusal::NotNow { name: name(), why })
+            }
+        }
+    }
+
+    /// Makes the request durable; returns its record.
+    async fn request(
+        &self,
+        by: &str,
+        target: &DumpTarget,
+        order: DumpOrder,
+    ) -> Result<u64, DumpRefusal> {
+        let name = target.name.clone();
+        match self.broker.command(by, AdminCommand::CrashDump { name, order }).await? {
+            Ok(receipt) => Ok(receipt.record),
+            Err(rejection) => Err(refusal_of(rejection, target)),
+        }
+    }
+
+    /// Runs the driver and records what it did.
+    async fn run_driver(self, target: DumpTarget, request: Uuid) {
+        let limit = target.settings.timeout;
+        let done = tokio::time::timeout(limit, drivers::trigger(&target, &self.agents)).await;
+        let report = match done {
+            Ok(Ok(done)) => report(&target, request, DumpResult::Done, &done.note, &done.output),
+            Ok(Err(error)) => {
+                let unknown = error.is_unknown;
+                let result = if unknown { DumpResult::Unknown } else { DumpResult::Failed };
+                report(&target, request, result, &error.why, &error.output)
+            }
+            Err(_) => {
+                let why = format!("it did not end within {} s", limit.as_secs());
+                report(&target, request, DumpResult::Unknown, &why, "")
+            }
+        };
+        // A broker that stops counts it as unknown at the next start.
+        let _ = self.broker.report_crash_dump(report).await;
+    }
+}
+
+fn report(
+    target: &DumpTarget,
+    request: Uuid,
+    result: DumpResult,
+    detail: &str,
+    output: &str,
+) -> DumpReport {
+    let bounded = |text: &str| text[..text.floor_char_boundary(OUTPUT_BYTES_MAX)].into();
+    let (detail, output) = (bounded(detail), bounded(output));
+    DumpReport { appliance: target.index, request, result, detail, output }
+}
+
+fn refusal_of(rejection: CommandRejection, target: &DumpTarget) -> DumpRefusal {
+    let name = target.name.clone();
+    match rejection {
+        CommandRejection::NotFound { .. } => DumpRefusal::NotFound { name },
+        CommandRejection::Locked { by, .. } | CommandRejection::LockedByAdmin { by, .. } => {
+            DumpRefusal::Locked { name, by }
+        }
+        CommandRejection::NeverBooted { .. } => DumpRefusal::NeverBooted { name },
+        CommandRejection::CannotDump { state, .. } => DumpRefusal::State { name, state },
+        CommandRejection::AlreadyExists { .. }
+        | CommandRejection::UnknownClass { .. }
+        | CommandRejection::NotSuppressed { .. } => {
+            DumpRefusal::NotNow { name, why: rejection.to_string() }
+        }
+    }
+}
+
+fn subject(grid: &Grid, agents: &Agents, is_admin: bool, name: &ApplianceName) -> Option<Subject> {
+    let appliance = grid.state().appliance(grid.state().find(name)?)?;
+    let settings = grid.settings().crash_dump(&appliance.name, &appliance.class);
+    let target = DumpTarget {
+        name: appliance.name.clone(),
+        uuid: appliance.uuid,
+        index: appliance.number,
+        driver: settings.driver,
+        settings: Arc::new(settings),
+    };
+    let readiness = agents.readiness(appliance.number, appliance.boot_id());
+    let name = || name.clone();
+    let lock = appliance.lock.as_ref().filter(|_| !is_admin);
+    let problem = if let Some(lock) = lock {
+        Some(DumpRefusal::Locked { name: name(), by: lock.by.clone() })
+    } else if appliance.boot.is_none() && appliance.past_boots.is_empty() {
+        Some(DumpRefusal::NeverBooted { name: name() })
+    } else {
+        match &appliance.lifecycle {
+            Lifecycle::Running | Lifecycle::Failed(_) => None,
+            Lifecycle::Idle
+            | Lifecycle::Starting { .. }
+            | Lifecycle::Maintenance(_)
+            | Lifecycle::Dumping { .. } => {
+                Some(DumpRefusal::State { name: name(), state: appliance.lifecycle.as_str() })
+            }
+        }
+    };
+    Some(Subject { target, readiness, problem })
+}
+
+/// The crash dumps that the broker has decided and not begun.
+fn due_dumps(grid: &Grid) -> Vec<(DumpTarget, CrashDump)> {
+    let due = grid.state().appliances().filter_map(|appliance| {
+        let dump = appliance.crash_dumps.iter().find(|it| it.trigger == DumpTrigger::Due)?;
+        let settings = grid.settings().crash_dump(&appliance.name, &appliance.class);
+        let target = DumpTarget {
+            name: appliance.name.clone(),
+            uuid: appliance.uuid,
+            index: appliance.number,
+            driver: dump.driver,
+            settings: Arc::new(settings),
+        };
+        Some((target, dump.clone()))
+    });
+    due.collect()
+}
+
+/// What the appliance's kernel would not do, as far as its agent told.
+fn readiness_warnings(driver: DumpDriver, readiness: Option<Readiness>) -> Vec<String> {
+    let by_nmi = match driver {
+        DumpDriver::Qemu | DumpDriver::Libvirt | DumpDriver::Ipmi => true,
+        DumpDriver::None | DumpDriver::Agent | DumpDriver::Command => false,
+    };
+    let Some(readiness) = readiness else {
+        let text = "the appliance has not told whether it is ready for a crash dump: no `vme agent` \
+                    in this boot";
+        return vec![text.to_owned()];
+    };
+    let is_armed = readiness.unknown_nmi_panic
+        || readiness.panic_on_unrecovered_nmi
+        || readiness.panic_on_io_nmi;
+    let mut warnings = Vec::new();
+    if by_nmi && !is_armed {
+        warnings.push(
+            "the appliance is not armed: its kernel does not panic on an NMI (sysctl \
+             kernel.unknown_nmi_panic=1), so nothing will happen"
+                .to_owned(),
+        );
+    }
+    if !readiness.crash_kernel_loaded {
+        warnings.push(
+            "the appliance has no crash kernel loaded (kdump): it panics and reboots without a dump"
+                .to_owned(),
+        );
+    }
+    warnings
+}

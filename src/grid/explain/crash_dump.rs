@@ -1,0 +1,123 @@
+//! Describes crash dumps: requests, results, ends, and the whole story in one sentence.
+//!
+//! Guarantees that what is unknown is told as unknown. Decides nothing.
+
+use crate::grid::log::command::DumpOrder;
+use crate::grid::log::crash_dump::{DumpReport, DumpResult};
+use crate::grid::log::effect::ApplianceEffect;
+use crate::grid::log::record::Record;
+use crate::grid::model::crash_dump::{CrashDump, DumpEnd, DumpTrigger};
+use crate::grid::values::crash_dump::{DumpCause, FoundDump};
+use crate::grid::values::sentence::Sentence;
+use crate::grid::values::size::describe_bytes;
+use crate::grid::values::time::describe_duration;
+
+/// The request of a crash dump.
+pub(super) fn describe_order(done: &str, order: &DumpOrder) -> String {
+    let driver = order.driver.as_str();
+    match order.cause {
+        DumpCause::Administrator => format!("{done}, driver {driver}"),
+        DumpCause::Hung | DumpCause::BootTimeout | DumpCause::NoProgress => {
+            format!("{done} by the broker, driver {driver}: {}", order.cause.as_str())
+        }
+    }
+}
+
+/// What the driver reported.
+pub(super) fn describe_report(record: &Record, report: &DumpReport) -> String {
+    let driver = record.effects.iter().find_map(|effect| match effect.of_appliance()? {
+        ApplianceEffect::CrashDump { dump } => Some(dump.driver.as_str()),
+        _ => None,
+    });
+    let driver = driver.unwrap_or("driver");
+    let text = match report.result {
+        DumpResult::Done => format!("crash dump triggered by {driver}"),
+        DumpResult::Failed => format!("crash dump not triggered: {driver} failed"),
+        DumpResult::Unknown => {
+            format!("it is unknown whether {driver} triggered the crash dump")
+        }
+    };
+    if report.detail.is_empty() { text } else { format!("{text}: {}", report.detail) }
+}
+
+/// A trigger without an effect.
+pub(super) fn no_effect() -> &'static str {
+    "the crash dump had no effect: the appliance goes on in the same boot; \
+     `gridctl appliance crash-dump NAME` tells whether it is armed"
+}
+
+/// What a change of a crash dump tells beside the input of its record.
+pub(super) fn describe_change(dump: &CrashDump) -> Option<Sentence> {
+    match (&dump.end, dump.trigger) {
+        (None, DumpTrigger::Due) => {
+            let (driver, cause) = (dump.driver.as_str(), dump.cause.as_str());
+            Some(format!("a crash dump is due, driver {driver}: {cause}").into())
+        }
+        (Some((DumpEnd::NewBoot { .. }, _)), _) if dump.found.is_empty() => {
+            Some(format!("booted again after the crash dump{}", times(dump)).into())
+        }
+        (
+            None
+            | Some((
+                DumpEnd::NewBoot { .. }
+                | DumpEnd::NoBoot
+                | DumpEnd::NoEffect
+                | DumpEnd::NotTriggered
+                | DumpEnd::Stopped,
+                _,
+            )),
+            _,
+        ) => None,
+    }
+}
+
+/// The whole story.
+pub fn describe(dump: &CrashDump) -> String {
+    let driver = dump.driver.as_str();
+    let begin = match dump.trigger {
+        DumpTrigger::Due => return format!("due, by {driver}: {}", dump.cause.as_str()),
+        DumpTrigger::Pending => format!("{driver} is at work"),
+        DumpTrigger::Done { .. } => format!("triggered by {driver}"),
+        DumpTrigger::Failed { .. } => format!("{driver} failed: {}", dump.detail),
+        DumpTrigger::Unknown { .. } => format!("unknown whether triggered: {}", dump.detail),
+    };
+    let end = match &dump.end {
+        None => "no new boot yet".to_owned(),
+        Some((DumpEnd::NewBoot { .. }, _)) => format!("booted again{}", times(dump)),
+        Some((DumpEnd::NoBoot, _)) => "no new boot until the deadline".to_owned(),
+        Some((DumpEnd::NoEffect, _)) => "no effect: it went on in the same boot".to_owned(),
+        Some((DumpEnd::NotTriggered, _)) => return begin,
+        Some((DumpEnd::Stopped, _)) => "stopped meanwhile".to_owned(),
+    };
+    let found = match (dump.found.as_slice(), &dump.end) {
+        ([], Some((DumpEnd::NewBoot { .. }, _))) => "; no dump was found".to_owned(),
+        ([], _) => String::new(),
+        (found, _) => {
+            let found: Vec<_> = found.iter().map(describe_found).collect();
+            format!("; {}", found.join("; "))
+        }
+    };
+    format!("{begin}; {end}{found}")
+}
+
+/// A dump that was found: `/var/crash/202611301612/dump.202611301612 (22.3 MiB, incomplete)`.
+pub fn describe_found(found: &FoundDump) -> String {
+    let mut facts = vec![describe_bytes(found.bytes)];
+    if found.is_incomplete {
+        facts.push("incomplete".to_owned());
+    }
+    facts.extend(found.took.map(|took| format!("written in {}", describe_duration(took))));
+    let text = format!("{} ({})", found.path, facts.join(", "));
+    if found.last_words.is_empty() { text } else { format!("{text}: {}", found.last_words) }
+}
+
+/// How long it took, and how long the appliance was silent.
+fn times(dump: &CrashDump) -> String {
+    let Some((_, ended_at)) = dump.end else { return String::new() };
+    let from = dump.trigger.done_at().unwrap_or(dump.requested_at);
+    let mut text = format!(", {} after the trigger", describe_duration(ended_at.since(from)));
+    if let Some(heard) = dump.last_heard_at {
+        text.push_str(&format!(", silent for {}", describe_duration(ended_at.since(heard))));
+    }
+    text
+}
