@@ -1,0 +1,8 @@
+//! Crash dumps end to end: the real gridd, gridctl and `vme agent` against machines that panic, and
+//! against the clients of others.
+//!
+//! Modules of virtual machines prove that what the broker says of a dump is what happened in the
+//! guest. Needs the packages that tests/run installs.
+
+#[path = "../support/mod.rs"]
+mod support;
