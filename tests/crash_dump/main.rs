@@ -4,5 +4,7 @@
 //! Modules of virtual machines prove that what the broker says of a dump is what happened in the
 //! guest. Needs the packages that tests/run installs.
 
+mod guest;
+mod machine;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,53 @@
+//! The guest: a kernel and an initramfs with the vme of this build, and a crash kernel that dumps.
+//!
+//! Guarantees that it is built once for all tests of this process. `guest/` has its scripts; `tests/run`
+//! gets Debian's kernel, which is not installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// The variable that names the folder with Debian's kernel and makedumpfile unpacked.
+const PACKAGES: &str = "GRID_TEST_GUEST";
+
+/// Built by the first test that needs it. It stays until the process ends.
+static BUILT: OnceLock<PathBuf> = OnceLock::new();
+
+/// The folder with `vmlinuz` and `initramfs`.
+pub(crate) fn built() -> &'static Path {
+    BUILT.get_or_init(|| {
+        let packages = std::env::var_os(PACKAGES).unwrap_or_else(|| {
+            panic!(
+                "{PACKAGES} names no folder with a kernel: tests/run makes one and runs all tests"
+            )
+        });
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash-dump-guest");
+        // What an earlier process left.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder for the guest");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash_dump/guest/build");
+        let mut build = Command::new(script);
+        build.arg(packages).arg(env!("CARGO_BIN_EXE_vme")).arg(&folder);
+        done(&mut build);
+        folder
+    })
+}
+
+/// A disk with an empty file system of that size, as `truncate` writes sizes.
+pub(crate) fn disk(folder: &TempDir, size: &str) -> PathBuf {
+    let disk = folder.path().join("disk");
+    done(Command::new("truncate").args(["-s", size]).arg(&disk));
+    done(Command::new("/usr/sbin/mke2fs").args(["-q", "-t", "ext4"]).arg(&disk));
+    disk
+}
+
+/// Runs a program, which must succeed.
+pub(crate) fn done(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {said}{complaint}", output.status);
+    said
+}
