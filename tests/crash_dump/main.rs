@@ -4,7 +4,11 @@
 //! Modules of virtual machines prove that what the broker says of a dump is what happened in the
 //! guest. Needs the packages that tests/run installs.
 
+mod client_logins;
+mod clients;
 mod guest;
 mod machine;
+mod openstack;
+mod recorded_driver;
 #[path = "../support/mod.rs"]
 mod support;
