@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use tempfile::TempDir;
-
 /// The variable that names the folder with Debian's kernel and makedumpfile unpacked.
 const PACKAGES: &str = "GRID_TEST_GUEST";
 
@@ -35,9 +33,9 @@ pub(crate) fn built() -> &'static Path {
     })
 }
 
-/// A disk with an empty file system of that size, as `truncate` writes sizes.
-pub(crate) fn disk(folder: &TempDir, size: &str) -> PathBuf {
-    let disk = folder.path().join("disk");
+/// The file `disk` with an empty file system of that size, as `truncate` writes sizes.
+pub(crate) fn disk(folder: &Path, size: &str) -> PathBuf {
+    let disk = folder.join("disk");
     done(Command::new("truncate").args(["-s", size]).arg(&disk));
     done(Command::new("/usr/sbin/mke2fs").args(["-q", "-t", "ext4"]).arg(&disk));
     disk

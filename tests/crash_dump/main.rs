@@ -4,8 +4,10 @@
 //! Modules of virtual machines prove that what the broker says of a dump is what happened in the
 //! guest. Needs the packages that tests/run installs.
 
+mod bmc;
 mod client_logins;
 mod clients;
+mod domain;
 mod guest;
 mod machine;
 mod openstack;
