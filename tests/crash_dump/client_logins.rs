@@ -110,6 +110,26 @@ impl World {
         ])
     }
 
+    /// A client that finds all it needs in a file, as of a user who has several clouds.
+    fn by_file(&self) -> Client {
+        let cloud = json!({
+            "auth_type": "v3applicationcredential",
+            "auth": {
+                "auth_url": self.broker.api("/v3"),
+                "application_credential_id": OPERATOR,
+                "application_credential_secret": self.operator,
+            },
+            "cacert": self.broker.authority(),
+            "compute_api_version": "2.17",
+        });
+        let folder = self.broker.gridd.path(".config/openstack");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        // JSON is YAML.
+        let file = json!({"clouds": {"grid": cloud}}).to_string();
+        std::fs::write(folder.join("clouds.yaml"), file).expect("writes");
+        Client::new(&self.broker.gridd, self.release, &["--os-cloud", "grid"])
+    }
+
     /// The only dump of that appliance, which is the operator's; gives its request id.
     async fn dumped_once(&self, name: &str) -> String {
         assert_eq!(self.broker.calls(name), 1, "{name}");
@@ -140,7 +160,8 @@ async fn the_new_openstack_logs_in_in_every_way() {
 }
 
 async fn logs_in_in_every_way(release: Release) {
-    let names = ["press-1", "press-2", "press-3", "press-4", "press-5", "press-6", "press-7"];
+    let names = (1..=8).map(|number| format!("press-{number}")).collect::<Vec<_>>();
+    let names = names.iter().map(String::as_str).collect::<Vec<_>>();
     let world = World::start(release, &names).await;
     let ways = [
         ("press-1", world.by_token(&world.operator)),
@@ -152,6 +173,8 @@ async fn logs_in_in_every_way(release: Release) {
         client.silent(&format!("server dump create {name}")).await;
         world.dumped_once(name).await;
     }
+    world.by_file().silent("server dump create press-8").await;
+    world.dumped_once("press-8").await;
     let operator = &ways[2].1;
     shows_the_operator_what_happened(&world, operator).await;
     refuses_whoever_may_not(&world, operator).await;

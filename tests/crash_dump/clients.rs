@@ -112,6 +112,21 @@ async fn dumps_by_name_and_by_id(broker: &Broker, client: &Client, ids: &BTreeMa
     assert!(listed.iter().all(|it| it["Server ID"] == id.as_str()), "{listed:?}");
     let event = event(client, "press-1", &told[1]).await;
     assert!(event.contains("compute_trigger_crash_dump") && event.contains("Success"), "{event}");
+    pages_of_events(client, &told).await;
+}
+
+async fn pages_of_events(client: &Client, request_ids: &[String]) {
+    let pages = [
+        ("--limit 1".to_owned(), &request_ids[..1]),
+        (format!("--marker {}", request_ids[0]), &request_ids[1..]),
+        ("--changes-since 2100-01-01T00:00:00Z".to_owned(), &[]),
+    ];
+    for (words, expected) in pages {
+        let listed = client.json(&format!("server event list {words} press-1")).await;
+        let rows = listed.as_array().expect("an array").iter();
+        let found: Vec<_> = rows.map(|row| row["Request ID"].as_str().expect("an id")).collect();
+        assert_eq!(found, expected, "{words}");
+    }
 }
 
 /// What `openstack server event show` prints.
