@@ -16,21 +16,33 @@ static BUILT: OnceLock<PathBuf> = OnceLock::new();
 /// The folder with `vmlinuz` and `initramfs`.
 pub(crate) fn built() -> &'static Path {
     BUILT.get_or_init(|| {
-        let packages = std::env::var_os(PACKAGES).unwrap_or_else(|| {
-            panic!(
-                "{PACKAGES} names no folder with a kernel: tests/run makes one and runs all tests"
-            )
-        });
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash-dump-guest");
         // What an earlier process left.
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder for the guest");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash_dump/guest/build");
         let mut build = Command::new(script);
-        build.arg(packages).arg(env!("CARGO_BIN_EXE_vme")).arg(&folder);
+        build.arg(packages()).arg(env!("CARGO_BIN_EXE_vme")).arg(&folder);
         done(&mut build);
         folder
     })
+}
+
+fn packages() -> PathBuf {
+    let folder = std::env::var_os(PACKAGES).unwrap_or_else(|| {
+        panic!("{PACKAGES} names no folder with a kernel: tests/run makes one and runs all tests")
+    });
+    folder.into()
+}
+
+/// What reads a dump, not yet started.
+pub(crate) fn makedumpfile() -> Command {
+    let folder = packages();
+    let mut command = Command::new(folder.join("usr/bin/makedumpfile"));
+    let libraries = folder.join("usr/lib/x86_64-linux-gnu");
+    let others = folder.join("lib/x86_64-linux-gnu");
+    command.env("LD_LIBRARY_PATH", format!("{}:{}", libraries.display(), others.display()));
+    command
 }
 
 /// The file `disk` with an empty file system of that size, as `truncate` writes sizes.

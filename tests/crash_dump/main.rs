@@ -8,9 +8,13 @@ mod bmc;
 mod client_logins;
 mod clients;
 mod domain;
+mod dump_by_other_drivers;
+mod dump_by_qemu;
 mod guest;
 mod machine;
+mod no_dump;
 mod openstack;
 mod recorded_driver;
+mod story;
 #[path = "../support/mod.rs"]
 mod support;
