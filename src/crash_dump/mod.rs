@@ -21,7 +21,7 @@ use crate::broker::Unavailable;
 use crate::crash_dump::agents::Readiness;
 use crate::grid::model::crash_dump::CrashDumpSettings;
 use crate::grid::values::crash_dump::DumpDriver;
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, RecordNumber};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, RecordNumber};
 
 pub use service::CrashDumps;
 
@@ -37,6 +37,8 @@ pub struct DumpTarget {
     pub uuid: Uuid,
     /// Its index.
     pub index: ApplianceIndex,
+    /// Its current boot, if its id is known.
+    pub boot: Option<BootId>,
     /// The driver that is to act; not always the configured one.
     pub driver: DumpDriver,
     /// The settings of all drivers.

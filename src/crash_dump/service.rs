@@ -266,6 +266,7 @@ fn subject(grid: &Grid, agents: &Agents, is_admin: bool, name: &ApplianceName) -
         name: appliance.name.clone(),
         uuid: appliance.uuid,
         index: appliance.number,
+        boot: appliance.boot_id(),
         driver: settings.driver,
         settings: Arc::new(settings),
     };
@@ -299,6 +300,7 @@ fn due_dumps(grid: &Grid) -> Vec<(DumpTarget, CrashDump)> {
             name: appliance.name.clone(),
             uuid: appliance.uuid,
             index: appliance.number,
+            boot: appliance.boot_id(),
             driver: dump.driver,
             settings: Arc::new(settings),
         };

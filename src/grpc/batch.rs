@@ -80,7 +80,7 @@ impl EventBatch {
                 self.is_last = true;
                 Ok(())
             }
-            // No command is sent yet, so results are ignored.
+            // Of the agent; the session has seen to it.
             Some(ClientMessage::CommandResult(_) | ClientMessage::CrashDump(_)) => Ok(()),
             Some(ClientMessage::Hello(_)) => {
                 Err(status::precondition("SECOND_HELLO", "a session has one Hello"))

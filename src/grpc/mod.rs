@@ -15,6 +15,7 @@ mod crash_dumps;
 mod events;
 mod filter;
 mod grid_log;
+mod hello;
 mod identity;
 mod journal;
 mod mail;

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
+use prost::Message as _;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
@@ -99,21 +100,23 @@ impl ReadAhead {
 
     fn push(&mut self, message: ReceivedMessage) {
         let at = self.backlog.note_received();
-        self.bytes += event_bytes(&message);
+        self.bytes += message_bytes(&message);
         self.is_finished = !matches!(message, Ok(Some(_)));
         self.waiting.push_back((message, at));
     }
 
     fn pop(&mut self) -> Option<ReceivedMessage> {
         let (message, _) = self.waiting.pop_front()?;
-        self.bytes -= event_bytes(&message);
+        self.bytes -= message_bytes(&message);
         Some(message)
     }
 }
 
-fn event_bytes(message: &ReceivedMessage) -> usize {
+/// Of an event its bytes, which a client counts, too. Others are rare, and may be long.
+fn message_bytes(message: &ReceivedMessage) -> usize {
     match message {
         Ok(Some(RawSessionRequest { message: Some(ClientMessage::Event(bytes)) })) => bytes.len(),
-        Ok(_) | Err(_) => 0,
+        Ok(Some(other)) => other.encoded_len(),
+        Ok(None) | Err(_) => 0,
     }
 }

@@ -3,11 +3,12 @@
 //! ```text
 //! Hello -> Welcome, then: events (all that have arrived, at most a batch) -> commit -> one Ack
 //!                         (with suppressed events among them: -> tally -> the Ack, later)
+//!                         Command -> CommandResult -> Notice that it has arrived
 //! ```
 //!
 //! Guarantees that an Ack is sent only after the commit, that a malformed event is INVALID at its
 //! position and the stream continues, and that a client that does not read its acks is not read from.
-//! Decides nothing about events.
+//! Decides nothing about events, nor who is sent a command.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
@@ -20,39 +21,28 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::unacknowledged::{self, Unacknowledged};
-use super::{Services, status};
-use crate::broker::{
-    Backlog, BatchReply, SessionAccepted, SessionKey, Unavailable, UnresolvedHello,
-};
-use crate::contract::decode::{EVENT_BYTES_MAX, violation};
+use super::{Services, hello, status};
+use crate::broker::{Backlog, BatchReply, SessionKey, Unavailable, UnresolvedHello};
+use crate::contract::proto::command::Kind;
 use crate::contract::proto::session_response::Message;
-use crate::contract::proto::{Ack, GoAway, Hello, Limits, SessionResponse, Welcome};
+use crate::contract::proto::{Ack, Command, CrashDumpCommand, GoAway, Notice, SessionResponse};
 use crate::contract::raw::{ClientMessage, RawSessionRequest};
-use crate::contract::{decode, encode_timestamp, encode_uuid};
-use crate::grid::values::event::TEXT_BYTES_MAX;
-use crate::grid::values::id::{ApplianceName, BootId, SessionId, SpoolId};
+use crate::contract::{encode_timestamp, encode_uuid};
+use crate::crash_dump::agents::{AgentCommand, AgentHello, AgentLink, CRASH_DUMP_CAPABILITY};
+use crate::grid::values::id::{ApplianceName, SessionId, SpoolId};
 use crate::grid::values::outcome::EventRejection;
 use crate::grpc::batch::EventBatch;
 use crate::grpc::panic_guard;
-use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
+use crate::grpc::read_ahead::ReadAhead;
 use crate::grpc::revocation::Revocation;
 use crate::grpc::suppression_notice::{SuppressionNotice, suppression_message};
 use crate::listener;
 
-/// The supported revision of the contract.
-const PROTOCOL_REVISION: u32 = 1;
-
 /// The capability of transient sessions.
 const TRANSIENT_CAPABILITY: &str = "transient";
 
-/// How long a client may take to send its Hello.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Responses that may wait for a client to read them.
 const RESPONSES_BUFFERED: usize = 16;
-
-/// How often a tool should report in maintenance.
-const REPORTING_INTERVAL_MS: u32 = 10_000;
 
 /// When a client may reconnect to a broker that stops.
 const RETRY_AFTER_MS: u32 = 1_000;
@@ -87,29 +77,35 @@ async fn run_session(
     let hello = tokio::select! {
         biased;
         status = &mut revocation => return Err(status),
-        hello = receive_hello(&mut inbound) => hello?,
+        hello = hello::receive(&mut inbound) => hello?,
     };
-    let boot = check_hello(&hello)?;
+    let boot = hello::check(&hello)?;
     let spool = NonZeroU64::new(hello.spool_id).map(SpoolId);
     let uptime = (hello.uptime_ms > 0).then(|| Duration::from_millis(hello.uptime_ms));
     let id = SessionId(services.next_session_id.fetch_add(1, Ordering::Relaxed));
-    let greeting = UnresolvedHello {
-        boot,
-        uptime,
-        spool,
-        acked_through: hello.acked_through,
-        is_transient: hello.capabilities.iter().any(|it| it == TRANSIENT_CAPABILITY),
-        session: id,
-    };
+    let has_capability = |name: &str| hello.capabilities.iter().any(|it| it == name);
+    let is_transient = has_capability(TRANSIENT_CAPABILITY);
+    let acked_through = hello.acked_through;
+    let greeting =
+        UnresolvedHello { boot, uptime, spool, acked_through, is_transient, session: id };
     let backlog = Backlog::default();
     let welcomed = services.broker.open_session(name.clone(), greeting, backlog.clone()).await;
     let welcomed = welcomed.map_err(status::unavailable)?;
     let inbound = ReadAhead::new(inbound, backlog);
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
     tracing::debug!(appliance = %name, boot = %boot, "a session opened");
-    let welcome = build_welcome(&services, &welcomed, spool.is_some());
+    let agent = services.crash_dumps.agents().join(AgentHello {
+        appliance: welcomed.appliance,
+        boot,
+        session: id,
+        is_transient,
+        is_permitted: has_capability(CRASH_DUMP_CAPABILITY),
+        readiness: hello.crash_dump.map(Into::into),
+    });
+    services.forget_removed_agents().await;
+    let welcome = hello::welcome(&services, &welcomed, spool.is_some());
     let ended = match send_message(answers, Message::Welcome(welcome)).await {
-        Ok(()) => run_open_session(&services, key, (inbound, revocation), answers).await,
+        Ok(()) => run_open_session(&services, (key, agent), (inbound, revocation), answers).await,
         Err(ClientGone) => Ok(()),
     };
     tracing::debug!(appliance = %name, boot = %boot, "a session ended");
@@ -118,73 +114,23 @@ async fn run_session(
     ended
 }
 
-async fn receive_hello(inbound: &mut Streaming<RawSessionRequest>) -> Result<Hello, Status> {
-    let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message()).await;
-    match first {
-        Err(_) => Err(status::precondition("NO_HELLO", "no Hello was received within 10 s")),
-        Ok(Err(status)) => Err(status),
-        Ok(Ok(Some(RawSessionRequest { message: Some(ClientMessage::Hello(hello)) }))) => Ok(hello),
-        Ok(Ok(_)) => {
-            Err(status::precondition("NO_HELLO", "a session's first message must be a Hello"))
+impl Services {
+    /// Forgets what the agents of removed appliances told, when that is due.
+    async fn forget_removed_agents(&self) {
+        let agents = self.crash_dumps.agents().clone();
+        if agents.is_forgetting_due() {
+            let forget = self.broker.query(move |grid, _| {
+                agents.forget(|number| grid.state().appliance(number).is_some());
+            });
+            // A broker that stops forgets everything.
+            let _ = forget.await;
         }
-    }
-}
-
-fn check_hello(hello: &Hello) -> Result<BootId, Status> {
-    let mut violations = Vec::new();
-    if hello.protocol_revision != PROTOCOL_REVISION {
-        let revision = hello.protocol_revision;
-        violations.push(violation(
-            "hello.protocol_revision",
-            format!("is {revision}; this broker supports {PROTOCOL_REVISION}"),
-        ));
-    }
-    if hello.capabilities.len() > 32 || hello.capabilities.iter().any(|it| it.len() > 64) {
-        violations.push(violation("hello.capabilities", "at most 32 of 64 bytes each are allowed"));
-    }
-    if hello.tool_version.len() > 64 {
-        violations.push(violation("hello.tool_version", "at most 64 bytes are allowed"));
-    }
-    let boot = match decode::boot_id(hello.boot_id.as_bytes(), "hello.boot_id") {
-        Ok(Some(boot)) => Some(boot),
-        Ok(None) => {
-            violations.push(violation("hello.boot_id", "is missing; a session belongs to a boot"));
-            None
-        }
-        Err(violation) => {
-            violations.push(violation);
-            None
-        }
-    };
-    match boot {
-        Some(boot) if violations.is_empty() => Ok(boot),
-        Some(_) | None => Err(status::invalid(violations)),
-    }
-}
-
-fn build_welcome(services: &Services, welcomed: &SessionAccepted, has_spool: bool) -> Welcome {
-    let promise_max = u32::try_from(welcomed.report_deadline_max.as_millis()).unwrap_or(u32::MAX);
-    Welcome {
-        broker_id: encode_uuid(services.identity.broker),
-        journal_id: encode_uuid(services.identity.journal),
-        term: services.term,
-        limits: Some(Limits {
-            text_bytes: u32::try_from(TEXT_BYTES_MAX).unwrap_or(u32::MAX),
-            event_bytes: u32::try_from(EVENT_BYTES_MAX).unwrap_or(u32::MAX),
-            next_report_within_ms: promise_max,
-        }),
-        window_events: WINDOW_EVENTS,
-        window_bytes: WINDOW_BYTES,
-        reporting_interval_ms: REPORTING_INTERVAL_MS,
-        server_time: Some(encode_timestamp(services.broker.now())),
-        sequence_reset: has_spool && !welcomed.is_spool_known,
-        appliance_uuid: encode_uuid(welcomed.uuid),
     }
 }
 
 async fn run_open_session(
     services: &Services,
-    key: SessionKey,
+    (key, agent): (SessionKey, AgentLink),
     (inbound, revocation): (ReadAhead, Revocation),
     answers: &ResponseSender,
 ) -> Result<(), Status> {
@@ -192,6 +138,7 @@ async fn run_open_session(
     let mut open = OpenSession {
         services,
         key,
+        agent,
         inbound,
         outbound: answers,
         unacknowledged,
@@ -238,6 +185,7 @@ impl From<Unavailable> for SessionEnd {
 struct OpenSession<'a> {
     services: &'a Services,
     key: SessionKey,
+    agent: AgentLink,
     inbound: ReadAhead,
     outbound: &'a ResponseSender,
     unacknowledged: Unacknowledged,
@@ -265,10 +213,17 @@ impl OpenSession<'_> {
                     self.acknowledge(ack).await?;
                     continue;
                 }
+                command = self.agent.next_command() => {
+                    self.send_command(command).await?;
+                    continue;
+                }
                 first = self.inbound.next_batch() => first,
             };
             let (chunk, broken) = self.collect_batch(first).await;
             let is_last = chunk.is_last;
+            if let Some(id) = self.agent.take_unconfirmed() {
+                self.send(Message::Notice(result_received(&encode_uuid(id)))).await?;
+            }
             // Events before a violation are still stored and acknowledged.
             self.submit(chunk).await?;
             if is_last || broken.is_some() {
@@ -288,7 +243,10 @@ impl OpenSession<'_> {
         let mut broken = None;
         while let Some(message) = next.take() {
             match message {
-                Ok(Some(request)) => broken = chunk.push(request, &mut self.position).err(),
+                Ok(Some(request)) => {
+                    self.hear_agent(request.message.as_ref());
+                    broken = chunk.push(request, &mut self.position).err();
+                }
                 Ok(None) => chunk.is_last = true,
                 Err(status) => broken = Some(status),
             }
@@ -297,6 +255,39 @@ impl OpenSession<'_> {
             }
         }
         (chunk, broken)
+    }
+
+    /// What concerns the agent of the appliance, and no event.
+    fn hear_agent(&mut self, message: Option<&ClientMessage>) {
+        match message {
+            Some(ClientMessage::CommandResult(result)) => self.agent.resolve(result),
+            Some(ClientMessage::CrashDump(readiness)) => self.agent.set_readiness(*readiness),
+            Some(ClientMessage::Hello(_) | ClientMessage::Event(_) | ClientMessage::Goodbye(_))
+            | None => {}
+        }
+    }
+
+    /// Sends a command, unless nobody waits for its result any more. A client that does not read gets
+    /// none.
+    async fn send_command(&mut self, command: AgentCommand) -> Result<(), SessionEnd> {
+        let outbound = self.outbound;
+        let permit = match outbound.try_reserve() {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.inbound.clear_backlog();
+                let permit = outbound.reserve().await;
+                self.inbound.update_backlog();
+                permit.map_err(|_| SessionEnd::ClientGone)?
+            }
+        };
+        let Some(to_send) = self.agent.begin(command) else { return Ok(()) };
+        let message = Message::Command(Command {
+            command_id: encode_uuid(to_send.id),
+            deadline: Some(encode_timestamp(self.services.broker.now().after(to_send.left))),
+            kind: Some(Kind::CrashDump(CrashDumpCommand {})),
+        });
+        permit.send(Ok(SessionResponse { message: Some(message) }));
+        Ok(())
     }
 
     /// Submits the batch to the broker, and waits for its commit, but not for a tally.
@@ -383,6 +374,15 @@ fn go_away() -> GoAway {
         retry_after_ms: RETRY_AFTER_MS,
         address: String::new(),
         explanation: "the broker is stopping".to_owned(),
+    }
+}
+
+/// An agent that is about to crash its appliance waits for this.
+fn result_received(command: &str) -> Notice {
+    Notice {
+        reason: "RESULT_RECEIVED".to_owned(),
+        explanation: format!("the result of command {command} has arrived"),
+        until: None,
     }
 }
 

@@ -110,7 +110,7 @@ impl Fake {
                     unanswered.push(event);
                 }
                 Some(ClientMessage::Goodbye(_)) | None => return Ok(()),
-                Some(ClientMessage::CommandResult(_)) => {}
+                Some(ClientMessage::CommandResult(_) | ClientMessage::CrashDump(_)) => {}
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Guarantees that a check and a trigger end within their time limits, and that output is bounded.
 //! Does not know records.
 
+mod agent;
+
 use crate::crash_dump::DumpTarget;
 use crate::crash_dump::agents::Agents;
 use crate::grid::values::crash_dump::DumpDriver;
@@ -45,14 +47,12 @@ pub struct TriggerError {
 ///
 /// [`CheckError`].
 pub async fn check(target: &DumpTarget, agents: &Agents) -> Result<Vec<String>, CheckError> {
-    let _ = agents;
     match target.driver {
         DumpDriver::None => Err(CheckError::Unsupported("no driver is configured".to_owned())),
-        DumpDriver::Qemu
-        | DumpDriver::Libvirt
-        | DumpDriver::Ipmi
-        | DumpDriver::Agent
-        | DumpDriver::Command => Err(CheckError::Unsupported("not built yet".to_owned())),
+        DumpDriver::Agent => agent::check(target, agents),
+        DumpDriver::Qemu | DumpDriver::Libvirt | DumpDriver::Ipmi | DumpDriver::Command => {
+            Err(CheckError::Unsupported("not built yet".to_owned()))
+        }
     }
 }
 
@@ -62,7 +62,9 @@ pub async fn check(target: &DumpTarget, agents: &Agents) -> Result<Vec<String>, 
 ///
 /// [`TriggerError`].
 pub async fn trigger(target: &DumpTarget, agents: &Agents) -> Result<Triggered, TriggerError> {
-    let _ = (target, agents);
+    if target.driver == DumpDriver::Agent {
+        return agent::trigger(target, agents).await;
+    }
     let (why, output) = ("not built yet".to_owned(), String::new());
     Err(TriggerError { why, output, is_unknown: false })
 }

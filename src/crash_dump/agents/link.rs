@@ -1,0 +1,151 @@
+//! Connects a session with those who send commands to its agent.
+//!
+//! Guarantees that a command is sent at most once and only while somebody waits for its result, that one
+//! result answers it, and that late, foreign and further results are ignored. Does not know streams.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Agents, Readiness};
+use crate::contract::proto::{CommandResult, CrashDumpReadiness};
+use crate::grid::values::id::{ApplianceIndex, BootId, SessionId};
+
+/// Longest text of an agent's result that is kept, in bytes.
+pub const RESULT_TEXT_BYTES_MAX: usize = 1_024;
+
+/// How far a command has come: whoever changes it first decides whether it is sent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Delivery(Arc<AtomicU8>);
+
+impl Delivery {
+    const QUEUED: u8 = 0;
+    const SENT: u8 = 1;
+    const WITHDRAWN: u8 = 2;
+
+    /// Takes the command back. False: it was sent.
+    pub(super) fn withdraw(&self) -> bool {
+        self.leave_queue(Self::WITHDRAWN)
+    }
+
+    /// The command is about to be sent. False: it was taken back.
+    fn begin(&self) -> bool {
+        self.leave_queue(Self::SENT)
+    }
+
+    fn leave_queue(&self, to: u8) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.0.compare_exchange(Self::QUEUED, to, success, failure).is_ok()
+    }
+}
+
+/// A command that waits for a session to send it.
+#[derive(Debug)]
+pub struct AgentCommand {
+    id: Uuid,
+    until: Instant,
+    delivery: Delivery,
+    reply: oneshot::Sender<AgentResult>,
+}
+
+impl AgentCommand {
+    pub(super) fn new(
+        within: Duration,
+        delivery: Delivery,
+        reply: oneshot::Sender<AgentResult>,
+    ) -> Self {
+        Self { id: Uuid::new_v4(), until: Instant::now() + within, delivery, reply }
+    }
+}
+
+/// What an agent answered.
+#[derive(Debug)]
+pub(super) struct AgentResult {
+    pub(super) is_done: bool,
+    /// At most [`RESULT_TEXT_BYTES_MAX`] bytes. Hostile until escaped.
+    pub(super) text: String,
+}
+
+/// A command for the session to send now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandToSend {
+    /// Its id.
+    pub id: Uuid,
+    /// How long somebody waits for its result.
+    pub left: Duration,
+}
+
+/// A session's side.
+#[derive(Debug)]
+pub struct AgentLink {
+    agents: Agents,
+    key: (ApplianceIndex, SessionId),
+    boot: BootId,
+    commands: mpsc::Receiver<AgentCommand>,
+    /// The command that was sent and has no result.
+    pending: Option<(Uuid, oneshot::Sender<AgentResult>)>,
+    /// A result arrived, and the agent has not been told so.
+    unconfirmed: Option<Uuid>,
+}
+
+impl AgentLink {
+    pub(super) fn new(
+        agents: Agents,
+        key: (ApplianceIndex, SessionId),
+        boot: BootId,
+        commands: mpsc::Receiver<AgentCommand>,
+    ) -> Self {
+        Self { agents, key, boot, commands, pending: None, unconfirmed: None }
+    }
+
+    /// The next command. Never returns if there will be none. Cancel-safe.
+    pub async fn next_command(&mut self) -> AgentCommand {
+        match self.commands.recv().await {
+            Some(command) => command,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Call it when there is room to send the command. `None`: nobody waits for it any more.
+    pub fn begin(&mut self, command: AgentCommand) -> Option<CommandToSend> {
+        let AgentCommand { id, until, delivery, reply } = command;
+        if reply.is_closed() || !delivery.begin() {
+            return None;
+        }
+        // Whoever sent an earlier one learns that it has no result.
+        self.pending = Some((id, reply));
+        Some(CommandToSend { id, left: until.saturating_duration_since(Instant::now()) })
+    }
+
+    /// The agent answered. Only the first result of the last command counts.
+    pub fn resolve(&mut self, result: &CommandResult) {
+        let Ok(id) = Uuid::try_parse(&result.command_id) else { return };
+        let Some((_, reply)) = self.pending.take_if(|(pending, _)| *pending == id) else { return };
+        let text = &result.text[..result.text.floor_char_boundary(RESULT_TEXT_BYTES_MAX)];
+        let answer = AgentResult { is_done: result.done, text: text.to_owned() };
+        // A result that nobody waits for any more is late.
+        if reply.send(answer).is_ok() {
+            self.unconfirmed = Some(id);
+        }
+    }
+
+    /// The command whose result arrived since the last call.
+    pub fn take_unconfirmed(&mut self) -> Option<Uuid> {
+        self.unconfirmed.take()
+    }
+
+    /// The agent told of its kernel.
+    pub fn set_readiness(&self, told: CrashDumpReadiness) {
+        self.agents.set_readiness(self.key, self.boot, Readiness::from(told));
+    }
+}
+
+impl Drop for AgentLink {
+    fn drop(&mut self) {
+        self.agents.leave(self.key);
+    }
+}
