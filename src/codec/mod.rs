@@ -148,6 +148,8 @@ fn malformed(error: prost::DecodeError) -> DecodeError {
 }
 
 #[cfg(test)]
+mod crash_dump_tests;
+#[cfg(test)]
 mod identity_tests;
 #[cfg(test)]
 mod refusal_tests;

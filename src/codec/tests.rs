@@ -20,7 +20,7 @@ use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::lifecycle::{
-    FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
+    Dumping, FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
 };
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::settings::Overrides;
@@ -87,6 +87,7 @@ fn received_event(kind: EventBody) -> ReceivedEvent {
             is_repeated: true,
             dropped_before: dropped_events(),
             group_key: Some("raid:md0".into()),
+            crash_dump: Some(Box::new(super::crash_dump_tests::found())),
         },
     }
 }
@@ -201,7 +202,6 @@ fn every_other_input_reads_back() {
         AdminCommand::Remove { name: name() },
         AdminCommand::StartBoot { name: name() },
         AdminCommand::Stop { name: name() },
-        AdminCommand::CrashDump { name: name() },
         AdminCommand::Unsuppress { name: name() },
     ];
     for order in commands {
@@ -372,7 +372,22 @@ fn lifecycles() -> Vec<Lifecycle> {
         Lifecycle::Starting { deadline: None },
         Lifecycle::Starting { deadline: Some(at(300)) },
         Lifecycle::Running,
-        Lifecycle::Dumping { deadline: at(900) },
+        Lifecycle::Dumping(Box::new(Dumping {
+            deadline: at(900),
+            failed: None,
+            before_since: at(8),
+            is_alive: true,
+        })),
+        Lifecycle::Dumping(Box::new(Dumping {
+            deadline: at(900),
+            failed: Some(FailedStart {
+                failure: FailureCause::Hung { allowed_silence: limit },
+                reason: "".into(),
+                last_report: None,
+            }),
+            before_since: at(9),
+            is_alive: false,
+        })),
         Lifecycle::Maintenance(Box::new(Maintenance {
             progress: Progress::new(30),
             best_progress: Progress::new(40),

@@ -12,7 +12,7 @@ use grid_broker::contract::decode;
 use grid_broker::contract::decode::{DecodedEvent, InvalidEvent};
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{
-    Alert, Counter, Event, Log, LostEvents, Maintenance, StartFailed, StartedOk,
+    Alert, Counter, Event, FoundCrashDump, Log, LostEvents, Maintenance, StartFailed, StartedOk,
 };
 use grid_broker::contract::raw::RawEvent;
 use grid_broker::grid::values::event::{DroppedEvents as Lost, Event as Heard, EventBody};
@@ -48,6 +48,7 @@ struct Plain {
     repeated: bool,
     lost: Vec<PlainLost>,
     alert_key: Option<String>,
+    found: Option<PlainFound>,
     boot: Option<Uuid>,
     sequence: Option<u64>,
 }
@@ -59,6 +60,16 @@ struct PlainLost {
     first_at_us: Option<i128>,
     last_at_us: Option<i128>,
     reason: i32,
+}
+
+#[derive(Debug, PartialEq)]
+struct PlainFound {
+    path: String,
+    bytes: u64,
+    incomplete: bool,
+    last_words: String,
+    took_ms: u128,
+    written_at_us: Option<i128>,
 }
 
 /// A rule of the contract does not hold.
@@ -101,7 +112,7 @@ fn of_kind(sent: &Event, kind: &Kind) -> Result<Plain, Breach> {
     };
     plain.kind = number;
     holds(!needs_text || !sent.text.is_empty())?;
-    (plain.text, plain.is_cut) = cut(&sent.text);
+    (plain.text, plain.is_cut) = cut(&sent.text, 4_096);
     holds((0..=5).contains(&sent.severity))?;
     plain.severity = if sent.severity == 0 { severity } else { sent.severity };
     if !sent.boot_id.is_empty() {
@@ -119,6 +130,17 @@ fn of_kind(sent: &Event, kind: &Kind) -> Result<Plain, Breach> {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-:".contains(c);
         holds(number == 5 && sent.alert_key.len() <= 120 && sent.alert_key.chars().all(fits))?;
         plain.alert_key = Some(sent.alert_key.clone());
+    }
+    if let Some(found) = &sent.crash_dump {
+        holds(number == 5 && (1..=1_024).contains(&found.path.len()))?;
+        plain.found = Some(PlainFound {
+            path: found.path.clone(),
+            bytes: found.bytes,
+            incomplete: found.incomplete,
+            last_words: cut(&found.last_words, 512).0,
+            took_ms: found.took_ms.into(),
+            written_at_us: time(found.written_at)?,
+        });
     }
     holds(sent.lost_before.len() <= 16)?;
     for lost in &sent.lost_before {
@@ -138,11 +160,11 @@ fn holds(rule: bool) -> Result<(), Breach> {
     if rule { Ok(()) } else { Err(Breach) }
 }
 
-/// The first 4,096 bytes in whole characters, and whether something is left.
-fn cut(text: &str) -> (String, bool) {
+/// The first bytes in whole characters, and whether something is left.
+fn cut(text: &str, most: usize) -> (String, bool) {
     let mut kept = String::new();
     for c in text.chars() {
-        if kept.len() + c.len_utf8() > 4_096 {
+        if kept.len() + c.len_utf8() > most {
             return (kept, true);
         }
         kept.push(c);
@@ -224,7 +246,7 @@ fn plain(checked: &DecodedEvent) -> Plain {
         is_repeated: repeated,
         dropped_before: lost_before,
         group_key: alert_key,
-        crash_dump: _,
+        crash_dump,
     } = event;
     let (mut progress, mut promise_ms, mut told) = (None, None, None);
     let kind = match kind {
@@ -263,6 +285,14 @@ fn plain(checked: &DecodedEvent) -> Plain {
         repeated: *repeated,
         lost: lost_before.iter().map(lost).collect(),
         alert_key: alert_key.as_deref().map(ToOwned::to_owned),
+        found: crash_dump.as_deref().map(|found| PlainFound {
+            path: found.path.to_string(),
+            bytes: found.bytes,
+            incomplete: found.is_incomplete,
+            last_words: found.last_words.to_string(),
+            took_ms: found.took.map_or(0, |it| it.as_millis()),
+            written_at_us: found.written_at.as_ref().map(us),
+        }),
         boot: boot.map(|boot| boot.0),
         sequence: sequence.map(|it| it.get()),
     }
@@ -308,6 +338,15 @@ fn full(kind: Kind) -> Event {
         reason,
     };
     let within = if matches!(kind, Kind::Maintenance(_)) { 1_500 } else { 0 };
+    let found = FoundCrashDump {
+        path: "/var/crash/202611301612/dump.202611301612".to_owned(),
+        bytes: 22_300_000,
+        incomplete: true,
+        last_words: "Kernel panic - not syncing: NMI: Not continuing".to_owned(),
+        took_ms: 1_500,
+        written_at: Some(Time { seconds: 1_795_183_330, nanos: 1 }),
+    };
+    let crash_dump = matches!(kind, Kind::Alert(_)).then_some(found);
     let alert_key = if matches!(kind, Kind::Alert(_)) { "raid:md0" } else { "" }.to_owned();
     Event {
         kind: Some(kind),
@@ -322,6 +361,7 @@ fn full(kind: Kind) -> Event {
         next_report_within_ms: within,
         lost_before: vec![lost(4, 1), lost(0, 4), lost(77, 9)],
         alert_key,
+        crash_dump,
     }
 }
 
@@ -329,6 +369,7 @@ fn full(kind: Kind) -> Event {
 fn seeds() -> Vec<Vec<u8>> {
     let counter = |name: &str, value| Some(Counter { name: name.to_owned(), value });
     let alert = |counter| Kind::Alert(Alert { counter });
+    let found = |path, last_words| Some(FoundCrashDump { path, last_words, ..Default::default() });
     let kinds = [
         Kind::StartedOk(StartedOk {}),
         Kind::StartFailed(StartFailed {}),
@@ -355,6 +396,10 @@ fn seeds() -> Vec<Vec<u8>> {
         Event { alert_key: "raid:md0".to_owned(), ..whole.clone() },
         Event { alert_key: "a b".to_owned(), ..full(alert(None)) },
         Event { alert_key: "x".repeat(121), ..full(alert(None)) },
+        Event { crash_dump: Some(FoundCrashDump::default()), ..full(alert(None)) },
+        Event { crash_dump: full(alert(None)).crash_dump, ..whole.clone() },
+        Event { crash_dump: found("x".repeat(1_024), "\u{fc}".repeat(300)), ..full(alert(None)) },
+        Event { crash_dump: found("x".repeat(1_025), String::new()), ..full(alert(None)) },
         Event { severity: 6, ..whole.clone() },
         Event { severity: -1, ..whole.clone() },
         Event { boot_id: Uuid::nil().to_string(), ..whole.clone() },

@@ -183,6 +183,6 @@ fn lifecycle(lifecycle: &Lifecycle) -> String {
             it.text
         ),
         Lifecycle::Failed(it) => format!("failed {:?}: {}", it.failure, it.reason),
-        Lifecycle::Dumping { deadline } => format!("dumping until {}", micros(*deadline)),
+        Lifecycle::Dumping(it) => format!("dumping until {}", micros(it.deadline)),
     }
 }

@@ -21,7 +21,7 @@ use grid_broker::contract::proto::{
 };
 use grid_broker::grid::Grid;
 use grid_broker::grid::decide::Decision;
-use grid_broker::grid::log::command::{AdminCommand, OverrideReset};
+use grid_broker::grid::log::command::{AdminCommand, DumpOrder, OverrideReset};
 use grid_broker::grid::log::input::{
     BrokerPause, BrokerStarted, Input, LastRun, ReceivedEvent, SessionHello,
 };
@@ -196,7 +196,13 @@ impl Life {
             3 => AdminCommand::Remove { name },
             4 | 5 => AdminCommand::StartBoot { name },
             6 => AdminCommand::Stop { name },
-            _ => AdminCommand::CrashDump { name },
+            _ => {
+                let request = Uuid::from_u128(u128::from(self.random.next()));
+                AdminCommand::CrashDump {
+                    name,
+                    order: DumpOrder { request, ..DumpOrder::default() },
+                }
+            }
         };
         self.take(Input::Command { by: "tester".into(), command: order });
     }

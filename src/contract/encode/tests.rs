@@ -36,6 +36,7 @@ fn log_record() -> Record {
         is_repeated: false,
         dropped_before: Vec::new(),
         group_key: None,
+        crash_dump: None,
     };
     let (appliance, session) = (ApplianceIndex(1), None);
     let received =
@@ -168,6 +169,7 @@ fn kinds_and_severities_have_the_numbers_of_the_contract() {
         (RecordKind::Tally, proto::RecordKind::Tally),
         (RecordKind::Mail, proto::RecordKind::Mail),
         (RecordKind::Security, proto::RecordKind::Security),
+        (RecordKind::CrashDump, proto::RecordKind::CrashDump),
     ];
     for (own, contract) in kinds {
         assert_eq!(i32::from(own.number()), contract as i32, "{own:?}");

@@ -222,10 +222,8 @@ impl Decider<'_> {
             DumpResult::Failed => {
                 next.end = next.end.or(Some((DumpEnd::NotTriggered, at)));
                 let is_newest = appliance.crash_dumps.first().is_some_and(|it| it == dump);
-                if let Lifecycle::Dumping(dumping) = &appliance.lifecycle
-                    && is_newest
-                {
-                    change.set_lifecycle(dumping.state_before());
+                if is_newest {
+                    change.restore_before_dump();
                 }
                 DumpTrigger::Failed { at }
             }

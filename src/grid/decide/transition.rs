@@ -157,6 +157,16 @@ impl<'a> Transition<'a> {
         }
     }
 
+    /// The appliance is as it was before the crash dump, which did not happen.
+    pub(in crate::grid) fn restore_before_dump(&mut self) {
+        let Lifecycle::Dumping(dumping) = &self.lifecycle else { return };
+        let (lifecycle, since) = (dumping.state_before(), dumping.before_since);
+        self.since = since;
+        let restored = ApplianceEffect::Lifecycle { lifecycle: lifecycle.clone(), since };
+        self.effects.push(restored.of(self.appliance.number));
+        self.lifecycle = lifecycle;
+    }
+
     /// The newest crash dump ends so, unless it has ended otherwise.
     pub(in crate::grid) fn end_crash_dump(&mut self, end: DumpEnd) {
         self.effects.extend(crash_dump::ended(self.appliance, end, None, self.now));
@@ -195,7 +205,11 @@ impl<'a> Transition<'a> {
         match step(&self.lifecycle, stimulus, self.rules, began_at, self.now) {
             StepResult::Becomes(next, flags) => {
                 self.flags |= flags;
-                self.set_lifecycle(next);
+                if flags.contains(RecordFlags::DUMP_NO_EFFECT) {
+                    self.restore_before_dump();
+                } else {
+                    self.set_lifecycle(next);
+                }
                 Ok(())
             }
             StepResult::Unchanged | StepResult::NotDue => Ok(()),
@@ -251,18 +265,7 @@ impl<'a> Transition<'a> {
     pub(in crate::grid) fn set_lifecycle(&mut self, next: Lifecycle) {
         self.count_failures(&next);
         if self.lifecycle.as_str() != next.as_str() {
-            self.since = match &self.lifecycle {
-                // It is as it was.
-                Lifecycle::Dumping(dumping) if dumping.state_before() == next => {
-                    dumping.before_since
-                }
-                Lifecycle::Idle
-                | Lifecycle::Starting { .. }
-                | Lifecycle::Maintenance(_)
-                | Lifecycle::Running
-                | Lifecycle::Failed(_)
-                | Lifecycle::Dumping { .. } => self.now,
-            };
+            self.since = self.now;
         }
         self.effects.push(
             ApplianceEffect::Lifecycle { lifecycle: next.clone(), since: self.since }

@@ -2,7 +2,7 @@
 
 use super::super::decide::CommandRejection;
 use super::driver::*;
-use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::command::{AdminCommand, DumpOrder, OverrideReset};
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
 use crate::grid::values::id::ApplianceIndex;
@@ -63,7 +63,7 @@ fn commands_on_unknown_appliances_are_rejected_without_a_record() {
         AdminCommand::Remove { name: name() },
         AdminCommand::StartBoot { name: name() },
         AdminCommand::Stop { name: name() },
-        AdminCommand::CrashDump { name: name() },
+        AdminCommand::CrashDump { name: name(), order: DumpOrder::default() },
     ] {
         assert_eq!(timeline.command(order), Err(CommandRejection::NotFound { name: name() }));
     }

@@ -2,7 +2,6 @@
 
 use super::super::decide::CommandRejection;
 use super::driver::*;
-use crate::grid::log::command::AdminCommand;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::ClassSettings;
 use crate::grid::values::outcome::{EventRejection, Outcome};
@@ -25,15 +24,16 @@ fn a_crash_dump_is_taken_of_the_running_and_the_failed() {
     timeline.store(start_failed(1, "x"));
     timeline.crash_dump();
     assert_eq!(timeline.state(), "dumping");
-    assert!(!timeline.is_open(AlertKind::StartFailed));
+    assert!(timeline.is_open(AlertKind::StartFailed), "its start failed all the same");
 }
 
 #[test]
 fn there_is_nothing_to_dump_in_other_states() {
     let mut timeline = Timeline::new();
-    let dump = || AdminCommand::CrashDump { name: name(DB1) };
+    let dump = || crash_dump(99);
     let refused = |state| Err(CommandRejection::CannotDump { name: name(DB1), state });
-    assert_eq!(timeline.command(dump()), refused("idle"));
+    let never = CommandRejection::NeverBooted { name: name(DB1) };
+    assert_eq!(timeline.command(dump()), Err(never));
     timeline.hello(1);
     assert_eq!(timeline.command(dump()), refused("starting"));
     timeline.store(maintenance(1, 5, "a"));
@@ -41,6 +41,8 @@ fn there_is_nothing_to_dump_in_other_states() {
     timeline.store(started_ok(1));
     timeline.crash_dump();
     assert_eq!(timeline.command(dump()), refused("dumping"));
+    timeline.stop();
+    assert_eq!(timeline.command(dump()), refused("idle"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::driver::{DB1, boot};
 use crate::grid::log::input::ReceivedEvent;
+use crate::grid::values::crash_dump::FoundDump;
 use crate::grid::values::event::{BoundedText, Event, EventBody, Progress};
 use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::time::Timestamp;
@@ -53,6 +54,27 @@ pub(super) fn maintenance(boot: u128, percent: u32, text: &str) -> EventBuilder 
 
 pub(super) fn log(boot: u128) -> EventBuilder {
     new_event(boot, EventBody::Log, "a line")
+}
+
+/// A crash dump that was found at that path.
+pub(super) fn found_dump(path: &str) -> FoundDump {
+    FoundDump {
+        path: path.into(),
+        bytes: 22_300_000,
+        is_incomplete: false,
+        last_words: "Kernel panic - not syncing: NMI: Not continuing".into(),
+        took: Some(Duration::from_secs(3)),
+        written_at: None,
+    }
+}
+
+/// The event of a crash dump that was found.
+pub(super) fn dump_found(boot: u128, path: &str) -> EventBuilder {
+    let mut said =
+        new_event(boot, EventBody::Alert { counter: None }, &format!("crash dump {path}"));
+    said.0.event.group_key = Some("crash-dump".into());
+    said.0.event.crash_dump = Some(Box::new(found_dump(path)));
+    said
 }
 
 impl EventBuilder {

@@ -7,6 +7,7 @@ mod boots;
 mod certificates;
 mod commands;
 mod contact;
+mod crash_dumps;
 mod credential_properties;
 mod downtime;
 mod driver;

@@ -28,6 +28,7 @@ use crate::grid::tests::random_actions::{SimulatedAction, actions, settings};
 use crate::grid::tests::simulation::Simulation;
 use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::outcome::Outcome;
+use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::{Offset, Timestamp};
 
 /// The edges of the diagram, including the same state with other data where it says so.
@@ -43,6 +44,12 @@ fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> b
     }
     if let Some(AdminCommand::CrashDump { .. }) = order {
         return matches!((from, to), (L::Running | L::Failed(_), L::Dumping { .. }));
+    }
+    if let Input::CrashDump(_) = &record.input {
+        return matches!((from, to), (L::Dumping(dumping), to) if dumping.state_before() == *to);
+    }
+    if let (L::Dumping(before), L::Dumping(after)) = (from, to) {
+        return after.is_alive && !before.is_alive;
     }
     if let Some(AdminCommand::Set { .. }) = order {
         let starts_on = matches!(
@@ -108,7 +115,11 @@ fn assert_transitions_are_documented(records: &[Record]) {
                 && matches!(lifecycle, Lifecycle::Maintenance(_) | Lifecycle::Failed(_));
             let is_allowed = is_corrected || is_edge(from, lifecycle, record, begins);
             assert!(is_allowed, "{from:?} by {record:?}");
-            if from.as_str() != lifecycle.as_str() || begins {
+            let is_restored = record.flags.contains(RecordFlags::DUMP_NO_EFFECT)
+                || matches!(record.input, Input::CrashDump(_));
+            if let (Lifecycle::Dumping(dumping), true) = (from, is_restored) {
+                assert_eq!(*since, dumping.before_since, "as before the dump: {record:?}");
+            } else if from.as_str() != lifecycle.as_str() || begins {
                 assert_eq!(*since, record.at, "since the change: {record:?}");
             } else {
                 assert!(*since <= record.at);
@@ -169,7 +180,7 @@ fn assert_is_sound(timeline: &Timeline) {
         assert!(appliance.failed_starts.len() <= FLAPPING_FAILURES);
         assert!(appliance.failed_starts.is_sorted());
         let is_open = |kind| state.alert(Some(appliance.number), kind).is_some();
-        let is_failed = matches!(appliance.lifecycle, Lifecycle::Failed(_));
+        let is_failed = appliance.lifecycle.failed().is_some();
         assert_eq!(is_open(AlertKind::StartFailed), is_failed);
         let is_stuck = matches!(&appliance.lifecycle, Lifecycle::Maintenance(known)
             if known.stuck_at.is_none());
@@ -333,6 +344,7 @@ fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
         | SimulatedAction::Tally
         | SimulatedAction::CloseSession(_)
         | SimulatedAction::Command(_)
+        | SimulatedAction::DumpReport(..)
         | SimulatedAction::Identity(_)
         | SimulatedAction::Security(_)
         | SimulatedAction::Wait(_)

@@ -3,19 +3,24 @@
 //! Guarantees nothing about sense: uptimes are wrong, unknown sessions send events, and time jumps.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::driver::*;
+use super::event_builder::found_dump;
 use super::identity::{administrator, key, secret, token_id};
-use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::command::{AdminCommand, DumpOrder, OverrideReset};
+use crate::grid::log::crash_dump::DumpResult;
 use crate::grid::log::identity::{IdentityCommand, Refusal, SecurityIncident};
+use crate::grid::model::crash_dump::{AutomaticDump, CrashDumpSettings};
 use crate::grid::model::identity::{EnrolmentScope, EnrolmentTerms, TokenPurpose};
 use crate::grid::model::settings::{
     CertificateRules, ClassSettings, DEFAULT_CLASS, GridSettings, OnStuck, Overrides, RateLimit,
     RateLimits,
 };
+use crate::grid::values::crash_dump::DumpDriver;
 use crate::grid::values::event::{Counter, EventBody, Progress, Severity};
 use crate::grid::values::id::{ApplianceIndex, SessionId};
 use crate::grid::values::identity::{Role, Serial, Subject};
@@ -42,6 +47,8 @@ pub(super) enum SimulatedAction {
     /// One of the open sessions ends.
     CloseSession(usize),
     Command(AdminCommand),
+    /// The driver of the newest crash dump reports.
+    DumpReport(ApplianceIndex, DumpResult),
     Identity(IdentityCommand),
     Security(SecurityIncident),
     Wait(Duration),
@@ -64,6 +71,12 @@ pub(super) fn settings(number: usize) -> GridSettings {
         ignore_reboots: true,
         lost_contact: seconds(10),
         dump_timeout: seconds(30),
+        crash_dump: Arc::new(CrashDumpSettings {
+            driver: DumpDriver::Command,
+            on_hung: AutomaticDump::Configured,
+            on_boot_timeout: AutomaticDump::By(DumpDriver::Qemu),
+            ..CrashDumpSettings::default()
+        }),
         ..rules.clone()
     };
     let patient = ClassSettings {
@@ -161,6 +174,10 @@ fn events() -> impl Strategy<Value = EventBuilder> {
         said.0.event.spooled_at = (is_spooled && sequence % 3 == 0).then(|| at(0));
         (said.0.event.is_repeated, said.0.event.uptime) = (is_repeated, uptime);
         said.0.event.event_time = time;
+        let tells_of_dump =
+            matches!(said.0.event.body, EventBody::Alert { .. }) && sequence % 5 == 0;
+        said.0.event.crash_dump =
+            tells_of_dump.then(|| Box::new(found_dump("/var/crash/1/dump.1")));
         if sequence % 7 == 0 {
             said.0.event.severity = Severity::Debug;
         }
@@ -189,8 +206,8 @@ fn commands() -> impl Strategy<Value = AdminCommand> {
         (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(managed, boot, silence)| {
             OverrideReset { managed, boot_timeout: boot, maintenance_silence: silence }
         });
-    (appliances(), classes, overrides, resets, 0..14).prop_map(
-        |(row, class, overrides, reset, which)| {
+    (appliances(), classes, overrides, resets, 0..17, any::<u128>()).prop_map(
+        |(row, class, overrides, reset, which, request)| {
             let name = name(row);
             let uuid = uuid::Uuid::from_u128(u128::from(row.0));
             match which {
@@ -200,10 +217,27 @@ fn commands() -> impl Strategy<Value = AdminCommand> {
                 6..=7 => AdminCommand::StartBoot { name },
                 8 => AdminCommand::Stop { name },
                 9..=10 => AdminCommand::Unsuppress { name },
-                _ => AdminCommand::CrashDump { name },
+                11 => AdminCommand::Lock { name, reason: "r".into(), is_by_admin: row.0 == 1 },
+                12 => AdminCommand::Unlock { name, is_by_admin: row.0 == 2 },
+                _ => AdminCommand::CrashDump {
+                    name,
+                    order: DumpOrder {
+                        request: uuid::Uuid::from_u128(request),
+                        passes_lock: row.0 == 3,
+                        ..DumpOrder::default()
+                    },
+                },
             }
         },
     )
+}
+
+fn dump_results() -> impl Strategy<Value = DumpResult> {
+    prop_oneof![
+        2 => Just(DumpResult::Done),
+        1 => Just(DumpResult::Failed),
+        1 => Just(DumpResult::Unknown),
+    ]
 }
 
 /// Owners of credentials: the appliances, and one more name; administrators.
@@ -291,7 +325,9 @@ pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
             .prop_map(|(row, boot, uptime)| SimulatedAction::Hello { row, boot, uptime }),
         2 => (0usize..8).prop_map(SimulatedAction::CloseSession),
         4 => commands().prop_map(SimulatedAction::Command),
-        5 => identity_commands().prop_map(SimulatedAction::Identity),
+        1 => (appliances(), dump_results())
+            .prop_map(|(row, result)| SimulatedAction::DumpReport(row, result)),
+        7 => identity_commands().prop_map(SimulatedAction::Identity),
         1 => incidents().prop_map(SimulatedAction::Security),
         5 => durations().prop_map(SimulatedAction::Wait),
         1 => durations().prop_map(SimulatedAction::Pause),

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use super::driver::*;
 use crate::grid::decide::identity::IdentityReply;
 use crate::grid::log::command::{AdminCommand, OverrideReset};
+use crate::grid::log::crash_dump::DumpReport;
 use crate::grid::log::identity::IdentityCommand;
 use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::model::settings::Overrides;
@@ -86,6 +87,14 @@ impl Simulation {
             }
             SimulatedAction::CloseSession(_) => {}
             SimulatedAction::Command(order) => drop(self.timeline.command(order)),
+            SimulatedAction::DumpReport(row, result) => {
+                let appliance = self.timeline.grid().state().appliance(row);
+                let newest = appliance.and_then(|appliance| appliance.crash_dumps.first());
+                let Some(request) = newest.map(|dump| dump.request) else { return };
+                let (detail, output) = ("".into(), "".into());
+                let report = DumpReport { appliance: row, request, result, detail, output };
+                self.timeline.handle(Input::CrashDump(report));
+            }
             SimulatedAction::Identity(command) => self.identity(command),
             SimulatedAction::Security(incident) => {
                 self.timeline.handle(Input::Security(incident));

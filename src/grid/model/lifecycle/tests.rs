@@ -98,7 +98,15 @@ fn variants() -> Vec<Variant> {
     let failed = |failure| {
         Lifecycle::Failed(Box::new(FailedStart { failure, reason: "".into(), last_report: None }))
     };
-    let dumping = Lifecycle::Dumping { deadline: at(BOOT_DEADLINE) };
+    let dumping = |is_alive, failure: Option<FailureCause>| {
+        let failed = |failure| FailedStart { failure, reason: "".into(), last_report: None };
+        Lifecycle::Dumping(Box::new(Dumping {
+            deadline: at(BOOT_DEADLINE),
+            failed: failure.map(failed),
+            before_since: at(5),
+            is_alive,
+        }))
+    };
     let fails = ClassSettings { on_stuck: OnStuck::Fail, ..rules() };
     let unmanaged = ClassSettings { managed: false, ..rules() };
     vec![
@@ -113,8 +121,10 @@ fn variants() -> Vec<Variant> {
         variant("failed, hung", failed(FailureCause::Hung { allowed_silence: limit })),
         variant("failed, no_progress", failed(FailureCause::NoProgress { unchanged_for: limit })),
         variant("failed, dump_timeout", failed(FailureCause::DumpTimeout)),
-        variant("dumping", dumping.clone()),
-        Variant { name: "dumping, unmanaged", state: dumping, rules: unmanaged },
+        variant("dumping", dumping(false, None)),
+        Variant { name: "dumping, unmanaged", state: dumping(false, None), rules: unmanaged },
+        variant("dumping, alive", dumping(true, None)),
+        variant("dumping, alive, failed", dumping(true, Some(FailureCause::Reported))),
     ]
 }
 
@@ -147,6 +157,9 @@ fn actual_row(
     now: Timestamp,
 ) -> (String, String) {
     match step(&variant.state, stimulus, &variant.rules, at(0), now) {
+        StepResult::Becomes(Lifecycle::Failed(_), RecordFlags::DUMP_NO_EFFECT) => {
+            ("failed".into(), "dump_no_effect".into())
+        }
         StepResult::Becomes(Lifecycle::Failed(failed), flags) => {
             assert_eq!(flags, RecordFlags::NONE);
             ("failed".into(), failed.failure.as_str().into())
