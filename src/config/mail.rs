@@ -81,7 +81,7 @@ impl Default for MailSettings {
             to: none(),
             zone: none(),
             on: "alert, start_failed, boot_timeout, hung, records_missing, disk_low, \
-                 certificate_ending, token_reused, server_certificate"
+                 certificate_ending, token_reused, server_certificate, crash_dump"
                 .to_owned(),
             gather: grid::model::settings::MailPolicy::default().group_wait,
         }
@@ -235,7 +235,7 @@ pub static RECIPIENTS: TextRule = TextRule {
 pub static ALERT_KINDS: TextRule = TextRule {
     allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
               no_contact, two_machines, flapping, records_missing, disk_low, clock_differs, \
-              certificate_ending, token_reused, server_certificate",
+              certificate_ending, token_reused, server_certificate, crash_dump",
     error: |text| error_unless(list_items(text).all(|part| MAIL_TRIGGERS.contains(&part))),
 };
 

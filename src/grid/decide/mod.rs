@@ -39,6 +39,8 @@ use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::{Offset, Timestamp};
 
+pub use command::CommandRejection;
+
 /// What is known at this moment beside the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {
@@ -122,69 +124,6 @@ pub enum Reply {
     Identity(Result<IdentityReply, IdentityRejection>),
     /// Nobody waits for a reply.
     Nothing,
-}
-
-/// Why a command is rejected.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommandRejection {
-    /// The appliance does not exist.
-    #[error("there is no appliance {name}; `gridctl appliance list` shows all of them")]
-    NotFound {
-        /// The requested name.
-        name: ApplianceName,
-    },
-    /// An appliance of that name exists.
-    #[error("appliance {name} already exists; `gridctl appliance set` changes it")]
-    AlreadyExists {
-        /// The requested name.
-        name: ApplianceName,
-    },
-    /// The class does not exist.
-    #[error("there is no class `{class}`; known classes: {known}")]
-    UnknownClass {
-        /// The requested class.
-        class: Box<str>,
-        /// The known classes.
-        known: Box<str>,
-    },
-    /// The appliance is locked, and the caller is no admin.
-    #[error("{name} is locked by {by}; `gridctl appliance unlock {name}` unlocks it")]
-    Locked {
-        /// The appliance.
-        name: ApplianceName,
-        /// Who locked it.
-        by: Box<str>,
-    },
-    /// An admin locked the appliance, and the caller is none.
-    #[error("{name} is locked by {by}, an admin: only an admin unlocks it")]
-    LockedByAdmin {
-        /// The appliance.
-        name: ApplianceName,
-        /// Who locked it.
-        by: Box<str>,
-    },
-    /// The appliance never booted.
-    #[error("{name} has never booted; a crash dump is taken of a running or failed appliance")]
-    NeverBooted {
-        /// The appliance.
-        name: ApplianceName,
-    },
-    /// A crash dump is not possible in this state.
-    #[error("{name} is {state}; a crash dump is taken of a running or failed appliance")]
-    CannotDump {
-        /// The appliance.
-        name: ApplianceName,
-        /// Its state.
-        state: &'static str,
-    },
-    /// The appliance is not suppressed.
-    #[error(
-        "{name} is not suppressed; `gridctl appliance list --suppressed` lists the appliances that are"
-    )]
-    NotSuppressed {
-        /// The appliance.
-        name: ApplianceName,
-    },
 }
 
 /// A decision in progress: recorded, or only counted.

@@ -5,6 +5,7 @@
 //! mailed as counts. Does not know recipients.
 
 use crate::grid::decide::admission::group_key_of;
+use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{Input, ReceivedEvent};
 use crate::grid::log::record::Record;
@@ -17,7 +18,7 @@ use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::settings::MailPolicy;
 use crate::grid::state::State;
 use crate::grid::state::appliance::Appliance;
-use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::values::event::{Event, EventBody, Severity};
 use crate::grid::values::id::{ApplianceIndex, RecordNumber};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
@@ -33,9 +34,13 @@ pub(in crate::grid) fn notifications(
     collector.alert(record);
     collector.continuing_alerts(record);
     collector.broker_alerts(record);
+    collector.crash_dumps(record);
     collector.suppressed_alerts(record);
     collector.notices
 }
+
+/// The trigger and the topic of mails about crash dumps.
+const CRASH_DUMP: &str = "crash_dump";
 
 struct NoticeCollector<'a> {
     state: &'a State,
@@ -50,7 +55,7 @@ impl NoticeCollector<'_> {
         let at = record.at;
         if let Input::Event(received) = &record.input
             && let EventBody::Alert { counter } = &received.event.body
-            && self.mail.triggers.contains("alert")
+            && self.is_mailed(&received.event)
             && !received.event.text.is_empty()
             && matches!(record.outcome, Outcome::Stored | Outcome::OlderBoot)
             && let Some(appliance) = self.state.appliance(received.appliance)
@@ -77,15 +82,52 @@ impl NoticeCollector<'_> {
                 None => Some(0),
             };
             let Some(again) = again else { return };
+            let is_dump = received.event.crash_dump.is_some();
             self.notices.push(Notice {
                 subject: appliance.name.as_str().into(),
-                topic: kind,
+                topic: if is_dump { CRASH_DUMP.into() } else { kind },
                 severity,
                 at: occurred_at(received, record),
                 text: text.into(),
                 record: record.number,
                 is_resolved: false,
                 occurrences: again,
+            });
+        }
+    }
+
+    /// Whether the alert event triggers a mail.
+    fn is_mailed(&self, event: &Event) -> bool {
+        let triggers = &self.mail.triggers;
+        triggers.contains("alert") || event.crash_dump.is_some() && triggers.contains(CRASH_DUMP)
+    }
+
+    /// The steps of a crash dump, in one thread with the dumps that are found.
+    fn crash_dumps(&mut self, record: &Record) {
+        if !self.mail.triggers.contains(CRASH_DUMP) {
+            return;
+        }
+        for effect in &record.effects {
+            let Effect::Appliance { number, change: ApplianceEffect::CrashDump { dump } } = effect
+            else {
+                continue;
+            };
+            let Some(name) = self.state.name(*number) else { continue };
+            let known = self.state.appliance(*number).and_then(|appliance| {
+                appliance.crash_dumps.iter().find(|it| it.request == dump.request)
+            });
+            let Some(text) = explain::crash_dump::next_step(name.as_str(), known, dump) else {
+                continue;
+            };
+            self.notices.push(Notice {
+                subject: name.as_str().into(),
+                topic: CRASH_DUMP.into(),
+                severity: Severity::Warn,
+                at: record.at,
+                text: text.into(),
+                record: record.number,
+                is_resolved: false,
+                occurrences: 0,
             });
         }
     }

@@ -3,6 +3,8 @@
 //! Guarantees that a change of state has all its consequences: failed starts are counted, alerts
 //! are opened and resolved. Collects effects; applies none.
 
+mod dumping;
+
 use std::time::Duration;
 
 use crate::grid::decide::crash_dump;
@@ -12,7 +14,7 @@ use crate::grid::log::input::ReceivedEvent;
 use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::boot::Boot;
 use crate::grid::model::crash_dump::DumpEnd;
-use crate::grid::model::lifecycle::{Dumping, Lifecycle, LifecycleInput, StepResult, step};
+use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput, StepResult, step};
 use crate::grid::model::settings::{
     ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_DOWNTIME,
 };
@@ -145,31 +147,6 @@ impl<'a> Transition<'a> {
             if due <= self.now { self.now.after(GRACE_AFTER_DOWNTIME) } else { due }
         });
         self.set_lifecycle(Lifecycle::Starting { deadline });
-    }
-
-    /// Records that the appliance goes on although a crash dump was triggered.
-    pub(in crate::grid) fn alive_after_trigger(&mut self) {
-        if let Lifecycle::Dumping(dumping) = &self.lifecycle
-            && !dumping.is_alive
-        {
-            let alive = Dumping { is_alive: true, ..(**dumping).clone() };
-            self.set_lifecycle(Lifecycle::Dumping(Box::new(alive)));
-        }
-    }
-
-    /// The appliance is as it was before the crash dump, which did not happen.
-    pub(in crate::grid) fn restore_before_dump(&mut self) {
-        let Lifecycle::Dumping(dumping) = &self.lifecycle else { return };
-        let (lifecycle, since) = (dumping.state_before(), dumping.before_since);
-        self.since = since;
-        let restored = ApplianceEffect::Lifecycle { lifecycle: lifecycle.clone(), since };
-        self.effects.push(restored.of(self.appliance.number));
-        self.lifecycle = lifecycle;
-    }
-
-    /// The newest crash dump ends so, unless it has ended otherwise.
-    pub(in crate::grid) fn end_crash_dump(&mut self, end: DumpEnd) {
-        self.effects.extend(crash_dump::ended(self.appliance, end, None, self.now));
     }
 
     /// The state of the start.

@@ -71,6 +71,50 @@ pub(super) fn describe_change(dump: &CrashDump) -> Option<Sentence> {
     }
 }
 
+/// What happened with this change of a crash dump, for a mail; `None`: nothing to tell, or something
+/// that another mail tells.
+pub fn next_step(name: &str, before: Option<&CrashDump>, now: &CrashDump) -> Option<String> {
+    let (driver, by) = (now.driver.as_str(), &now.by);
+    let was_done = before.and_then(|it| it.trigger.done_at()).is_some();
+    let has_ended = before.is_some_and(|it| it.end.is_some());
+    match (&now.end, now.trigger) {
+        (Some((DumpEnd::NewBoot { .. }, _)), _) if !has_ended && now.found.is_empty() => {
+            Some(format!("{name} booted again{}", times(now)))
+        }
+        (Some((DumpEnd::NoEffect, _)), _) if !has_ended => {
+            Some(format!("the crash dump of {name} had no effect: it goes on in the same boot"))
+        }
+        (_, DumpTrigger::Failed { .. }) if !was_done => {
+            Some(format!("no crash dump of {name}: {driver} failed: {}", now.detail))
+        }
+        (_, DumpTrigger::Unknown { .. }) if !was_done => Some(format!(
+            "unknown whether {driver} triggered the crash dump of {name}: {}",
+            now.detail
+        )),
+        (None, DumpTrigger::Pending) => {
+            let cause = match now.cause {
+                DumpCause::Administrator => String::new(),
+                cause @ (DumpCause::Hung | DumpCause::BootTimeout | DumpCause::NoProgress) => {
+                    format!(": {}", cause.as_str())
+                }
+            };
+            Some(format!("crash dump of {name} requested by {by}, driver {driver}{cause}"))
+        }
+        (
+            None
+            | Some((
+                DumpEnd::NewBoot { .. }
+                | DumpEnd::NoBoot
+                | DumpEnd::NoEffect
+                | DumpEnd::NotTriggered
+                | DumpEnd::Stopped,
+                _,
+            )),
+            _,
+        ) => None,
+    }
+}
+
 /// The whole story.
 pub fn describe(dump: &CrashDump) -> String {
     let driver = dump.driver.as_str();

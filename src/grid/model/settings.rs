@@ -74,7 +74,7 @@ impl Default for MailPolicy {
 }
 
 /// What can trigger a mail: alerts of appliances, and alerts of the broker.
-pub const MAIL_TRIGGERS: [&str; 14] = [
+pub const MAIL_TRIGGERS: [&str; 15] = [
     "alert",
     "start_failed",
     "boot_timeout",
@@ -89,6 +89,7 @@ pub const MAIL_TRIGGERS: [&str; 14] = [
     "certificate_ending",
     "token_reused",
     "server_certificate",
+    "crash_dump",
 ];
 
 impl GridSettings {

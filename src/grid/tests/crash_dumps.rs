@@ -13,7 +13,7 @@ use crate::grid::model::alert::AlertKind;
 use crate::grid::model::crash_dump::{
     AutomaticDump, CRASH_DUMPS_MAX, CrashDumpSettings, DumpEnd, DumpTrigger, FOUND_DUMPS_MAX,
 };
-use crate::grid::model::settings::{ClassSettings, RateLimit, RateLimits};
+use crate::grid::model::settings::{ClassSettings, MailPolicy, RateLimit, RateLimits};
 use crate::grid::values::crash_dump::{DumpCause, DumpDriver};
 use crate::grid::values::event::Severity;
 use crate::grid::values::outcome::Outcome;
@@ -394,4 +394,33 @@ fn a_clock_that_is_set_moves_the_story() {
     timeline.set_clock(-3_600);
     let dump = timeline.newest_dump();
     assert!(dump.requested_at < dump.end.expect("it ended").1);
+}
+
+#[test]
+fn the_story_is_mailed_in_one_thread() {
+    let mail = MailPolicy {
+        recipients: vec!["ann@example.org".into()],
+        triggers: ["crash_dump"].into(),
+        group_wait: seconds(30),
+    };
+    let mut timeline = Timeline::empty(one_class(ClassSettings::default()).with_mail(Some(mail)));
+    timeline.add(DB1);
+    timeline.store(started_ok(1));
+    timeline.at(100).crash_dump();
+    timeline.driver_reports(DumpResult::Done);
+    timeline.at(140).hello(2);
+    timeline.store(started_ok(2));
+    timeline.at(150).store(dump_found(2, "/var/crash/1/dump.1"));
+    let messages = timeline.grid().state().outbox().messages.values();
+    let notices: Vec<_> = messages.flat_map(|it| &it.notices).collect();
+    assert!(notices.iter().all(|it| (&*it.subject, &*it.topic) == ("db1", "crash_dump")));
+    let texts: Vec<_> = notices.iter().map(|it| &*it.text).collect();
+    assert_eq!(
+        texts,
+        [
+            "crash dump of db1 requested by ann, driver qemu",
+            "db1 booted again, 40 s after the trigger, silent for 140 s",
+            "crash dump /var/crash/1/dump.1"
+        ]
+    );
 }

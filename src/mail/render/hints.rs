@@ -88,6 +88,12 @@ pub(super) fn topic_of(kind: &str) -> Topic {
             "It sends more than its class allows. If that is expected, raise class.NAME.budget; gridctl \
              appliance unsuppress ends the suppression at once. Its records show what it sends.",
         ),
+        "crash_dump" => topic(
+            "crash dump",
+            "crash dumps",
+            "gridctl appliance crash-dumps NAME tells the whole story; the dump itself is in the \
+             appliance. docs/crash-dumps.md says what can go wrong.",
+        ),
         "test" => topic("test mail", "test mails", ""),
         _ => identity_topic_of(kind).unwrap_or_else(|| topic("alert", "alerts", "")),
     }
