@@ -166,12 +166,9 @@ pub async fn run(
     page_sources.broker.send_replace(Some(http::ServedBroker::new(&started)));
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
-    let mail_test = mail::mail_test(&smtp_config, journal, &started.broker);
-    let crash_dumps = CrashDumps::new(started.broker.clone(), Agents::default());
-    drop(tasks::spawn("crash dumps", crash_dumps.clone().run_due(started.due_dumps.clone())));
     let services = Services::new(&started, Some(reporter), stopping.clone())
-        .with_crash_dumps(crash_dumps)
-        .with_mail_test(mail_test)
+        .with_crash_dumps(start_crash_dumps(&started))
+        .with_mail_test(mail::mail_test(&smtp_config, journal, &started.broker))
         .with_identity(authenticator.clone(), identity.authority.clone(), identity.certificates());
     let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
@@ -249,6 +246,14 @@ async fn start_identity(
     let data = &settings.journal.dir;
     let first = identity::first_administrator(&authenticator, &started.broker, data).await?;
     Ok((authenticator, parts, first))
+}
+
+/// Starts what triggers crash dumps that the broker decides by itself.
+fn start_crash_dumps(started: &Started) -> CrashDumps {
+    let crash_dumps = CrashDumps::new(started.broker.clone(), Agents::default());
+    let due = crash_dumps.clone().run_due(started.due_dumps.clone());
+    drop(tasks::spawn("crash dumps", due));
+    crash_dumps
 }
 
 /// Starts what reloads the settings, and what measures the journal.

@@ -17,7 +17,9 @@ use crate::broker::{BrokerHandle, QueryError, Started};
 use crate::clock::monotonic_now;
 use crate::config::report::ReportSettings;
 use crate::config::{EffectiveSetting, Settings};
+use crate::contract::encode;
 use crate::grid::Grid;
+use crate::grid::explain;
 use crate::grid::model::mail_message::DeliveryState;
 use crate::grid::values::time::Timestamp;
 use crate::guru_meditation::{LogDir, Package, Reporter, SectionBuilder, Warnings};
@@ -31,6 +33,9 @@ const CACHED_FOR: Duration = Duration::from_secs(1);
 
 /// Most deadlines listed, the next first.
 const DEADLINES_MAX: usize = 20;
+
+/// Most crash dumps listed, the newest first.
+const CRASH_DUMPS_LISTED: usize = 20;
 
 /// Most open alerts and most suppressions listed, the newest first.
 const ALERTS_MAX: usize = 100;
@@ -50,13 +55,14 @@ pub fn package(product: &'static str) -> Package {
 }
 
 /// The sections of a broker, in their order; not all exist before it serves.
-pub const SECTIONS: [&str; 9] = [
+pub const SECTIONS: [&str; 10] = [
     "Configuration",
     "Appliances",
     "Journal",
     "Queues",
     "Sessions",
     "Suppressions",
+    "Crash Dumps",
     "Mails",
     "Open Alerts",
     "Warnings",
@@ -96,6 +102,8 @@ pub fn register(reporter: &Reporter, started: &Started, warnings: &Warnings) {
     let section = query.clone();
     reporter.register("Suppressions", move |page| section.write_suppressions(page));
     let section = query.clone();
+    reporter.register("Crash Dumps", move |page| section.write_crash_dumps(page));
+    let section = query.clone();
     reporter.register("Mails", move |page| section.write_mails(page));
     reporter.register("Open Alerts", move |page| query.write_alerts(page));
     let warnings = warnings.clone();
@@ -118,6 +126,8 @@ struct GridOverview {
     deadlines: Vec<(Timestamp, String)>,
     open_alerts: Vec<(Timestamp, String)>,
     suppressions: Vec<(Timestamp, String)>,
+    /// How many are under way, and the newest.
+    crash_dumps: (usize, Vec<(Timestamp, String)>),
     /// Mails by state, and since when the oldest is queued; a failed one is not.
     mails: Vec<(&'static str, usize)>,
     oldest_mail: Option<Timestamp>,
@@ -187,6 +197,16 @@ impl GridQuery {
         self.with_overview(page, |overview| write_newest(page, &overview.suppressions));
     }
 
+    fn write_crash_dumps(&self, page: &SectionBuilder) {
+        self.with_overview(page, |overview| {
+            let (under_way, newest) = &overview.crash_dumps;
+            page.add("under_way", *under_way);
+            let lines =
+                newest.iter().map(|(at, text)| Value::from(format!("{} {text}", format_time(*at))));
+            page.add("newest", lines.collect::<Vec<_>>());
+        });
+    }
+
     fn write_alerts(&self, page: &SectionBuilder) {
         self.with_overview(page, |overview| write_newest(page, &overview.open_alerts));
     }
@@ -234,6 +254,7 @@ impl GridOverview {
             deadlines: deadlines.collect(),
             open_alerts: texts,
             suppressions,
+            crash_dumps: newest_crash_dumps(grid),
             mails,
             oldest_mail,
             sessions: grid.sessions().open_count(),
@@ -241,6 +262,22 @@ impl GridOverview {
             now,
         }
     }
+}
+
+/// How many crash dumps are under way, and the newest of all appliances.
+fn newest_crash_dumps(grid: &Grid) -> (usize, Vec<(Timestamp, String)>) {
+    let dumps = grid.state().appliances().flat_map(|appliance| {
+        appliance.crash_dumps.iter().map(move |dump| (dump.requested_at, &appliance.name, dump))
+    });
+    let mut dumps: Vec<_> = dumps.collect();
+    let under_way = dumps.iter().filter(|(_, _, dump)| dump.end.is_none()).count();
+    dumps.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
+    dumps.truncate(CRASH_DUMPS_LISTED);
+    let lines = dumps.into_iter().map(|(at, name, dump)| {
+        let (id, by) = (encode::crash_dump::request_id(dump.request), &dump.by);
+        (at, format!("{name} by {by}, {id}: {}", explain::crash_dump::describe(dump)))
+    });
+    (under_way, lines.collect())
 }
 
 fn count_label(counts: &mut Vec<(&'static str, usize)>, label: &'static str) {

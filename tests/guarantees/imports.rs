@@ -65,7 +65,11 @@ const MODULES: &[(&str, &[&str])] = &[
             "tasks",
         ],
     ),
-    ("diagnostic_sections", &["broker", "clock", "config", "grid", "guru_meditation", "journal"]),
+    ("crash_dump", &["broker", "contract", "grid", "tasks"]),
+    (
+        "diagnostic_sections",
+        &["broker", "clock", "config", "contract", "grid", "guru_meditation", "journal"],
+    ),
     (
         "grpc",
         &[
@@ -73,6 +77,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "client",
             "clock",
             "codec",
+            "crash_dump",
             "grid",
             "guru_meditation",
             "identity",
@@ -106,6 +111,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "broker",
             "config",
+            "crash_dump",
             "http",
             "grid",
             "grpc",

@@ -25,7 +25,7 @@ const REPORTS: usize = if cfg!(debug_assertions) { 60 } else { 1_000 };
 /// Nobody is held back.
 const UNLIMITED: &str = "[class.default]\nbudget = \"unlimited\"\n";
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "Package",
     "Threads",
     "Green Threads",
@@ -36,6 +36,7 @@ const SECTIONS: [&str; 13] = [
     "Queues",
     "Sessions",
     "Suppressions",
+    "Crash Dumps",
     "Mails",
     "Open Alerts",
     "Warnings",

@@ -140,21 +140,14 @@ pub(in crate::grid) fn decide(
         AdminCommand::Lock { name, reason, is_by_admin } => {
             let appliance = find_appliance(state, name)?;
             crash_dump::require_unlockable(appliance, *is_by_admin)?;
-            let lock = ApplianceLock {
-                by: by.into(),
-                is_by_admin: *is_by_admin,
-                reason: reason.clone(),
-                at: now,
-            };
-            let locked = ApplianceEffect::Lock { lock: Some(Box::new(lock)) }.of(appliance.number);
-            Ok((appliance.number, DecisionDraft::recorded(vec![locked])))
+            let (by, is_by_admin, reason) = (by.into(), *is_by_admin, reason.clone());
+            let lock = ApplianceLock { by, is_by_admin, reason, at: now };
+            Ok((appliance.number, lock_changed(appliance, Some(lock))))
         }
         AdminCommand::Unlock { name, is_by_admin } => {
             let appliance = find_appliance(state, name)?;
             crash_dump::require_unlockable(appliance, *is_by_admin)?;
-            let effects = appliance.lock.as_ref().map(|_| ApplianceEffect::Lock { lock: None });
-            let effects = effects.map(|effect| effect.of(appliance.number)).into_iter().collect();
-            Ok((appliance.number, DecisionDraft::recorded(effects)))
+            Ok((appliance.number, lock_changed(appliance, None)))
         }
         AdminCommand::Unsuppress { name } => {
             let appliance = find_appliance(state, name)?;
@@ -170,6 +163,13 @@ pub(in crate::grid) fn decide(
             ))
         }
     }
+}
+
+/// The draft with the lock; what is not locked may be unlocked.
+fn lock_changed(appliance: &Appliance, lock: Option<ApplianceLock>) -> DecisionDraft {
+    let is_changed = lock.is_some() || appliance.lock.is_some();
+    let changed = ApplianceEffect::Lock { lock: lock.map(Box::new) }.of(appliance.number);
+    DecisionDraft::recorded(is_changed.then_some(changed).into_iter().collect())
 }
 
 fn find_appliance<'a>(

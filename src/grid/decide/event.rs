@@ -105,14 +105,7 @@ impl Decider<'_> {
             BootRelation::Begins(id) => change.begin_boot(Some(id), received.event.uptime),
             BootRelation::Stale => return self.older_boot(change, received, appliance),
         }
-        if is_live {
-            change.contact_restored();
-        }
-        if relation == BootRelation::Current && self.is_alive_after_trigger(appliance, is_live) {
-            change.alive_after_trigger();
-        }
-        let boot = received.boot.or(appliance.boot_id());
-        change.push_effects(crash_dump::found(appliance, received, boot).into_iter().collect());
+        self.note_contact(&mut change, received, appliance, relation);
         let outcome = match apply_to_lifecycle(&mut change, received, rules.managed) {
             Ok(()) => Outcome::Stored,
             Err(rejection) => Outcome::Rejected(rejection),
@@ -125,6 +118,26 @@ impl Decider<'_> {
             return DecisionDraft::counted(Outcome::Coalesced, flags, effects);
         }
         DecisionDraft::new(outcome, flags, effects)
+    }
+
+    /// What an event of the current boot shows beside its content: contact, that a crash dump had no
+    /// effect, and a dump that was found.
+    fn note_contact(
+        &self,
+        change: &mut Transition<'_>,
+        received: &ReceivedEvent,
+        appliance: &Appliance,
+        relation: BootRelation,
+    ) {
+        let is_live = received.event.spooled_at.is_none();
+        if is_live {
+            change.contact_restored();
+        }
+        if relation == BootRelation::Current && self.is_alive_after_trigger(appliance, is_live) {
+            change.alive_after_trigger();
+        }
+        let boot = received.boot.or(appliance.boot_id());
+        change.push_effects(crash_dump::found(appliance, received, boot).into_iter().collect());
     }
 
     /// Whether a replayed event is older than what is known of the start. Live events are accepted:

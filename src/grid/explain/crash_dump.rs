@@ -25,9 +25,9 @@ pub(super) fn describe_order(done: &str, order: &DumpOrder) -> String {
 
 /// What the driver reported.
 pub(super) fn describe_report(record: &Record, report: &DumpReport) -> String {
-    let driver = record.effects.iter().find_map(|effect| match effect.of_appliance()? {
-        ApplianceEffect::CrashDump { dump } => Some(dump.driver.as_str()),
-        _ => None,
+    let driver = record.effects.iter().find_map(|effect| {
+        let ApplianceEffect::CrashDump { dump } = effect.of_appliance()? else { return None };
+        Some(dump.driver.as_str())
     });
     let driver = driver.unwrap_or("driver");
     let text = match report.result {

@@ -88,19 +88,13 @@ pub(super) fn topic_of(kind: &str) -> Topic {
             "It sends more than its class allows. If that is expected, raise class.NAME.budget; gridctl \
              appliance unsuppress ends the suppression at once. Its records show what it sends.",
         ),
-        "crash_dump" => topic(
-            "crash dump",
-            "crash dumps",
-            "gridctl appliance crash-dumps NAME tells the whole story; the dump itself is in the \
-             appliance. docs/crash-dumps.md says what can go wrong.",
-        ),
         "test" => topic("test mail", "test mails", ""),
-        _ => identity_topic_of(kind).unwrap_or_else(|| topic("alert", "alerts", "")),
+        _ => further_topic_of(kind).unwrap_or_else(|| topic("alert", "alerts", "")),
     }
 }
 
-/// The same for alerts on credentials.
-fn identity_topic_of(kind: &str) -> Option<Topic> {
+/// The same for alerts on credentials, and for crash dumps.
+fn further_topic_of(kind: &str) -> Option<Topic> {
     Some(match kind {
         "certificate_ending" => topic(
             "certificate ending",
@@ -119,6 +113,12 @@ fn identity_topic_of(kind: &str) -> Option<Topic> {
             "server certificates",
             "Clients refuse a broker whose certificate has ended. Replace the files of tls.certificate \
              and tls.key; the broker reads them by itself within a minute.",
+        ),
+        "crash_dump" => topic(
+            "crash dump",
+            "crash dumps",
+            "gridctl appliance crash-dumps NAME tells the whole story; the dump itself is in the \
+             appliance. docs/crash-dumps.md says what can go wrong.",
         ),
         _ => return None,
     })
