@@ -41,8 +41,10 @@ impl Decider<'_> {
             }
             Timer::Contact => {
                 let had_agent = appliance.boot.is_some_and(|boot| boot.has_agent);
-                let is_stopped = appliance.lifecycle == Lifecycle::Idle;
-                if self.context.is_contact_lost && had_agent && !is_stopped {
+                // While a crash dump is taken silence is expected, until its own deadline.
+                let is_silence_expected =
+                    matches!(appliance.lifecycle, Lifecycle::Idle | Lifecycle::Dumping { .. });
+                if self.context.is_contact_lost && had_agent && !is_silence_expected {
                     let text = explain::no_contact(appliance.name.as_str(), rules.lost_contact);
                     change.raise(AlertKind::NoContact, Severity::Warn, text);
                 }

@@ -424,3 +424,17 @@ fn the_story_is_mailed_in_one_thread() {
         ]
     );
 }
+
+#[test]
+fn silence_during_a_crash_dump_is_no_lost_contact() {
+    let mut timeline = Timeline::new();
+    let session = timeline.hello(1);
+    timeline.store(started_ok(1));
+    timeline.at(100).crash_dump();
+    timeline.driver_reports(DumpResult::Done);
+    timeline.at(110).close_session(1, session);
+    timeline.at(900);
+    assert!(!timeline.is_open(AlertKind::NoContact));
+    timeline.at(1_001);
+    assert_eq!(timeline.failure(), "dump_timeout", "that is told in its place");
+}
