@@ -212,7 +212,8 @@ impl CrashDumps {
     /// Runs the driver and records what it did.
     async fn run_driver(self, target: DumpTarget, request: Uuid) {
         let limit = target.settings.timeout;
-        let done = tokio::time::timeout(limit, drivers::trigger(&target, &self.agents)).await;
+        let driver = drivers::trigger(&target, &self.agents);
+        let done = tokio::time::timeout(limit + drivers::ENDING_TIMEOUT, driver).await;
         let report = match done {
             Ok(Ok(done)) => report(&target, request, DumpResult::Done, &done.note, &done.output),
             Ok(Err(error)) => {
