@@ -4,8 +4,8 @@
 //! labels and contract cannot diverge. Does not know which of them are valid where.
 
 use crate::contract::proto::{
-    AlertKind, ApplianceState, CredentialKind, EventKind, LostReason, MailState, Outcome,
-    PrincipalKind, RecordKind, Role, Severity,
+    AlertKind, ApplianceState, CrashDumpEnd, CrashDumpTrigger, CredentialKind, EventKind,
+    LostReason, MailState, Outcome, PrincipalKind, RecordKind, Role, Severity,
 };
 
 /// The label of a [`RecordKind`]; `None` if it is unspecified.
@@ -61,6 +61,20 @@ pub fn principal_kind(number: i32) -> Option<String> {
 /// The label of a [`CredentialKind`]; `None` if it is unspecified.
 pub fn credential_kind(number: i32) -> Option<String> {
     label("CREDENTIAL_KIND_", CredentialKind::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The label of a [`CrashDumpTrigger`]; `None` if it is unspecified.
+pub fn crash_dump_trigger(number: i32) -> Option<String> {
+    label(
+        "CRASH_DUMP_TRIGGER_",
+        CrashDumpTrigger::try_from(number).map(|it| it.as_str_name()),
+        number,
+    )
+}
+
+/// The label of a [`CrashDumpEnd`]; `None` if it has not ended.
+pub fn crash_dump_end(number: i32) -> Option<String> {
+    label("CRASH_DUMP_END_", CrashDumpEnd::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The [`RecordKind`] of a label.
@@ -164,6 +178,10 @@ mod tests {
         assert_eq!(alert_kinds()[..2], ["start_failed", "stuck"]);
         assert!(alert_kinds().contains(&"clock_differs".to_owned()), "behind a gap in the numbers");
         assert_eq!(record_kinds()[..2], ["started_ok", "start_failed"]);
+        assert!(record_kinds().contains(&"crash_dump".to_owned()));
+        assert_eq!(crash_dump_trigger(3).as_deref(), Some("done"));
+        assert_eq!(crash_dump_end(1).as_deref(), Some("new_boot"));
+        assert_eq!(crash_dump_end(0), None);
         assert_eq!(outcome(Outcome::NotKept as i32).as_deref(), Some("not_kept"));
         assert_eq!(severity(0), None);
     }

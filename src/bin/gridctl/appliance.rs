@@ -10,9 +10,9 @@ use std::io::Write;
 use tonic::Status;
 
 use grid_broker::contract::proto::{
-    AddApplianceRequest, Appliance, ApplianceFilter, ApplianceSettings, GetApplianceRequest,
-    RemoveApplianceRequest, SetApplianceRequest, StartBootRequest, StopApplianceRequest,
-    UnsuppressApplianceRequest,
+    AddApplianceRequest, Appliance, ApplianceFilter, ApplianceSettings, CrashDump,
+    GetApplianceRequest, LockApplianceRequest, RemoveApplianceRequest, SetApplianceRequest,
+    StartBootRequest, StopApplianceRequest, UnlockApplianceRequest, UnsuppressApplianceRequest,
 };
 use grid_broker::exit_code::ExitCode;
 
@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::error::CliError;
 use crate::output::{ListWriter, OutputOptions};
 use crate::removal::{self, Removal, report_failures};
-use crate::{appliance_view, enrol, follow, names, watch};
+use crate::{appliance_view, crash_dump, enrol, follow, names, watch};
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -53,6 +53,19 @@ pub(crate) async fn run(
         }
         ApplianceCommand::Unsuppress(named) => {
             perform_each(broker, named, &ApplianceAction::Unsuppress, look, out).await
+        }
+        ApplianceCommand::CrashDump(arguments) => {
+            crash_dump::run(broker, arguments, crash_dump::ask_at_terminal, look, out).await
+        }
+        ApplianceCommand::CrashDumps(arguments) => {
+            crash_dump::list(broker, arguments, look, out).await
+        }
+        ApplianceCommand::Lock { names, reason } => {
+            let act = ApplianceAction::Lock { reason: reason.clone() };
+            perform_each(broker, names, &act, look, out).await
+        }
+        ApplianceCommand::Unlock(named) => {
+            perform_each(broker, named, &ApplianceAction::Unlock, look, out).await
         }
         ApplianceCommand::Enrol(arguments) => enrol::run(broker, arguments, look, out).await,
         ApplianceCommand::Revoke(named) => enrol::revoke(broker, named, look, out).await,
@@ -154,7 +167,33 @@ async fn show(
         let quiet = OutputOptions { is_quiet: true, ..look.clone() };
         found.push(require_appliance(names::call_with_name(broker, name, &quiet, get).await?.1)?);
     }
-    write_appliances(&found, is_one, look, out)
+    if !look.format.is_human_readable() {
+        return write_appliances(&found, is_one, look, out);
+    }
+    let mut crash_dumps = Vec::new();
+    for appliance in &found {
+        crash_dumps.push(crash_dump::last(broker, &appliance.name).await);
+    }
+    write_details(&found, crash_dumps, look, out)
+}
+
+/// Prints appliances for people, each with its last crash dump.
+fn write_details(
+    appliances: &[Appliance],
+    crash_dumps: Vec<Option<CrashDump>>,
+    look: &OutputOptions,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let crash_dumps = crash_dumps.into_iter().chain(std::iter::repeat(None));
+    for (index, (appliance, crash_dump)) in appliances.iter().zip(crash_dumps).enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        for line in appliance_view::detail_lines(appliance, crash_dump.as_ref(), look) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(out.flush()?)
 }
 
 fn write_appliances(
@@ -164,15 +203,7 @@ fn write_appliances(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     if look.format.is_human_readable() {
-        for (index, appliance) in appliances.iter().enumerate() {
-            if index > 0 {
-                writeln!(out)?;
-            }
-            for line in appliance_view::detail_lines(appliance, look) {
-                writeln!(out, "{line}")?;
-            }
-        }
-        return Ok(out.flush()?);
+        return write_details(appliances, Vec::new(), look, out);
     }
     match appliances {
         [one] if is_one => Ok(ListWriter::write_one(out, look, appliance_view::view(), one)?),
@@ -190,6 +221,8 @@ enum ApplianceAction {
     Boot,
     Stop,
     Unsuppress,
+    Lock { reason: String },
+    Unlock,
 }
 
 impl ApplianceAction {
@@ -215,6 +248,14 @@ impl ApplianceAction {
             Self::Unsuppress => {
                 let request = broker.unary(UnsuppressApplianceRequest { name });
                 appliances.unsuppress_appliance(request).await?.into_inner().appliance
+            }
+            Self::Lock { reason } => {
+                let request = broker.unary(LockApplianceRequest { name, reason: reason.clone() });
+                appliances.lock_appliance(request).await?.into_inner().appliance
+            }
+            Self::Unlock => {
+                let request = broker.unary(UnlockApplianceRequest { name });
+                appliances.unlock_appliance(request).await?.into_inner().appliance
             }
         })
     }

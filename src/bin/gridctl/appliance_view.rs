@@ -3,9 +3,12 @@
 //! Guarantees the contract's keys in the object, always all of them, and the broker's explanation
 //! word for word. Does not evaluate the state.
 
-use grid_broker::contract::proto::{Appliance, ApplianceState, EventCount, Suppression};
+use grid_broker::contract::proto::{
+    Appliance, ApplianceLock, ApplianceState, CrashDump, EventCount, Suppression,
+};
 use grid_broker::show::labels;
 
+use crate::crash_dump;
 use crate::duration::format_ms;
 use crate::fields::{Fields, ObjectValue, OutputObject};
 use crate::output::{ItemView, OutputOptions};
@@ -31,12 +34,17 @@ fn cells(appliance: &Appliance, look: &OutputOptions) -> Vec<TableCell> {
         TableCell::styled(&state, state_style(appliance.state)),
         TableCell::new(&look.format_column_time(&appliance.state_since)),
         TableCell::new(&appliance.class),
-        TableCell::new(&explanation(appliance, look)),
+        TableCell::new(&with_lock(explanation(appliance, look), appliance)),
     ]
 }
 
 fn explanation(appliance: &Appliance, look: &OutputOptions) -> String {
     look.localize(&appliance.explanation, &appliance.explanation_times)
+}
+
+/// The explanation in a list, with a mark if the appliance is locked.
+fn with_lock(explanation: String, appliance: &Appliance) -> String {
+    if appliance.lock.is_some() { format!("{explanation} [locked]") } else { explanation }
 }
 
 fn state_style(state: i32) -> CellStyle {
@@ -51,8 +59,12 @@ fn state_style(state: i32) -> CellStyle {
     }
 }
 
-/// An appliance as `key: value` lines; unset values have no line.
-pub(crate) fn detail_lines(appliance: &Appliance, look: &OutputOptions) -> Vec<String> {
+/// An appliance as `key: value` lines, with its last crash dump; unset values have no line.
+pub(crate) fn detail_lines(
+    appliance: &Appliance,
+    crash_dump: Option<&CrashDump>,
+    look: &OutputOptions,
+) -> Vec<String> {
     let is_own = |key: &str| appliance.overrides.iter().any(|it| it == key);
     let own = |key| if is_own(key) { " (override)" } else { "" };
     let limit = |ms, none: &str| if ms == 0 { none.to_owned() } else { format_ms(ms) };
@@ -80,6 +92,9 @@ pub(crate) fn detail_lines(appliance: &Appliance, look: &OutputOptions) -> Vec<S
         pairs.push(("suppressed", describe_suppression(suppression, look)));
         pairs.push(("not stored", describe_not_stored(suppression, look)));
     }
+    pairs.extend(appliance.lock.iter().map(|lock| ("locked", describe_lock(lock, look))));
+    let crash_dump = crash_dump.map(|dump| crash_dump::describe(dump, look));
+    pairs.extend(crash_dump.map(|described| ("last crash dump", described)));
     pairs.extend(appliance.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
     pairs.extend([
         ("boot", with_time(&appliance.boot_id, ", began ", &appliance.boot_began_at)),
@@ -155,6 +170,7 @@ fn object(appliance: &Appliance) -> OutputObject {
         counts,
         // The explanation contains these as RFC 3339.
         explanation_times: _,
+        lock,
     } = appliance;
     let fields = vec![
         ("name", name.into()),
@@ -179,6 +195,7 @@ fn object(appliance: &Appliance) -> OutputObject {
         ("last_record", (*last_record).into()),
         ("suppression", ObjectValue::Object(suppression.as_ref().map(suppression_fields))),
         ("counts", event_counts(counts)),
+        ("lock", ObjectValue::Object(lock.as_ref().map(lock_fields))),
     ];
     OutputObject { kind: "appliance", name: name.clone(), fields }
 }
@@ -198,6 +215,16 @@ fn suppression_fields(suppression: &Suppression) -> Fields {
     ]
 }
 
+fn lock_fields(lock: &ApplianceLock) -> Fields {
+    let ApplianceLock { by, reason, since, by_admin } = lock;
+    vec![
+        ("by", by.into()),
+        ("reason", reason.into()),
+        ("since", since.into()),
+        ("by_admin", (*by_admin).into()),
+    ]
+}
+
 fn event_counts(counts: &[EventCount]) -> ObjectValue {
     let fields = counts.iter().map(|it| {
         ObjectValue::Object(Some(vec![
@@ -207,6 +234,21 @@ fn event_counts(counts: &[EventCount]) -> ObjectValue {
         ]))
     });
     ObjectValue::List(fields.collect())
+}
+
+/// Describes a lock: `by ann since 14:02:03Z: "migration"; only an admin unlocks it`.
+pub(crate) fn describe_lock(lock: &ApplianceLock, look: &OutputOptions) -> String {
+    let mut text = format!("by {}", lock.by);
+    if lock.since.is_some() {
+        text.push_str(&format!(" since {}", look.format_time(&lock.since)));
+    }
+    if !lock.reason.is_empty() {
+        text.push_str(&format!(": \"{}\"", lock.reason));
+    }
+    if lock.by_admin {
+        text.push_str("; only an admin unlocks it");
+    }
+    text
 }
 
 /// Describes a suppression: `log events come faster ..., since 14:02:03Z, until ... at least`.
@@ -285,7 +327,7 @@ mod tests {
             "boot timeout:    1h30m (override)",
             "report deadline: none",
         ];
-        assert_eq!(detail_lines(&appliance, &options()), expected);
+        assert_eq!(detail_lines(&appliance, None, &options()), expected);
     }
 
     #[test]
@@ -302,7 +344,8 @@ mod tests {
                 r#""maintenance_silence_ms":0,"overrides":[],"state":"running","#,
                 r#""state_since":null,"explanation":"","boot_id":"","boot_began_at":null,"#,
                 r#""deadline":null,"progress":0,"text":"","failure":"","last_event_at":null,"#,
-                r#""sessions":0,"open_alerts":[],"last_record":0,"suppression":null,"counts":[]}"#
+                r#""sessions":0,"open_alerts":[],"last_record":0,"suppression":null,"counts":[],"#,
+                r#""lock":null}"#
             )
         );
     }

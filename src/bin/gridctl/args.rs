@@ -7,6 +7,7 @@ mod admin;
 mod alert;
 mod appliance;
 mod context;
+mod crash_dump;
 mod global;
 mod list;
 mod log;
@@ -28,6 +29,7 @@ pub(crate) use self::appliance::{
     ApplianceCommand, ApplianceList, ApplianceNames, EnrolArgs, OverrideArgs,
 };
 pub(crate) use self::context::ContextCommand;
+pub(crate) use self::crash_dump::{CrashDumpArgs, CrashDumpsArgs};
 pub(crate) use self::global::{
     BrokerChoice, ColourMode, GlobalArgs, IdentityChoice, OutputFormat, parse_pin,
 };

@@ -133,7 +133,9 @@ fn parse_request(before: &[String]) -> CompletionRequest {
 }
 
 fn takes_value(flag: &Arg) -> bool {
-    matches!(flag.get_action(), ArgAction::Set | ArgAction::Append)
+    // An optional value is never the next word.
+    let is_optional = flag.get_num_args().is_some_and(|number| number.min_values() == 0);
+    matches!(flag.get_action(), ArgAction::Set | ArgAction::Append) && !is_optional
 }
 
 fn find_flag<'a, 'w>(command: &'a Command, word: &'w str) -> Option<(&'a Arg, Option<&'w str>)> {
@@ -276,6 +278,11 @@ mod tests {
             ("appliance add", None),
             ("appliance enrol", Some(CompletionKind::Appliance)),
             ("appliance revoke db1", Some(CompletionKind::Appliance)),
+            ("appliance crash-dump", Some(CompletionKind::Appliance)),
+            ("appliance crash-dump --wait --yes", Some(CompletionKind::Appliance)),
+            ("appliance crash-dump db1", None),
+            ("appliance crash-dumps", Some(CompletionKind::Appliance)),
+            ("appliance lock --reason why", Some(CompletionKind::Appliance)),
             ("token revoke", Some(CompletionKind::Token)),
             ("token create --appliance", Some(CompletionKind::Appliance)),
             ("token create --administrator", Some(CompletionKind::Administrator)),

@@ -12,6 +12,7 @@ use grid_broker::client::{ADMINISTRATOR_METADATA, BrokerChannel};
 use grid_broker::contract::proto::alert_service_client::AlertServiceClient;
 use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
 use grid_broker::contract::proto::broker_service_client::BrokerServiceClient;
+use grid_broker::contract::proto::crash_dump_service_client::CrashDumpServiceClient;
 use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
 use grid_broker::contract::proto::identity_service_client::IdentityServiceClient;
 use grid_broker::contract::proto::journal_service_client::JournalServiceClient;
@@ -78,6 +79,11 @@ impl Connection {
     /// The client of the alert service.
     pub(crate) fn alerts(&self) -> AlertServiceClient<BrokerChannel> {
         AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
+    }
+
+    /// The client of the crash dump service.
+    pub(crate) fn crash_dumps(&self) -> CrashDumpServiceClient<BrokerChannel> {
+        CrashDumpServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// The client of the mail service.

@@ -16,6 +16,7 @@ use grid_broker::show::escape::escape;
 use grid_broker::system_error::Explained;
 
 use crate::context::ContextError;
+use crate::crash_dump::CrashDumpError;
 use crate::credentials::CredentialError;
 use crate::names;
 use crate::names_file::NamesFileError;
@@ -117,6 +118,9 @@ pub(crate) enum CliError {
     /// A login or logout is not possible.
     #[error("{0}")]
     Login(String),
+    /// A crash dump was not triggered, not found, or did not work.
+    #[error(transparent)]
+    CrashDump(#[from] CrashDumpError),
     /// The time range is empty.
     #[error(transparent)]
     Range(#[from] EmptyTimeRange),
@@ -187,6 +191,7 @@ impl CliError {
             Self::Output(_) if self.is_closed_output() => ExitCode::Done,
             Self::Context(error) => error.exit_code(),
             Self::Credential(error) => error.exit_code(),
+            Self::CrashDump(error) => error.exit_code(),
             Self::Many { code, .. } => *code,
             Self::AdministratorWithoutToken { failure, .. } | Self::Refused { failure, .. } => {
                 failure.exit_code()

@@ -13,6 +13,7 @@ mod attention;
 mod complete;
 mod connection;
 mod context;
+mod crash_dump;
 mod credentials;
 mod csv;
 mod duration;
@@ -87,7 +88,7 @@ fn main() -> std::process::ExitCode {
         complete::run(&arguments[2..], &mut io::stdout());
         return ExitCode::Done.into();
     }
-    let is_check = arguments.iter().any(|it| it == "--check");
+    let is_check = is_plugin_check(&arguments);
     let ended = match args::parse(arguments) {
         Ok(args) => run(&args),
         Err(error) => print_clap_error(&error, is_check),
@@ -105,6 +106,13 @@ fn main() -> std::process::ExitCode {
             code.into()
         }
     }
+}
+
+/// Whether these are the arguments of a Nagios plugin, and not of another command with that flag. A
+/// line that cannot be parsed counts, too.
+fn is_plugin_check(arguments: &[OsString]) -> bool {
+    let has = |word: &str| arguments.iter().any(|it| it == word);
+    has("--check") && !["crash-dump", "crash_dump", "crashdump"].into_iter().any(has)
 }
 
 /// Prints the message of clap: help and version are results, everything else is a usage error.

@@ -6,6 +6,7 @@
 //! know how records are fetched.
 
 use crate::appliance_view::pair_lines;
+use crate::crash_dump::{self, found_fields};
 use crate::fields::{Fields, ObjectValue, OutputObject};
 use crate::output::{ItemView, OutputOptions};
 use crate::subject;
@@ -157,6 +158,9 @@ fn event_lines(event: &Event, look: &OutputOptions) -> Vec<(&'static str, String
         let counter = alert.counter.as_ref();
         pairs.extend(counter.map(|it| ("counter", format!("{} = {}", it.name, it.value))));
     }
+    if let Some(found) = &event.crash_dump {
+        pairs.extend(crash_dump::found_lines(found, look));
+    }
     pairs.extend(event.lost_before.iter().map(|it| {
         let kind = labels::event_kind(it.kind).unwrap_or_default();
         let why = labels::lost_reason(it.reason).unwrap_or_default();
@@ -243,6 +247,7 @@ fn event_fields(event: &Event) -> Fields {
         next_report_within_ms,
         lost_before,
         alert_key,
+        crash_dump,
     } = event;
     let mut fields: Fields =
         vec![("kind", kind.as_ref().map(|kind| event_kind(kind).as_str().to_owned()).into())];
@@ -268,6 +273,7 @@ fn event_fields(event: &Event) -> Fields {
         ("next_report_within_ms", (*next_report_within_ms).into()),
         ("lost_before", ObjectValue::List(lost_before.iter().map(lost_events_value).collect())),
         ("alert_key", alert_key.into()),
+        ("crash_dump", ObjectValue::Object(crash_dump.as_ref().map(found_fields))),
     ]);
     fields
 }
@@ -329,7 +335,7 @@ mod tests {
                 r#""progress":34,"text":"checking","severity":null,"boot_id":"","#,
                 r#""sequence":18446744073709551615,"event_time":null,"uptime_ms":0,"#,
                 r#""spooled_at":null,"repeated":false,"next_report_within_ms":0,"#,
-                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null,"reason":"spool_full"}],"alert_key":""},"#,
+                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null,"reason":"spool_full"}],"alert_key":"","crash_dump":null},"#,
                 r#""administrator":"","flags":["replayed"],"settings":null}"#
             )
         );

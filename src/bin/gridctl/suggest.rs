@@ -22,6 +22,7 @@ const READ_ONLY_COMMANDS: &[&[&str]] = &[
     &["appliance"],
     &["appliance", "list"],
     &["appliance", "show"],
+    &["appliance", "crash-dumps"],
     &["alert"],
     &["alert", "list"],
     &["alert", "show"],
@@ -47,7 +48,7 @@ const READ_ONLY_COMMANDS: &[&[&str]] = &[
 ];
 
 /// Flags that make a command do more.
-const ACTING_FLAGS: [&str; 4] = ["force", "all", "replace", "revoke"];
+const ACTING_FLAGS: [&str; 5] = ["force", "all", "replace", "revoke", "yes"];
 
 /// The error with better and harmless suggestions.
 pub(crate) fn with_suggestions(

@@ -75,12 +75,13 @@ pub(crate) async fn watch_appliances(
 
 /// The shown state of an appliance, without parts that change by themselves, such as seconds in its
 /// explanation.
-type ShownState = (i32, Option<prost_types::Timestamp>, String, String, u32, Vec<String>, bool);
+type ShownState =
+    (i32, Option<prost_types::Timestamp>, String, String, u32, Vec<String>, bool, bool);
 
 fn shown_state(it: &Appliance) -> ShownState {
-    let is_suppressed = it.suppression.is_some();
+    let (is_suppressed, is_locked) = (it.suppression.is_some(), it.lock.is_some());
     let (class, text, alerts) = (it.class.clone(), it.text.clone(), it.open_alerts.clone());
-    (it.state, it.state_since, class, text, it.progress, alerts, is_suppressed)
+    (it.state, it.state_since, class, text, it.progress, alerts, is_suppressed, is_locked)
 }
 
 /// Whether the appliance differs from what was shown.

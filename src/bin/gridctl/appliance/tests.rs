@@ -107,6 +107,24 @@ impl ApplianceService for ScriptedAppliances {
         let appliance = Some(named_appliance(&request.get_ref().name));
         Ok(Response::new(UnsuppressApplianceResponse { appliance }))
     }
+
+    async fn lock_appliance(
+        &self,
+        request: Request<LockApplianceRequest>,
+    ) -> ApplianceRpcResult<LockApplianceResponse> {
+        let LockApplianceRequest { name, reason } = request.into_inner();
+        let lock = Some(ApplianceLock { by: "ann".to_owned(), reason, ..ApplianceLock::default() });
+        let appliance = Some(Appliance { lock, ..named_appliance(&name) });
+        Ok(Response::new(LockApplianceResponse { appliance }))
+    }
+
+    async fn unlock_appliance(
+        &self,
+        request: Request<UnlockApplianceRequest>,
+    ) -> ApplianceRpcResult<UnlockApplianceResponse> {
+        let appliance = Some(named_appliance(&request.get_ref().name));
+        Ok(Response::new(UnlockApplianceResponse { appliance }))
+    }
 }
 
 /// Returns what a command line prints, and its result.
@@ -150,6 +168,28 @@ async fn only_settings_on_the_command_line_are_set() {
         ..ApplianceSettings::default()
     };
     assert_eq!(*script.0.lock().unwrap(), [expected]);
+}
+
+#[tokio::test]
+async fn locks_are_shown_with_their_reasons() {
+    let script = ScriptedAppliances::default();
+    for (line, words) in [
+        (
+            "gridctl appliance lock db1 --reason move",
+            "explanation:     idle\nlocked:          by ann: \"move\"\n",
+        ),
+        ("gridctl lock appliance db1", "\nlocked:          by ann\n"),
+        ("gridctl appliance lock db1 db2", "idle [locked]\n"),
+        (
+            "gridctl appliance lock db1 -o json",
+            r#""lock":{"by":"ann","reason":"","since":null,"by_admin":false}}"#,
+        ),
+        ("gridctl appliance unlock db1 -o json", r#""lock":null}"#),
+    ] {
+        let (shown, ended) = run_line(&script, line).await;
+        ended.unwrap();
+        assert!(shown.contains(words), "{line}: {shown}");
+    }
 }
 
 #[tokio::test]

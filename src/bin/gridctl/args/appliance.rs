@@ -9,6 +9,7 @@ use clap::{ArgGroup, Subcommand};
 
 use grid_broker::contract::proto::ApplianceState;
 
+use super::crash_dump::{CrashDumpArgs, CrashDumpsArgs};
 use super::list::{ApplianceSort, ListFlags};
 use crate::args::values::states;
 use crate::duration;
@@ -76,6 +77,46 @@ pub(crate) enum ApplianceCommand {
     #[command(after_help = "A pattern matches only suppressed appliances.\n\n\
         Example:\n  gridctl appliance unsuppress shop:main.db1")]
     Unsuppress(ApplianceNames),
+    /// Crash the kernel of an appliance, so that it writes a crash dump and reboots
+    #[command(
+        aliases = ["crash_dump", "crashdump"],
+        after_help = "Data that the appliance has not written to its disks may be lost, and it is away \
+        until it has\nbooted again. So its full name is asked for at the terminal; --yes is for \
+        scripts. What is known\nto be impossible is refused before anything happens. The driver is a \
+        setting of the appliance\nor its class: [class.NAME.crash_dump].\n\n\
+        Exit codes of --wait: 0 a complete dump was found, 7 it booted again and none was found, 1 \
+        anything\nelse. Of --check: 0 possible, 3 not possible.\n\n\
+        Examples: is it possible? do it, and wait for the dump\n  \
+        gridctl appliance crash-dump shop:main.db1 --check\n  \
+        gridctl appliance crash-dump shop:main.db1 --wait"
+    )]
+    CrashDump(CrashDumpArgs),
+    /// List the last 16 crash dumps of an appliance, or show the whole story of one
+    #[command(
+        aliases = ["crash_dumps", "crashdumps", "dumps"],
+        after_help = "The beginning of a request id is enough if only one has it.\n\n\
+        Examples: all of them; one with its dumps and the output of its driver\n  \
+        gridctl appliance crash-dumps shop:main.db1\n  \
+        gridctl appliance crash-dumps shop:main.db1 req-5f0c"
+    )]
+    CrashDumps(CrashDumpsArgs),
+    /// Lock appliances: only the role admin may trigger crash dumps of them
+    #[command(
+        after_help = "Locking again replaces the reason. What an admin locked, only an admin \
+        unlocks.\n\n\
+        Example:\n  gridctl appliance lock shop:main.db1 --reason migration"
+    )]
+    Lock {
+        /// The appliances.
+        #[command(flatten)]
+        names: ApplianceNames,
+        /// Why, for the others
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Unlock appliances
+    #[command(after_help = "Example:\n  gridctl appliance unlock shop:main.db1")]
+    Unlock(ApplianceNames),
     /// Create a token with which an appliance gets its certificate, and print it this once
     #[command(
         alias = "enroll",

@@ -24,6 +24,7 @@ const FIELD_FLAGS: &[(&str, &str)] = &[
     ("settings.maintenance_silence_ms", "--maintenance-silence"),
     ("settings.reset", "--reset"),
     ("history", "--limit"),
+    ("reason", "--reason"),
     ("appliance", "the appliance"),
     ("administrator", "the administrator"),
     ("role", "--role"),
