@@ -158,6 +158,8 @@ Environment:
   VME_STATE      The folder of sequence numbers, spool and identity
   VME_TOKEN_FILE, VME_CA_FILE, VME_PIN, VME_CERTIFICATE, VME_KEY
                  As the options of these names
+  VME_ALLOW_CRASH_DUMP, VME_CRASH_DIR
+                 Of the agent: yes or no, as its option; and where crash dumps are found
   VME_SPOOL_EVENTS, VME_SPOOL_BYTES
                  Limits of the spool, 4 to 100000 events [default: 10000] and 4096 to
                  67108864 bytes [default: 2097152]; the same for all processes of an appliance

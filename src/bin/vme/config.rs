@@ -5,6 +5,7 @@
 //! sent.
 
 mod access;
+mod crash_dump;
 
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
@@ -126,6 +127,12 @@ pub(crate) enum ClientConfigError {
          {source_name} out, or enrol this host as `{given}` (`vme enrol --force`)"
     )]
     OtherName { source_name: &'static str, given: String, certified: String },
+    /// Neither given nor refused.
+    #[error("VME_ALLOW_CRASH_DUMP `{}` is not yes or no", escape::excerpt(.value))]
+    Leave { value: String },
+    /// Not a folder.
+    #[error("{source_name} is empty; it is the folder of crash dumps, or none")]
+    CrashFolder { source_name: &'static str },
     /// Not a UUID.
     #[error("VME_BOOT_ID `{}` is not a UUID of 36 characters", escape::excerpt(.value))]
     BootId { value: String },

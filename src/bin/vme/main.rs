@@ -10,6 +10,7 @@ mod boot;
 pub mod capture;
 mod child;
 mod config;
+mod crash_dump;
 mod drain;
 mod event_sender;
 mod identity;
@@ -36,10 +37,13 @@ use grid_broker::exit_code::ExitCode;
 use grid_broker::{guru_meditation, stderr, stdout};
 
 use crate::config::{ClientConfig, Environment};
+use crate::crash_dump::CrashDumpConfig;
 use crate::event_sender::EventSender;
 use crate::identity::enrol::Enrolment;
 use crate::identity::renewal;
-use arguments::{EnrolArguments, Options, SpoolArguments, VmeArguments, VmeCommand};
+use arguments::{
+    AgentArguments, EnrolArguments, Options, SpoolArguments, VmeArguments, VmeCommand,
+};
 
 fn main() -> std::process::ExitCode {
     let _last_lines = stderr::init();
@@ -136,12 +140,21 @@ fn run_command(command: VmeCommand, sender: EventSender) -> std::process::ExitCo
         VmeCommand::Notify(arguments) => {
             in_runtime(and_renew(&sender, notify::notify(arguments, &sender)))
         }
-        VmeCommand::Agent(_) => in_runtime::<ExitCode>(agent::run(sender.into_config())).into(),
+        VmeCommand::Agent(arguments) => run_agent(&arguments, sender).into(),
         VmeCommand::Spool(SpoolArguments { json }) => {
             spool_command::run(sender.config(), json).into()
         }
         VmeCommand::Enrol(_) => unreachable!("it needs no configuration"),
         VmeCommand::Drain => in_runtime::<ExitCode>(drain::run(sender.config())).into(),
+    }
+}
+
+fn run_agent(arguments: &AgentArguments, sender: EventSender) -> ExitCode {
+    match CrashDumpConfig::new(arguments, &|name| std::env::var_os(name)) {
+        Ok(crash_dumps) => in_runtime(agent::run(sender.into_config(), crash_dumps)),
+        Err(errors) => {
+            report_usage_errors(&errors.iter().map(to_line).collect::<Vec<_>>(), "nothing was done")
+        }
     }
 }
 

@@ -27,6 +27,9 @@ use tokio::time::{sleep, timeout};
 use crate::agent::protocol::{AgentRequest, AgentResponse, AgentUpdate};
 use crate::appliance_access::is_same_broker;
 use crate::config::ClientConfig;
+use crate::crash_dump::CrashDumpConfig;
+use crate::crash_dump::session_duty::CrashDumpDuty;
+use crate::crash_dump::watch;
 use crate::identity::renewal;
 use crate::print_line;
 use crate::sender::{Backoff, SendQueue, SendRequest, SendUpdate, SpoolSender, StopWhen};
@@ -62,7 +65,7 @@ pub(crate) fn long_backoff() -> Backoff {
 }
 
 /// Runs the agent until a signal stops it.
-pub(crate) async fn run(config: ClientConfig) -> ExitCode {
+pub(crate) async fn run(config: ClientConfig, crash_dumps: CrashDumpConfig) -> ExitCode {
     if config.boot.any_id().is_none() {
         print_line("this boot has no id; set VME_BOOT_ID to name it");
         return ExitCode::Failed;
@@ -75,7 +78,7 @@ pub(crate) async fn run(config: ClientConfig) -> ExitCode {
         }
     };
     match acquire_ownership(&spool).await {
-        Ok(Ok((_drainer, sender))) => serve(config, spool, sender).await,
+        Ok(Ok((_drainer, sender))) => serve(config, crash_dumps, spool, sender).await,
         Ok(Err(other)) => {
             print_line(&format!("{other} already serves {}", spool.folder().display()));
             ExitCode::Refused
@@ -128,7 +131,12 @@ async fn acquire_ownership(
     Ok(Ok((drainer, sender)))
 }
 
-async fn serve(config: ClientConfig, spool: Spool, lock: LockGuard) -> ExitCode {
+async fn serve(
+    config: ClientConfig,
+    crash_dumps: CrashDumpConfig,
+    spool: Spool,
+    lock: LockGuard,
+) -> ExitCode {
     let config = Arc::new(config);
     let (requests, taken) = mpsc::channel(REQUESTS_QUEUED_MAX);
     let path = client::socket_path(&config.state_folder);
@@ -141,11 +149,14 @@ async fn serve(config: ClientConfig, spool: Spool, lock: LockGuard) -> ExitCode 
     };
     let (appliance, broker) = (&config.target.appliance, &config.target.broker);
     print_line(&format!("agent of {appliance} for the broker at {broker}, at {}", path.display()));
+    let duty = CrashDumpDuty::new(&crash_dumps);
+    let finds = requests.clone();
     drop(tasks::spawn("accept calls", accept_calls(listener, requests, Arc::clone(&config))));
     let is_lost = tokio::select! {
-        () = send_from_spool(&config, spool.clone(), taken) => false,
+        () = send_from_spool(&config, &duty, spool.clone(), taken) => false,
         () = stop_signal() => false,
         () = keep_identity_renewed(&config) => false,
+        () = watch::keep_looking(&config, &crash_dumps, finds) => false,
         () = ownership_lost(&spool, &lock) => true,
     };
     if is_lost {
@@ -163,11 +174,13 @@ async fn serve(config: ClientConfig, spool: Spool, lock: LockGuard) -> ExitCode 
 
 async fn send_from_spool(
     config: &ClientConfig,
+    duty: &CrashDumpDuty,
     spool: Spool,
     requests: mpsc::Receiver<SendRequest>,
 ) {
     let queue = SendQueue::new(spool, Some(requests));
-    let mut sender = SpoolSender::new(config, queue, StopWhen::Never, long_backoff());
+    let mut sender =
+        SpoolSender::new(config, queue, StopWhen::Never, long_backoff()).with_crash_dump_duty(duty);
     loop {
         if let Err(error) = sender.run().await {
             print_line(&format!("{error}; next attempt in {} s", SPOOL_RETRY_INTERVAL.as_secs()));

@@ -128,15 +128,29 @@ Examples:
   vme spool
   vme spool --json";
 
-/// `vme agent`
+/// `vme agent [--allow-crash-dump] [--crash-dir DIR]`
 #[derive(Debug, Args)]
 #[command(after_help = AGENT)]
-pub(crate) struct AgentArguments {}
+pub(crate) struct AgentArguments {
+    /// Lets the broker order a crash dump: the agent then crashes this kernel by sysrq.
+    #[arg(long)]
+    pub(crate) allow_crash_dump: bool,
+
+    /// Where crash dumps are found, or none [default: VME_CRASH_DIR, else /var/crash].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) crash_dir: Option<OsString>,
+}
 
 const AGENT: &str = "\
 It keeps one session with the broker, accepts events from calls of vme through the socket agent.sock
 in the state folder, and sends the spool, including events of earlier calls. It reconnects for ever:
 after 1 s, 2 s, 4 s ... 120 s. SIGTERM ends it; waiting events stay in the spool.
+
+Crash dumps: the agent tells the broker whether the kernel panics on an NMI, and whether a crash
+kernel (kdump) is loaded. With --allow-crash-dump, or VME_ALLOW_CRASH_DUMP=yes, an administrator's
+order crashes this kernel at once: the agent replies, and writes `c` to /proc/sysrq-trigger. That needs
+root, and no container or sandbox. Each new dump in the folder is reported once, as an alert with its
+path, size and the kernel's last words; which ones were is noted in the state folder (crash-dumps).
 
 Exit codes:
   0  A signal ended it
@@ -144,8 +158,9 @@ Exit codes:
   2  Wrong usage
   3  Another agent serves that folder
 
-Example:
-  vme agent --broker controller:7443 --appliance shop:main.db1";
+Examples:
+  vme agent --broker controller:7443 --appliance shop:main.db1
+  vme agent --allow-crash-dump --crash-dir /srv/crash";
 
 /// `vme enrol --token-file FILE [--name NAME] [--force] ADDRESS`
 #[derive(Debug, Args)]

@@ -29,6 +29,7 @@ pub(crate) use crate::sender::backoff::{Backoff, jitter};
 pub(crate) use crate::sender::send_queue::{SendQueue, SendRequest, SendUpdate};
 
 use crate::config::ClientConfig;
+use crate::crash_dump::session_duty::{CrashDumpDuty, SessionDuty};
 use crate::print_line;
 use crate::sender::in_flight::{InFlightWindow, PoisonDetector};
 
@@ -49,6 +50,8 @@ pub(crate) enum StopWhen {
 /// Sends the spool until a stop condition.
 pub(crate) struct SpoolSender<'a> {
     config: &'a ClientConfig,
+    /// Of the agent.
+    crash_dump_duty: Option<&'a CrashDumpDuty>,
     queue: SendQueue,
     stop_when: StopWhen,
     backoff: Backoff,
@@ -91,6 +94,7 @@ impl<'a> SpoolSender<'a> {
     ) -> Self {
         Self {
             config,
+            crash_dump_duty: None,
             queue,
             stop_when,
             backoff,
@@ -99,6 +103,11 @@ impl<'a> SpoolSender<'a> {
             awaited_reply: None,
             reported_error: None,
         }
+    }
+
+    /// The same for the agent, whose sessions also serve crash dumps.
+    pub(crate) fn with_crash_dump_duty(self, duty: &'a CrashDumpDuty) -> Self {
+        Self { crash_dump_duty: Some(duty), ..self }
     }
 
     /// Sends until the stop condition, or until the folder is gone. The future may be dropped at
@@ -198,7 +207,7 @@ impl<'a> SpoolSender<'a> {
 
     async fn run_session(&mut self, group: &BatchKey) -> Result<SessionResult, SpoolError> {
         let hello = self.hello(group)?;
-        let (next, acked) = (hello.next_sequence, hello.acked_through);
+        let (next, acked, told) = (hello.next_sequence, hello.acked_through, hello.crash_dump);
         let broker = self.redirect.take().unwrap_or_else(|| self.config.target.broker.clone());
         let target = &self.config.target;
         let opening =
@@ -235,7 +244,10 @@ impl<'a> SpoolSender<'a> {
             (_, _, _) => {}
         }
         let mut flow = InFlightWindow::new(session.window());
-        let result = self.session_loop(group, session, &mut flow).await?;
+        let mut duty = SessionDuty::new(self.duty_in(group), told, &session.welcome);
+        let result = self.session_loop(group, session, &mut flow, &mut duty).await;
+        duty.session_ended();
+        let result = result?;
         if let Some(ClientError::Status(status)) = &result.error
             && blames_event(status)
             && let Some(key) = self.poison.session_ended(&flow)
@@ -246,6 +258,12 @@ impl<'a> SpoolSender<'a> {
         Ok(result)
     }
 
+    /// What this session does for crash dumps; nothing if it is for events under another name.
+    fn duty_in(&self, group: &BatchKey) -> Option<&'a CrashDumpDuty> {
+        let target = &self.config.target;
+        self.crash_dump_duty.filter(|_| target.name_for(&group.appliance) == target.appliance)
+    }
+
     fn hello(&self, group: &BatchKey) -> Result<Hello, SpoolError> {
         let numbering = self.queue.spool.sequence_status(&group.appliance)?;
         let mine = |waiting: &&WaitingEvent| group.matches(waiting);
@@ -253,11 +271,12 @@ impl<'a> SpoolSender<'a> {
         let newest = self.queue.pending.iter().rfind(mine).map_or(0, |it| it.key.sequence);
         let is_present = group.spool_id == numbering.spool_id;
         let boot = &self.config.boot;
+        let duty = self.duty_in(group);
         Ok(Hello {
             protocol_revision: PROTOCOL_REVISION,
             // Such a session announces the boot; its end is no lost contact.
             capabilities: match self.stop_when {
-                StopWhen::Never => Vec::new(),
+                StopWhen::Never => duty.map_or_else(Vec::new, CrashDumpDuty::capabilities),
                 StopWhen::Empty(_) | StopWhen::Acked(_) => vec!["transient".to_owned()],
             },
             tool_version: concat!("vme ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -267,7 +286,7 @@ impl<'a> SpoolSender<'a> {
             oldest_unacked: oldest,
             next_sequence: if is_present { numbering.next } else { newest + 1 },
             acked_through: if is_present { numbering.acked_through } else { 0 },
-            crash_dump: None,
+            crash_dump: duty.map(CrashDumpDuty::readiness),
         })
     }
 

@@ -10,13 +10,14 @@ use grid_broker::client::ClientError;
 use grid_broker::clock::wall_now;
 use grid_broker::contract::proto::session_request::Message as Outbound;
 use grid_broker::contract::proto::session_response::Message as Inbound;
-use grid_broker::contract::proto::{Ack, CommandResult, Goodbye};
+use grid_broker::contract::proto::{Ack, Goodbye};
 use grid_broker::spool::{EntryState, SpoolError};
 use tonic::Status;
 
 use super::session::Session;
 use super::{BatchKey, SessionResult, SpoolSender, StopWhen};
 use crate::appliance_access::redirected;
+use crate::crash_dump::session_duty::SessionDuty;
 use crate::sender::in_flight::{AckedEvent, InFlightWindow};
 use crate::sender::stamp;
 use crate::sender::stamp::SendContext;
@@ -30,6 +31,7 @@ impl SpoolSender<'_> {
         group: &BatchKey,
         mut session: Session,
         flow: &mut InFlightWindow,
+        duty: &mut SessionDuty<'_>,
     ) -> Result<SessionResult, SpoolError> {
         let ended = |error| Ok(SessionResult { error, retry_after: Duration::ZERO });
         loop {
@@ -62,18 +64,21 @@ impl SpoolSender<'_> {
                         return Ok(SessionResult { error, retry_after });
                     }
                     Ok(Some(Inbound::Command(command))) => {
-                        let text = "this vme supports no commands".to_owned();
-                        let command_id = command.command_id;
-                        let result = CommandResult { command_id, done: false, text };
-                        session.send_message(Outbound::CommandResult(result));
+                        session.send_message(Outbound::CommandResult(duty.on_command(&command)));
                     }
-                    Ok(Some(Inbound::Notice(_) | Inbound::Welcome(_))) => {}
+                    Ok(Some(Inbound::Notice(notice))) => duty.on_notice(&notice),
+                    Ok(Some(Inbound::Welcome(_))) => {}
                     Ok(None) => return ended(Some(Status::unavailable("it closed the session").into())),
                     Err(status) => {
                         let error = ClientError::from_status(&self.config.target.broker, status);
                         return ended(Some(error));
                     }
                 },
+                () = duty.due() => {
+                    if let Some(readiness) = duty.act() {
+                        session.send_message(Outbound::CrashDump(readiness));
+                    }
+                }
                 () = self.queue.poll() => {}
             }
         }
