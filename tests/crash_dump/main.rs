@@ -15,6 +15,7 @@ mod machine;
 mod no_dump;
 mod openstack;
 mod recorded_driver;
+mod service;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
