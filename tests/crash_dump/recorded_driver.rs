@@ -77,10 +77,18 @@ impl Broker {
         self.gridd.data().join("ca/ca.pem")
     }
 
-    /// How often the driver was called for that appliance.
-    pub(crate) fn calls(&self, name: &str) -> usize {
+    /// Waits until the driver was called so often for that appliance, and is done. More often would
+    /// be wrong.
+    pub(crate) async fn called(&self, name: &str, times: usize) {
+        eventually(&format!("{times} calls of the driver for {name}"), async || {
+            let dumps = self.dumps(name).await;
+            let is_done = |dump: &Value| dump["trigger"] == "done" || dump["trigger"] == "failed";
+            (dumps.len() >= times && dumps.iter().all(is_done)).then_some(())
+        })
+        .await;
         let calls = std::fs::read_to_string(self.gridd.path("calls")).expect("the calls");
-        calls.lines().filter(|line| *line == name).count()
+        let calls = calls.lines().filter(|line| *line == name).count();
+        assert_eq!((calls, self.dumps(name).await.len()), (times, times), "{name}");
     }
 
     /// Runs `gridctl`; as the first administrator, if callers need credentials.
