@@ -22,6 +22,7 @@ mod host_name;
 pub mod key;
 pub mod keys;
 pub mod mail;
+pub mod openstack;
 mod raw_value;
 pub mod report;
 pub mod secret;
@@ -42,6 +43,7 @@ use crate::tracing_lines::LogFormat;
 use self::key::SettingKey;
 use self::keys::CLASS_TABLE;
 use self::mail::MailSettings;
+use self::openstack::OpenStackSettings;
 use self::report::ReportSettings;
 use self::tls::{Authentication, TlsSettings};
 use crate::config::error::{ConfigError, ConfigErrors, Origin};
@@ -87,6 +89,8 @@ pub struct Settings {
     pub mail: MailSettings,
     /// The same, validated and ready to use; `None`: mail is not configured.
     pub smtp: Option<Arc<SmtpConfig>>,
+    /// OpenStack's API.
+    pub openstack: OpenStackSettings,
     /// Output of Guru Meditation Reports.
     pub report: ReportSettings,
     /// Sources of the values that are not defaults, by key.
@@ -108,6 +112,7 @@ impl Default for Settings {
             certificates: CertificateRules::default(),
             mail: MailSettings::default(),
             smtp: None,
+            openstack: OpenStackSettings::default(),
             report: ReportSettings::default(),
             origins: BTreeMap::new(),
         }

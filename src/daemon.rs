@@ -163,11 +163,13 @@ pub async fn run(
     // Pages that have no TLS do not wait for it.
     let _ = page_tls.send(identity.listener_tls(settings.http_has_tls(), &authenticator));
     page_sources.authenticator.send_replace(Some(authenticator.clone()));
-    page_sources.broker.send_replace(Some(http::ServedBroker::new(&started)));
+    let crash_dumps = start_crash_dumps(&started);
+    let served = http::ServedBroker::new(&started, crash_dumps.clone());
+    page_sources.broker.send_replace(Some(served));
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
     let services = Services::new(&started, Some(reporter), stopping.clone())
-        .with_crash_dumps(start_crash_dumps(&started))
+        .with_crash_dumps(crash_dumps)
         .with_mail_test(mail::mail_test(&smtp_config, journal, &started.broker))
         .with_identity(authenticator.clone(), identity.authority.clone(), identity.certificates());
     let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Settings;
 use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::mail::{self, TextRule};
-use super::tls;
+use super::{openstack, tls};
 use crate::config::raw_value::dotted_key;
 use crate::grid::model::settings::{ClassSettings, REPORT_DEADLINE_RANGE, RateLimit};
 use crate::listener::AllowedHosts;
@@ -82,7 +82,7 @@ const fn needs_restart<T>(
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [SettingKey<Settings>; 44] = [
+pub static SETTINGS: [SettingKey<Settings>; 46] = [
     needs_restart("data", Accessor::Path(|it| &mut it.journal.dir), Some("--data")),
     needs_restart("grpc", Accessor::Address(|it| &mut it.grpc), Some("--grpc")),
     needs_restart("http", Accessor::Address(|it| &mut it.http), Some("--http")),
@@ -188,6 +188,16 @@ pub static SETTINGS: [SettingKey<Settings>; 44] = [
     needs_restart("mail.zone", Accessor::Text(&mail::ZONE, |it| &mut it.mail.zone), None),
     live("mail.on", Accessor::Text(&mail::ALERT_KINDS, |it| &mut it.mail.on)),
     live("mail.gather", Accessor::Duration(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.gather)),
+    needs_restart(
+        "openstack.project",
+        Accessor::Text(&openstack::PROJECT, |it| &mut it.openstack.project),
+        None,
+    ),
+    needs_restart(
+        "openstack.url",
+        Accessor::Text(&openstack::URL, |it| &mut it.openstack.url),
+        None,
+    ),
     needs_restart("report.log_dir", Accessor::PathOrNone(|it| &mut it.report.log_dir), None),
     needs_restart("report.keep", Accessor::Count(REPORTS_RANGE, |it| &mut it.report.keep), None),
     needs_restart(

@@ -43,7 +43,10 @@ pub(super) fn page_routes(
     let ((broker, served), (known, authenticator)) = (watch::channel(None), watch::channel(None));
     let mode = settings.authentication_mode();
     let authorization = http::PageAuthorization { mode, authenticator };
-    let pages = http::router(served, connections, stopping, authorization);
+    let openstack = settings.openstack.clone();
+    let openstack =
+        http::openstack::OpenStackSettings { project: openstack.project, url: openstack.url };
+    let pages = http::router(served, connections, stopping, authorization, &openstack);
     (PageSources { broker, authenticator: known }, pages)
 }
 

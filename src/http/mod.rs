@@ -1,12 +1,13 @@
-//! Serves HTTP: the front page, liveness, readiness and metrics.
+//! Serves HTTP: the front page, liveness, readiness, metrics, and OpenStack's API.
 //!
 //! Guarantees `/livez` (the process responds), `/readyz` (the broker accepts events; 503 with the
 //! reason while it starts, stops, has no room on its disk, or its loop is stuck) and `/metrics`. All
 //! of them respond from the moment the listener is bound, while the journal is still being read.
-//! There are no dashboard pages yet. Does not change anything.
+//! There are no dashboard pages yet. Changes nothing but what OpenStack's API does (`openstack`).
 
 mod authorization;
 mod metrics;
+pub mod openstack;
 mod process;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use crate::broker::{BrokerHandle, Started};
+use crate::crash_dump::CrashDumps;
 use crate::grid::values::time::Timestamp;
 use crate::journal::JournalReader;
 use crate::metrics::{Connections, Metrics};
@@ -26,6 +28,7 @@ use crate::resources;
 
 pub use authorization::PageAuthorization;
 use authorization::authorize_requests;
+use openstack::{OpenStackSettings, answer_openstack};
 
 /// How long a page waits for the loop.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +39,8 @@ const FRONT_PAGE: &str = concat!(
     "\n\n\
      The broker is running. There are no web pages yet; use the command line:\n\n  \
      gridctl status\n  gridctl appliance list\n  gridctl log list -f\n\n\
-     For machines: /livez, /readyz, /metrics\n"
+     For machines: /livez, /readyz, /metrics\n\
+     For clients of OpenStack: /v2.1, /v3\n"
 );
 
 /// What the pages need of a started broker.
@@ -47,17 +51,19 @@ pub struct ServedBroker {
     term: u64,
     started_at: Timestamp,
     metrics: Metrics,
+    crash_dumps: CrashDumps,
 }
 
 impl ServedBroker {
     /// The parts of a started broker.
-    pub fn new(started: &Started) -> Self {
+    pub fn new(started: &Started, crash_dumps: CrashDumps) -> Self {
         Self {
             broker: started.broker.clone(),
             reader: started.reader.clone(),
             term: started.term,
             started_at: started.at,
             metrics: started.metrics.clone(),
+            crash_dumps,
         }
     }
 }
@@ -76,14 +82,16 @@ pub fn router(
     connections: Connections,
     stopping: watch::Receiver<bool>,
     authorization: PageAuthorization,
+    openstack: &OpenStackSettings,
 ) -> Router {
     let routes = Router::new()
         .route("/", get(|| async { FRONT_PAGE }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics_response))
-        .with_state(HttpState { served: services, stopping, connections });
-    authorize_requests(routes, authorization)
+        .with_state(HttpState { served: services.clone(), stopping, connections });
+    let pages = authorize_requests(routes, authorization.clone());
+    answer_openstack(pages, services, authorization, openstack)
 }
 
 async fn readiness(State(front): State<HttpState>) -> (StatusCode, String) {

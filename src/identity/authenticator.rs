@@ -5,6 +5,7 @@
 //! cost, while the record says which it was; and that attempts are limited by address and token id, so
 //! that nobody can lock a name out. Does not know what is requested beyond its name.
 
+mod administrators;
 mod denied;
 
 use std::collections::HashSet;
@@ -33,6 +34,7 @@ use crate::identity::peer::{Caller, Credential, Peer, PeerCertificate, Principal
 use crate::identity::roles::Access;
 use crate::identity::token::{self, TokenKind};
 
+pub use self::administrators::Presented;
 pub use self::denied::{CertificateProblem, Denied};
 
 /// An administrator's name if the client sends none, on a broker that trusts loopback.
@@ -201,7 +203,11 @@ impl Authenticator {
         let text = std::str::from_utf8(header).ok().and_then(|it| it.split_once(' '));
         let text = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let (_, text) = text.ok_or(Denied::BadHeader)?;
-        let sent = token::parse(text.trim()).map_err(Denied::NotAToken)?;
+        self.caller_by_text(address, text.trim())
+    }
+
+    fn caller_by_text(&self, address: IpAddr, text: &str) -> Result<(Caller, Credential), Denied> {
+        let sent = token::parse(text).map_err(Denied::NotAToken)?;
         if sent.kind == TokenKind::Enrolment {
             return Err(Denied::EnrolmentToken);
         }
@@ -361,12 +367,21 @@ fn check_claimed_name(caller: &Caller, headers: &HeaderMap) -> Result<(), Denied
 fn claimed_by(peer: &Peer, headers: &HeaderMap) -> String {
     if let Some(header) = headers.get(AUTHORIZATION) {
         let text = header.to_str().unwrap_or_default();
-        let text = text.split_once(' ').map_or("", |(_, text)| text.trim());
-        return match token::parse(text) {
-            Ok(token) => format!("token {}", token.id),
-            Err(_) => "somebody with an unreadable token".to_owned(),
-        };
+        return owner_of_text(text.split_once(' ').map_or("", |(_, text)| text.trim()));
     }
+    owner_of_connection(peer)
+}
+
+/// Whose token a text is, as far as it says so.
+fn owner_of_text(text: &str) -> String {
+    match token::parse(text) {
+        Ok(token) => format!("token {}", token.id),
+        Err(_) => "somebody with an unreadable token".to_owned(),
+    }
+}
+
+/// Who has made the connection.
+fn owner_of_connection(peer: &Peer) -> String {
     match &peer.certificate {
         Some(certificate) => certificate.subject.to_string(),
         None => "somebody without a credential".to_owned(),

@@ -1,7 +1,7 @@
-//! Lists what each caller may do: one table for all methods of gRPC and all pages.
+//! Lists what each caller may do: one table for all methods of gRPC, all pages, and OpenStack's API.
 //!
-//! Guarantees that a method or page that is not in the table is denied. Tests compare the table with
-//! the contract and with the pages, in both directions. Does not know who calls.
+//! Guarantees that a method, page or operation that is not in the table is denied. Tests compare the
+//! table with the contract, the pages and the operations, in both directions. Does not know who calls.
 
 use crate::grid::values::identity::Role;
 use crate::identity::peer::Caller;
@@ -94,6 +94,32 @@ pub const PAGES: &[(&str, &str, Access)] = &[
     ("GET", "/readyz", Anyone),
 ];
 
+/// Who may use each operation of OpenStack's API: method, path, access. A part in braces stands for any
+/// text; the first row that matches counts. Paths below `/v2.1` are those below `/v2` too, and may have
+/// the id of the project behind that.
+pub const OPENSTACK: &[(&str, &str, Access)] = &[
+    ("GET", "/v2.1", Anyone),
+    ("GET", "/v2", Anyone),
+    ("GET", "/v2.1/servers", VIEWER),
+    ("GET", "/v2.1/servers/detail", VIEWER),
+    ("GET", "/v2.1/servers/{id}", VIEWER),
+    ("POST", "/v2.1/servers/{id}/action", VIEWER),
+    ("GET", "/v2.1/servers/{id}/os-instance-actions", VIEWER),
+    ("GET", "/v2.1/servers/{id}/os-instance-actions/{request}", VIEWER),
+    ("GET", "/v2.1/flavors", VIEWER),
+    ("GET", "/v2.1/flavors/detail", VIEWER),
+    ("GET", "/v2.1/flavors/{id}", VIEWER),
+    ("GET", "/v3", Anyone),
+    ("POST", "/v3/auth/tokens", Anyone),
+    ("GET", "/v3/auth/tokens", VIEWER),
+    ("GET", "/image", Anyone),
+    ("GET", "/image/v2/images", VIEWER),
+];
+
+/// Who may have each action of a server, by its name in the body.
+pub const ACTIONS: &[(&str, Access)] =
+    &[("trigger_crash_dump", OPERATOR), ("lock", OPERATOR), ("unlock", OPERATOR)];
+
 /// Who may call the method at that path; `None`: there is no such method.
 pub fn of_call(path: &str) -> Option<Access> {
     let (service, method) = parts(path)?;
@@ -117,6 +143,33 @@ pub fn of_page(method: &str, path: &str) -> Option<Access> {
     let method = if method == "HEAD" { "GET" } else { method };
     let found = PAGES.iter().find(|(of, page, _)| *of == method && *page == path);
     found.map(|(_, _, access)| *access)
+}
+
+/// The path of the operation's row, and who may use it; `None`: there is no such operation. HEAD is as
+/// GET.
+pub fn of_openstack(method: &str, path: &str) -> Option<(&'static str, Access)> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let found = OPENSTACK.iter().find(|(of, row, _)| *of == method && is_of_row(path, row));
+    found.map(|(_, row, access)| (*row, *access))
+}
+
+/// Who may have the action of that name; `None`: there is no such action.
+pub fn of_action(name: &str) -> Option<Access> {
+    ACTIONS.iter().find(|(of, _)| *of == name).map(|(_, access)| *access)
+}
+
+/// Whether the path has the parts of the row; a part in braces is any text but an empty one.
+fn is_of_row(path: &str, row: &str) -> bool {
+    let mut parts = path.split('/');
+    let is_same = row.split('/').all(|expected| {
+        let part = parts.next();
+        if expected.starts_with('{') {
+            part.is_some_and(|it| !it.is_empty())
+        } else {
+            part == Some(expected)
+        }
+    });
+    is_same && parts.next().is_none()
 }
 
 impl Access {
@@ -184,6 +237,29 @@ mod tests {
         ] {
             assert_eq!(callers().map(|caller| access.permits(&caller)), expected, "{access:?}");
         }
+    }
+
+    #[test]
+    fn paths_with_parameters_match_whole_parts() {
+        let row = |method, path| of_openstack(method, path).map(|(row, _)| row);
+        assert_eq!(row("GET", "/v2.1/servers/detail"), Some("/v2.1/servers/detail"));
+        assert_eq!(row("HEAD", "/v2.1/servers/detail2"), Some("/v2.1/servers/{id}"));
+        let action = "/v2.1/servers/%2F/action";
+        assert_eq!(of_openstack("POST", action), Some(("/v2.1/servers/{id}/action", VIEWER)));
+        for (method, path) in [
+            ("GET", "/v2.1/servers/"),
+            ("GET", "/v2.1/servers//action"),
+            ("POST", "/v2.1/servers//action"),
+            ("POST", "/v2.1/servers/a/action/"),
+            ("POST", "/v2.1/servers"),
+            ("GET", "v2.1/servers"),
+            ("GET", "/v2.1/server"),
+            ("GET", ""),
+        ] {
+            assert_eq!(row(method, path), None, "{method} {path}");
+        }
+        assert_eq!(of_action("trigger_crash_dump"), Some(OPERATOR));
+        assert_eq!(of_action("reboot"), None);
     }
 
     #[test]
