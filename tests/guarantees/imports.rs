@@ -94,11 +94,13 @@ const MODULES: &[(&str, &[&str])] = &[
         "http",
         &[
             "broker",
+            "crash_dump",
             "grid",
             "identity",
             "journal",
             "metrics",
             "resources",
+            "show",
             "stderr",
             "tasks",
             "contract",
