@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::broker::{BrokerHandle, Unavailable};
 use crate::crash_dump::agents::{Agents, Readiness};
+use crate::crash_dump::back_ends::{BackEndGuard, BackEnds};
 use crate::crash_dump::drivers::{self, CheckError};
 use crate::crash_dump::{
     CHECK_TIMEOUT, DumpCheck, DumpReceipt, DumpRefusal, DumpTarget, Requester,
@@ -40,6 +41,7 @@ const BROKER: &str = "gridd";
 pub struct CrashDumps {
     broker: BrokerHandle,
     agents: Agents,
+    back_ends: BackEnds,
 }
 
 /// What the grid knows of an appliance before a crash dump.
@@ -52,7 +54,7 @@ struct Subject {
 impl CrashDumps {
     /// Of that broker.
     pub fn new(broker: BrokerHandle, agents: Agents) -> Self {
-        Self { broker, agents }
+        Self { broker, agents, back_ends: BackEnds::default() }
     }
 
     /// The agents in a session.
@@ -62,21 +64,7 @@ impl CrashDumps {
 
     /// Tells whether a crash dump would be triggered now.
     pub async fn check(&self, requester: &Requester, name: &ApplianceName) -> DumpCheck {
-        let subject = match self.subject(requester.is_admin, name).await {
-            Ok(subject) => subject,
-            Err(problem) => return DumpCheck { problem: Some(problem), ..DumpCheck::default() },
-        };
-        let (driver, readiness) = (subject.target.driver, subject.readiness);
-        let mut warnings = readiness_warnings(driver, readiness);
-        let mut problem = subject.problem;
-        // A back end is asked only where nothing else speaks against it.
-        if problem.is_none() {
-            match self.check_back_end(&subject.target).await {
-                Ok(more) => warnings.extend(more),
-                Err(refusal) => problem = Some(refusal),
-            }
-        }
-        DumpCheck { problem, driver, warnings, readiness }
+        self.check_and_hold(requester, name).await.0
     }
 
     /// Requests a crash dump. Returns when that is durable; the driver runs then.
@@ -89,23 +77,66 @@ impl CrashDumps {
         requester: &Requester,
         name: &ApplianceName,
     ) -> Result<DumpReceipt, DumpRefusal> {
-        let DumpCheck { problem, driver, warnings, .. } = self.check(requester, name).await;
-        if let Some(problem) = problem {
-            return Err(problem);
-        }
+        let (DumpCheck { problem, warnings, .. }, held) =
+            self.check_and_hold(requester, name).await;
+        let (target, guard) = match (problem, held) {
+            (Some(problem), _) => return Err(problem),
+            (None, Some(held)) => held,
+            (None, None) => return Err(DumpRefusal::NotFound { name: name.clone() }),
+        };
         let order = DumpOrder {
             request: Uuid::new_v4(),
             requester: requester.name.clone(),
-            driver,
+            driver: target.driver,
             cause: DumpCause::Administrator,
             passes_lock: requester.is_admin,
         };
-        let target = self.subject(requester.is_admin, name).await?.target;
         let request = order.request;
         let record = self.request(&requester.by, &target, order).await?;
-        let run = self.clone().run_driver(target, request);
+        let run = self.clone().run_driver(target, request, guard);
         drop(tasks::spawn("crash dump", run));
         Ok(DumpReceipt { request, record, warnings })
+    }
+
+    /// The check, and the back end, which nobody else talks to until the guard is dropped.
+    async fn check_and_hold(
+        &self,
+        requester: &Requester,
+        name: &ApplianceName,
+    ) -> (DumpCheck, Option<(DumpTarget, BackEndGuard)>) {
+        let failed = |problem| (DumpCheck { problem: Some(problem), ..DumpCheck::default() }, None);
+        let before = match self.subject(requester.is_admin, name).await {
+            Ok(subject) => subject,
+            Err(problem) => return failed(problem),
+        };
+        let (driver, readiness) = (before.target.driver, before.readiness);
+        let mut warnings = readiness_warnings(driver, readiness);
+        // A back end is asked only where nothing else speaks against it.
+        let held = match before.problem {
+            Some(problem) => Err(problem),
+            None => self.hold_back_end(before.target, &mut warnings).await,
+        };
+        match held {
+            Ok(held) => (DumpCheck { problem: None, driver, warnings, readiness }, Some(held)),
+            Err(problem) => {
+                (DumpCheck { problem: Some(problem), driver, warnings, readiness }, None)
+            }
+        }
+    }
+
+    /// Waits for the back end and checks it.
+    async fn hold_back_end(
+        &self,
+        target: DumpTarget,
+        warnings: &mut Vec<String>,
+    ) -> Result<(DumpTarget, BackEndGuard), DumpRefusal> {
+        let waiting = self.back_ends.acquire(target.index);
+        let Ok(guard) = tokio::time::timeout(CHECK_TIMEOUT, waiting).await else {
+            let why = "another check or crash dump of it is under way".to_owned();
+            return Err(DumpRefusal::NotNow { name: target.name, why });
+        };
+        warnings.extend(self.check_back_end(&target).await?);
+        Ok((target, guard))
     }
 
     /// Runs the crash dumps that the broker decides by itself, as long as the broker lives.
@@ -116,9 +147,10 @@ impl CrashDumps {
             let Ok(waiting) = self.broker.query(|grid, _| due_dumps(grid)).await else { return };
             for (target, dump) in waiting {
                 let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+                let guard = self.back_ends.acquire(target.index).await;
                 match self.begin_due(&target, &dump).await {
                     Ok(true) => {
-                        let run = self.clone().run_driver(target, dump.request);
+                        let run = self.clone().run_driver(target, dump.request, guard);
                         drop(tasks::spawn("crash dump", async move {
                             run.await;
                             drop(permit);
@@ -210,10 +242,11 @@ impl CrashDumps {
     }
 
     /// Runs the driver and records what it did.
-    async fn run_driver(self, target: DumpTarget, request: Uuid) {
+    async fn run_driver(self, target: DumpTarget, request: Uuid, guard: BackEndGuard) {
         let limit = target.settings.timeout;
         let driver = drivers::trigger(&target, &self.agents);
         let done = tokio::time::timeout(limit + drivers::ENDING_TIMEOUT, driver).await;
+        drop(guard);
         let report = match done {
             Ok(Ok(done)) => report(&target, request, DumpResult::Done, &done.note, &done.output),
             Ok(Err(error)) => {
