@@ -29,6 +29,9 @@ async fn unknown_commands_flags_and_values_suggest_the_nearest() {
         (GRIDCTL, "lgo list", "did you mean `gridctl log`?"),
         (GRIDCTL, "lsit log", "did you mean `gridctl log list`, `gridctl appliance list`, "),
         (GRIDCTL, "backup", "backup what? `gridctl journal backup`"),
+        (GRIDCTL, "crash-dump db1", "crash-dump what? `gridctl appliance crash-dump`"),
+        (GRIDCTL, "appliance dump db1", "did you mean `gridctl appliance crash-dumps`?"),
+        (GRIDCTL, "appliance crash-dump db1 --chek", "a similar argument exists: '--check'"),
         (GRIDCTL, "mial list", "did you mean `gridctl mail`?"),
         (GRIDCTL, "alert show db1 stuk", "a similar value exists: 'stuck'"),
         (GRIDCTL, "stauts", "did you mean `gridctl status`?"),
@@ -67,7 +70,14 @@ fn is_below(file: &Path, part: &str) -> bool {
 async fn man_pages_of_all_commands_are_written_without_a_warning() {
     let (_folder, files) = generated().await;
     let pages: Vec<_> = files.iter().filter(|file| is_below(file, "/man/")).collect();
-    for name in ["gridd.8", "gridd-journal-check.8", "gridctl.1", "gridctl-log-list.1", "vme.1"] {
+    for name in [
+        "gridd.8",
+        "gridd-journal-check.8",
+        "gridctl.1",
+        "gridctl-log-list.1",
+        "vme.1",
+        "gridctl-appliance-crash-dump.1",
+    ] {
         assert!(pages.iter().any(|page| page.ends_with(name)), "{name} is among {pages:?}");
     }
     for page in pages {
@@ -105,6 +115,9 @@ async fn bash_completes_commands_flags_and_values() {
     for (words, expected) in [
         (&["gridctl", "app"][..], &["appliance"][..]),
         (&["gridctl", "appliance", "s"], &["show", "set", "stop"]),
+        (&["gridctl", "appliance", "cr"], &["crash-dump", "crash-dumps"]),
+        (&["gridctl", "appliance", "crash-dump", "--w"], &["--wait"]),
+        (&["gridctl", "log", "list", "--kind", "cr"], &["crash_dump"]),
         (&["gridctl", "mail", "re"], &["retry"]),
         (&["gridctl", "log", "list", "--sev"], &["--severity"]),
         (&["gridctl", "--output", "js"], &["json", "jsonl"]),

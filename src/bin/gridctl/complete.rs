@@ -1,5 +1,5 @@
-//! Completes names of appliances, classes, mails, recipients, contexts, tokens and administrators for
-//! shells.
+//! Completes names of appliances, classes, mails, recipients, contexts, tokens, administrators and crash
+//! dumps for shells.
 //!
 //! Guarantees to end within a second, and that a failure completes nothing and prints nothing,
 //! since the user is typing. The generated shell completions call `gridctl complete-names WORD...`,
@@ -13,8 +13,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use grid_broker::contract::proto::{
-    ApplianceFilter, ListAdministratorsRequest, ListAppliancesRequest, ListMailsRequest,
-    ListTokensRequest,
+    ApplianceFilter, ListAdministratorsRequest, ListAppliancesRequest, ListCrashDumpsRequest,
+    ListMailsRequest, ListTokensRequest,
 };
 use grid_broker::grid::values::identity::KeyHash;
 
@@ -45,6 +45,7 @@ enum CompletionKind {
     Context,
     Token,
     Administrator,
+    CrashDump,
 }
 
 /// The parts of a typed line that a completion needs.
@@ -56,6 +57,8 @@ struct CompletionRequest {
     token_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     pin: Option<KeyHash>,
+    /// The first argument, such as an appliance.
+    first: Option<String>,
 }
 
 /// Prints the names, one per line.
@@ -122,6 +125,7 @@ fn parse_request(before: &[String]) -> CompletionRequest {
             path.push(below.get_name());
         } else {
             positionals += 1;
+            typed.first.get_or_insert_with(|| word.to_owned());
         }
     }
     let arguments: Vec<&Arg> = command.get_positionals().collect();
@@ -165,6 +169,7 @@ fn completion_kind(arg: &Arg, path: &[&str]) -> Option<CompletionKind> {
         ("RECIPIENT", _) => Some(CompletionKind::Recipient),
         ("CONTEXT", _) => Some(CompletionKind::Context),
         ("TOKEN", _) => Some(CompletionKind::Token),
+        ("REQUEST_ID", _) => Some(CompletionKind::CrashDump),
         ("ADMINISTRATOR", _) => Some(CompletionKind::Administrator),
         _ => None,
     }
@@ -232,6 +237,12 @@ async fn find_names(
             let reply = broker.identity().list_administrators(request).await?.into_inner();
             reply.administrators.into_iter().map(|it| it.name).collect()
         }
+        CompletionKind::CrashDump => {
+            let name = names::resolve(&broker, typed.first.as_deref().unwrap_or_default()).await?;
+            let request = broker.unary(ListCrashDumpsRequest { name });
+            let reply = broker.crash_dumps().list_crash_dumps(request).await?.into_inner();
+            reply.crash_dumps.into_iter().map(|it| it.request_id).collect()
+        }
         CompletionKind::Context => Vec::new(),
     };
     Ok(with_prefix(all, prefix))
@@ -282,6 +293,8 @@ mod tests {
             ("appliance crash-dump --wait --yes", Some(CompletionKind::Appliance)),
             ("appliance crash-dump db1", None),
             ("appliance crash-dumps", Some(CompletionKind::Appliance)),
+            ("appliance crash-dumps db1", Some(CompletionKind::CrashDump)),
+            ("appliance crash-dumps db1 req-1", None),
             ("appliance lock --reason why", Some(CompletionKind::Appliance)),
             ("token revoke", Some(CompletionKind::Token)),
             ("token create --appliance", Some(CompletionKind::Appliance)),
@@ -309,6 +322,8 @@ mod tests {
         let words = ["--token-file", "-", "--ca-file=c.pem", "whoami"].map(ToOwned::to_owned);
         let request = parse_request(&words);
         assert_eq!((request.token_file, request.ca_file), (None, Some("c.pem".into())));
+        let words = ["appliance", "crash-dumps", "db1"].map(ToOwned::to_owned);
+        assert_eq!(parse_request(&words).first.as_deref(), Some("db1"));
         let words = ["--broker=h:1", "appliance", "show"].map(ToOwned::to_owned);
         assert_eq!(parse_request(&words).broker.as_deref(), Some("h:1"));
     }

@@ -28,7 +28,7 @@ const COMMON_WORDS: &str = "\
     open close add sub mute silence resolve dump trip crop prop trap test tests remote move rename \
     usage use user uses used generic generation general send resend status version failed running \
     not back pack hack lack black stack stick stock journalctl systemctl db db1 shop:main.db1 box \
-    seat sent said side site size last least least post cost most lost seen show shown shows";
+    crash crashed crashes kdump panic core cores dumps dumped coredump unlocked locks seat sent said side site size last least least post cost most lost seen show shown shows";
 
 #[test]
 fn the_lists_of_reading_and_changing_commands_are_complete() {
@@ -144,6 +144,12 @@ fn harmless_commands_are_suggested_for_similar_words() {
         ("gridctl jornal", "did you mean `gridctl journal`?"),
         ("gridctl appliance lits", "did you mean `gridctl appliance list`?"),
         ("gridctl appliance sotp db1", "did you mean `gridctl appliance stop`?"),
+        ("gridctl appliance dump db1", "did you mean `gridctl appliance crash-dumps`?"),
+        ("gridctl appliance crash db1", "did you mean `gridctl appliance crash-dumps`?"),
+        ("gridctl appliance crsh-dump db1", "did you mean `gridctl appliance crash-dump`?"),
+        ("gridctl dump db1", "did you mean `gridctl appliance crash-dumps`?"),
+        ("gridctl crash-dump db1", "crash-dump what? `gridctl appliance crash-dump`"),
+        ("gridctl lock db1", "lock what? `gridctl appliance lock`"),
         ("gridctl alert ack", "`gridctl alert` has list and show"),
         ("gridctl top", "there is no command `top`; `gridctl` has log, appliance, "),
         ("gridctl log list --kind failed", "a similar value exists: 'start_failed'"),
