@@ -13,6 +13,7 @@ mod wait;
 
 use std::io::{self, Write};
 
+use grid_broker::client::ClientError;
 use grid_broker::contract::proto::{
     Appliance, CheckCrashDumpRequest, CheckCrashDumpResponse, CrashDump, GetApplianceRequest,
     ListCrashDumpsRequest, TriggerCrashDumpRequest,
@@ -138,8 +139,9 @@ async fn trigger(broker: &Connection, name: &str) -> Result<DumpOrder, CliError>
     match broker.crash_dumps().trigger_crash_dump(request).await {
         Ok(reply) => Ok(DumpOrder::new(name, reply.into_inner())),
         Err(status) => {
-            let failure = CliError::from(status);
-            Err(match error::is_outcome_unknown(&failure) {
+            let is_unknown = error::is_outcome_unknown(status.code());
+            let failure = CliError::from(ClientError::from_status(&broker.address, status));
+            Err(match is_unknown {
                 true => {
                     CrashDumpError::Unknown { name: name.to_owned(), failure: Box::new(failure) }
                         .into()

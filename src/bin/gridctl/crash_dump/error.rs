@@ -7,6 +7,7 @@ use std::time::Duration;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::grid::values::time::describe_duration;
 use grid_broker::show::escape::{escape, excerpt};
+use tonic::Code;
 
 use crate::error::CliError;
 use crate::names;
@@ -151,14 +152,14 @@ impl CrashDumpError {
 }
 
 /// Whether the request may have been carried out although there was no reply.
-pub(super) fn is_outcome_unknown(failure: &CliError) -> bool {
-    use tonic::Code;
-    let Some(code) = failure.status_code() else { return true };
+pub(super) fn is_outcome_unknown(code: Code) -> bool {
     match code {
-        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::Aborted => {
-            true
-        }
-        Code::DeadlineExceeded => true,
+        Code::Unavailable
+        | Code::Unknown
+        | Code::Internal
+        | Code::Cancelled
+        | Code::Aborted
+        | Code::DeadlineExceeded => true,
         Code::Ok
         | Code::InvalidArgument
         | Code::NotFound
