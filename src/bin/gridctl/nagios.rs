@@ -112,6 +112,9 @@ fn evaluate(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (NagiosStatus, 
         count_of(ApplianceState::Running),
         format_count(all, "appliance")
     ));
+    if count_of(ApplianceState::Dumping) > 0 {
+        parts.push(format!("{} dumping", count_of(ApplianceState::Dumping)));
+    }
     let data = [
         ("appliances", all),
         ("running", count_of(ApplianceState::Running)),
@@ -162,6 +165,11 @@ mod tests {
             "no open alerts, 3 of 4 appliances running | appliances=4 running=3 failed=1 alerts=0 \
              alerts_error=0 mails_queued=0 mails_failed=0 sessions=0 journal=0B disk_free=5B"
         );
+        let dumping = vec![count(ApplianceState::Dumping, 2)];
+        let (verdict, line) =
+            evaluate(&GetStatusResponse { appliances: dumping, ..Default::default() }, &[]);
+        assert_eq!(verdict, NagiosStatus::Ok);
+        assert!(line.starts_with("no open alerts, 0 of 2 appliances running, 2 dumping | "));
         let warn = alert_of(Severity::Warn, "slow");
         assert_eq!(evaluate(&status, std::slice::from_ref(&warn)).0, NagiosStatus::Warning);
         let (verdict, line) = evaluate(&status, &[warn, alert_of(Severity::Fatal, "a | b\nc")]);

@@ -52,6 +52,10 @@ impl Terminal {
         let mut line = String::new();
         // Unbuffered reads of a terminal end with the line, so nothing of the next one is lost.
         BufReader::with_capacity(1, (&self.tty).take(LINE_BYTES_MAX)).read_line(&mut line)?;
+        if !line.ends_with('\n') {
+            // The input ended within the line: what follows has its own.
+            writeln!(&self.tty)?;
+        }
         Ok(line.trim().to_owned())
     }
 }

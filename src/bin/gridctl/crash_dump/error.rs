@@ -99,10 +99,12 @@ pub(crate) enum CrashDumpError {
         follow: String,
     },
     /// The crash dump failed.
-    #[error("no crash dump: {}", escape(explanation))]
+    #[error("no crash dump: {}\n  {follow} shows the rest", escape(explanation))]
     Failed {
         /// What became of it.
         explanation: String,
+        /// The command that shows it.
+        follow: String,
     },
     /// It booted again, without a dump.
     #[error("{name} booted again, but no dump was found within {}", describe_duration(*within))]

@@ -301,16 +301,24 @@ async fn the_exit_code_of_a_wait_tells_what_became_of_it() {
     for (list, words, code) in [
         (
             Ok(vec![dump(Failed, CrashDumpEnd::NotTriggered)]),
-            "no crash dump: the story",
+            "no crash dump: the story\n  gridctl appliance crash-dumps shop:main.db1 req-5f0c shows the rest",
             ExitCode::Failed,
         ),
-        (Ok(vec![dump(Done, CrashDumpEnd::NoBoot)]), "no crash dump: the story", ExitCode::Failed),
+        (
+            Ok(vec![dump(Done, CrashDumpEnd::NoBoot)]),
+            "no crash dump: the story\n  gridctl appliance crash-dumps shop:main.db1 req-5f0c shows the rest",
+            ExitCode::Failed,
+        ),
         (
             Ok(vec![dump(Done, CrashDumpEnd::NoEffect)]),
-            "no crash dump: the story",
+            "no crash dump: the story\n  gridctl appliance crash-dumps shop:main.db1 req-5f0c shows the rest",
             ExitCode::Failed,
         ),
-        (Ok(vec![dump(Done, CrashDumpEnd::Stopped)]), "no crash dump: the story", ExitCode::Failed),
+        (
+            Ok(vec![dump(Done, CrashDumpEnd::Stopped)]),
+            "no crash dump: the story\n  gridctl appliance crash-dumps shop:main.db1 req-5f0c shows the rest",
+            ExitCode::Failed,
+        ),
         (
             Ok(vec![dump(Done, CrashDumpEnd::Unspecified)]),
             "it has not ended within 30 ms; it goes on: gridctl appliance crash-dumps shop:main.db1 \

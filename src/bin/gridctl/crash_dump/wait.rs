@@ -131,7 +131,10 @@ impl Waiter<'_> {
                 | CrashDumpEnd::NoEffect
                 | CrashDumpEnd::NotTriggered
                 | CrashDumpEnd::Stopped,
-            ) => Err(CrashDumpError::Failed { explanation: dump.explanation.clone() }),
+            ) => {
+                let follow = follow_command(self.name, self.request_id);
+                Err(CrashDumpError::Failed { explanation: dump.explanation.clone(), follow })
+            }
             Ok(CrashDumpEnd::Unspecified) | Err(_) => Err(self.not_ended()),
         }
     }
