@@ -82,6 +82,8 @@ impl Host {
         if let Some(boot) = self.boot {
             command.env("VME_BOOT_ID", boot.to_string());
         }
+        // Not those of this machine.
+        command.env("VME_CRASH_DIR", "none");
         command.envs(self.environment.iter().cloned());
         // By an option, so that its processes can be told by their command lines.
         command.arg("--state").arg(&self.state);

@@ -9,6 +9,7 @@ mod broker_away_at_boot;
 mod calls_compared;
 mod concurrent_calls;
 mod container_restart;
+mod crash_dumps;
 mod damaged_spool;
 mod fake_broker;
 mod full_disk;
