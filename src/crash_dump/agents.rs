@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::contract::proto::CrashDumpReadiness;
 use crate::crash_dump::DumpTarget;
-use crate::crash_dump::agents::link::Delivery;
+use crate::crash_dump::agents::link::CommandDelivery;
 use crate::grid::values::id::{ApplianceIndex, BootId, SessionId};
 
 pub use link::{AgentCommand, AgentLink, CommandToSend, RESULT_TEXT_BYTES_MAX};
@@ -191,7 +191,7 @@ impl Agents {
         let commands = self.commands(target).map_err(|missing| failed(missing.to_string()))?;
         // Earlier than the service gives up, which knows less.
         let limit = target.settings.timeout.mul_f32(0.9);
-        let delivery = Delivery::default();
+        let delivery = CommandDelivery::default();
         let (reply, answer) = oneshot::channel();
         let command = AgentCommand::new(limit, delivery.clone(), reply);
         if commands.try_send(command).is_err() {

@@ -134,7 +134,17 @@ async fn vme_knows_the_commands_of_its_units_and_the_variables_of_their_file() {
     let named: Vec<_> = variables.lines().filter_map(|line| line.strip_prefix('#')).collect();
     let named: Vec<_> = named.iter().filter_map(|line| line.split_once('=')).collect();
     let named: Vec<_> = named.iter().filter(|(name, _)| !name.contains(' ')).collect();
-    assert_eq!(named, [&("GRID_BROKER", "127.0.0.1:7443"), &("VME_APPLIANCE", "shop:main.db1")]);
+    let expected = [
+        &("GRID_BROKER", "127.0.0.1:7443"),
+        &("VME_APPLIANCE", "shop:main.db1"),
+        &("VME_ALLOW_CRASH_DUMP", "no"),
+        &("VME_CRASH_DIR", "/var/crash"),
+    ];
+    assert_eq!(named, expected);
+    let mut command = crate::support::clean(env!("CARGO_BIN_EXE_vme"));
+    command.arg("--help");
+    let help = run(command).await.done();
+    assert!(named.iter().all(|(name, _)| help.contains(name)), "{help}");
 }
 
 /// The words of the unit's first command of that key.

@@ -20,9 +20,9 @@ pub const RESULT_TEXT_BYTES_MAX: usize = 1_024;
 
 /// How far a command has come: whoever changes it first decides whether it is sent.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Delivery(Arc<AtomicU8>);
+pub(super) struct CommandDelivery(Arc<AtomicU8>);
 
-impl Delivery {
+impl CommandDelivery {
     const QUEUED: u8 = 0;
     const SENT: u8 = 1;
     const WITHDRAWN: u8 = 2;
@@ -48,14 +48,14 @@ impl Delivery {
 pub struct AgentCommand {
     id: Uuid,
     until: Instant,
-    delivery: Delivery,
+    delivery: CommandDelivery,
     reply: oneshot::Sender<AgentResult>,
 }
 
 impl AgentCommand {
     pub(super) fn new(
         within: Duration,
-        delivery: Delivery,
+        delivery: CommandDelivery,
         reply: oneshot::Sender<AgentResult>,
     ) -> Self {
         Self { id: Uuid::new_v4(), until: Instant::now() + within, delivery, reply }
