@@ -35,7 +35,7 @@ use crate::journal::{self, Journal, JournalError, JournalReader};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
-use crate::{diagnostic_sections, http, listener, tasks};
+use crate::{diagnostic_sections, listener, tasks};
 
 use self::endpoints::endpoints_of;
 use self::listeners::Listeners;
@@ -162,10 +162,8 @@ pub async fn run(
     grpc_rules.tls = identity.listener_tls(settings.grpc_has_tls(), &authenticator);
     // Pages that have no TLS do not wait for it.
     let _ = page_tls.send(identity.listener_tls(settings.http_has_tls(), &authenticator));
-    page_sources.authenticator.send_replace(Some(authenticator.clone()));
     let crash_dumps = start_crash_dumps(&started);
-    let served = http::ServedBroker::new(&started, crash_dumps.clone());
-    page_sources.broker.send_replace(Some(served));
+    page_sources.publish(&started, crash_dumps.clone(), authenticator.clone());
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
     let services = Services::new(&started, Some(reporter), stopping.clone())

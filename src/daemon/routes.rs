@@ -10,7 +10,9 @@ use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
 
 use super::DaemonError;
+use crate::broker::Started;
 use crate::config::Settings;
+use crate::crash_dump::CrashDumps;
 use crate::grpc::{self, Services};
 use crate::identity::authenticator::Authenticator;
 use crate::listener::{ListenerConfig, ListenerTls};
@@ -30,8 +32,21 @@ pub(super) async fn grpc_routes(
 
 /// What the pages get once the broker has started.
 pub(super) struct PageSources {
-    pub(super) broker: watch::Sender<Option<http::ServedBroker>>,
-    pub(super) authenticator: watch::Sender<Option<Authenticator>>,
+    broker: watch::Sender<Option<http::ServedBroker>>,
+    authenticator: watch::Sender<Option<Authenticator>>,
+}
+
+impl PageSources {
+    /// The broker has started.
+    pub(super) fn publish(
+        &self,
+        started: &Started,
+        crash_dumps: CrashDumps,
+        authenticator: Authenticator,
+    ) {
+        self.authenticator.send_replace(Some(authenticator));
+        self.broker.send_replace(Some(http::ServedBroker::new(started, crash_dumps)));
+    }
 }
 
 /// The pages, with authorization of each request.

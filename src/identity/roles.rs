@@ -94,8 +94,9 @@ pub const PAGES: &[(&str, &str, Access)] = &[
     ("GET", "/readyz", Anyone),
 ];
 
-/// Who may use each operation of OpenStack's API: method, path, access. A part in braces stands for any
-/// text; the first row that matches counts. Paths below `/v2.1` are those below `/v2` too, and may have
+/// Who may use each operation of OpenStack's API: method, path, access.
+///
+/// A part in braces stands for any text; the first row that matches counts. Paths below `/v2.1` are those below `/v2` too, and may have
 /// the id of the project behind that.
 pub const OPENSTACK: &[(&str, &str, Access)] = &[
     ("GET", "/v2.1", Anyone),

@@ -166,10 +166,8 @@ impl Api {
     /// Does what a version allows, for somebody who is authenticated.
     async fn operate(&self, call: &Call, what: &str) -> Result<Reply, Fault> {
         let operation = call.route.operation;
-        let requested = match operation {
-            Operation::ServerAction => Some(Requested::of(&call.body)?),
-            _ => None,
-        };
+        let is_action = operation == Operation::ServerAction;
+        let requested = is_action.then(|| Requested::of(&call.body)).transpose()?;
         if let Some(project) = call.route.project.as_ref().filter(|it| **it != self.project.id) {
             return Err(Fault::bad_request(format!(
                 "Malformed request URL: URL's project_id '{project}' doesn't match Context's \
@@ -328,3 +326,6 @@ async fn read(body: Body, headers: &HeaderMap) -> Result<Bytes, Fault> {
 fn bug(what: &str) -> Fault {
     Fault::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Bug in gridd: {what}."))
 }
+
+#[cfg(test)]
+mod tests;

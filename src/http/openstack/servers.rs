@@ -111,7 +111,7 @@ impl ServerFilter {
         filter.status = query.all("status").map(str::to_uppercase).collect();
         filter.flavor = query.get("flavor").map(str::to_owned);
         if call.has(73) {
-            filter.is_locked = query.get("locked").map(|text| is_true(text));
+            filter.is_locked = query.get("locked").map(is_true);
         }
         if let Some(since) = query.get("changes-since") {
             filter.changes_since = Some(moment_of("changes-since", since)?);
