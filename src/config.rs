@@ -14,6 +14,7 @@
 mod audit;
 mod certificates;
 pub mod change;
+pub mod crash_dump;
 mod environment;
 pub mod error;
 mod file;
@@ -36,10 +37,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::grid;
+use crate::grid::model::crash_dump::CrashDumpSettings;
 use crate::grid::model::settings::{CertificateRules, ClassSettings};
 use crate::journal;
 use crate::tracing_lines::LogFormat;
 
+use self::crash_dump::APPLIANCE_TABLE;
 use self::key::SettingKey;
 use self::keys::CLASS_TABLE;
 use self::mail::MailSettings;
@@ -119,6 +122,13 @@ impl Default for Settings {
     }
 }
 
+/// The tables of the file whose names are the operator's.
+#[derive(Default)]
+struct NamedTables {
+    classes: BTreeMap<String, ClassSettings>,
+    appliances: BTreeMap<String, CrashDumpSettings>,
+}
+
 /// Flags and environment; stored because they still override a file that is read again.
 #[derive(Clone, Default)]
 pub struct SettingsSources {
@@ -159,24 +169,30 @@ impl Settings {
         let (variables, variable_errors) = environment::read(&given.environment);
         let mut errors = [file.errors, variable_errors].concat();
         let mut settings = Self::default();
-        let mut classes = BTreeMap::new();
+        let mut tables = NamedTables::default();
         for (name, origin) in file.classes {
             settings.origins.insert(dotted_key(&[CLASS_TABLE, name.as_str()]), origin);
-            classes.insert(name, ClassSettings::default());
+            tables.classes.insert(name, ClassSettings::default());
+        }
+        for (name, origin) in file.appliances {
+            settings.origins.insert(crash_dump::appliance_table(&name), origin);
+            tables.appliances.insert(name, CrashDumpSettings::default());
         }
         // Sources of higher priority come later.
         for raw_setting in [file.settings, variables, flag_settings(&given.flags)].concat() {
             let RawSetting { path, raw, origin } = raw_setting;
             let key = dotted_key(&path);
-            match settings.apply(&mut classes, &path, &raw, &origin) {
+            match settings.apply(&mut tables, &path, &raw, &origin) {
                 Ok(()) => drop(settings.origins.insert(key, origin)),
                 Err(text) => errors.push(ConfigError { origin, key, text }),
             }
         }
-        settings.grid = grid::model::settings::GridSettings::new(classes)
+        settings.grid = grid::model::settings::GridSettings::new(tables.classes)
+            .with_crash_dumps(tables.appliances)
             .with_mail(settings.mail.notification_rules())
             .with_certificates(settings.certificates);
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
+        errors.extend(settings.check_crash_dumps(&errors, file.is_incomplete));
         errors.extend(settings.check_listeners());
         // A listener that could not be read has its default.
         errors.extend(settings.check_tls());
@@ -186,7 +202,7 @@ impl Settings {
 
     fn apply(
         &mut self,
-        classes: &mut BTreeMap<String, ClassSettings>,
+        tables: &mut NamedTables,
         path: &[String],
         raw: &RawValue,
         origin: &Origin,
@@ -196,7 +212,11 @@ impl Settings {
         match path {
             [first, class, within @ ..] if first == CLASS_TABLE => {
                 let key = keys::find_class_setting(within).ok_or_else(unknown)?;
-                key.accessor.set(raw, origin, classes.entry(class.clone()).or_default())
+                key.accessor.set(raw, origin, tables.classes.entry(class.clone()).or_default())
+            }
+            [first, name, within @ ..] if first == APPLIANCE_TABLE => {
+                let key = keys::find_appliance_setting(within).ok_or_else(unknown)?;
+                key.accessor.set(raw, origin, tables.appliances.entry(name.clone()).or_default())
             }
             path => keys::find_setting(path).ok_or_else(unknown)?.accessor.set(raw, origin, self),
         }
@@ -270,7 +290,10 @@ impl Settings {
 
     /// The source of a class: its table, or the first of its values.
     pub fn class_origin(&self, name: &str) -> Origin {
-        let table = dotted_key(&[CLASS_TABLE, name]);
+        self.table_origin(&dotted_key(&[CLASS_TABLE, name]))
+    }
+
+    fn table_origin(&self, table: &str) -> Origin {
         let prefix = format!("{table}.");
         let is_own = |key: &str| key == table || key.starts_with(&prefix);
         let own = self.origins.iter().filter(|(key, _)| is_own(key));
@@ -296,6 +319,7 @@ impl Settings {
             text,
         };
         all.extend(self.mail.warnings().into_iter().map(of_mail));
+        all.extend(self.crash_dump_warnings());
         all.extend(self.plaintext_warning());
         for name in self.grid.class_names() {
             let rules =
@@ -321,6 +345,13 @@ impl Settings {
             let mut class = self.grid.class(name).cloned().unwrap_or_default();
             for key in keys::class_settings() {
                 self.visit_setting(key, &mut class, keys::class_path(name, key.path), &mut with);
+            }
+        }
+        for (name, own) in self.grid.crash_dumps() {
+            let mut own = own.clone();
+            for key in &crash_dump::APPLIANCE_SETTINGS {
+                let path = crash_dump::appliance_path(name, key.path);
+                self.visit_setting(key, &mut own, path, &mut with);
             }
         }
     }

@@ -3,9 +3,10 @@
 //! Guarantees that settings that cannot change while gridd runs keep their old values, and are
 //! reported with their new ones. Changes nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::crash_dump::{APPLIANCE_TABLE, appliance_table};
 use super::key::ReloadPolicy;
 use super::keys::{self, CLASS_TABLE};
 use super::secret::REDACTED;
@@ -77,6 +78,7 @@ impl Settings {
     fn changes_to(&self, new: &Self) -> Vec<SettingChange> {
         let (old_list, new_list) = (self.effective(), new.effective());
         let mut changes = class_changes(self, new);
+        changes.extend(appliance_changes(self, new));
         changes.extend(secret_changes(self, new));
         let is_new_class = |key: &str| {
             let new_classes = changes.iter().filter(|change| change.before.is_none());
@@ -104,8 +106,10 @@ impl Settings {
         }
         let new_by_key = by_key(&new_list);
         // A removed class is reported above, and a removed budget by the value that replaces it.
-        let is_no_class = |it: &&EffectiveSetting| !it.key.starts_with(CLASS_TABLE);
-        for it in old_list.iter().filter(is_no_class) {
+        let is_in_table = |key: &str| {
+            [CLASS_TABLE, APPLIANCE_TABLE].iter().any(|table| key.split('.').next() == Some(table))
+        };
+        for it in old_list.iter().filter(|it| !is_in_table(&it.key)) {
             if !new_by_key.contains_key(it.key.as_str()) {
                 rows.push(removed(it.key.clone(), Some(it.value.clone())));
             }
@@ -137,6 +141,25 @@ fn class_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
         policy: ReloadPolicy::Live,
     }));
     changes
+}
+
+/// Appliances that have settings of their own for crash dumps only before or only after.
+fn appliance_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
+    const WHAT: &str = "settings of its own";
+    let names = |settings: &Settings| -> BTreeSet<String> {
+        settings.grid.crash_dumps().map(|(name, _)| name.to_owned()).collect()
+    };
+    let (before, after) = (names(old), names(new));
+    let gone = before.difference(&after);
+    let gone = gone.map(|name| removed(appliance_table(name), Some(WHAT.to_owned())));
+    let added = after.difference(&before).map(|name| SettingChange {
+        key: appliance_table(name),
+        before: None,
+        after: Some(WHAT.to_owned()),
+        origin: new.table_origin(&appliance_table(name)),
+        policy: ReloadPolicy::Live,
+    });
+    gone.chain(added).collect()
 }
 
 /// A changed secret is reported, although its redacted value is the same.

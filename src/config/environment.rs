@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 
+use super::crash_dump::APPLIANCE_TABLE;
 use super::keys::{CLASS_TABLE, OTHER_VARIABLES, PREFIX, key_kind, variable_name, variable_names};
 use crate::config::error::{ConfigError, Origin};
 use crate::config::raw_value::{RawSetting, RawValue};
@@ -73,7 +74,11 @@ fn key_path(name: &str) -> Result<Vec<String>, String> {
         return Ok(path);
     }
     let class = match path.as_slice() {
-        [first, class, ..] if first == CLASS_TABLE && !class.is_empty() => class,
+        [first, name, ..]
+            if (first == CLASS_TABLE || first == APPLIANCE_TABLE) && !name.is_empty() =>
+        {
+            name
+        }
         _ => "default",
     };
     let all = variable_names(class);

@@ -10,6 +10,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::crash_dump::{APPLIANCE_TABLE, DUMP_TABLE};
 use super::keys::{CLASS_TABLE, key_kind, suggestion};
 use crate::config::error::{ConfigError, Origin};
 use crate::config::raw_value::{RawSetting, RawValue, dotted_key};
@@ -27,6 +28,8 @@ pub(super) struct ParsedFile {
     pub(super) settings: Vec<RawSetting>,
     /// Classes that have a table, and where the table begins.
     pub(super) classes: Vec<(String, Origin)>,
+    /// Appliances that have a table of crash dumps, and where the table begins.
+    pub(super) appliances: Vec<(String, Origin)>,
     pub(super) errors: Vec<ConfigError>,
     /// Parts of it could not be read.
     pub(super) is_incomplete: bool,
@@ -105,14 +108,24 @@ impl FileParser<'_> {
     ) {
         let kind = key_kind(path);
         if let (DeValue::Table(table), true) = (value.get_ref(), kind.is_table) {
-            if let [first, class] = path.as_slice()
-                && first == CLASS_TABLE
+            if let [first, name] = path.as_slice()
+                && !is_valid_name(name)
             {
-                if !is_valid_name(class) {
-                    let text = format!("invalid class name: {InvalidName}");
+                if let Some(what) =
+                    [CLASS_TABLE, APPLIANCE_TABLE].into_iter().find(|table| table == first)
+                {
+                    let text = format!("invalid {what} name: {InvalidName}");
                     return self.add_error(origin, path, text);
                 }
-                self.parsed.classes.push((class.clone(), origin));
+            }
+            match path.as_slice() {
+                [first, name] if first == CLASS_TABLE => {
+                    self.parsed.classes.push((name.clone(), origin));
+                }
+                [first, name, table] if first == APPLIANCE_TABLE && table == DUMP_TABLE => {
+                    self.parsed.appliances.push((name.clone(), origin));
+                }
+                [..] => {}
             }
             return self.visit_table(table, path, line);
         }
@@ -158,7 +171,18 @@ fn raw_value(value: &DeValue<'_>) -> RawValue {
         DeValue::Boolean(truth) => RawValue::Bool(*truth),
         DeValue::Float(_) => RawValue::Other("a number with a fraction"),
         DeValue::Datetime(_) => RawValue::Other("a date"),
-        DeValue::Array(_) => RawValue::Other("a list"),
+        DeValue::Array(items) => {
+            let texts = items.iter().map(|item| match item.get_ref() {
+                DeValue::String(text) => Some(text.to_string()),
+                DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_)
+                | DeValue::Table(_) => None,
+            });
+            texts.collect::<Option<_>>().map_or(RawValue::Other("a list"), RawValue::Texts)
+        }
         DeValue::Table(_) => RawValue::Other("a table"),
     }
 }

@@ -11,13 +11,16 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::crash_dump::{AUTOMATIC_DUMPS, DRIVERS, arguments_error};
 use super::filter;
 use super::mail::{MailSecurity, TextRule};
 use super::secret::{REDACTED, Secret};
 use super::tls::{Authentication, TlsMode};
 use crate::config::error::Origin;
 use crate::config::raw_value::RawValue;
+use crate::grid::model::crash_dump::AutomaticDump;
 use crate::grid::model::settings::{OnStuck, RateLimit, RateLimits};
+use crate::grid::values::crash_dump::DumpDriver;
 use crate::grid::values::event::Severity;
 use crate::identity::server_tls::ClientCertificates;
 use crate::tracing_lines::LogFormat;
@@ -134,6 +137,12 @@ pub enum Accessor<T: 'static> {
     TlsMode(Field<T, TlsMode>),
     /// Whether a listener asks for certificates.
     ClientCertificates(Field<T, ClientCertificates>),
+    /// The driver of crash dumps.
+    DumpDriver(Field<T, DumpDriver>),
+    /// The crash dumps that the broker triggers by itself.
+    AutomaticDump(Field<T, AutomaticDump>),
+    /// The arguments of a program.
+    Arguments(Field<T, Vec<String>>),
     /// A text; empty: not set.
     Text(&'static TextRule, Field<T, String>),
     /// A secret, by the path of its file.
@@ -200,6 +209,15 @@ impl<T: Default + 'static> Accessor<T> {
             Self::TlsMode(field) => self.choose(raw, &TLS_MODES, field(into))?,
             Self::ClientCertificates(field) => {
                 self.choose(raw, &CLIENT_CERTIFICATES, field(into))?
+            }
+            Self::DumpDriver(field) => self.choose(raw, &DRIVERS, field(into))?,
+            Self::AutomaticDump(field) => self.choose(raw, &AUTOMATIC_DUMPS, field(into))?,
+            Self::Arguments(field) => {
+                let arguments = raw.texts().ok_or_else(invalid)?;
+                if let Some(why) = arguments_error(&arguments) {
+                    return Err(format!("{}; {why}", invalid()));
+                }
+                *field(into) = arguments;
             }
             Self::Text(rule, field) => self.parse_text(rule, raw)?.clone_into(field(into)),
             Self::SecretFile(field) => *field(into) = Some(self.read_secret(raw)?),
@@ -268,6 +286,10 @@ impl<T: Default + 'static> Accessor<T> {
             Self::Authentication(field) => format_choice(*field(of), &AUTHENTICATIONS),
             Self::TlsMode(field) => format_choice(*field(of), &TLS_MODES),
             Self::ClientCertificates(field) => format_choice(*field(of), &CLIENT_CERTIFICATES),
+            Self::DumpDriver(field) => format_choice(*field(of), &DRIVERS),
+            Self::AutomaticDump(field) => format_choice(*field(of), &AUTOMATIC_DUMPS),
+            // Lists of texts are the same in JSON and TOML.
+            Self::Arguments(field) => serde_json::json!(field(of)).to_string(),
             Self::Text(_, field) => field(of).clone(),
             Self::SecretFile(field) => {
                 let file = field(of).as_ref()?.file()?;
@@ -313,6 +335,9 @@ impl<T: Default + 'static> Accessor<T> {
             Self::Authentication(field) => *field(into) = *field(from),
             Self::TlsMode(field) => *field(into) = *field(from),
             Self::ClientCertificates(field) => *field(into) = *field(from),
+            Self::DumpDriver(field) => *field(into) = *field(from),
+            Self::AutomaticDump(field) => *field(into) = *field(from),
+            Self::Arguments(field) => field(into).clone_from(field(from)),
             Self::Text(_, field) => field(into).clone_from(field(from)),
             Self::SecretFile(field) | Self::SecretText(field) => {
                 field(into).clone_from(field(from));

@@ -7,10 +7,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Settings;
+use super::crash_dump::{APPLIANCE_SETTINGS, APPLIANCE_TABLE, CLASS_DUMP_SETTINGS, appliance_path};
 use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::mail::{self, TextRule};
 use super::{openstack, tls};
 use crate::config::raw_value::dotted_key;
+use crate::grid::model::crash_dump::CrashDumpSettings;
 use crate::grid::model::settings::{ClassSettings, REPORT_DEADLINE_RANGE, RateLimit};
 use crate::listener::AllowedHosts;
 use crate::show::suggest::suggest;
@@ -69,7 +71,7 @@ static HOSTS: TextRule = TextRule {
     error: |text| AllowedHosts::new(text).err().map(|_| String::new()),
 };
 
-const fn live<T>(path: &'static str, place: Accessor<T>) -> SettingKey<T> {
+pub(super) const fn live<T>(path: &'static str, place: Accessor<T>) -> SettingKey<T> {
     SettingKey { path, accessor: place, reload: ReloadPolicy::Live, flag: None }
 }
 
@@ -244,7 +246,7 @@ macro_rules! budget {
 }
 
 /// The settings of one class, within `class.NAME`, in the order of the shipped file.
-pub static CLASS_SETTINGS: [&[SettingKey<ClassSettings>]; 9] = [
+pub static CLASS_SETTINGS: [&[SettingKey<ClassSettings>]; 10] = [
     &[
         live("managed", Accessor::Bool(|it| &mut it.managed)),
         live(
@@ -264,6 +266,7 @@ pub static CLASS_SETTINGS: [&[SettingKey<ClassSettings>]; 9] = [
         duration_key("dump_timeout", |it| &mut it.dump_timeout),
         live("log_severity", Accessor::Severity(|it| &mut it.log_severity_min)),
     ],
+    &CLASS_DUMP_SETTINGS,
     &[live("budget", Accessor::AllUnlimited(|it| &mut it.rate_limits))],
     &budget!("lifecycle", |it| &mut it.rate_limits.lifecycle),
     &budget!("boots", |it| &mut it.rate_limits.boots),
@@ -289,6 +292,13 @@ pub(super) fn find_class_setting(path: &[String]) -> Option<&'static SettingKey<
     class_settings().find(|key| parts_below(key.path, path) == Some(0))
 }
 
+/// The setting of an appliance at `path` within it.
+pub(super) fn find_appliance_setting(
+    path: &[String],
+) -> Option<&'static SettingKey<CrashDumpSettings>> {
+    APPLIANCE_SETTINGS.iter().find(|key| parts_below(key.path, path) == Some(0))
+}
+
 /// How many parts a key has below `path`; `None`: `path` is no prefix of it.
 fn parts_below(key: &str, path: &[String]) -> Option<usize> {
     let mut parts = key.split('.');
@@ -308,11 +318,14 @@ pub(super) struct KeyKind {
 pub(super) fn key_kind(path: &[String]) -> KeyKind {
     let found: Vec<usize> = match path {
         [] => return KeyKind { is_setting: false, is_table: true },
-        [first] | [first, _] if first == CLASS_TABLE => {
+        [first] | [first, _] if first == CLASS_TABLE || first == APPLIANCE_TABLE => {
             return KeyKind { is_setting: false, is_table: true };
         }
         [first, _, within @ ..] if first == CLASS_TABLE => {
             class_settings().filter_map(|key| parts_below(key.path, within)).collect()
+        }
+        [first, _, within @ ..] if first == APPLIANCE_TABLE => {
+            APPLIANCE_SETTINGS.iter().filter_map(|key| parts_below(key.path, within)).collect()
         }
         [..] => SETTINGS.iter().filter_map(|key| parts_below(key.path, path)).collect(),
     };
@@ -320,11 +333,12 @@ pub(super) fn key_kind(path: &[String]) -> KeyKind {
     KeyKind { is_setting, is_table: found.iter().any(|beyond| *beyond > 0) }
 }
 
-/// All paths; those of classes for the class `name`.
+/// All paths; those of classes and appliances for the one called `name`.
 fn all_paths(name: &str) -> Vec<String> {
     let outside = SETTINGS.iter().map(|key| key.path.to_owned());
     let within = class_settings().map(|key| class_path(name, key.path));
-    outside.chain(within).collect()
+    let own = APPLIANCE_SETTINGS.iter().map(|key| appliance_path(name, key.path));
+    outside.chain(within).chain(own).collect()
 }
 
 /// The path of a class's key.
@@ -335,7 +349,7 @@ pub(super) fn class_path(class: &str, key: &str) -> String {
 /// A suggestion for the unknown key `path`: the key that was probably meant, or all keys of its table.
 pub(super) fn suggestion(path: &[String]) -> String {
     let class = match path {
-        [first, name, ..] if first == CLASS_TABLE => name,
+        [first, name, ..] if first == CLASS_TABLE || first == APPLIANCE_TABLE => name,
         _ => "default",
     };
     let (table, last) = path.split_at(path.len().saturating_sub(1));
@@ -371,14 +385,16 @@ pub fn variable_name(path: &[&str]) -> Option<String> {
     path.iter().all(is_spelt).then(|| format!("{PREFIX}{}", parts.join("__")))
 }
 
-/// All environment variables; those of classes for the class `name`.
+/// All environment variables; those of classes and appliances for the one called `name`.
 pub(super) fn variable_names(name: &str) -> Vec<String> {
-    let name_of = |path: &str, class: Option<&str>| {
-        let class = class.map(|class| [CLASS_TABLE, class]);
-        variable_name(&class.into_iter().flatten().chain(path.split('.')).collect::<Vec<_>>())
+    let name_of = |path: &str, table: Option<&str>| {
+        let table = table.map(|table| [table, name]);
+        variable_name(&table.into_iter().flatten().chain(path.split('.')).collect::<Vec<_>>())
     };
     let outside = SETTINGS.iter().filter_map(|key| name_of(key.path, None));
-    let within = class_settings().filter_map(|key| name_of(key.path, Some(name)));
+    let within = class_settings().filter_map(|key| name_of(key.path, Some(CLASS_TABLE)));
+    let own = APPLIANCE_SETTINGS.iter();
+    let own = own.filter_map(|key| name_of(key.path, Some(APPLIANCE_TABLE)));
     let other = OTHER_VARIABLES.map(str::to_owned);
-    outside.chain(within).chain(other).collect()
+    outside.chain(within).chain(own).chain(other).collect()
 }

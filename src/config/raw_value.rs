@@ -25,6 +25,8 @@ pub(super) enum RawValue {
     Integer(String, Option<u64>),
     /// From the file: true or false.
     Bool(bool),
+    /// From the file: a list of texts.
+    Texts(Vec<String>),
     /// From the file: a type that no setting has.
     Other(&'static str),
     /// From a flag or the environment, which have no types.
@@ -35,7 +37,16 @@ impl RawValue {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Untyped(text) => Some(text),
-            Self::Integer(..) | Self::Bool(_) | Self::Other(_) => None,
+            Self::Integer(..) | Self::Bool(_) | Self::Texts(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// A list of texts; from a flag or the environment, in JSON.
+    pub(super) fn texts(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Texts(texts) => Some(texts.clone()),
+            Self::Untyped(text) => serde_json::from_str(text).ok(),
+            Self::Text(_) | Self::Integer(..) | Self::Bool(_) | Self::Other(_) => None,
         }
     }
 
@@ -45,7 +56,9 @@ impl RawValue {
             Self::Untyped(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
                 text.parse().ok()
             }
-            Self::Untyped(_) | Self::Text(_) | Self::Bool(_) | Self::Other(_) => None,
+            Self::Untyped(_) | Self::Text(_) | Self::Bool(_) | Self::Texts(_) | Self::Other(_) => {
+                None
+            }
         }
     }
 
@@ -53,7 +66,7 @@ impl RawValue {
         match self {
             Self::Bool(truth) => Some(*truth),
             Self::Untyped(text) => text.parse().ok(),
-            Self::Integer(..) | Self::Text(_) | Self::Other(_) => None,
+            Self::Integer(..) | Self::Text(_) | Self::Texts(_) | Self::Other(_) => None,
         }
     }
 
@@ -74,6 +87,7 @@ impl fmt::Display for RawValue {
             Self::Text(text) | Self::Untyped(text) => write!(out, "\"{}\"", excerpt(text)),
             Self::Integer(text, _) => out.write_str(&excerpt(text)),
             Self::Bool(truth) => write!(out, "{truth}"),
+            Self::Texts(_) => out.write_str("a list"),
             Self::Other(what) => out.write_str(what),
         }
     }

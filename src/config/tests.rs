@@ -1,5 +1,6 @@
 //! Tests of sources, precedence, reload and secrets; the shipped file equals the defaults.
 
+mod crash_dump;
 mod errors;
 
 use std::path::Path;

@@ -10,6 +10,7 @@ use super::{
     AUTHENTICATIONS, Accessor, CLIENT_CERTIFICATES, INFINITE, MAIL_SECURITIES, NONE, ON_STUCK,
     SEVERITIES, TLS_MODES, TRACING_FORMATS, UNLIMITED,
 };
+use crate::config::crash_dump::{AUTOMATIC_DUMPS, DRIVERS};
 use crate::config::filter;
 use crate::config::raw_value::RawValue;
 use crate::units;
@@ -47,6 +48,9 @@ impl<T: Default + 'static> Accessor<T> {
             | Self::Authentication(_)
             | Self::TlsMode(_)
             | Self::ClientCertificates(_)
+            | Self::DumpDriver(_)
+            | Self::AutomaticDump(_)
+            | Self::Arguments(_)
             | Self::Text(..)
             | Self::SecretText(_) => None,
         }
@@ -93,6 +97,12 @@ impl<T: Default + 'static> Accessor<T> {
             Self::Authentication(_) => describe_choices(&AUTHENTICATIONS),
             Self::TlsMode(_) => describe_choices(&TLS_MODES),
             Self::ClientCertificates(_) => describe_choices(&CLIENT_CERTIFICATES),
+            Self::DumpDriver(_) => describe_choices(&DRIVERS),
+            Self::AutomaticDump(_) => describe_choices(&AUTOMATIC_DUMPS),
+            Self::Arguments(_) => {
+                "a list of at most 64 texts of at most 1,000 bytes, such as [\"--now\", \"{name}\"]"
+                    .to_owned()
+            }
             Self::Text(rule, _) => rule.allowed.to_owned(),
             Self::SecretFile(_) => {
                 "the path of a file with the secret, such as ./password".to_owned()

@@ -23,7 +23,7 @@ const INVALID_VALUES: [&str; 11] = [
 ];
 
 /// Files that are invalid as a whole or in their syntax.
-const INVALID_FILES: [&str; 14] = [
+const INVALID_FILES: [&str; 18] = [
     "grpc",
     "grpc = here",
     "boot_timeout = 5m",
@@ -38,10 +38,14 @@ const INVALID_FILES: [&str; 14] = [
     "class.web.budget.log = { x = 1 }",
     "class.\"a b\".managed = true",
     "class.\"\".managed = true",
+    "appliance = 5",
+    "appliance.db1 = 5",
+    "appliance.db1.crash_dump = \"qemu\"",
+    "appliance.\"../db1\".crash_dump.driver = \"none\"",
 ];
 
 /// Unknown keys.
-const UNKNOWN_KEYS: [&str; 12] = [
+const UNKNOWN_KEYS: [&str; 16] = [
     "htp",
     "password",
     "boot_timeout",
@@ -54,10 +58,14 @@ const UNKNOWN_KEYS: [&str; 12] = [
     "class.web.x",
     "class.web.budget.logs.burst",
     "x.y.z",
+    "class.web.crash_dump.sokcet",
+    "class.web.driver",
+    "appliance.db1.driver",
+    "appliance.db1.crash_dump.x",
 ];
 
 /// Invalid environment variables.
-const INVALID_VARIABLES: [(&str, &str); 13] = [
+const INVALID_VARIABLES: [(&str, &str); 17] = [
     ("GRIDD_FOO", ""),
     ("GRIDD_", ""),
     ("GRIDD_GRCP", "127.0.0.1:1"),
@@ -71,6 +79,44 @@ const INVALID_VARIABLES: [(&str, &str); 13] = [
     ("GRIDD_JOURNAL__CHECKPOINT_RECORDS", "1e6"),
     ("GRIDD_RETENTION__AGE", ""),
     ("GRIDD_HTTP", "127.0.0.1:7443"),
+    ("GRIDD_CLASS__WEB__CRASH_DUMP__DRIVER", "qemu"),
+    ("GRIDD_CLASS__WEB__CRASH_DUMP__ARGUMENTS", "-x {name}"),
+    ("GRIDD_APPLIANCE__DB1__CRASH_DUMP__DRIVR", "qemu"),
+    ("GRIDD_APPLIANCE__DB1__DRIVER", "qemu"),
+];
+
+/// Settings of crash dumps that are invalid in themselves or do not fit together; `DUMP` stands for a table.
+const INVALID_DUMPS: [&str; 30] = [
+    "driver = \"qemu\"",
+    "driver = \"libvirt\"\nDUMP.domain = \"\"",
+    "driver = \"libvirt\"\nDUMP.uri = \"\"",
+    "driver = \"ipmi\"",
+    "driver = \"ipmi\"\nDUMP.host = \"bmc1\"",
+    "driver = \"command\"",
+    "on_hung = \"crash-dump\"",
+    "on_boot_timeout = \"crash-dump\"",
+    "on_hung = \"ipmi\"\nDUMP.on_boot_timeout = \"command\"",
+    "driver = \"ipmi\"\nDUMP.host = \"h\"\nDUMP.user = \"u\"\nDUMP.password_file = \"/nowhere\"",
+    "driver = \"ipmi\"\nDUMP.host = \"h\"\nDUMP.user = \"u\"\nDUMP.password_file = \"/dev/zero\"",
+    "driver = \"qmp\"",
+    "timeout = \"301s\"",
+    "timeout = \"999ms\"",
+    "socket = \"qmp.sock\"",
+    "socket = \"/run/{vm}.qmp\"",
+    "socket = \"/run/{name.qmp\"",
+    "socket = \"/run/name}.qmp\"",
+    "socket = \"/run/a\\nb\"",
+    "uri = \"-c\"",
+    "domain = \"--help\"",
+    "domain = \"17\"",
+    "host = \"bmc1:623\\t\"",
+    "host = \"-x\"",
+    "port = 65536",
+    "user = \"seventeen-letters\"",
+    "program = \"dump-vm {name}\"",
+    "arguments = \"{name}\"",
+    "arguments = [\"a\", 1]",
+    "arguments = [\"a\\u0000\"]",
 ];
 
 /// All errors, without the path of the file.
@@ -133,6 +179,14 @@ fn write_value_cases(out: &mut String) {
         "class.web.budget.log.burst = 4294967296",
     ] {
         let (_file, given) = file(text);
+        write_case(out, &text.replace('\n', " | "), &given);
+    }
+    for (dump, table) in INVALID_DUMPS
+        .iter()
+        .zip(["class.web.crash_dump", "appliance.db1.crash_dump"].into_iter().cycle())
+    {
+        let text = format!("{table}.{}", dump.replace("DUMP", table));
+        let (_file, given) = file(&text);
         write_case(out, &text.replace('\n', " | "), &given);
     }
 }

@@ -89,7 +89,7 @@ impl TriggerError {
     fn interrupted(program: &str, end: End, limit: Duration, output: String) -> Self {
         let why = match end {
             End::TimedOut => {
-                format!("{program} did not end within {} s and was killed", limit.as_secs())
+                format!("{program} did not end within {} s and was killed", limit.as_secs_f32())
             }
             End::Signalled(signal) => format!("{program} was killed by signal {signal}"),
             End::Exited(code) => format!("{program} ended with exit code {code}"),

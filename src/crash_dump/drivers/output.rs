@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(excerpt(&[]).text(), "");
         let whole = "x".repeat(2 * PART_BYTES_MAX);
         assert_eq!(excerpt(&[whole.as_bytes()]).text(), whole);
-        let long = [b"begin ", vec![b'x'; 3 << 20].as_slice(), b" end"].concat();
+        let long = [b"begin ", vec![b'x'; 64 << 10].as_slice(), b" end"].concat();
         for size in [1, 959, 8_192, long.len()] {
             let text = excerpt(&long.chunks(size).collect::<Vec<_>>()).text();
             assert!(text.starts_with("begin xxx") && text.ends_with("xxx end"), "{text}");

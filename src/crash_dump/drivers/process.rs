@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -92,6 +93,12 @@ pub(super) enum StartError {
         /// Its name.
         program: String,
     },
+    /// It exists, but the interpreter that its first line names does not.
+    #[error("{program} cannot be run: the interpreter in its first line (#!) is not found")]
+    NoInterpreter {
+        /// Its name.
+        program: String,
+    },
     /// It is no program, or not for this user.
     #[error("{program} cannot be run: {}", Explained(source))]
     NotExecutable {
@@ -117,8 +124,12 @@ pub(super) enum StartError {
 
 impl StartError {
     fn new(program: &OsString, source: io::Error) -> Self {
+        // A name without a folder is looked for on PATH.
+        let path = Path::new(program);
+        let is_there = path.components().count() > 1 && path.exists();
         let program = program.to_string_lossy().into_owned();
         match source.kind() {
+            io::ErrorKind::NotFound if is_there => Self::NoInterpreter { program },
             io::ErrorKind::NotFound => Self::NotFound { program },
             io::ErrorKind::PermissionDenied
             | io::ErrorKind::IsADirectory
@@ -133,7 +144,7 @@ impl StartError {
     /// Whether another attempt would fail too.
     pub(super) fn is_lasting(&self) -> bool {
         match self {
-            Self::NotFound { .. } | Self::NotExecutable { .. } => true,
+            Self::NotFound { .. } | Self::NoInterpreter { .. } | Self::NotExecutable { .. } => true,
             Self::System { .. } | Self::Busy => false,
         }
     }

@@ -63,7 +63,7 @@ enum MonitorError {
         source: Option<io::Error>,
     },
     /// No answer in time.
-    #[error("QEMU does not answer {command} within {} s", waited.as_secs())]
+    #[error("QEMU does not answer {command} within {} s", waited.as_secs_f32())]
     Silent {
         /// The command.
         command: &'static str,
@@ -103,17 +103,17 @@ impl From<MonitorError> for CheckError {
 
 /// One message of QEMU.
 #[derive(Debug, Deserialize)]
-struct Message {
+struct QmpMessage {
     #[serde(rename = "QMP")]
     greeting: Option<serde::de::IgnoredAny>,
     #[serde(rename = "return")]
     result: Option<serde_json::Value>,
-    error: Option<Refusal>,
+    error: Option<QmpRefusal>,
     id: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Refusal {
+struct QmpRefusal {
     desc: Option<String>,
 }
 
@@ -125,6 +125,8 @@ struct Monitor {
     /// How much QEMU may still send.
     bytes_left: usize,
     last_id: u64,
+    /// How long it may take to answer a question.
+    limit: Duration,
 }
 
 impl Monitor {
@@ -138,9 +140,15 @@ impl Monitor {
             }
             Err(source) => return Err(MonitorError::NoSocket { path, source }),
         };
-        let mut monitor = Self { path, stream, bytes_left: CONVERSATION_BYTES_MAX, last_id: 0 };
-        // A client beside another one hears nothing. The check's own limit is no longer than that.
-        let waited = GREETING_TIMEOUT.min(limit.mul_f32(0.75));
+        let mut monitor = Self {
+            path,
+            stream,
+            bytes_left: CONVERSATION_BYTES_MAX,
+            last_id: 0,
+            limit: ANSWER_TIMEOUT.min(limit),
+        };
+        // A client beside another one hears nothing.
+        let waited = GREETING_TIMEOUT.min(limit);
         let Ok(message) = tokio::time::timeout(waited, monitor.read()).await else {
             return Err(MonitorError::Held { path: monitor.path });
         };
@@ -171,8 +179,9 @@ impl Monitor {
             self.send(command).await?;
             self.answer(command).await
         };
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, asked).await;
-        answer.unwrap_or(Err(MonitorError::Silent { command, waited: ANSWER_TIMEOUT }))
+        let waited = self.limit;
+        let answer = tokio::time::timeout(waited, asked).await;
+        answer.unwrap_or(Err(MonitorError::Silent { command, waited }))
     }
 
     async fn send(&mut self, command: &'static str) -> Result<(), MonitorError> {
@@ -189,18 +198,20 @@ impl Monitor {
             let is_ours = message.id.as_ref().is_none_or(|id| *id == self.last_id);
             match message {
                 // QEMU refuses without an id what it cannot read.
-                Message { error: Some(Refusal { desc }), .. } if is_ours => {
+                QmpMessage { error: Some(QmpRefusal { desc }), .. } if is_ours => {
                     let reason = desc.as_deref().map_or("it gives no reason".into(), quote);
                     return Err(MonitorError::Refused { command, reason });
                 }
-                Message { result: Some(result), id: Some(_), .. } if is_ours => return Ok(result),
+                QmpMessage { result: Some(result), id: Some(_), .. } if is_ours => {
+                    return Ok(result);
+                }
                 // An event, or the answer to something else.
-                Message { .. } => {}
+                QmpMessage { .. } => {}
             }
         }
     }
 
-    async fn read(&mut self) -> Result<Message, MonitorError> {
+    async fn read(&mut self) -> Result<QmpMessage, MonitorError> {
         let mut line = Vec::new();
         loop {
             let read = self.stream.fill_buf().await;
@@ -241,10 +252,15 @@ fn socket(target: &DumpTarget) -> Result<String, String> {
     if path.is_empty() { Err("no QMP socket is configured".to_owned()) } else { Ok(path) }
 }
 
+/// How long one step may take: less than all of them, so that the step is named that did not end.
+fn step_limit(target: &DumpTarget) -> Duration {
+    target.settings.timeout * 3 / 4
+}
+
 /// Checks that QEMU answers and the virtual machine runs.
 pub(super) async fn check(target: &DumpTarget) -> Result<Vec<String>, CheckError> {
     let path = socket(target).map_err(CheckError::Unsupported)?;
-    let (_, warning) = Monitor::ready(path, target.settings.timeout).await?;
+    let (_, warning) = Monitor::ready(path, step_limit(target)).await?;
     Ok(warning
         .map(|warning| format!("the virtual machine is paused: {warning}"))
         .into_iter()
@@ -258,7 +274,7 @@ pub(super) async fn trigger(target: &DumpTarget) -> Result<Triggered, TriggerErr
     let limit = target.settings.timeout;
     let mut is_sent = false;
     let injected = async {
-        let (mut monitor, warning) = Monitor::ready(path, limit).await?;
+        let (mut monitor, warning) = Monitor::ready(path, step_limit(target)).await?;
         monitor.send(COMMAND).await?;
         is_sent = true;
         monitor.answer(COMMAND).await?;

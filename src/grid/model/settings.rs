@@ -115,6 +115,11 @@ impl GridSettings {
         self
     }
 
+    /// The appliances whose crash dumps are triggered otherwise than their classes say, sorted.
+    pub fn crash_dumps(&self) -> impl Iterator<Item = (&str, &CrashDumpSettings)> {
+        self.crash_dumps.iter().map(|(name, settings)| (name.as_str(), settings))
+    }
+
     /// How crash dumps of that appliance of `class` are triggered. A class that no longer exists counts
     /// as [`DEFAULT_CLASS`].
     pub fn crash_dump(&self, name: &ApplianceName, class: &str) -> CrashDumpSettings {
