@@ -67,11 +67,24 @@ pub(super) const AUTOMATIC_DUMPS: [(&str, AutomaticDump); 7] = [
     ("command", AutomaticDump::By(DumpDriver::Command)),
 ];
 
-/// A path. gridd's own folder is not the operator's, so a relative one would mislead.
-static PATH: TextRule = TextRule {
-    allowed: "a path from / such as /run/qemu/{name}.qmp",
-    error: |text| text_error(text, |text| text.is_empty() || text.starts_with('/')),
+/// A socket of QEMU.
+static SOCKET: TextRule =
+    TextRule { allowed: "a path from / such as /run/qemu/{name}.qmp", error: path_error };
+
+/// A file with a password.
+static PASSWORD_FILE: TextRule =
+    TextRule { allowed: "a path from / such as /etc/gridd/bmc-password", error: path_error };
+
+/// A program.
+static PROGRAM: TextRule = TextRule {
+    allowed: "a path from / such as /usr/local/bin/dump-vm, without arguments",
+    error: path_error,
 };
+
+/// gridd's own folder is not the operator's, so a relative path would mislead.
+fn path_error(text: &str) -> Option<String> {
+    text_error(text, |text| text.is_empty() || text.starts_with('/'))
+}
 
 /// A connection of libvirt.
 static URI: TextRule = TextRule {
@@ -109,7 +122,7 @@ static USER: TextRule = TextRule {
 /// Why a text is invalid.
 fn text_error(text: &str, is_allowed: impl Fn(&str) -> bool) -> Option<String> {
     if text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
-        return Some("it is one line of at most 1,000 bytes".to_owned());
+        return Some("it is longer than 1,000 bytes, or not one line".to_owned());
     }
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
@@ -142,7 +155,7 @@ macro_rules! dump_settings {
                 "crash_dump.timeout",
                 Accessor::Duration(TIMEOUT_RANGE, |$of| &mut $settings.timeout),
             ),
-            live("crash_dump.socket", Accessor::Text(&PATH, |$of| &mut $settings.socket)),
+            live("crash_dump.socket", Accessor::Text(&SOCKET, |$of| &mut $settings.socket)),
             live("crash_dump.uri", Accessor::Text(&URI, |$of| &mut $settings.uri)),
             live("crash_dump.domain", Accessor::Text(&DOMAIN, |$of| &mut $settings.domain)),
             live("crash_dump.host", Accessor::Text(&HOST, |$of| &mut $settings.host)),
@@ -150,9 +163,9 @@ macro_rules! dump_settings {
             live("crash_dump.user", Accessor::Text(&USER, |$of| &mut $settings.user)),
             live(
                 "crash_dump.password_file",
-                Accessor::Text(&PATH, |$of| &mut $settings.password_file),
+                Accessor::Text(&PASSWORD_FILE, |$of| &mut $settings.password_file),
             ),
-            live("crash_dump.program", Accessor::Text(&PATH, |$of| &mut $settings.program)),
+            live("crash_dump.program", Accessor::Text(&PROGRAM, |$of| &mut $settings.program)),
             live("crash_dump.arguments", Accessor::Arguments(|$of| &mut $settings.arguments)),
             live("crash_dump.on_hung", Accessor::AutomaticDump(|$of| &mut $settings.on_hung)),
             live(

@@ -108,22 +108,19 @@ impl FileParser<'_> {
     ) {
         let kind = key_kind(path);
         if let (DeValue::Table(table), true) = (value.get_ref(), kind.is_table) {
-            if let [first, name] = path.as_slice()
+            if let [table @ (CLASS_TABLE | APPLIANCE_TABLE), name] = words(path)[..]
                 && !is_valid_name(name)
             {
-                if let Some(what) =
-                    [CLASS_TABLE, APPLIANCE_TABLE].into_iter().find(|table| table == first)
-                {
-                    let text = format!("invalid {what} name: {InvalidName}");
-                    return self.add_error(origin, path, text);
-                }
+                return self.add_error(
+                    origin,
+                    path,
+                    format!("invalid {table} name: {InvalidName}"),
+                );
             }
-            match path.as_slice() {
-                [first, name] if first == CLASS_TABLE => {
-                    self.parsed.classes.push((name.clone(), origin));
-                }
-                [first, name, table] if first == APPLIANCE_TABLE && table == DUMP_TABLE => {
-                    self.parsed.appliances.push((name.clone(), origin));
+            match words(path)[..] {
+                [CLASS_TABLE, name] => self.parsed.classes.push((name.to_owned(), origin)),
+                [APPLIANCE_TABLE, name, DUMP_TABLE] => {
+                    self.parsed.appliances.push((name.to_owned(), origin));
                 }
                 [..] => {}
             }
@@ -159,6 +156,10 @@ impl FileParser<'_> {
 fn key_of_line(line: &str) -> String {
     let key = line.split(['=', '#', '"', '\'']).next().unwrap_or_default().trim();
     excerpt(key)
+}
+
+fn words(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
 }
 
 fn raw_value(value: &DeValue<'_>) -> RawValue {

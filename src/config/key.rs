@@ -212,13 +212,7 @@ impl<T: Default + 'static> Accessor<T> {
             }
             Self::DumpDriver(field) => self.choose(raw, &DRIVERS, field(into))?,
             Self::AutomaticDump(field) => self.choose(raw, &AUTOMATIC_DUMPS, field(into))?,
-            Self::Arguments(field) => {
-                let arguments = raw.texts().ok_or_else(invalid)?;
-                if let Some(why) = arguments_error(&arguments) {
-                    return Err(format!("{}; {why}", invalid()));
-                }
-                *field(into) = arguments;
-            }
+            Self::Arguments(field) => *field(into) = self.parse_arguments(raw)?,
             Self::Text(rule, field) => self.parse_text(rule, raw)?.clone_into(field(into)),
             Self::SecretFile(field) => *field(into) = Some(self.read_secret(raw)?),
             Self::SecretText(field) => {
@@ -247,6 +241,14 @@ impl<T: Default + 'static> Accessor<T> {
         match (rule.error)(text) {
             None => Ok(text),
             Some(why) if why.is_empty() => Err(self.describe_invalid(raw)),
+            Some(why) => Err(format!("{}; {why}", self.describe_invalid(raw))),
+        }
+    }
+
+    fn parse_arguments(&self, raw: &RawValue) -> Result<Vec<String>, String> {
+        let arguments = raw.texts().ok_or_else(|| self.describe_invalid(raw))?;
+        match arguments_error(&arguments) {
+            None => Ok(arguments),
             Some(why) => Err(format!("{}; {why}", self.describe_invalid(raw))),
         }
     }

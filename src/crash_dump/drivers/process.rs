@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{self, SignalKind};
@@ -128,16 +129,13 @@ impl StartError {
         let path = Path::new(program);
         let is_there = path.components().count() > 1 && path.exists();
         let program = program.to_string_lossy().into_owned();
-        match source.kind() {
-            io::ErrorKind::NotFound if is_there => Self::NoInterpreter { program },
-            io::ErrorKind::NotFound => Self::NotFound { program },
-            io::ErrorKind::PermissionDenied
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::NotADirectory => Self::NotExecutable { program, source },
-            _ if source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+        match Errno::from_io_error(&source) {
+            Some(Errno::NOENT) if is_there => Self::NoInterpreter { program },
+            Some(Errno::NOENT) => Self::NotFound { program },
+            Some(Errno::ACCESS | Errno::PERM | Errno::ISDIR | Errno::NOTDIR | Errno::NOEXEC) => {
                 Self::NotExecutable { program, source }
             }
-            _ => Self::System { program, source },
+            Some(_) | None => Self::System { program, source },
         }
     }
 

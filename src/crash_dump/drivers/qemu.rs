@@ -175,11 +175,11 @@ impl Monitor {
     }
 
     async fn ask(&mut self, command: &'static str) -> Result<serde_json::Value, MonitorError> {
+        let waited = self.limit;
         let asked = async {
             self.send(command).await?;
             self.answer(command).await
         };
-        let waited = self.limit;
         let answer = tokio::time::timeout(waited, asked).await;
         answer.unwrap_or(Err(MonitorError::Silent { command, waited }))
     }
