@@ -4,6 +4,12 @@
 //! Modules of virtual machines prove that what the broker says of a dump is what happened in the
 //! guest. Needs the packages that tests/run installs.
 
+mod api;
+mod api_actions;
+mod api_errors;
+mod api_login;
+mod api_servers;
+mod api_versions;
 mod bmc;
 mod client_logins;
 mod clients;
