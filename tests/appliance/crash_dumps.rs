@@ -4,10 +4,11 @@
 use std::fs;
 use std::fs::File;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use grid_broker::client::connect;
+use grid_broker::clock::wall_now;
 use grid_broker::contract::proto::crash_dump_service_client::CrashDumpServiceClient;
 use grid_broker::contract::proto::session_response::Message;
 use grid_broker::contract::proto::{
@@ -15,6 +16,7 @@ use grid_broker::contract::proto::{
     CrashDumpTrigger, Event, Hello, ListCrashDumpsRequest, SessionRequest, Severity,
     TriggerCrashDumpRequest, session_request,
 };
+use grid_broker::grid::values::time::Timestamp;
 use prost::Message as _;
 use tonic::transport::Channel;
 
@@ -241,15 +243,16 @@ async fn an_agent_that_ends_after_the_command_leaves_the_crash_unknown() {
 }
 
 /// A crash as Debian's kdump-tools leave it, a minute ago.
-fn leave_crash(folder: &PathBuf, stamp: &str, dump: &str) {
+fn leave_crash(folder: &Path, stamp: &str, dump: &str) {
     let crash = folder.join(stamp);
     fs::create_dir_all(&crash).expect("a folder");
-    let minute_ago = SystemTime::now() - Duration::from_secs(60);
+    let minute_ago = wall_now().before(Duration::from_secs(60)).since(Timestamp::EPOCH);
     let write = |name: String, content: &str, took: u64| {
         let path = crash.join(name);
         fs::write(&path, content).expect("written");
         let file = File::options().write(true).open(&path).expect("opened");
-        file.set_modified(minute_ago + Duration::from_secs(took)).expect("its time");
+        let at = SystemTime::UNIX_EPOCH + minute_ago + Duration::from_secs(took);
+        file.set_modified(at).expect("its time");
     };
     let log = format!("[    0.0] Linux version 6.1\n[   31.4] {PANIC}\n[   31.4] CPU: 0\n");
     write(format!("dmesg.{stamp}"), &log, 0);
