@@ -22,6 +22,7 @@ use crate::contract::proto::CrashDumpReadiness;
 use crate::crash_dump::DumpTarget;
 use crate::crash_dump::agents::link::CommandDelivery;
 use crate::grid::values::id::{ApplianceIndex, BootId, SessionId};
+use crate::grid::values::time::Timestamp;
 
 pub use link::{AgentCommand, AgentLink, CommandToSend, RESULT_TEXT_BYTES_MAX};
 
@@ -84,6 +85,8 @@ pub struct AgentHello {
     pub is_permitted: bool,
     /// What it told of its kernel.
     pub readiness: Option<Readiness>,
+    /// Broker time, as its Welcome tells it.
+    pub broker_time: Timestamp,
 }
 
 /// Why an appliance cannot be crashed by its agent.
@@ -147,7 +150,8 @@ struct Told {
 impl Agents {
     /// A session opens. It belongs to the agents until the link is dropped.
     pub fn join(&self, hello: AgentHello) -> AgentLink {
-        let AgentHello { appliance, boot, session, is_transient, is_permitted, readiness } = hello;
+        let AgentHello { appliance, boot, session, is_transient, is_permitted, readiness, .. } =
+            hello;
         let (sender, commands) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let mut known = self.lock();
         if !is_transient {
@@ -158,7 +162,7 @@ impl Agents {
             known.note(appliance, Told { boot, session, readiness });
         }
         drop(known);
-        AgentLink::new(self.clone(), (appliance, session), boot, commands)
+        AgentLink::new(self.clone(), &hello, commands)
     }
 
     /// What an agent of that appliance told in that boot.

@@ -101,6 +101,7 @@ async fn run_session(
         is_transient,
         is_permitted: has_capability(CRASH_DUMP_CAPABILITY),
         readiness: hello.crash_dump.map(Into::into),
+        broker_time: services.broker.now(),
     });
     services.forget_removed_agents().await;
     let welcome = hello::welcome(&services, &welcomed, spool.is_some());
@@ -283,7 +284,7 @@ impl OpenSession<'_> {
         let Some(to_send) = self.agent.begin(command) else { return Ok(()) };
         let message = Message::Command(Command {
             command_id: encode_uuid(to_send.id),
-            deadline: Some(encode_timestamp(self.services.broker.now().after(to_send.left))),
+            deadline: Some(encode_timestamp(to_send.deadline)),
             kind: Some(Kind::CrashDump(CrashDumpCommand {})),
         });
         permit.send(Ok(SessionResponse { message: Some(message) }));

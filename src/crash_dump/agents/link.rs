@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Agents, Readiness};
+use super::{AgentHello, Agents, Readiness};
 use crate::contract::proto::{CommandResult, CrashDumpReadiness};
 use crate::grid::values::id::{ApplianceIndex, BootId, SessionId};
+use crate::grid::values::time::Timestamp;
 
 /// Longest text of an agent's result that is kept, in bytes.
 pub const RESULT_TEXT_BYTES_MAX: usize = 1_024;
@@ -75,8 +76,9 @@ pub(super) struct AgentResult {
 pub struct CommandToSend {
     /// Its id.
     pub id: Uuid,
-    /// How long somebody waits for its result.
-    pub left: Duration,
+    /// How long somebody waits for its result. By broker time as the session knows it, which continues
+    /// from its Welcome: the broker may have followed the wall clock since.
+    pub deadline: Timestamp,
 }
 
 /// A session's side.
@@ -85,6 +87,8 @@ pub struct AgentLink {
     agents: Agents,
     key: (ApplianceIndex, SessionId),
     boot: BootId,
+    /// Broker time at the welcome, and when that was.
+    welcomed_at: (Timestamp, Instant),
     commands: mpsc::Receiver<AgentCommand>,
     /// The command that was sent and has no result.
     pending: Option<(Uuid, oneshot::Sender<AgentResult>)>,
@@ -95,11 +99,18 @@ pub struct AgentLink {
 impl AgentLink {
     pub(super) fn new(
         agents: Agents,
-        key: (ApplianceIndex, SessionId),
-        boot: BootId,
+        hello: &AgentHello,
         commands: mpsc::Receiver<AgentCommand>,
     ) -> Self {
-        Self { agents, key, boot, commands, pending: None, unconfirmed: None }
+        Self {
+            agents,
+            key: (hello.appliance, hello.session),
+            boot: hello.boot,
+            welcomed_at: (hello.broker_time, Instant::now()),
+            commands,
+            pending: None,
+            unconfirmed: None,
+        }
     }
 
     /// The next command. Never returns if there will be none. Cancel-safe.
@@ -118,7 +129,9 @@ impl AgentLink {
         }
         // Whoever sent an earlier one learns that it has no result.
         self.pending = Some((id, reply));
-        Some(CommandToSend { id, left: until.saturating_duration_since(Instant::now()) })
+        let (broker_time, then) = self.welcomed_at;
+        let deadline = broker_time.after(until.saturating_duration_since(then));
+        Some(CommandToSend { id, deadline })
     }
 
     /// The agent answered. Only the first result of the last command counts.

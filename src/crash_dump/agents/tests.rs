@@ -39,6 +39,7 @@ fn hello(session: u64, of_boot: u128) -> AgentHello {
         is_transient: false,
         is_permitted: true,
         readiness: None,
+        broker_time: Timestamp::EPOCH,
     }
 }
 
@@ -201,6 +202,23 @@ async fn an_agent_that_does_not_read_or_answer_holds_up_nobody() {
     assert!(failure.is_unknown && failure.why.contains("did not answer"), "{failure}");
     link.resolve(&result(id, true, "late"));
     assert_eq!(link.take_unconfirmed(), None);
+}
+
+#[tokio::test]
+async fn the_deadline_is_by_the_broker_time_of_the_welcome() {
+    let agents = Agents::default();
+    let mut link = agents.join(hello(1, 1));
+    let subject = target(1);
+    let (answer, deadline) = tokio::join!(agents.crash(&subject), async {
+        let command = link.next_command().await;
+        let CommandToSend { id, deadline } = link.begin(command).expect("somebody waits");
+        link.resolve(&result(id, true, ""));
+        deadline
+    });
+    assert!(answer.is_ok());
+    // Nine tenths of 30 s after now, which is soon after the welcome at the epoch.
+    let since = deadline.since(Timestamp::EPOCH);
+    assert!((27..57).contains(&since.as_secs()), "{since:?}");
 }
 
 #[tokio::test]

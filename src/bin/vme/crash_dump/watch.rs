@@ -11,6 +11,7 @@ use grid_broker::contract::proto::{Alert, Event, FoundCrashDump, Severity};
 use grid_broker::grid::values::crash_dump::DUMP_PATH_BYTES_MAX;
 use grid_broker::grid::values::size::describe_bytes;
 use grid_broker::grid::values::time::describe_duration;
+use grid_broker::show::escape::escape;
 use grid_broker::tasks;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -47,7 +48,7 @@ pub(crate) async fn keep_looking(
             Ok(looked) => looked,
             Err(why) => break stopped(&why).await,
         };
-        look.lines.iter().for_each(|line| print_line(line));
+        look.lines.iter().for_each(|line| print_line(&escape(line)));
         if !look.news.is_empty() {
             tell_all(config, &requests, &mut finder, &look.news).await;
             let problem;
@@ -96,13 +97,13 @@ async fn tell_all(
         let text = event.text.clone();
         match tell(requests, event, dump).await {
             Ok(()) => {
-                print_line(&format!("reported: {text}"));
+                print_line(&escape(&format!("reported: {text}")));
                 finder.note_told(dump);
             }
             Err(why) => {
                 let problem = format!("{} is not reported yet: {why}", dump.path.display());
                 if finder.is_new_problem(&problem) {
-                    print_line(&problem);
+                    print_line(&escape(&problem));
                 }
                 return;
             }

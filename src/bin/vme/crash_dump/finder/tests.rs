@@ -222,3 +222,28 @@ fn a_folder_with_too_much_in_it_is_said_once() {
     assert!(look.news[0].0.path.ends_with("0044/vmcore"), "{look:?}");
     assert!(finder.look(now).lines.is_empty());
 }
+
+#[test]
+fn what_cannot_be_read_or_written_is_said_once() {
+    let ground = Ground::new();
+    fs::remove_dir(ground.crash()).unwrap();
+    fs::write(ground.crash(), "a file").unwrap();
+    let (mut finder, now) = (ground.finder(), monotonic_now());
+    let look = finder.look(now);
+    assert!(look.lines[0].contains("os error 20"), "{look:?}");
+    assert!(finder.look(now).lines.is_empty());
+    let remembered = ground.0.path().join("state/crash-dumps");
+    assert!(!remembered.exists(), "what could not be read is not known");
+    // A state folder that cannot be written.
+    fs::remove_file(ground.crash()).unwrap();
+    ground.write("1/vmcore", "K", -1);
+    fs::remove_dir(ground.0.path().join("state")).unwrap();
+    let look = finder.look(now);
+    assert!(look.lines[0].contains("is not remembered"), "{look:?}");
+    assert_eq!(paths(&mut finder, now), ["1/vmcore"]);
+    let look = finder.look(now);
+    assert!(look.news.is_empty() && look.lines.is_empty(), "it is known to this process: {look:?}");
+    fs::create_dir(ground.0.path().join("state")).unwrap();
+    finder.look(now);
+    assert!(remembered.exists(), "it is tried again");
+}
