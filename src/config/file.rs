@@ -11,7 +11,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::crash_dump::{APPLIANCE_TABLE, DUMP_TABLE};
-use super::keys::{CLASS_TABLE, key_kind, suggestion};
+use super::keys::{CLASS_TABLE, key_kind};
+use super::suggestion::suggestion;
 use crate::config::error::{ConfigError, Origin};
 use crate::config::raw_value::{RawSetting, RawValue, dotted_key};
 use crate::grid::values::id::{InvalidName, is_valid_name};

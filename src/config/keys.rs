@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Settings;
-use super::crash_dump::{APPLIANCE_SETTINGS, APPLIANCE_TABLE, CLASS_DUMP_SETTINGS, appliance_path};
+use super::crash_dump::{APPLIANCE_SETTINGS, APPLIANCE_TABLE, CLASS_DUMP_SETTINGS};
 use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::mail::{self, TextRule};
 use super::{openstack, tls};
@@ -15,7 +15,6 @@ use crate::config::raw_value::dotted_key;
 use crate::grid::model::crash_dump::CrashDumpSettings;
 use crate::grid::model::settings::{ClassSettings, REPORT_DEADLINE_RANGE, RateLimit};
 use crate::listener::AllowedHosts;
-use crate::show::suggest::suggest;
 
 /// The table whose tables are classes.
 pub const CLASS_TABLE: &str = "class";
@@ -333,42 +332,9 @@ pub(super) fn key_kind(path: &[String]) -> KeyKind {
     KeyKind { is_setting, is_table: found.iter().any(|beyond| *beyond > 0) }
 }
 
-/// All paths; those of classes and appliances for the one called `name`.
-fn all_paths(name: &str) -> Vec<String> {
-    let outside = SETTINGS.iter().map(|key| key.path.to_owned());
-    let within = class_settings().map(|key| class_path(name, key.path));
-    let own = APPLIANCE_SETTINGS.iter().map(|key| appliance_path(name, key.path));
-    outside.chain(within).chain(own).collect()
-}
-
 /// The path of a class's key.
 pub(super) fn class_path(class: &str, key: &str) -> String {
     format!("{}.{key}", dotted_key(&[CLASS_TABLE, class]))
-}
-
-/// A suggestion for the unknown key `path`: the key that was probably meant, or all keys of its table.
-pub(super) fn suggestion(path: &[String]) -> String {
-    let class = match path {
-        [first, name, ..] if first == CLASS_TABLE || first == APPLIANCE_TABLE => name,
-        _ => "default",
-    };
-    let (table, last) = path.split_at(path.len().saturating_sub(1));
-    let prefix = if table.is_empty() { String::new() } else { format!("{}.", dotted_key(table)) };
-    let last = last.first().map_or("", String::as_str);
-    let all = all_paths(class);
-    let mut siblings: Vec<&str> = all
-        .iter()
-        .filter_map(|path| path.strip_prefix(&prefix))
-        .filter_map(|rest| rest.split('.').next())
-        .collect();
-    siblings.dedup();
-    let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    let elsewhere = all.iter().find(|path| path.rsplit('.').next() == Some(last)).copied();
-    match suggest(last, &siblings).or(elsewhere) {
-        Some(meant) => format!("did you mean {meant}?"),
-        None if table.is_empty() => format!("there are: {}", siblings.join(", ")),
-        None => format!("[{}] has: {}", dotted_key(table), siblings.join(", ")),
-    }
 }
 
 /// The environment variable of a key; `None` for a class whose name a variable cannot contain.

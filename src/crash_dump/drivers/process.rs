@@ -176,11 +176,11 @@ impl Invocation {
         waiting.await.map_err(|_| failed(io::Error::other("gridd stops")))
     }
 
-    fn command(&self) -> Command {
+    /// The command, without those of `ours`, gridd's variables, that are not for others.
+    pub(super) fn command(&self, ours: impl Iterator<Item = OsString>) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let ours = std::env::vars_os().map(|(name, _)| name);
         for name in ours.filter(|name| name.to_string_lossy().starts_with(OWN_VARIABLES)) {
             command.env_remove(name);
         }
@@ -206,7 +206,7 @@ impl Program {
     fn start(invocation: &Invocation) -> io::Result<Self> {
         // Registered before the program can end.
         let ends = unix::signal(SignalKind::child())?;
-        let mut child = invocation.command().spawn()?;
+        let mut child = invocation.command(std::env::vars_os().map(|it| it.0)).spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
             return Err(io::Error::other("it has no pipes"));

@@ -1,9 +1,11 @@
 //! Tests what is true of every program: its output, its end, and what it leaves behind.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::super::process::{Finished, Invocation};
 use super::*;
+use crate::tasks;
 use crate::test_timeout;
 
 /// `script`, run by a shell: a file of its own could be busy while another test starts a program.
@@ -70,25 +72,18 @@ async fn a_program_has_no_input_and_a_group_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_program_gets_none_of_the_variables_of_gridd() {
-    let ours = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "crash_dump::drivers::tests::programs::the_environment_is_told"])
-        .args(["--ignored", "--nocapture"])
-        .env("GRIDD_MAIL__PASSWORD", "s3cr3t")
-        .env("NOTIFY_SOCKET", "/run/notify")
-        .env("PASSED_ON", "yes")
-        .output()
-        .expect("this program starts");
-    let text = String::from_utf8_lossy(&ours.stdout);
-    assert!(ours.status.success() && text.contains("PASSED_ON=yes"), "{text}");
-    assert!(!text.contains("s3cr3t") && !text.contains("NOTIFY_SOCKET"), "{text}");
-}
-
-#[tokio::test]
-#[ignore = "a part of the test above, in a process of its own"]
-async fn the_environment_is_told() {
-    println!("{}", run("env | grep -v '^_'").await.output.stdout().lines().count());
-    println!("{}", run("env | grep -E 'PASSED_ON|GRIDD|NOTIFY'").await.output.stdout());
+async fn a_program_gets_none_of_the_secrets_of_gridd() {
+    let ours = ["GRIDD_MAIL__PASSWORD", "PASSED_ON", "GRIDD_CONFIG"].map(OsString::from);
+    let command = shell("", test_timeout::timeout()).command(ours.into_iter());
+    let changed: Vec<_> = command.get_envs().collect();
+    for removed in ["GRIDD_MAIL__PASSWORD", "GRIDD_CONFIG", "NOTIFY_SOCKET", "LISTEN_FDS"] {
+        assert!(changed.contains(&(removed.as_ref(), None)), "{removed} is passed on");
+    }
+    assert!(changed.contains(&("GIVEN".as_ref(), Some("its value".as_ref()))));
+    assert!(changed.iter().all(|(name, _)| *name != "PASSED_ON"), "it is passed on as it is");
+    // What gridd has is passed on.
+    let text = run("echo \"$PATH\"").await.output.stdout();
+    assert_eq!(text.trim_end(), std::env::var("PATH").expect("a path"));
 }
 
 #[tokio::test]
@@ -113,7 +108,10 @@ async fn a_program_is_killed_when_nobody_waits_for_it() {
     let shown = path.display();
     let script = format!("sleep 1000 & echo $! $$ > {shown}.new; mv {shown}.new {shown}; wait");
     let waiting =
-        tokio::spawn(async move { shell(&script, Duration::from_secs(3_600)).run().await });
+        tasks::spawn(
+            "waiting",
+            async move { shell(&script, Duration::from_secs(3_600)).run().await },
+        );
     wait_until("it runs", || path.exists()).await;
     let text = std::fs::read_to_string(&path).expect("the numbers");
     assert!(text.split_whitespace().all(|id| process(id).is_some()), "{text}");
