@@ -339,6 +339,7 @@ async fn reflection_lists_all_services_and_health_serves() {
             "grid.events.v1.AlertService",
             "grid.events.v1.ApplianceService",
             "grid.events.v1.BrokerService",
+            "grid.events.v1.CrashDumpService",
             "grid.events.v1.EventService",
             "grid.events.v1.GridLogService",
             "grid.events.v1.IdentityService",

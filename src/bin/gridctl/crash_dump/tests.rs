@@ -45,14 +45,13 @@ async fn run_line(script: &Arc<Script>, line: &str, typed: Typed) -> Ran {
         asked.lock().unwrap().push(question);
         typed.map(|typed| Ok(typed.to_owned()))
     };
-    let ended = match &args.command {
-        GridctlCommand::Appliance(ApplianceCommand::CrashDump(arguments)) => {
-            run(&broker, arguments, ask, &look, &mut out).await
-        }
-        GridctlCommand::Appliance(ApplianceCommand::CrashDumps(arguments)) => {
-            list(&broker, arguments, &look, &mut out).await
-        }
-        other => panic!("{other:?} is not of crash dumps"),
+    let GridctlCommand::Appliance(command) = &args.command else { panic!("not of appliances") };
+    let ended = if let ApplianceCommand::CrashDump(arguments) = command {
+        run(&broker, arguments, ask, &look, &mut out).await
+    } else if let ApplianceCommand::CrashDumps(arguments) = command {
+        list(&broker, arguments, &look, &mut out).await
+    } else {
+        panic!("{command:?} is not of crash dumps")
     };
     Ran { out: String::from_utf8(out).unwrap(), asked: asked.into_inner().unwrap(), ended }
 }

@@ -50,10 +50,15 @@ impl Waiter<'_> {
         let until = Instant::now() + self.within;
         let mut outage = Outage::new(self.broker, interval);
         let mut shown = BTreeSet::new();
-        let mut newest = None;
+        let (mut newest, mut is_first) = (None, true);
         loop {
             let fetched = fetch(self.broker, self.name.to_owned());
-            match tokio::time::timeout_at(until, fetched).await {
+            let fetched = match std::mem::take(&mut is_first) {
+                // However short the wait is, one reply is awaited.
+                true => Ok(fetched.await),
+                false => tokio::time::timeout_at(until, fetched).await,
+            };
+            match fetched {
                 Ok(Ok(dumps)) => {
                     outage.clear();
                     let dump = dumps.into_iter().find(|it| it.request_id == self.request_id);
