@@ -133,7 +133,7 @@ async fn a_driver_that_fails_leaves_the_appliance_as_it_was() {
 
 #[tokio::test]
 async fn a_broker_that_is_killed_does_not_claim_to_know_what_the_driver_did() {
-    let mut press = Press::start("exec sleep 600", "timeout = \"5m\"\n").await;
+    let mut press = Press::start("exec /bin/sleep 600", "timeout = \"5m\"\n").await;
     press.boots(1).await;
     press.trigger().await.expect("requested");
     eventually("the driver was called", async || (press.calls() == 1).then_some(())).await;
@@ -149,7 +149,7 @@ async fn a_broker_that_is_killed_does_not_claim_to_know_what_the_driver_did() {
 
 #[tokio::test]
 async fn a_driver_without_an_end_is_ended_and_unknown() {
-    let press = Press::start("exec sleep 600", "timeout = \"1s\"\n").await;
+    let press = Press::start("exec /bin/sleep 600", "timeout = \"1s\"\n").await;
     press.boots(1).await;
     press.trigger().await.expect("requested");
     let dump = press.newest("the limit", |it| it.trigger() == CrashDumpTrigger::Unknown).await;

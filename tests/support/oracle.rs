@@ -45,7 +45,7 @@ async fn pages(address: &str) -> Vec<Record> {
     let (mut records, mut page_token) = (Vec::<Record>::new(), String::new());
     loop {
         // Tallies too, which are only given to whoever asks for them.
-        let kinds = (1..=RecordKind::Tally as i32).collect();
+        let kinds = (1..=RecordKind::CrashDump as i32).collect();
         let filter = Some(RecordFilter { kinds, ..Default::default() });
         let request =
             ListRecordsRequest { filter, page_size: 1_000, page_token, ..Default::default() };
