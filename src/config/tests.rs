@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::key::{Accessor, Field, ReloadPolicy};
+use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::secret::Secret;
 use super::*;
 use crate::grid::values::event::Severity;
