@@ -34,7 +34,7 @@ pub(super) fn describe_command(command: &AdminCommand) -> String {
     if let AdminCommand::Lock { reason, .. } = command
         && !reason.is_empty()
     {
-        return format!("{done}: {reason}");
+        return format!("{done}: \"{reason}\"");
     }
     let AdminCommand::Set { class, overrides, reset, .. } = command else { return done.to_owned() };
     let mut parts = Vec::new();
