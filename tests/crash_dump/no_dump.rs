@@ -66,6 +66,7 @@ async fn a_crash_kernel_that_lacks_memory_reboots_without_a_dump_and_the_broker_
 async fn a_dump_that_the_disk_cut_short_is_told_as_incomplete_with_its_last_words() {
     let name = "full";
     let gridd = story::broker(QEMU).await;
+    // The agent has its spool on it too.
     let plan = Plan { disk: "16M", ..Plan::good(name) };
     let machine = plan.start(&gridd, &story::monitor(&gridd, name)).await;
     story::booted(&gridd, name, &machine.console, 1).await;
