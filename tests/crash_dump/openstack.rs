@@ -82,6 +82,11 @@ impl Client {
         Self { release, login, home: gridd.folder().to_owned() }
     }
 
+    /// The same for a user with that home, whose files they read.
+    pub(crate) fn at_home(self, home: PathBuf) -> Self {
+        Self { home, ..self }
+    }
+
     /// Runs `openstack` with words that blanks part.
     pub(crate) async fn openstack(&self, line: &str) -> Run {
         self.openstack_words(&line.split(' ').collect::<Vec<_>>()).await
