@@ -123,7 +123,7 @@ pub(crate) struct Api {
 
 impl Api {
     /// One that trusts everybody. Its driver writes down that it was called; appliances `none-...` have
-    /// no driver, and that of `broken` fails.
+    /// no driver, that of `broken` fails, and those of `absent` and `silent` have sockets of these names.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::TempDir::with_prefix("gridd-test-").expect("a temporary folder");
         let calls = folder.path().join("calls");
@@ -138,6 +138,13 @@ impl Api {
         drivers.push_str(&format!("[appliance.broken.crash_dump]\n{broken}"));
         for name in ["none-1", "none-2", "none-3", "none-4", "none-5", "none-6", "none-7"] {
             drivers.push_str(&format!("[appliance.{name}.crash_dump]\ndriver = \"none\"\n"));
+        }
+        for name in ["absent", "silent"] {
+            let socket = folder.path().join(name);
+            let socket = socket.display();
+            drivers.push_str(&format!(
+                "[appliance.{name}.crash_dump]\ndriver = \"qemu\"\nsocket = \"{socket}\"\ntimeout = \"1s\"\n"
+            ));
         }
         std::fs::write(&calls, "").expect("writes");
         let gridd = Setup::within(folder, &drivers).start().await;

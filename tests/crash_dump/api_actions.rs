@@ -169,6 +169,34 @@ async fn a_driver_that_fails_is_told_in_the_record() {
 }
 
 #[tokio::test]
+async fn a_back_end_that_cannot_differs_from_one_that_cannot_now() {
+    let api = Api::start().await;
+    api.runs("absent", 1).await;
+    api.runs("silent", 1).await;
+    // Its connections wait for somebody to accept them.
+    let _silent = std::os::unix::net::UnixListener::bind(api.gridd.path("silent")).expect("binds");
+    for (name, status, words) in [
+        ("absent", 400, "Triggering crash dump is not supported: ".to_owned()),
+        (
+            "silent",
+            409,
+            format!("Cannot 'trigger_crash_dump' instance {} now: ", api.id("silent").await),
+        ),
+    ] {
+        let id = api.id(name).await;
+        let answer = api.act(&id, &[LOWEST], TRIGGER).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        let body = answer.json();
+        let fault = body.as_object().expect("an object").values().next().expect("a fault");
+        let message = fault["message"].as_str().expect("a message");
+        assert!(message.starts_with(&words) && message.len() > words.len(), "{message}");
+        api.becomes(name, "running").await;
+        let listed = api.get(&format!("/v2.1/servers/{id}/os-instance-actions"), &[]).await.json();
+        assert_eq!(listed, json!({"instanceActions": []}), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn records_have_pages_from_version_2_58_on() {
     let api = Api::start().await;
     let mut requests = Vec::new();

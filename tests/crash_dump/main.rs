@@ -8,6 +8,7 @@ mod api;
 mod api_actions;
 mod api_errors;
 mod api_login;
+mod api_order;
 mod api_servers;
 mod api_versions;
 mod bmc;

@@ -205,6 +205,51 @@ async fn each_cell_of_the_table_holds_for_pages() {
     assert_eq!(code, "404");
 }
 
+/// The status of an operation of OpenStack's API, by curl.
+async fn operation(broker: &Broker, (method, path): (&str, &str), token: Option<&str>) -> String {
+    let mut command = clean("/usr/bin/curl");
+    command.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method]);
+    command.args(["-H", "OpenStack-API-Version: compute 2.84"]);
+    if method == "POST" {
+        command.args(["-d", "{}", "-H", "Content-Type: application/json"]);
+    }
+    if let Some(token) = token {
+        command.arg("-H").arg(format!("X-Auth-Token: {token}"));
+    }
+    command.arg(format!("http://{}{path}", broker.gridd.http));
+    run(command).await.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_cell_of_the_table_holds_for_openstack() {
+    let broker = Broker::plain().await;
+    let tokens = [
+        None,
+        Some(broker.appliance("db1").await),
+        Some(broker.administrator("vera", proto::Role::Viewer).await),
+        Some(broker.administrator("otto", proto::Role::Operator).await),
+        Some(broker.admin.clone()),
+    ];
+    for (method, row, access) in roles::OPENSTACK {
+        let path = row.replace(['{', '}'], "");
+        for (token, at) in tokens.iter().zip(0..) {
+            let token = token.as_ref().map(TokenText::expose);
+            let code = operation(&broker, (method, &path), token).await;
+            // Appliances are strangers here; a login that has nothing is no refusal.
+            let is_refused = *access != Access::Anyone && at < 2;
+            assert_ne!(*access, Access::Authenticated, "a new kind of access of {path}");
+            assert_eq!(code == "401", is_refused, "{method} {path}, caller {at}: {code}");
+            assert!(!["403", "405", "500", "503"].contains(&code.as_str()), "{path}: {code}");
+        }
+    }
+    for (method, path) in [("GET", "/v2.1/secret"), ("DELETE", "/v2.1/servers/x"), ("GET", "/v3/x")]
+    {
+        for (token, expected) in [(None, "401"), (Some(broker.admin.expose()), "404")] {
+            assert_eq!(operation(&broker, (method, path), token).await, expected, "{path}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_appliance_speaks_for_itself_only() {
     let broker = Broker::plain().await;
