@@ -230,6 +230,9 @@ async fn refuses_whoever_may_not(world: &World, operator: &Client) {
         assert!(said.stderr.starts_with(&format!("{STRANGER} (HTTP 401) (")), "{said:?}");
         assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{said:?}");
     }
+    let said = operator.openstack(&format!("--os-project-name other {line}")).await;
+    let words = "Could not find project: other. The project of this broker is grid. (HTTP 401)";
+    assert!(said.code == Some(1) && said.stderr.starts_with(words), "{said:?}");
     world.is_untouched("press-5").await;
     let shown = operator.json("server event list press-5").await;
     assert_eq!(shown, Value::Array(Vec::new()), "what is refused leaves no record of it");

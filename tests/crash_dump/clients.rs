@@ -45,8 +45,9 @@ async fn dumps_without_a_login(release: Release) {
     tells_that_a_driver_failed(&broker, &client, &ids).await;
     is_told_what_is_wrong(&broker, &client, &ids).await;
     // An administrator's lock does not hold up those whom the broker trusts.
-    client.silent("server lock press-4").await;
-    assert_eq!(client.json("server show press-4").await["locked"], true);
+    client.silent("server lock --reason inventory press-4").await;
+    let shown = client.json("server show press-4").await;
+    assert_eq!((&shown["locked"], &shown["locked_reason"]), (&true.into(), &"inventory".into()));
     client.silent("server dump create press-4").await;
     client.silent("server unlock press-4").await;
     assert_eq!(client.json("server show press-4").await["locked"], false);
