@@ -48,3 +48,40 @@ pub static URL: TextRule = TextRule {
         (!text.is_empty() && !is_url).then(String::new)
     },
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_names_are_checked() {
+        for (text, expected) in [
+            ("", true),
+            ("https://broker.example:7480", true),
+            ("http://127.0.0.1/grid/", true),
+            ("https://", false),
+            ("https:///x", false),
+            ("broker.example", false),
+            ("ftp://broker.example", false),
+            ("https://broker.example/?x", false),
+            ("https://a b", false),
+            ("https://a\"b", false),
+        ] {
+            assert_eq!((URL.error)(text).is_none(), expected, "{text}");
+        }
+        let longest = "x".repeat(PROJECT_BYTES_MAX);
+        for (text, expected) in [
+            ("grid", true),
+            ("my grid", true),
+            (&longest, true),
+            ("", false),
+            (" ", false),
+            ("a\nb", false),
+        ] {
+            assert_eq!((PROJECT.error)(text).is_none(), expected, "{text}");
+        }
+        assert!((PROJECT.error)(&format!("{longest}x")).is_some());
+        let default = OpenStackSettings::default();
+        assert!((PROJECT.error)(&default.project).is_none() && (URL.error)(&default.url).is_none());
+    }
+}

@@ -59,8 +59,7 @@ pub(super) fn page_routes(
     let mode = settings.authentication_mode();
     let authorization = http::PageAuthorization { mode, authenticator };
     let openstack = settings.openstack.clone();
-    let openstack =
-        http::openstack::OpenStackSettings { project: openstack.project, url: openstack.url };
+    let openstack = http::openstack::ApiSettings { project: openstack.project, url: openstack.url };
     let pages = http::router(served, connections, stopping, authorization, &openstack);
     (PageSources { broker, authenticator: known }, pages)
 }

@@ -28,7 +28,7 @@ use crate::resources;
 
 pub use authorization::PageAuthorization;
 use authorization::authorize_requests;
-use openstack::{OpenStackSettings, answer_openstack};
+use openstack::{ApiSettings, answer_openstack};
 
 /// How long a page waits for the loop.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ pub fn router(
     connections: Connections,
     stopping: watch::Receiver<bool>,
     authorization: PageAuthorization,
-    openstack: &OpenStackSettings,
+    openstack: &ApiSettings,
 ) -> Router {
     let routes = Router::new()
         .route("/", get(|| async { FRONT_PAGE }))

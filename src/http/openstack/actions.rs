@@ -6,7 +6,7 @@
 use http::StatusCode;
 
 use super::call::{Call, FoundServer};
-use super::fault::{Fault, NOT_FOUND, Reply};
+use super::fault::{ApiReply, Fault, NOT_FOUND};
 use super::json::Json;
 use super::state;
 use crate::crash_dump::{DumpRefusal, Requester};
@@ -104,7 +104,7 @@ impl Requested {
 }
 
 /// Does what the body requests.
-pub(super) async fn act(call: &Call, requested: &Requested) -> Result<Reply, Fault> {
+pub(super) async fn act(call: &Call, requested: &Requested) -> Result<ApiReply, Fault> {
     let reason = requested.check_value(call)?;
     let server = call.server().await?;
     permit(call, requested)?;
@@ -138,7 +138,7 @@ pub(super) fn denied_by_policy(rule: &str) -> Fault {
     Fault::new(StatusCode::FORBIDDEN, format!("Policy doesn't allow {rule} to be performed."))
 }
 
-async fn trigger(call: &Call, server: FoundServer) -> Result<Reply, Fault> {
+async fn trigger(call: &Call, server: FoundServer) -> Result<ApiReply, Fault> {
     let requester = Requester {
         name: call.caller_name(),
         by: call.principal.for_record(),
@@ -152,7 +152,7 @@ async fn trigger(call: &Call, server: FoundServer) -> Result<Reply, Fault> {
             async move { crash_dumps.trigger(&requester, &name).await },
         );
     match requested.await.map_err(|_| Fault::unavailable("The broker is stopping."))? {
-        Ok(receipt) => Ok(Reply { request: Some(receipt.request), ..Reply::accepted() }),
+        Ok(receipt) => Ok(ApiReply { request: Some(receipt.request), ..ApiReply::accepted() }),
         Err(refusal) => Err(refused(call, &server, refusal).await?),
     }
 }
@@ -211,11 +211,11 @@ async fn state_words(call: &Call, server: &FoundServer) -> Result<String, Fault>
     })
 }
 
-async fn command(call: &Call, command: AdminCommand, id: &str) -> Result<Reply, Fault> {
+async fn command(call: &Call, command: AdminCommand, id: &str) -> Result<ApiReply, Fault> {
     let is_unlock = matches!(&command, AdminCommand::Unlock { .. });
     let by = call.principal.for_record();
     match call.broker.broker.command(&by, command).await? {
-        Ok(_) => Ok(Reply::accepted()),
+        Ok(_) => Ok(ApiReply::accepted()),
         Err(CommandRejection::NotFound { .. }) => {
             Err(Fault::not_found(format!("Instance {id} could not be found.")))
         }
@@ -223,7 +223,7 @@ async fn command(call: &Call, command: AdminCommand, id: &str) -> Result<Reply, 
             Err(denied_by_policy("os_compute_api:os-lock-server:unlock:unlock_override"))
         }
         // As Nova: it stays locked, as was requested, by whoever has locked it.
-        Err(CommandRejection::LockedByAdmin { .. }) => Ok(Reply::accepted()),
+        Err(CommandRejection::LockedByAdmin { .. }) => Ok(ApiReply::accepted()),
         Err(
             rejection @ (CommandRejection::AlreadyExists { .. }
             | CommandRejection::UnknownClass { .. }

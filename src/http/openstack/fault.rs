@@ -56,7 +56,7 @@ impl Service {
 
 /// An answer that grants the request.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct ApiReply {
     /// Its status.
     pub(super) status: StatusCode,
     /// Its body; `None`: it is empty.
@@ -67,7 +67,7 @@ pub(super) struct Reply {
     pub(super) token: Option<String>,
 }
 
-impl Reply {
+impl ApiReply {
     /// 200 with a body.
     pub(super) fn of(body: Value) -> Self {
         Self::with(StatusCode::OK, Some(body))
@@ -226,10 +226,10 @@ pub(super) struct AnswerHeaders {
 
 impl AnswerHeaders {
     /// The response.
-    pub(super) fn respond(&self, answer: Result<Reply, Fault>) -> Response {
+    pub(super) fn respond(&self, answer: Result<ApiReply, Fault>) -> Response {
         let request = answer.as_ref().ok().and_then(|reply| reply.request).unwrap_or(self.request);
         let mut response = match answer {
-            Ok(Reply { status, body, request: _, token }) => {
+            Ok(ApiReply { status, body, request: _, token }) => {
                 let text = body.map(|body| body.to_string()).unwrap_or_default();
                 let mut response = json_response(status, text, "application/json");
                 if let Some(token) = token {

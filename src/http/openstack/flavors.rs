@@ -5,25 +5,25 @@
 use serde_json::{Value, json};
 
 use super::call::{Call, View};
-use super::fault::{Fault, Reply};
+use super::fault::{ApiReply, Fault};
 use super::text::percent_encoded;
 
 /// All classes, with all fields or names and ids alone.
-pub(super) async fn list(call: &Call, is_detailed: bool) -> Result<Reply, Fault> {
+pub(super) async fn list(call: &Call, is_detailed: bool) -> Result<ApiReply, Fault> {
     let names = class_names(call).await?;
     let show =
         |name: &String| if is_detailed { full(&call.view, name) } else { brief(&call.view, name) };
-    Ok(Reply::of(json!({"flavors": names.iter().map(show).collect::<Vec<_>>()})))
+    Ok(ApiReply::of(json!({"flavors": names.iter().map(show).collect::<Vec<_>>()})))
 }
 
 /// One class.
-pub(super) async fn show(call: &Call) -> Result<Reply, Fault> {
+pub(super) async fn show(call: &Call) -> Result<ApiReply, Fault> {
     let id = call.route.id();
     let names = class_names(call).await?;
     let found = names.iter().find(|name| *name == id);
     let found =
         found.ok_or_else(|| Fault::not_found(format!("Flavor {id} could not be found.")))?;
-    Ok(Reply::of(json!({"flavor": full(&call.view, found)})))
+    Ok(ApiReply::of(json!({"flavor": full(&call.view, found)})))
 }
 
 /// The flavor of a server: whole from version 2.47 on.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::call::Project;
 use super::credential::HeaderCredential;
-use super::fault::{Fault, Reply};
+use super::fault::{ApiReply, Fault};
 use super::json::Json;
 use super::moment;
 use crate::grid::values::identity::Role;
@@ -20,7 +20,7 @@ use crate::identity::peer::{Caller, Credential, Principal};
 const TOKEN_VALID_FOR: Duration = Duration::from_secs(86_400);
 
 /// A login, as its body has it.
-pub(super) struct Login {
+pub(super) struct LoginRequest {
     /// The credential.
     pub(super) credential: HeaderCredential,
     /// How it is presented.
@@ -29,7 +29,7 @@ pub(super) struct Login {
     project: Option<String>,
 }
 
-impl Login {
+impl LoginRequest {
     /// The login of a body.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Login {
         principal: &Principal,
         token: String,
         (base, project, now): (&str, &Project, Timestamp),
-    ) -> Result<Reply, Fault> {
+    ) -> Result<ApiReply, Fault> {
         if let Some(wanted) = self.project.as_ref().filter(|it| !project.is(it)) {
             let text = format!(
                 "Could not find project: {wanted}. The project of this broker is {}.",
@@ -84,7 +84,7 @@ impl Login {
             return Err(Fault::new(StatusCode::UNAUTHORIZED, text));
         }
         let body = describe(principal, self.method, (base, project, now));
-        Ok(Reply { token: Some(token), ..Reply::with(StatusCode::CREATED, Some(body)) })
+        Ok(ApiReply { token: Some(token), ..ApiReply::with(StatusCode::CREATED, Some(body)) })
     }
 }
 

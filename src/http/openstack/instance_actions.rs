@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::actions::TRIGGER;
 use super::call::{Call, FoundServer};
-use super::fault::{Fault, Reply};
+use super::fault::{ApiReply, Fault};
 use super::{moment, servers};
 use crate::grid::explain;
 use crate::grid::model::crash_dump::{CrashDump, DumpTrigger};
@@ -25,12 +25,12 @@ const PAGES_SINCE: u16 = 58;
 const CHANGES_BEFORE_SINCE: u16 = 66;
 
 /// The crash dumps of a server.
-pub(super) async fn list(call: &Call) -> Result<Reply, Fault> {
+pub(super) async fn list(call: &Call) -> Result<ApiReply, Fault> {
     let server = call.server().await?;
     let dumps = crash_dumps(call, &server).await?;
     if !call.has(PAGES_SINCE) {
         let shown: Vec<_> = dumps.iter().map(|dump| action(call, &server, dump)).collect();
-        return Ok(Reply::of(json!({"instanceActions": shown})));
+        return Ok(ApiReply::of(json!({"instanceActions": shown})));
     }
     let (since, before) = changes(call)?;
     let limit = servers::limit(call)?.unwrap_or(usize::MAX);
@@ -53,11 +53,11 @@ pub(super) async fn list(call: &Call) -> Result<Reply, Fault> {
         let next = format!("{base}{api}/servers/{id}/os-instance-actions?{query}");
         body["links"] = json!([{"rel": "next", "href": next}]);
     }
-    Ok(Reply::of(body))
+    Ok(ApiReply::of(body))
 }
 
 /// One of them, with its event.
-pub(super) async fn show(call: &Call) -> Result<Reply, Fault> {
+pub(super) async fn show(call: &Call) -> Result<ApiReply, Fault> {
     let server = call.server().await?;
     let requested = call.route.request();
     let dumps = crash_dumps(call, &server).await?;
@@ -68,7 +68,7 @@ pub(super) async fn show(call: &Call) -> Result<Reply, Fault> {
     if call.is_admin() || call.has(51) {
         shown["events"] = json!([event(call, dump)]);
     }
-    Ok(Reply::of(json!({"instanceAction": shown})))
+    Ok(ApiReply::of(json!({"instanceAction": shown})))
 }
 
 /// A request id, as Nova writes it.

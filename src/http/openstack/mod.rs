@@ -42,8 +42,8 @@ use uuid::Uuid;
 use self::actions::Requested;
 use self::call::{Call, Project, View};
 use self::credential::HeaderCredential;
-use self::fault::{AnswerHeaders, Fault, Reply, Service};
-use self::identity::Login;
+use self::fault::{AnswerHeaders, ApiReply, Fault, Service};
+use self::identity::LoginRequest;
 use self::microversion::{Microversion, VersionError, negotiate};
 use self::route::{Operation, Route, service_of};
 use self::text::Query;
@@ -61,7 +61,7 @@ const JSON_TYPES: [&str; 3] =
 
 /// What the settings say of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenStackSettings {
+pub struct ApiSettings {
     /// The name of the one project.
     pub project: String,
     /// The address by which clients reach the pages; empty: as each request names it.
@@ -82,7 +82,7 @@ pub(super) fn answer_openstack(
     routes: Router,
     served: watch::Receiver<Option<ServedBroker>>,
     authorization: PageAuthorization,
-    settings: &OpenStackSettings,
+    settings: &ApiSettings,
 ) -> Router {
     let project = Arc::new(Project::new(&settings.project));
     let url = settings.url.trim_end_matches('/').into();
@@ -129,7 +129,7 @@ impl Api {
         body: Body,
         base: String,
         headers: &mut AnswerHeaders,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<ApiReply, Fault> {
         if credential::is_foreign(request) {
             let text = "A page of another origin cannot use this API.";
             return Err(Fault::new(StatusCode::FORBIDDEN, text));
@@ -164,7 +164,7 @@ impl Api {
     }
 
     /// Does what a version allows, for somebody who is authenticated.
-    async fn operate(&self, call: &Call, what: &str) -> Result<Reply, Fault> {
+    async fn operate(&self, call: &Call, what: &str) -> Result<ApiReply, Fault> {
         let operation = call.route.operation;
         let is_action = operation == Operation::ServerAction;
         let requested = is_action.then(|| Requested::of(&call.body)).transpose()?;
@@ -191,7 +191,7 @@ impl Api {
             Operation::Flavors => flavors::list(call, false).await,
             Operation::FlavorsDetail => flavors::list(call, true).await,
             Operation::Flavor => flavors::show(call).await,
-            Operation::Images => Ok(Reply::of(json!({"images": []}))),
+            Operation::Images => Ok(ApiReply::of(json!({"images": []}))),
             Operation::ComputeVersion
             | Operation::LegacyVersion
             | Operation::IdentityVersion
@@ -215,8 +215,8 @@ impl Api {
         peer: &Peer,
         (base, body, what): (&str, &[u8], &str),
         broker: &ServedBroker,
-    ) -> Result<Reply, Fault> {
-        let login = Login::of(body)?;
+    ) -> Result<ApiReply, Fault> {
+        let login = LoginRequest::of(body)?;
         let presented = login.credential.presented();
         let principal = authenticator.authenticate(peer, presented, what)?;
         let token = authenticator.subject_token(presented, &principal);
@@ -236,7 +236,7 @@ impl Api {
 }
 
 /// The documents that everybody may read.
-fn document(operation: Operation, base: &str) -> Option<Reply> {
+fn document(operation: Operation, base: &str) -> Option<ApiReply> {
     match operation {
         Operation::ComputeVersion => Some(versions::compute(base)),
         Operation::LegacyVersion => Some(versions::legacy(base)),
@@ -258,7 +258,7 @@ fn document(operation: Operation, base: &str) -> Option<Reply> {
 }
 
 /// Says who has the token of another header.
-fn validate(call: &Call, peer: &Peer, headers: &HeaderMap, what: &str) -> Result<Reply, Fault> {
+fn validate(call: &Call, peer: &Peer, headers: &HeaderMap, what: &str) -> Result<ApiReply, Fault> {
     let subject = HeaderCredential::of_subject(headers);
     let found = call.authenticator.authenticate(peer, subject.presented(), what);
     let principal: Principal = found.map_err(|denied| match denied {
@@ -279,7 +279,7 @@ fn validate(call: &Call, peer: &Peer, headers: &HeaderMap, what: &str) -> Result
     let View { base, project, .. } = &*call.view;
     let body =
         identity::describe(&principal, "password", (base, project, call.broker.broker.now()));
-    Ok(Reply { token: Some(token), ..Reply::of(body) })
+    Ok(ApiReply { token: Some(token), ..ApiReply::of(body) })
 }
 
 /// The version of compute; other services have none. The answer gets it, too.

@@ -9,7 +9,7 @@ use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, View};
-use super::fault::{Fault, Reply};
+use super::fault::{ApiReply, Fault};
 use super::{flavors, moment, state};
 use crate::grid::model::lifecycle::{FailedStart, Lifecycle};
 use crate::grid::state::appliance::Appliance;
@@ -50,7 +50,7 @@ struct Page {
 }
 
 /// A list of servers: with all fields, or names and ids alone.
-pub(super) async fn list(call: &Call, is_detailed: bool) -> Result<Reply, Fault> {
+pub(super) async fn list(call: &Call, is_detailed: bool) -> Result<ApiReply, Fault> {
     let filter = ServerFilter::of(call)?;
     let limit = limit(call)?.unwrap_or(PAGE_SERVERS_MAX).min(PAGE_SERVERS_MAX);
     let from = first_after_marker(call).await?;
@@ -81,11 +81,11 @@ pub(super) async fn list(call: &Call, is_detailed: bool) -> Result<Reply, Fault>
         let next = format!("{base}{api}/{path}?{}", call.query.with_marker(&page.last));
         body["servers_links"] = json!([{"rel": "next", "href": next}]);
     }
-    Ok(Reply::of(body))
+    Ok(ApiReply::of(body))
 }
 
 /// One server.
-pub(super) async fn show(call: &Call) -> Result<Reply, Fault> {
+pub(super) async fn show(call: &Call) -> Result<ApiReply, Fault> {
     let server = call.server().await?;
     let (view, index) = (Arc::clone(&call.view), server.index);
     let shown = call.query(move |grid, _| {
@@ -96,7 +96,7 @@ pub(super) async fn show(call: &Call) -> Result<Reply, Fault> {
         Some(server)
     });
     let gone = || Fault::not_found(format!("Instance {} could not be found.", server.id));
-    Ok(Reply::of(json!({"server": shown.await?.ok_or_else(gone)?})))
+    Ok(ApiReply::of(json!({"server": shown.await?.ok_or_else(gone)?})))
 }
 
 impl ServerFilter {

@@ -5,7 +5,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::fault::Reply;
+use super::fault::ApiReply;
 use super::microversion::Microversion;
 
 /// When Nova's version 2.1 appeared; its documents say so.
@@ -15,13 +15,13 @@ const UPDATED: &str = "2013-07-23T11:33:21Z";
 const LEGACY_UPDATED: &str = "2011-01-21T11:33:21Z";
 
 /// The document of one version of compute.
-pub(super) fn compute(base: &str) -> Reply {
-    Reply::of(json!({"version": compute_version(base)}))
+pub(super) fn compute(base: &str) -> ApiReply {
+    ApiReply::of(json!({"version": compute_version(base)}))
 }
 
 /// The document of the API before microversions.
-pub(super) fn legacy(base: &str) -> Reply {
-    Reply::of(json!({"version": legacy_version(base)}))
+pub(super) fn legacy(base: &str) -> ApiReply {
+    ApiReply::of(json!({"version": legacy_version(base)}))
 }
 
 /// All versions of compute.
@@ -30,8 +30,8 @@ pub(super) fn all(base: &str) -> Value {
 }
 
 /// The document of identity.
-pub(super) fn identity(base: &str) -> Reply {
-    Reply::of(json!({"version": {
+pub(super) fn identity(base: &str) -> ApiReply {
+    ApiReply::of(json!({"version": {
         "id": "v3.14",
         "status": "stable",
         "updated": "2020-04-07T00:00:00Z",
@@ -41,10 +41,10 @@ pub(super) fn identity(base: &str) -> Reply {
 }
 
 /// The versions of image, with the status that Glance has for them.
-pub(super) fn image(base: &str) -> Reply {
+pub(super) fn image(base: &str) -> ApiReply {
     let links = json!([{"rel": "self", "href": format!("{base}/image/v2/")}]);
     let versions = json!({"versions": [{"id": "v2.9", "status": "CURRENT", "links": links}]});
-    Reply::with(StatusCode::MULTIPLE_CHOICES, Some(versions))
+    ApiReply::with(StatusCode::MULTIPLE_CHOICES, Some(versions))
 }
 
 fn compute_version(base: &str) -> Value {

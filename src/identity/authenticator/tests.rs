@@ -1,5 +1,6 @@
 //! Tests who is let in by which credential, and what every other caller is told.
 
+mod administrators;
 mod attempts;
 
 use http::HeaderValue;
