@@ -1,9 +1,10 @@
 //! The file of the sequence counter: the spool id and the next number.
 //!
-//! The spool id is random and created with the file. The file is written in place and not synced:
-//! if it is lost, damaged or from a backup, a new spool id is drawn, under which every number is
-//! new to the broker. Guarantees that a number is used once under one spool id as long as the file
-//! is the one last written. Does not know locks.
+//! The spool id is random and created with the file. The file is synced once, so that it has its
+//! place on the disk; then it is written in place and not synced: if it is lost, damaged or from a
+//! backup, a new spool id is drawn, under which every number is new to the broker. Guarantees that a
+//! number is used once under one spool id as long as the file is the one last written. Does not know
+//! locks.
 
 use std::fs::{self, File};
 use std::io;
@@ -61,10 +62,19 @@ impl SequenceCounter {
         let mut options = File::options();
         options.create(true).write(true).truncate(false).mode(0o600).custom_flags(NO_FOLLOW);
         let written = options.open(path).and_then(|file| {
+            let had_bytes = file.metadata()?.len();
             file.write_all_at(&self.encode(), 0)?;
             // Trailing bytes would make it unreadable for ever.
             let bytes = u64::try_from(BYTES).unwrap_or(0);
-            if file.metadata()?.len() == bytes { Ok(()) } else { file.set_len(bytes) }
+            if had_bytes > bytes {
+                file.set_len(bytes)?;
+            }
+            // Else the file of a kernel that crashes soon has no block, and its crash dump may fill the
+            // disk: no number could be written any more.
+            if had_bytes < bytes {
+                let _ = file.sync_all();
+            }
+            Ok(())
         });
         written.map_err(SpoolError::io("write", path))
     }
