@@ -106,6 +106,7 @@ async fn of_many_triggers_at_once_one_is_a_dump_until_the_new_boot() {
     assert!(triggered.number > request.number && triggered.appliance == NAME, "{triggered:?}");
 }
 
+#[expect(clippy::disallowed_methods, reason = "tasks of the test's own")]
 async fn at_once(press: &Press) -> Vec<Result<TriggerCrashDumpResponse, Status>> {
     let mut attempts = tokio::task::JoinSet::new();
     for _ in 0..8 {
