@@ -154,6 +154,8 @@ mod identity_tests;
 #[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
+mod test_states;
+#[cfg(test)]
 mod tests;
 mod usage;
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub struct CrashDumps {
 }
 
 /// What the grid knows of an appliance before a crash dump.
-struct Subject {
+struct DumpCandidate {
     target: DumpTarget,
     readiness: Option<Readiness>,
     problem: Option<DumpRefusal>,
@@ -203,7 +203,11 @@ impl CrashDumps {
     }
 
     /// What the grid knows, with the first thing that speaks against a crash dump.
-    async fn subject(&self, is_admin: bool, name: &ApplianceName) -> Result<Subject, DumpRefusal> {
+    async fn subject(
+        &self,
+        is_admin: bool,
+        name: &ApplianceName,
+    ) -> Result<DumpCandidate, DumpRefusal> {
         let (agents, queried) = (self.agents.clone(), name.clone());
         let found = self.broker.query(move |grid, _| subject(grid, &agents, is_admin, &queried));
         found.await?.ok_or_else(|| DumpRefusal::NotFound { name: name.clone() })
@@ -293,7 +297,12 @@ fn refusal_of(rejection: CommandRejection, target: &DumpTarget) -> DumpRefusal {
     }
 }
 
-fn subject(grid: &Grid, agents: &Agents, is_admin: bool, name: &ApplianceName) -> Option<Subject> {
+fn subject(
+    grid: &Grid,
+    agents: &Agents,
+    is_admin: bool,
+    name: &ApplianceName,
+) -> Option<DumpCandidate> {
     let appliance = grid.state().appliance(grid.state().find(name)?)?;
     let settings = grid.settings().crash_dump(&appliance.name, &appliance.class);
     let target = DumpTarget {
@@ -322,7 +331,7 @@ fn subject(grid: &Grid, agents: &Agents, is_admin: bool, name: &ApplianceName) -
             }
         }
     };
-    Some(Subject { target, readiness, problem })
+    Some(DumpCandidate { target, readiness, problem })
 }
 
 /// The crash dumps that the broker has decided and not begun.

@@ -17,6 +17,7 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
 
 mod event;
+mod event_rules;
 mod mutate;
 mod spool;
 #[path = "../support/mod.rs"]

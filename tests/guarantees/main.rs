@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_sessions;
 mod clean_stop;
 mod command_line_help;
+mod crash_dump_habits;
 mod crowd;
 mod deadlines;
 mod deployment;

@@ -21,7 +21,7 @@ use grid_broker::contract::proto::{
 use grid_broker::show::escape::escape;
 
 pub(crate) use self::error::CrashDumpError;
-use self::order::{DumpOrder, DumpQuestion};
+use self::order::{DumpQuestion, RequestedDump};
 pub(crate) use self::view::{found_fields, found_lines};
 use crate::args::{CrashDumpArgs, CrashDumpsArgs};
 use crate::connection::Connection;
@@ -134,10 +134,10 @@ async fn confirm(
     }
 }
 
-async fn trigger(broker: &Connection, name: &str) -> Result<DumpOrder, CliError> {
+async fn trigger(broker: &Connection, name: &str) -> Result<RequestedDump, CliError> {
     let request = broker.unary(TriggerCrashDumpRequest { name: name.to_owned() });
     match broker.crash_dumps().trigger_crash_dump(request).await {
-        Ok(reply) => Ok(DumpOrder::new(name, reply.into_inner())),
+        Ok(reply) => Ok(RequestedDump::new(name, reply.into_inner())),
         Err(status) => {
             let is_unknown = error::is_outcome_unknown(status.code());
             let failure = CliError::from(ClientError::from_status(&broker.address, status));
@@ -220,5 +220,7 @@ fn find_request(
     Err(CrashDumpError::AmbiguousRequest { typed, candidates: others })
 }
 
+#[cfg(test)]
+mod story_tests;
 #[cfg(test)]
 mod tests;

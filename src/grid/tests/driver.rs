@@ -14,20 +14,18 @@ use super::super::driver::Driver;
 use super::super::occurrence::Occurrence;
 use super::super::state::State;
 use super::promises::Promise;
-use crate::grid::log::command::{AdminCommand, DumpOrder};
-use crate::grid::log::crash_dump::{DumpReport, DumpResult};
+use crate::grid::log::command::AdminCommand;
 use crate::grid::log::input::{BrokerStarted, Input, LastRun, SessionHello};
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
-use crate::grid::model::crash_dump::CrashDump;
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
-use crate::grid::values::crash_dump::DumpDriver;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::{Offset, Timestamp};
 
+pub(super) use crate::grid::tests::dump_driver::crash_dump;
 pub(super) use crate::grid::tests::event_builder::*;
 
 /// The appliance of most tests.
@@ -72,16 +70,9 @@ pub(super) struct Timeline {
     restored: State,
     sessions: u64,
     terms: u64,
-    crash_dumps: u128,
+    pub(super) crash_dumps: u128,
     /// Tallies are made by [`Timeline::tally`], not after each input.
     pub(super) are_tallies_deferred: bool,
-}
-
-/// The request of a crash dump of DB1, of that number.
-pub(super) fn crash_dump(number: u128) -> AdminCommand {
-    let (request, requester) = (Uuid::from_u128(number), "ann".into());
-    let order = DumpOrder { request, requester, driver: DumpDriver::Qemu, ..DumpOrder::default() };
-    AdminCommand::CrashDump { name: name(DB1), order }
 }
 
 impl Timeline {
@@ -358,25 +349,6 @@ impl Timeline {
 
     pub(super) fn stop(&mut self) {
         assert_eq!(self.command(AdminCommand::Stop { name: name(DB1) }), Ok(DB1));
-    }
-
-    pub(super) fn crash_dump(&mut self) {
-        self.crash_dumps += 1;
-        assert_eq!(self.command(crash_dump(self.crash_dumps)), Ok(DB1));
-    }
-
-    /// The newest crash dump of DB1.
-    pub(super) fn newest_dump(&self) -> &CrashDump {
-        let appliance = self.grid().state().appliance(DB1).expect("it exists");
-        appliance.crash_dumps.first().expect("a crash dump")
-    }
-
-    /// The driver reports on the newest crash dump of DB1.
-    pub(super) fn driver_reports(&mut self, result: DumpResult) -> Option<Record> {
-        let (appliance, request) = (DB1, self.newest_dump().request);
-        let (detail, output) = ("detail".into(), "output".into());
-        let report = DumpReport { appliance, request, result, detail, output };
-        self.handle(Input::CrashDump(report)).record
     }
 
     /// Restarts the broker after a downtime, with other settings.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod alert_groups;
+mod automatic_dumps;
 mod backlog_digest;
 mod boots;
 mod certificates;
@@ -11,6 +12,7 @@ mod crash_dumps;
 mod credential_properties;
 mod downtime;
 mod driver;
+mod dump_driver;
 mod dumping;
 mod enrolment;
 mod event_builder;

@@ -162,7 +162,7 @@ fn readiness_fields(readiness: &CrashDumpReadiness) -> Fields {
 
 /// A crash dump that was requested.
 #[derive(Clone, Debug, Default)]
-pub(super) struct DumpOrder {
+pub(super) struct RequestedDump {
     name: String,
     /// Its request id.
     pub(super) request_id: String,
@@ -170,7 +170,7 @@ pub(super) struct DumpOrder {
     warnings: Vec<String>,
 }
 
-impl DumpOrder {
+impl RequestedDump {
     /// From the reply of the broker.
     pub(super) fn new(name: &str, reply: TriggerCrashDumpResponse) -> Self {
         let TriggerCrashDumpResponse { request_id, record_number, warnings } = reply;
@@ -180,13 +180,13 @@ impl DumpOrder {
 
 /// Prints the order: `a crash dump of NAME is requested: ID (record N)`.
 pub(super) fn write_order(
-    order: &DumpOrder,
+    order: &RequestedDump,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     if !look.format.is_human_readable() {
-        let to_object = |order: &DumpOrder| {
-            let DumpOrder { name, request_id, record_number, warnings } = order;
+        let to_object = |order: &RequestedDump| {
+            let RequestedDump { name, request_id, record_number, warnings } = order;
             let fields = vec![
                 ("name", name.into()),
                 ("request_id", request_id.into()),

@@ -98,14 +98,10 @@ fn variants() -> Vec<Variant> {
     let failed = |failure| {
         Lifecycle::Failed(Box::new(FailedStart { failure, reason: "".into(), last_report: None }))
     };
-    let dumping = |is_alive, failure: Option<FailureCause>| {
-        let failed = |failure| FailedStart { failure, reason: "".into(), last_report: None };
-        Lifecycle::Dumping(Box::new(Dumping {
-            deadline: at(BOOT_DEADLINE),
-            failed: failure.map(failed),
-            before_since: at(5),
-            is_alive,
-        }))
+    let dumping = |is_alive, before: Lifecycle| {
+        let (deadline, before_since) = (at(BOOT_DEADLINE), at(5));
+        let failed = before.failed().cloned();
+        Lifecycle::Dumping(Box::new(Dumping { deadline, failed, before_since, is_alive }))
     };
     let fails = ClassSettings { on_stuck: OnStuck::Fail, ..rules() };
     let unmanaged = ClassSettings { managed: false, ..rules() };
@@ -121,10 +117,14 @@ fn variants() -> Vec<Variant> {
         variant("failed, hung", failed(FailureCause::Hung { allowed_silence: limit })),
         variant("failed, no_progress", failed(FailureCause::NoProgress { unchanged_for: limit })),
         variant("failed, dump_timeout", failed(FailureCause::DumpTimeout)),
-        variant("dumping", dumping(false, None)),
-        Variant { name: "dumping, unmanaged", state: dumping(false, None), rules: unmanaged },
-        variant("dumping, alive", dumping(true, None)),
-        variant("dumping, alive, failed", dumping(true, Some(FailureCause::Reported))),
+        variant("dumping", dumping(false, Lifecycle::Running)),
+        Variant {
+            name: "dumping, unmanaged",
+            state: dumping(false, Lifecycle::Running),
+            rules: unmanaged,
+        },
+        variant("dumping, alive", dumping(true, Lifecycle::Running)),
+        variant("dumping, alive, failed", dumping(true, failed(FailureCause::Reported))),
     ]
 }
 
