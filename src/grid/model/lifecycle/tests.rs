@@ -99,8 +99,7 @@ fn variants() -> Vec<Variant> {
         Lifecycle::Failed(Box::new(FailedStart { failure, reason: "".into(), last_report: None }))
     };
     let dumping = |is_alive, before: Lifecycle| {
-        let (deadline, before_since) = (at(BOOT_DEADLINE), at(5));
-        let failed = before.failed().cloned();
+        let (deadline, failed, before_since) = (at(BOOT_DEADLINE), before.failed().cloned(), at(5));
         Lifecycle::Dumping(Box::new(Dumping { deadline, failed, before_since, is_alive }))
     };
     let fails = ClassSettings { on_stuck: OnStuck::Fail, ..rules() };
@@ -157,11 +156,7 @@ fn actual_row(
     now: Timestamp,
 ) -> (String, String) {
     match step(&variant.state, stimulus, &variant.rules, at(0), now) {
-        StepResult::Becomes(Lifecycle::Failed(_), RecordFlags::DUMP_NO_EFFECT) => {
-            ("failed".into(), "dump_no_effect".into())
-        }
-        StepResult::Becomes(Lifecycle::Failed(failed), flags) => {
-            assert_eq!(flags, RecordFlags::NONE);
+        StepResult::Becomes(Lifecycle::Failed(failed), RecordFlags::NONE) => {
             ("failed".into(), failed.failure.as_str().into())
         }
         StepResult::Becomes(next, flags) => {
