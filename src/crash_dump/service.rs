@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use uuid::Uuid;
 
 use crate::broker::{BrokerHandle, Unavailable};
@@ -92,9 +92,19 @@ impl CrashDumps {
             passes_lock: requester.is_admin,
         };
         let request = order.request;
-        let record = self.request(&requester.by, &target, order).await?;
-        let run = self.clone().run_driver(target, request, guard);
-        drop(tasks::spawn("crash dump", run));
+        let (recorded, waiting) = oneshot::channel();
+        let (service, by) = (self.clone(), requester.by.clone());
+        // A task of its own: what is recorded runs, also if the client does not wait for it.
+        let running = async move {
+            let record = service.request(&by, &target, order).await;
+            let is_recorded = record.is_ok();
+            let _ = recorded.send(record);
+            if is_recorded {
+                service.run_driver(target, request, guard).await;
+            }
+        };
+        drop(tasks::spawn("crash dump", running));
+        let record = waiting.await.map_err(|_| Unavailable::Stopping)??;
         Ok(DumpReceipt { request, record, warnings })
     }
 

@@ -15,7 +15,6 @@ use crate::grid::log::command::AdminCommand;
 use crate::grid::model::crash_dump::LOCK_REASON_BYTES_MAX;
 use crate::grid::values::crash_dump::DumpDriver;
 use crate::identity::roles;
-use crate::tasks;
 
 /// The action that triggers a crash dump.
 pub(super) const TRIGGER: &str = "trigger_crash_dump";
@@ -144,14 +143,7 @@ async fn trigger(call: &Call, server: FoundServer) -> Result<ApiReply, Fault> {
         by: call.principal.for_record(),
         is_admin: call.is_admin(),
     };
-    let (crash_dumps, name) = (call.broker.crash_dumps.clone(), server.name.clone());
-    // In a task of its own: what has begun ends, also if the client does not wait for it.
-    let requested =
-        tasks::spawn(
-            "crash dump request",
-            async move { crash_dumps.trigger(&requester, &name).await },
-        );
-    match requested.await.map_err(|_| Fault::unavailable("The broker is stopping."))? {
+    match call.broker.crash_dumps.trigger(&requester, &server.name).await {
         Ok(receipt) => Ok(ApiReply { request: Some(receipt.request), ..ApiReply::accepted() }),
         Err(refusal) => Err(refused(call, &server, refusal).await?),
     }
