@@ -42,6 +42,7 @@ pub(super) fn encode_order(order: &DumpOrder) -> proto::CrashDumpOrder {
         driver: order.driver.number().into(),
         cause: order.cause.number().into(),
         passes_lock: order.passes_lock,
+        appliance: order.appliance.map_or_else(Vec::new, |uuid| uuid.as_bytes().to_vec()),
     }
 }
 
@@ -54,6 +55,10 @@ pub(super) fn decode_order(order: Option<proto::CrashDumpOrder>) -> Result<DumpO
         driver: decode_driver(order.driver)?,
         cause: decode_cause(order.cause)?,
         passes_lock: order.passes_lock,
+        appliance: match order.appliance.as_slice() {
+            [] => None,
+            bytes => Some(decode_uuid(bytes)?),
+        },
     })
 }
 

@@ -40,7 +40,8 @@ fn commands_on_crash_dumps_and_locks_read_back() {
         DumpDriver::ALL.into_iter().flat_map(|it| DumpCause::ALL.map(|cause| (it, cause)))
     {
         let (request, requester) = (Uuid::max(), "ann".into());
-        let order = DumpOrder { request, requester, driver, cause, passes_lock: true };
+        let appliance = Some(Uuid::from_u128(7)).filter(|_| cause == DumpCause::Hung);
+        let order = DumpOrder { request, requester, driver, cause, passes_lock: true, appliance };
         commands.push(AdminCommand::CrashDump { name: name(), order });
     }
     for command in commands {

@@ -9,6 +9,7 @@
 //! [`CrashDumps`]. Does not know who may do what: that is decided before.
 
 pub mod agents;
+mod automatic;
 mod back_ends;
 pub mod drivers;
 mod service;

@@ -5,9 +5,8 @@
 //! not know the doors.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::broker::{BrokerHandle, Unavailable};
@@ -21,27 +20,18 @@ use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
 use crate::grid::log::command::{AdminCommand, DumpOrder};
 use crate::grid::log::crash_dump::{DumpReport, DumpResult};
-use crate::grid::model::crash_dump::{CrashDump, DumpTrigger, OUTPUT_BYTES_MAX};
+use crate::grid::model::crash_dump::OUTPUT_BYTES_MAX;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::values::crash_dump::{DumpCause, DumpDriver};
 use crate::grid::values::id::ApplianceName;
 use crate::tasks;
 
-/// Most crash dumps at once that the broker decides by itself: many appliances may hang at once.
-const AUTOMATIC_MAX: usize = 8;
-
-/// When a broker that accepts nothing is asked again.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// The record's administrator of crash dumps that the broker decides.
-const BROKER: &str = "gridd";
-
 /// The crash dumps of a broker. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CrashDumps {
-    broker: BrokerHandle,
+    pub(super) broker: BrokerHandle,
     agents: Agents,
-    back_ends: BackEnds,
+    pub(super) back_ends: BackEnds,
 }
 
 /// What the grid knows of an appliance before a crash dump.
@@ -90,6 +80,7 @@ impl CrashDumps {
             driver: target.driver,
             cause: DumpCause::Administrator,
             passes_lock: requester.is_admin,
+            appliance: Some(target.uuid),
         };
         let request = order.request;
         let (recorded, waiting) = oneshot::channel();
@@ -149,69 +140,6 @@ impl CrashDumps {
         Ok((target, guard))
     }
 
-    /// Runs the crash dumps that the broker decides by itself, as long as the broker lives.
-    pub async fn run_due(self, mut due: watch::Receiver<u64>) {
-        let permits = Arc::new(Semaphore::new(AUTOMATIC_MAX));
-        loop {
-            due.mark_unchanged();
-            let Ok(waiting) = self.broker.query(|grid, _| due_dumps(grid)).await else { return };
-            for (target, dump) in waiting {
-                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-                let guard = self.back_ends.acquire(target.index).await;
-                match self.begin_due(&target, &dump).await {
-                    Ok(true) => {
-                        let run = self.clone().run_driver(target, dump.request, guard);
-                        drop(tasks::spawn("crash dump", async move {
-                            run.await;
-                            drop(permit);
-                        }));
-                    }
-                    Ok(false) => {}
-                    Err(Unavailable::Stopping) => return,
-                    Err(Unavailable::DiskLow) => {
-                        tokio::time::sleep(RETRY_AFTER).await;
-                        due.mark_changed();
-                    }
-                }
-            }
-            if due.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Begins a crash dump that is due. False: it is not possible, which is recorded.
-    async fn begin_due(&self, target: &DumpTarget, dump: &CrashDump) -> Result<bool, Unavailable> {
-        let order = DumpOrder {
-            request: dump.request,
-            requester: BROKER.into(),
-            driver: dump.driver,
-            cause: dump.cause,
-            passes_lock: false,
-        };
-        let begun = match self.check_back_end(target).await {
-            Ok(_) => self.request(BROKER, target, order).await,
-            Err(refusal) => Err(refusal),
-        };
-        match begun {
-            Ok(_) => Ok(true),
-            Err(DumpRefusal::Unavailable(reason)) => Err(reason),
-            Err(
-                refusal @ (DumpRefusal::NotFound { .. }
-                | DumpRefusal::Locked { .. }
-                | DumpRefusal::NeverBooted { .. }
-                | DumpRefusal::State { .. }
-                | DumpRefusal::Unsupported { .. }
-                | DumpRefusal::NotNow { .. }),
-            ) => {
-                let result = DumpResult::Failed;
-                let report = report(target, dump.request, result, &refusal.to_string(), "");
-                self.broker.report_crash_dump(report).await?;
-                Ok(false)
-            }
-        }
-    }
-
     /// What the grid knows, with the first thing that speaks against a crash dump.
     async fn subject(
         &self,
@@ -223,7 +151,10 @@ impl CrashDumps {
         found.await?.ok_or_else(|| DumpRefusal::NotFound { name: name.clone() })
     }
 
-    async fn check_back_end(&self, target: &DumpTarget) -> Result<Vec<String>, DumpRefusal> {
+    pub(super) async fn check_back_end(
+        &self,
+        target: &DumpTarget,
+    ) -> Result<Vec<String>, DumpRefusal> {
         let limit = CHECK_TIMEOUT.min(target.settings.timeout);
         let checked = tokio::time::timeout(limit, drivers::check(target, &self.agents)).await;
         let name = || target.name.clone();
@@ -242,7 +173,7 @@ impl CrashDumps {
     }
 
     /// Makes the request durable; returns its record.
-    async fn request(
+    pub(super) async fn request(
         &self,
         by: &str,
         target: &DumpTarget,
@@ -256,7 +187,7 @@ impl CrashDumps {
     }
 
     /// Runs the driver and records what it did.
-    async fn run_driver(self, target: DumpTarget, request: Uuid, guard: BackEndGuard) {
+    pub(super) async fn run_driver(self, target: DumpTarget, request: Uuid, guard: BackEndGuard) {
         let limit = target.settings.timeout;
         let driver = drivers::trigger(&target, &self.agents);
         let done = tokio::time::timeout(limit + drivers::ENDING_TIMEOUT, driver).await;
@@ -278,7 +209,7 @@ impl CrashDumps {
     }
 }
 
-fn report(
+pub(super) fn report(
     target: &DumpTarget,
     request: Uuid,
     result: DumpResult,
@@ -342,24 +273,6 @@ fn subject(
         }
     };
     Some(DumpCandidate { target, readiness, problem })
-}
-
-/// The crash dumps that the broker has decided and not begun.
-fn due_dumps(grid: &Grid) -> Vec<(DumpTarget, CrashDump)> {
-    let due = grid.state().appliances().filter_map(|appliance| {
-        let dump = appliance.crash_dumps.iter().find(|it| it.trigger == DumpTrigger::Due)?;
-        let settings = grid.settings().crash_dump(&appliance.name, &appliance.class);
-        let target = DumpTarget {
-            name: appliance.name.clone(),
-            uuid: appliance.uuid,
-            index: appliance.number,
-            boot: appliance.boot_id(),
-            driver: dump.driver,
-            settings: Arc::new(settings),
-        };
-        Some((target, dump.clone()))
-    });
-    due.collect()
 }
 
 /// What the appliance's kernel would not do, as far as its agent told.

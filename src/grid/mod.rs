@@ -31,6 +31,7 @@ use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::log::timer::Timer;
+use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::sessions::{SessionConflict, Sessions};
 use crate::grid::model::settings::{GRACE_AFTER_DOWNTIME, GridSettings};
 use crate::grid::model::timers::Timers;
@@ -130,6 +131,7 @@ impl Grid {
             if let Input::BrokerPaused { lasted, .. } = &input { Some(*lasted) } else { None };
         let reported = input.live_reporter();
         let is_event = matches!(input, Input::Event(_));
+        let was_dumping = about.filter(|number| self.is_dumping(*number));
         let mut decision = self.decide(context, input, now);
         if let Some(record) = &decision.record {
             self.apply(record);
@@ -142,7 +144,9 @@ impl Grid {
         if let Some(number) = about.filter(|_| is_event) {
             decision.release = self.release_of(number, &decision);
         }
-        if let Some(number) = reported {
+        // Its silence was expected until now.
+        let is_over = was_dumping.filter(|number| !self.is_dumping(*number));
+        if let Some(number) = reported.or(is_over) {
             self.sessions.set_contact_deadline(number, self.contact_deadline(number, now));
         }
         if starts {
@@ -155,6 +159,11 @@ impl Grid {
             self.arm(number);
         }
         decision
+    }
+
+    fn is_dumping(&self, number: ApplianceIndex) -> bool {
+        let appliance = self.state.appliance(number);
+        appliance.is_some_and(|it| matches!(it.lifecycle, Lifecycle::Dumping { .. }))
     }
 
     /// An event that is only counted is acknowledged with its tally; and what is known already may

@@ -65,7 +65,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "tasks",
         ],
     ),
-    ("crash_dump", &["broker", "contract", "grid", "show", "system_error", "tasks"]),
+    ("crash_dump", &["broker", "clock", "contract", "grid", "show", "system_error", "tasks"]),
     (
         "diagnostic_sections",
         &["broker", "clock", "config", "contract", "grid", "guru_meditation", "journal"],

@@ -12,7 +12,7 @@ use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::effect::ApplianceEffect;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::crash_dump::{ApplianceLock, DumpEnd};
-use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
+use crate::grid::model::lifecycle::{Dumping, Lifecycle, Maintenance};
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
 use crate::grid::model::usage::SuppressionPhase;
 use crate::grid::state::State;
@@ -221,6 +221,10 @@ fn set_appliance(
             if !rules.managed =>
         {
             changed.set_lifecycle(Lifecycle::Running);
+        }
+        Lifecycle::Dumping(dumping) if !rules.managed && dumping.failed.is_some() => {
+            let freed = Dumping { failed: None, before_since: now, ..(**dumping).clone() };
+            changed.set_lifecycle(Lifecycle::Dumping(Box::new(freed)));
         }
         Lifecycle::Starting { deadline } if rules.boot_timeout != before.boot_timeout => {
             let began_at = appliance.boot.map_or(appliance.since, |boot| boot.began_at);

@@ -19,13 +19,16 @@ use crate::grid::model::lifecycle::{Dumping, FailureCause, Lifecycle};
 use crate::grid::model::settings::GridSettings;
 use crate::grid::state::State;
 use crate::grid::state::appliance::Appliance;
-use crate::grid::values::crash_dump::DumpCause;
+use crate::grid::values::crash_dump::{DumpCause, FoundDump};
 use crate::grid::values::event::EventBody;
-use crate::grid::values::id::RecordNumber;
+use crate::grid::values::id::{BootId, RecordNumber};
 use crate::grid::values::time::Timestamp;
 
 /// Who requests the crash dumps that the broker decides.
 const BROKER: &str = "gridd";
+
+/// The dump deadline is at least so much later than the time limit of the driver.
+const DRIVER_GRACE: Duration = Duration::from_secs(10);
 
 /// An event of the same boot so long after the trigger was not under way before it.
 const ALIVE_AFTER: Duration = Duration::from_secs(10);
@@ -47,6 +50,10 @@ pub(in crate::grid) fn request(
     now: Timestamp,
 ) -> Result<DecisionDraft, CommandRejection> {
     let name = || appliance.name.clone();
+    // Another one of that name, since it was checked.
+    if order.appliance.is_some_and(|uuid| uuid != appliance.uuid) {
+        return Err(CommandRejection::NotFound { name: name() });
+    }
     if let Some(lock) = appliance.lock.as_ref().filter(|_| !order.passes_lock) {
         return Err(CommandRejection::Locked { name: name(), by: lock.by.clone() });
     }
@@ -54,7 +61,11 @@ pub(in crate::grid) fn request(
         return Err(CommandRejection::NeverBooted { name: name() });
     }
     let known = appliance.crash_dumps.iter().find(|it| it.request == order.request);
-    let is_due = known.is_none_or(|it| it.trigger == DumpTrigger::Due && it.end.is_none());
+    // What the broker decided holds for the boot that it decided on, and for no other.
+    let is_due = match known {
+        None => order.cause == DumpCause::Administrator,
+        Some(it) => it.trigger == DumpTrigger::Due && it.boot == appliance.boot_id(),
+    };
     let failed = match &appliance.lifecycle {
         Lifecycle::Running if is_due && known.is_none() => None,
         Lifecycle::Failed(failed) if is_due => Some((**failed).clone()),
@@ -69,9 +80,11 @@ pub(in crate::grid) fn request(
         }
     };
     let rules = settings.rules(&appliance.class, &appliance.overrides);
+    let driver_timeout = settings.crash_dump(&appliance.name, &appliance.class).timeout;
     let mut change = Transition::new(state, appliance, &rules, now);
     change.set_lifecycle(Lifecycle::Dumping(Box::new(Dumping {
-        deadline: now.after(rules.dump_timeout),
+        // Not before the driver has to be done.
+        deadline: now.after(rules.dump_timeout.max(driver_timeout + DRIVER_GRACE)),
         failed,
         before_since: appliance.since,
         is_alive: false,
@@ -118,7 +131,6 @@ pub(in crate::grid) fn automatic(
     let driver = settings.crash_dump(&appliance.name, &appliance.class).driver_for(cause)?;
     let is_of_boot = |it: &CrashDump| {
         it.cause != DumpCause::Administrator
-            && it.boot == appliance.boot_id()
             && appliance.boot.is_none_or(|boot| boot.began_at <= it.requested_at)
     };
     if appliance.crash_dumps.iter().any(is_of_boot) {
@@ -126,7 +138,7 @@ pub(in crate::grid) fn automatic(
     }
     let requester = BROKER.into();
     let request = request_id(appliance, record);
-    let order = DumpOrder { request, requester, driver, cause, passes_lock: false };
+    let order = DumpOrder { request, requester, driver, cause, ..DumpOrder::default() };
     Some(changed(appliance, new_dump(appliance, &order, now)))
 }
 
@@ -144,16 +156,33 @@ pub(in crate::grid) fn interrupted(state: &State, now: Timestamp) -> Vec<Effect>
     unknown.collect()
 }
 
-/// The newest crash dump of the appliance with that end, unless it has ended otherwise.
+/// The newest crash dump of the appliance with that end, unless it has ended otherwise. What is due does
+/// not begin any more.
 pub(in crate::grid) fn ended(
     appliance: &Appliance,
     end: DumpEnd,
     last_heard_at: Option<Timestamp>,
     now: Timestamp,
-) -> Option<Effect> {
-    let dump = appliance.crash_dumps.first().filter(|it| it.awaits_boot())?;
-    let last_heard_at = last_heard_at.or(dump.last_heard_at);
-    Some(changed(appliance, CrashDump { end: Some((end, now)), last_heard_at, ..dump.clone() }))
+) -> Vec<Effect> {
+    let due = appliance.crash_dumps.iter().filter(|it| it.trigger == DumpTrigger::Due);
+    let not_begun = due.map(|dump| {
+        let (trigger, end) = (DumpTrigger::Failed { at: now }, Some((DumpEnd::NotTriggered, now)));
+        let detail = "the boot that it was due for is over".into();
+        changed(appliance, CrashDump { trigger, end, detail, ..dump.clone() })
+    });
+    let newest = appliance.crash_dumps.first().filter(|it| it.awaits_boot()).map(|dump| {
+        let last_heard_at = last_heard_at.or(dump.last_heard_at);
+        changed(appliance, CrashDump { end: Some((end, now)), last_heard_at, ..dump.clone() })
+    });
+    not_begun.chain(newest).collect()
+}
+
+/// The crash dump that an announced boot ended, now that the id of that boot is known.
+pub(in crate::grid) fn next_boot_known(appliance: &Appliance, id: BootId) -> Option<Effect> {
+    let dump = appliance.crash_dumps.first()?;
+    let Some((DumpEnd::NewBoot { boot: None }, at)) = dump.end else { return None };
+    let end = Some((DumpEnd::NewBoot { boot: Some(id) }, at));
+    Some(changed(appliance, CrashDump { end, ..dump.clone() }))
 }
 
 /// Whether rate limits do not count this event: it belongs to a reboot that the broker ordered.
@@ -165,15 +194,16 @@ pub(in crate::grid) fn is_of_ordered_boot(
     let Some(dump) = appliance.crash_dumps.first() else { return false };
     let of_boot = match relation {
         BootRelation::Begins(_) => return dump.awaits_boot(),
-        BootRelation::Adopts(boot) => Some(boot),
+        // The crash dump does not know the id of the announced boot yet.
+        BootRelation::Adopts(_) => None,
         BootRelation::Current => received.boot.or(appliance.boot_id()),
         BootRelation::Stale => return false,
     };
-    if received.event.crash_dump.is_some() {
-        return dump.may_be_found_in(of_boot);
+    if let Some(found) = &received.event.crash_dump {
+        return is_new(dump, found, of_boot);
     }
     // The end of the start that the reboot began.
-    let is_next = matches!(dump.end, Some((DumpEnd::NewBoot { boot }, _)) if boot.is_none() || boot == of_boot);
+    let is_next = matches!(dump.end, Some((DumpEnd::NewBoot { boot }, _)) if boot == of_boot);
     let ends_start = matches!(received.event.body, EventBody::StartedOk | EventBody::StartFailed);
     is_next && ends_start && appliance.lifecycle.is_start_pending()
 }
@@ -182,16 +212,17 @@ pub(in crate::grid) fn is_of_ordered_boot(
 pub(in crate::grid) fn found(
     appliance: &Appliance,
     received: &ReceivedEvent,
-    boot: Option<crate::grid::values::id::BootId>,
+    boot: Option<BootId>,
 ) -> Option<Effect> {
     let found = received.event.crash_dump.as_deref()?;
-    let dump = appliance.crash_dumps.first().filter(|it| it.may_be_found_in(boot))?;
-    if dump.found.iter().any(|it| it.path == found.path) {
-        return None;
-    }
-    let mut dump = dump.clone();
+    let mut dump = appliance.crash_dumps.first().filter(|it| is_new(it, found, boot))?.clone();
     dump.found.push(found.clone());
     Some(changed(appliance, dump))
+}
+
+/// Whether the dump that was found belongs to the crash dump, and is not known yet.
+fn is_new(dump: &CrashDump, found: &FoundDump, boot: Option<BootId>) -> bool {
+    dump.may_be_found_in(boot) && dump.found.iter().all(|it| it.path != found.path)
 }
 
 impl Decider<'_> {
@@ -222,7 +253,7 @@ impl Decider<'_> {
             DumpResult::Failed => {
                 next.end = next.end.or(Some((DumpEnd::NotTriggered, at)));
                 let is_newest = appliance.crash_dumps.first().is_some_and(|it| it == dump);
-                if is_newest {
+                if is_newest && dump.trigger == DumpTrigger::Pending {
                     change.restore_before_dump();
                 }
                 DumpTrigger::Failed { at }

@@ -111,6 +111,7 @@ impl<'a> Transition<'a> {
     pub(in crate::grid) fn adopt_boot(&mut self, id: BootId) {
         let announced = self.boot.map_or(self.now, |boot| boot.began_at);
         self.set_boot(new_boot(Some(id), announced));
+        self.effects.extend(crash_dump::next_boot_known(self.appliance, id));
     }
 
     /// Begins a boot, by an event (`id`) or by an orchestrator. An appliance first seen long after
@@ -307,7 +308,12 @@ impl<'a> Transition<'a> {
             self.failed_starts.drain(..surplus);
         }
         // The same boot recovered: that start did not fail after all.
-        if was_failed && matches!(next, Lifecycle::Running | Lifecycle::Maintenance(_)) {
+        let is_over = match next {
+            Lifecycle::Running | Lifecycle::Maintenance(_) => true,
+            Lifecycle::Dumping(dumping) => dumping.failed.is_none(),
+            Lifecycle::Idle | Lifecycle::Starting { .. } | Lifecycle::Failed(_) => false,
+        };
+        if was_failed && is_over {
             self.failed_starts.pop();
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn describe_report(record: &Record, report: &DumpReport) -> String {
     let driver = driver.unwrap_or("driver");
     let text = match report.result {
         DumpResult::Done => format!("crash dump triggered by {driver}"),
-        DumpResult::Failed => format!("crash dump not triggered: {driver} failed"),
+        DumpResult::Failed => format!("crash dump not triggered by {driver}"),
         DumpResult::Unknown => {
             format!("it is unknown whether {driver} triggered the crash dump")
         }
@@ -76,16 +76,23 @@ pub(super) fn describe_change(dump: &CrashDump) -> Option<Sentence> {
 pub fn next_step(name: &str, before: Option<&CrashDump>, now: &CrashDump) -> Option<String> {
     let (driver, by) = (now.driver.as_str(), &now.by);
     let was_done = before.and_then(|it| it.trigger.done_at()).is_some();
-    let has_ended = before.is_some_and(|it| it.end.is_some());
+    let end_before = before.and_then(|it| it.end.as_ref().map(|(end, _)| end));
+    let has_ended = end_before.is_some_and(|end| *end != DumpEnd::NoBoot);
     match (&now.end, now.trigger) {
         (Some((DumpEnd::NewBoot { .. }, _)), _) if !has_ended && now.found.is_empty() => {
             Some(format!("{name} booted again{}", times(now)))
+        }
+        (Some((DumpEnd::NoBoot, _)), _) if end_before.is_none() => {
+            Some(format!("{name} did not boot again until the dump deadline"))
+        }
+        (Some((DumpEnd::Stopped, _)), _) if !has_ended => {
+            Some(format!("{name} was stopped while its crash dump was under way"))
         }
         (Some((DumpEnd::NoEffect, _)), _) if !has_ended => {
             Some(format!("the crash dump of {name} had no effect: it goes on in the same boot"))
         }
         (_, DumpTrigger::Failed { .. }) if !was_done => {
-            Some(format!("no crash dump of {name}: {driver} failed: {}", now.detail))
+            Some(format!("no crash dump of {name} by {driver}: {}", now.detail))
         }
         (_, DumpTrigger::Unknown { .. }) if !was_done => Some(format!(
             "unknown whether {driver} triggered the crash dump of {name}: {}",
@@ -122,7 +129,7 @@ pub fn describe(dump: &CrashDump) -> String {
         DumpTrigger::Due => return format!("due, by {driver}: {}", dump.cause.as_str()),
         DumpTrigger::Pending => format!("{driver} is at work"),
         DumpTrigger::Done { .. } => format!("triggered by {driver}"),
-        DumpTrigger::Failed { .. } => format!("{driver} failed: {}", dump.detail),
+        DumpTrigger::Failed { .. } => format!("not triggered by {driver}: {}", dump.detail),
         DumpTrigger::Unknown { .. } => format!("unknown whether triggered: {}", dump.detail),
     };
     let end = match &dump.end {

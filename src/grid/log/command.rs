@@ -125,6 +125,8 @@ pub struct DumpOrder {
     pub cause: DumpCause,
     /// The administrator passes locks.
     pub passes_lock: bool,
+    /// The UUID of the appliance that was checked; `None`: whichever has the name.
+    pub appliance: Option<Uuid>,
 }
 
 /// Which overrides are reset to the class.

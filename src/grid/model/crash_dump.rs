@@ -135,7 +135,7 @@ impl CrashDump {
             ))
             | None => return false,
         };
-        self.found.len() < FOUND_DUMPS_MAX && (next.is_none() || next == boot)
+        self.found.len() < FOUND_DUMPS_MAX && next == boot
     }
 }
 

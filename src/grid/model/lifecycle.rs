@@ -29,6 +29,8 @@
 //! failed, dump_timeout     | maintenance  | refused     | failed_for_good
 //! failed                   | deadline     | -           |
 //! dumping                  | started_ok   | refused     | dumping
+//! dumping, failed          | started_ok   | dumping     | recovered
+//! dumping, alive, failed   | started_ok   | dumping     | recovered
 //! dumping                  | start_failed | refused     | dumping
 //! dumping                  | maintenance  | refused     | dumping
 //! dumping                  | deadline     | failed      | dump_timeout
@@ -315,16 +317,9 @@ pub fn step(
         (L::Running, S::StartFailed { .. } | S::Maintenance(_)) => {
             StepResult::Refused(EventRejection::AlreadyRunning)
         }
-        (L::Failed(failed), S::StartedOk) => StepResult::Becomes(
-            L::Running,
-            match failed.failure {
-                FailureCause::BootTimeout { .. } => RecordFlags::LATE,
-                FailureCause::Reported
-                | FailureCause::Hung { .. }
-                | FailureCause::NoProgress { .. }
-                | FailureCause::DumpTimeout => RecordFlags::RECOVERED,
-            },
-        ),
+        (L::Failed(failed), S::StartedOk) => {
+            StepResult::Becomes(L::Running, recovery(failed.failure))
+        }
         (L::Failed(before), S::StartFailed { reason }) => match before.failure {
             FailureCause::Reported => StepResult::Unchanged,
             FailureCause::BootTimeout { .. }
@@ -343,7 +338,15 @@ pub fn step(
                 apply_report(None, Some(now), report, rules, now, RecordFlags::RECOVERED)
             }
         },
-        (L::Dumping { .. }, S::StartedOk | S::StartFailed { .. } | S::Maintenance(_)) => {
+        (L::Dumping(dumping), S::StartedOk) => match &dumping.failed {
+            None => StepResult::Refused(EventRejection::Dumping),
+            // The start completed after all, whatever becomes of the crash dump.
+            Some(failed) => {
+                let started = Dumping { failed: None, before_since: now, ..(**dumping).clone() };
+                StepResult::Becomes(L::Dumping(Box::new(started)), recovery(failed.failure))
+            }
+        },
+        (L::Dumping { .. }, S::StartFailed { .. } | S::Maintenance(_)) => {
             StepResult::Refused(EventRejection::Dumping)
         }
         (L::Dumping(dumping), S::Deadline) if dumping.deadline > now => StepResult::NotDue,
@@ -353,6 +356,17 @@ pub fn step(
             (false, false) => StepResult::Becomes(L::Running, RecordFlags::OUTCOME_UNKNOWN),
         },
         (L::Idle | L::Running | L::Failed(_), S::Deadline) => StepResult::NotDue,
+    }
+}
+
+/// The flag of a start that completed after that failure.
+fn recovery(failure: FailureCause) -> RecordFlags {
+    match failure {
+        FailureCause::BootTimeout { .. } => RecordFlags::LATE,
+        FailureCause::Reported
+        | FailureCause::Hung { .. }
+        | FailureCause::NoProgress { .. }
+        | FailureCause::DumpTimeout => RecordFlags::RECOVERED,
     }
 }
 

@@ -68,7 +68,7 @@ fn a_due_crash_dump_begins_once_and_only_while_the_start_is_failed() {
         requester: "gridd".into(),
         driver: DumpDriver::Qemu,
         cause: DumpCause::Hung,
-        passes_lock: false,
+        ..DumpOrder::default()
     };
     let begin = || AdminCommand::CrashDump { name: name(DB1), order: order.clone() };
     assert_eq!(timeline.command(begin()), Ok(DB1));
@@ -92,4 +92,21 @@ fn a_due_crash_dump_begins_once_and_only_while_the_start_is_failed() {
     timeline.driver_reports(DumpResult::Failed).expect("that is recorded");
     assert_eq!(timeline.state(), "running");
     assert_eq!(timeline.newest_dump().end.map(|it| it.0), Some(DumpEnd::NotTriggered));
+}
+
+#[test]
+fn what_is_due_does_not_begin_in_another_boot() {
+    let mut timeline = Timeline::with(automatic());
+    timeline.hello(1);
+    timeline.at(301);
+    let request = timeline.newest_dump().request;
+    timeline.at(310).hello(2);
+    assert_eq!(timeline.newest_dump().end.map(|it| it.0), Some(DumpEnd::NotTriggered));
+    timeline.store(start_failed(2, "no disk"));
+    let cause = DumpCause::BootTimeout;
+    let order = DumpOrder { request, cause, ..DumpOrder::default() };
+    let begin = AdminCommand::CrashDump { name: name(DB1), order };
+    assert!(timeline.command(begin).is_err());
+    assert_eq!(timeline.driver_reports(DumpResult::Failed), None);
+    assert_eq!(timeline.state(), "failed");
 }

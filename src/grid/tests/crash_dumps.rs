@@ -86,7 +86,7 @@ fn a_trigger_that_failed_leaves_a_running_appliance_as_it_was() {
     assert_eq!((timeline.state(), timeline.since()), ("running", since));
     assert_eq!(record.severity(), Severity::Warn);
     let text = explain::describe_record(&record).render(|at| at.as_micros().to_string());
-    assert_eq!(text, "crash dump not triggered: qemu failed: detail");
+    assert_eq!(text, "crash dump not triggered by qemu: detail");
     let dump = timeline.newest_dump();
     assert_eq!(dump.trigger, DumpTrigger::Failed { at: at(101) });
     assert_eq!(dump.end, Some((DumpEnd::NotTriggered, at(101))));
@@ -197,7 +197,7 @@ fn an_open_session_shows_that_it_had_no_effect() {
     timeline.store(started_ok(1));
     timeline.at(100).crash_dump();
     timeline.driver_reports(DumpResult::Done);
-    timeline.at(131);
+    timeline.at(141);
     assert_eq!(timeline.failure(), "dump_timeout");
 }
 
@@ -258,9 +258,11 @@ fn no_more_found_dumps_than_a_few_are_outside_the_rate_limits() {
     // The same dump twice is one.
     let mut timeline = triggered();
     timeline.hello(2);
-    timeline.store(dump_found(2, "/var/crash/1"));
-    timeline.receive(dump_found(2, "/var/crash/1"));
+    let outcomes: Vec<_> =
+        (0..100).map(|_| timeline.receive(dump_found(2, "/var/crash/1")).0).collect();
     assert_eq!(timeline.newest_dump().found.len(), 1);
+    let stored = outcomes.iter().filter(|it| **it == Outcome::Stored).count();
+    assert_eq!(stored, 2, "one of the story, one as an alert; the others are repeats");
 }
 
 #[test]
@@ -338,15 +340,33 @@ fn the_story_is_mailed_in_one_thread() {
 }
 
 #[test]
-fn silence_during_a_crash_dump_is_no_lost_contact() {
-    let mut timeline = Timeline::new();
-    let session = timeline.hello(1);
-    timeline.store(started_ok(1));
+fn an_announced_boot_ends_the_story_for_itself_alone() {
+    let mut timeline = triggered();
+    timeline.at(120).start_boot();
+    timeline.at(130).hello(2);
+    assert_eq!(
+        timeline.newest_dump().end,
+        Some((DumpEnd::NewBoot { boot: Some(boot(2)) }, at(120)))
+    );
+    timeline.store(started_ok(2));
+    timeline.at(140).hello(3);
+    timeline.store(dump_found(3, "/var/crash/1"));
+    assert!(timeline.newest_dump().found.is_empty(), "of another boot");
+}
+
+#[test]
+fn the_dump_deadline_is_not_before_the_drivers() {
+    let rules = ClassSettings { dump_timeout: seconds(1), ..ClassSettings::default() };
+    let mut timeline = running_with(rules);
     timeline.at(100).crash_dump();
-    timeline.driver_reports(DumpResult::Done);
-    timeline.at(110).close_session(1, session);
-    timeline.at(900);
-    assert!(!timeline.is_open(AlertKind::NoContact));
-    timeline.at(1_001);
-    assert_eq!(timeline.failure(), "dump_timeout", "that is told in its place");
+    assert_eq!(timeline.deadline(), Some(140));
+}
+
+#[test]
+fn another_appliance_of_that_name_is_not_dumped() {
+    let mut timeline = running();
+    let (request, appliance) = (uuid::Uuid::from_u128(5), Some(uuid::Uuid::from_u128(99)));
+    let order = DumpOrder { request, appliance, ..DumpOrder::default() };
+    let other = AdminCommand::CrashDump { name: name(DB1), order };
+    assert_eq!(timeline.command(other), Err(CommandRejection::NotFound { name: name(DB1) }));
 }

@@ -2,6 +2,7 @@
 
 use super::super::decide::CommandRejection;
 use super::driver::*;
+use crate::grid::log::crash_dump::DumpResult;
 use crate::grid::model::alert::AlertKind;
 use crate::grid::model::settings::ClassSettings;
 use crate::grid::values::outcome::{EventRejection, Outcome};
@@ -100,4 +101,48 @@ fn after_a_dump_timeout_only_started_ok_or_a_new_boot_helps() {
     assert_eq!(timeline.receive(maintenance(1, 3, "y")).0, refused);
     assert!(timeline.store(started_ok(1)).contains(RecordFlags::RECOVERED));
     assert_eq!(timeline.state(), "running");
+}
+
+#[test]
+fn a_start_that_completes_while_it_is_dumped_has_not_failed() {
+    let mut timeline = Timeline::new();
+    timeline.hello(1);
+    timeline.at(301);
+    assert_eq!(timeline.failure(), "boot_timeout");
+    timeline.at(310).crash_dump();
+    let flags = timeline.at(320).store(started_ok(1));
+    assert!(flags.contains(RecordFlags::LATE));
+    assert!(!timeline.is_open(AlertKind::StartFailed));
+    timeline.at(330).driver_reports(DumpResult::Failed);
+    assert_eq!((timeline.state(), timeline.since()), ("running", 320));
+    assert!(timeline.grid().state().appliance(DB1).expect("it").failed_starts.is_empty());
+}
+
+#[test]
+fn silence_after_a_crash_dump_without_a_boot_is_a_lost_contact() {
+    let rules = ClassSettings { managed: false, ..ClassSettings::default() };
+    let mut timeline = Timeline::with(rules);
+    let session = timeline.hello(1);
+    timeline.at(100).crash_dump();
+    timeline.driver_reports(DumpResult::Done);
+    timeline.at(110).close_session(1, session);
+    timeline.at(1_001);
+    assert_eq!(timeline.state(), "running");
+    assert!(!timeline.is_open(AlertKind::NoContact));
+    timeline.at(1_200);
+    assert!(timeline.is_open(AlertKind::NoContact));
+}
+
+#[test]
+fn silence_during_a_crash_dump_is_no_lost_contact() {
+    let mut timeline = Timeline::new();
+    let session = timeline.hello(1);
+    timeline.store(started_ok(1));
+    timeline.at(100).crash_dump();
+    timeline.driver_reports(DumpResult::Done);
+    timeline.at(110).close_session(1, session);
+    timeline.at(900);
+    assert!(!timeline.is_open(AlertKind::NoContact));
+    timeline.at(1_001);
+    assert_eq!(timeline.failure(), "dump_timeout", "that is told in its place");
 }

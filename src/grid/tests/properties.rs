@@ -49,7 +49,7 @@ fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> b
         return matches!((from, to), (L::Dumping(dumping), to) if dumping.state_before() == *to);
     }
     if let (L::Dumping(before), L::Dumping(after)) = (from, to) {
-        return after.is_alive && !before.is_alive;
+        return before.failed.is_some() && after.failed.is_none() || after.is_alive;
     }
     if let Some(AdminCommand::Set { .. }) = order {
         let starts_on = matches!(

@@ -139,6 +139,8 @@ async fn serve(
 ) -> ExitCode {
     let config = Arc::new(config);
     let (requests, taken) = mpsc::channel(REQUESTS_QUEUED_MAX);
+    // Before the line that says that it serves: whoever reads that may stop it at once.
+    let stopped = stop_signal();
     let path = client::socket_path(&config.state_folder);
     let listener = match bind_socket(&path) {
         Ok(listener) => listener,
@@ -154,7 +156,7 @@ async fn serve(
     drop(tasks::spawn("accept calls", accept_calls(listener, requests, Arc::clone(&config))));
     let is_lost = tokio::select! {
         () = send_from_spool(&config, &duty, spool.clone(), taken) => false,
-        () = stop_signal() => false,
+        () = stopped => false,
         () = keep_identity_renewed(&config) => false,
         () = watch::keep_looking(&config, &crash_dumps, finds) => false,
         () = ownership_lost(&spool, &lock) => true,
@@ -214,15 +216,18 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-async fn stop_signal() {
-    let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut term), Ok(mut int)) = (term, int) else {
-        // Without handlers the signals end the process anyway.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Returns at a signal to stop; the handlers are installed at once.
+fn stop_signal() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async {
+        let (Ok(mut term), Ok(mut int)) = signals else {
+            // Without handlers the signals end the process anyway.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
     }
 }
 

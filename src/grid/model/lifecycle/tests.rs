@@ -122,6 +122,7 @@ fn variants() -> Vec<Variant> {
             state: dumping(false, Lifecycle::Running),
             rules: unmanaged,
         },
+        variant("dumping, failed", dumping(false, failed(FailureCause::Reported))),
         variant("dumping, alive", dumping(true, Lifecycle::Running)),
         variant("dumping, alive, failed", dumping(true, failed(FailureCause::Reported))),
     ]
