@@ -27,6 +27,7 @@ use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::outcome::Outcome;
+use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::Timestamp;
 use crate::grid::{Grid, explain};
@@ -41,7 +42,9 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
         received.and_then(|received| explain::occurred_at(&received.event, record.flags));
     let lost = received.into_iter().flat_map(|received| &received.event.dropped_before);
     let lost = lost.map(|lost| explain::dropped(&appliance, lost));
-    let explanation = [Sentence::from(explanation)].into_iter().chain(occurred).chain(lost);
+    let boot = explain::crash_dump::boot_of_event(record).map(Sentence::from);
+    let explanation =
+        [Sentence::from(explanation)].into_iter().chain(boot).chain(occurred).chain(lost);
     let (explanation, explanation_times) = encode_sentence(&Sentence::join(explanation, "; "));
     let broker_text = || encode_sentence(&explain::describe_record(record));
     let (text, text_times) =
@@ -267,7 +270,10 @@ fn new_state(record: &Record) -> Option<&Lifecycle> {
             None
         }
     });
-    last.filter(|(_, since)| **since == record.at).map(|(lifecycle, _)| lifecycle)
+    // It is as it was before a crash dump, since then.
+    let is_restored = record.flags.contains(RecordFlags::DUMP_NO_EFFECT)
+        || matches!(record.input, Input::CrashDump(_));
+    last.filter(|(_, since)| is_restored || **since == record.at).map(|(lifecycle, _)| lifecycle)
 }
 
 fn applied_settings(it: &AppliedSettings) -> proto::AppliedSettings {

@@ -96,10 +96,11 @@ impl CrashDumps {
         request: Uuid,
         until: Instant,
     ) -> Result<Attempt, Unavailable> {
-        let guard = self.back_ends.acquire(number).await;
+        let due = || self.broker.query(move |grid, _| due_dump(grid, number, request));
+        let Some((target, _)) = due().await? else { return Ok(Attempt::Over) };
+        let guard = self.back_ends.acquire(&target.name).await;
         // Read again: much may have happened while it waited.
-        let found = self.broker.query(move |grid, _| due_dump(grid, number, request)).await?;
-        let Some((target, dump)) = found else { return Ok(Attempt::Over) };
+        let Some((target, dump)) = due().await? else { return Ok(Attempt::Over) };
         let order = DumpOrder {
             request,
             requester: BROKER.into(),

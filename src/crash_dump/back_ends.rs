@@ -8,24 +8,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::ApplianceName;
 
 /// The back ends in use. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BackEnds {
-    in_use: Arc<Mutex<BTreeMap<ApplianceIndex, Arc<tokio::sync::Mutex<()>>>>>,
+    in_use: Arc<Mutex<BTreeMap<ApplianceName, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
 /// The right to talk to a back end, until it is dropped.
 pub(super) type BackEndGuard = OwnedMutexGuard<()>;
 
 impl BackEnds {
-    /// Waits until nobody else talks to the back end of that appliance.
-    pub(super) async fn acquire(&self, number: ApplianceIndex) -> BackEndGuard {
+    /// Waits until nobody else talks to the back end of that name: it is the same one for an appliance
+    /// that was removed and added again.
+    pub(super) async fn acquire(&self, name: &ApplianceName) -> BackEndGuard {
         let one = {
             let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
             in_use.retain(|_, one| Arc::strong_count(one) > 1);
-            Arc::clone(in_use.entry(number).or_default())
+            Arc::clone(in_use.entry(name.clone()).or_default())
         };
         one.lock_owned().await
     }
@@ -38,7 +39,8 @@ mod tests {
     #[tokio::test]
     async fn one_at_a_time_and_no_entry_is_left() {
         let back_ends = BackEnds::default();
-        let (one, other) = (ApplianceIndex(1), ApplianceIndex(2));
+        let name = |name| ApplianceName::new(name).expect("a name");
+        let (one, other) = (&name("db1"), &name("db2"));
         let first = back_ends.acquire(one).await;
         let second =
             tokio::time::timeout(std::time::Duration::from_millis(20), back_ends.acquire(one));

@@ -131,8 +131,8 @@ impl CrashDumps {
         target: DumpTarget,
         warnings: &mut Vec<String>,
     ) -> Result<(DumpTarget, BackEndGuard), DumpRefusal> {
-        let waiting = self.back_ends.acquire(target.index);
-        let Ok(guard) = tokio::time::timeout(CHECK_TIMEOUT, waiting).await else {
+        let waiting = tokio::time::timeout(CHECK_TIMEOUT, self.back_ends.acquire(&target.name));
+        let Ok(guard) = waiting.await else {
             let why = "another check or crash dump of it is under way".to_owned();
             return Err(DumpRefusal::NotNow { name: target.name, why });
         };

@@ -46,6 +46,7 @@ pub(super) async fn trigger(target: &DumpTarget) -> Result<Triggered, TriggerErr
             ("GRID_APPLIANCE_UUID", target.uuid.to_string()),
         ],
         limit: settings.timeout,
+        needs_ipmi_password: false,
     };
     result(invocation.run().await, settings.timeout)
 }

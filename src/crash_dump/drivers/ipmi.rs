@@ -55,7 +55,8 @@ fn invocation(ipmitool: &[&str], target: &DumpTarget, command: &str) -> Invocati
     }
     arguments.extend(RETRIES);
     arguments.extend(["chassis", "power", command]);
-    Invocation::of_tool(ipmitool, &arguments, settings.timeout)
+    let tool = Invocation::of_tool(ipmitool, &arguments, settings.timeout);
+    Invocation { needs_ipmi_password: true, ..tool }
 }
 
 /// Why there is no password. Without one, `ipmitool` would ask the terminal.

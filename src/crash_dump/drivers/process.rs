@@ -42,6 +42,9 @@ static TURNS: Semaphore = Semaphore::const_new(PROGRAMS_MAX);
 /// Prefix of gridd's own variables: passwords are among them.
 const OWN_VARIABLES: &str = "GRIDD_";
 
+/// The password of `ipmitool`, which no other program needs.
+const IPMI_PASSWORD: &str = "IPMI_PASSWORD";
+
 /// Variables by which a program could speak to the service manager in gridd's name.
 const SERVICE_MANAGER_VARIABLES: [&str; 6] = [
     "NOTIFY_SOCKET",
@@ -63,6 +66,8 @@ pub(super) struct Invocation {
     pub(super) environment: Vec<(&'static str, String)>,
     /// How long it may take.
     pub(super) limit: Duration,
+    /// It is `ipmitool`, which finds its password in the environment.
+    pub(super) needs_ipmi_password: bool,
 }
 
 /// How a program ended.
@@ -157,6 +162,7 @@ impl Invocation {
             arguments: own.iter().chain(arguments).map(|it| (*it).to_owned()).collect(),
             environment: vec![("LC_ALL", "C".to_owned())],
             limit,
+            needs_ipmi_password: false,
         }
     }
 
@@ -186,6 +192,9 @@ impl Invocation {
         }
         for name in SERVICE_MANAGER_VARIABLES {
             command.env_remove(name);
+        }
+        if !self.needs_ipmi_password {
+            command.env_remove(IPMI_PASSWORD);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

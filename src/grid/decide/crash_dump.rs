@@ -228,7 +228,11 @@ fn is_new(dump: &CrashDump, found: &FoundDump, boot: Option<BootId>) -> bool {
 impl Decider<'_> {
     /// What a driver reported.
     pub(in crate::grid) fn crash_dump(&self, report: &DumpReport) -> Option<DecisionDraft> {
-        let appliance = self.state.appliance(report.appliance)?;
+        let Some(appliance) = self.state.appliance(report.appliance) else {
+            // It was removed meanwhile: what its driver did is recorded all the same.
+            self.state.name(report.appliance)?;
+            return Some(DecisionDraft::recorded(Vec::new()));
+        };
         let dump = appliance.crash_dumps.iter().find(|it| it.request == report.request)?;
         let is_open = match dump.trigger {
             DumpTrigger::Due | DumpTrigger::Pending => true,

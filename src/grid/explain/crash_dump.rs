@@ -5,6 +5,7 @@
 use crate::grid::log::command::DumpOrder;
 use crate::grid::log::crash_dump::{DumpReport, DumpResult};
 use crate::grid::log::effect::ApplianceEffect;
+use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::model::crash_dump::{CrashDump, DumpEnd, DumpTrigger};
 use crate::grid::values::crash_dump::{DumpCause, FoundDump};
@@ -53,6 +54,10 @@ pub(super) fn describe_change(dump: &CrashDump) -> Option<Sentence> {
             let (driver, cause) = (dump.driver.as_str(), dump.cause.as_str());
             Some(format!("a crash dump is due, driver {driver}: {cause}").into())
         }
+        (None, DumpTrigger::Unknown { .. }) => {
+            let (driver, request) = (dump.driver.as_str(), dump.request);
+            Some(format!("unknown whether {driver} triggered the crash dump req-{request}").into())
+        }
         (Some((DumpEnd::NewBoot { .. }, _)), _) if dump.found.is_empty() => {
             Some(format!("booted again after the crash dump{}", times(dump)).into())
         }
@@ -69,6 +74,16 @@ pub(super) fn describe_change(dump: &CrashDump) -> Option<Sentence> {
             _,
         ) => None,
     }
+}
+
+/// What an event that begins a boot tells of the crash dump before it.
+pub fn boot_of_event(record: &Record) -> Option<String> {
+    let Input::Event(_) = &record.input else { return None };
+    record.effects.iter().find_map(|effect| {
+        let ApplianceEffect::CrashDump { dump } = effect.of_appliance()? else { return None };
+        let is_end = matches!(dump.end, Some((DumpEnd::NewBoot { .. }, at)) if at == record.at);
+        is_end.then(|| format!("booted again after the crash dump{}", times(dump)))
+    })
 }
 
 /// What happened with this change of a crash dump, for a mail; `None`: nothing to tell, or something
@@ -165,8 +180,15 @@ pub fn describe_found(found: &FoundDump) -> String {
 /// How long it took, and how long the appliance was silent.
 fn times(dump: &CrashDump) -> String {
     let Some((_, ended_at)) = dump.end else { return String::new() };
-    let from = dump.trigger.done_at().unwrap_or(dump.requested_at);
-    let mut text = format!(", {} after the trigger", describe_duration(ended_at.since(from)));
+    let (from, what) = match dump.trigger {
+        DumpTrigger::Done { at } if at <= ended_at => (at, "trigger"),
+        DumpTrigger::Due
+        | DumpTrigger::Pending
+        | DumpTrigger::Done { .. }
+        | DumpTrigger::Failed { .. }
+        | DumpTrigger::Unknown { .. } => (dump.requested_at, "request"),
+    };
+    let mut text = format!(", {} after the {what}", describe_duration(ended_at.since(from)));
     if let Some(heard) = dump.last_heard_at {
         text.push_str(&format!(", silent for {}", describe_duration(ended_at.since(heard))));
     }

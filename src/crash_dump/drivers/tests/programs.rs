@@ -15,6 +15,7 @@ fn shell(script: &str, limit: Duration) -> Invocation {
         arguments: ["-c", script].map(str::to_owned).to_vec(),
         environment: vec![("GIVEN", "its value".to_owned())],
         limit,
+        needs_ipmi_password: false,
     }
 }
 
