@@ -45,7 +45,7 @@ enum Attempt {
     /// It ran, or is recorded as not possible, or is not due any more.
     Over,
     /// It may be possible later.
-    Again(DumpRefusal),
+    Again,
 }
 
 impl CrashDumps {
@@ -80,11 +80,8 @@ impl CrashDumps {
         loop {
             match self.attempt(number, request, until).await {
                 Ok(Attempt::Over) | Err(Unavailable::Stopping) => return,
-                Ok(Attempt::Again(why)) => {
-                    tracing::debug!(request = %request, %why, "a crash dump is tried again");
-                }
-                // The disk: what is due stays so.
-                Err(Unavailable::DiskLow) => {}
+                // A back end that is busy, or the disk: what is due stays so.
+                Ok(Attempt::Again) | Err(Unavailable::DiskLow) => {}
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
@@ -122,7 +119,7 @@ impl CrashDumps {
             Err(refusal) => refusal,
         };
         if may_pass(&refusal, target.driver) && monotonic_now() < until {
-            return Ok(Attempt::Again(refusal));
+            return Ok(Attempt::Again);
         }
         let report = report(&target, request, DumpResult::Failed, &refusal.to_string(), "");
         self.broker.report_crash_dump(report).await?;
