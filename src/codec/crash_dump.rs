@@ -125,7 +125,7 @@ pub(super) fn encode_state(number: ApplianceIndex, dump: &CrashDump) -> proto::C
         triggered_at_us: dump.trigger.done_at().map_or(0, Timestamp::as_micros),
         detail: dump.detail.to_string(),
         output: dump.output.to_string(),
-        last_heard_at_us: dump.last_heard_at.map(Timestamp::as_micros),
+        last_event_at_us: dump.last_event_at.map(Timestamp::as_micros),
         end,
         ended_at_us: dump.end.map_or(0, |(_, at)| at.as_micros()),
         next_boot: next_boot.map_or_else(Vec::new, encode_boot),
@@ -162,7 +162,7 @@ pub(super) fn decode_state(state: proto::CrashDumpState) -> Result<CrashDump, De
         trigger,
         detail: state.detail.into(),
         output: state.output.into(),
-        last_heard_at: state.last_heard_at_us.map(Timestamp::from_micros),
+        last_event_at: state.last_event_at_us.map(Timestamp::from_micros),
         end: end.map(|end| (end, Timestamp::from_micros(state.ended_at_us))),
         found: state.found.into_iter().map(decode_found).collect(),
     })

@@ -91,7 +91,7 @@ fn crash_dumps_and_locks_of_an_appliance_read_back() {
                 trigger,
                 detail: "detail".into(),
                 output: "output".into(),
-                last_heard_at: end.map(|_| at(2)),
+                last_event_at: end.map(|_| at(2)),
                 end: end.map(|end| (end, at(8))),
                 found: end.map(|_| vec![found(), found()]).unwrap_or_default(),
             };

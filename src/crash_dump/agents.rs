@@ -1,11 +1,11 @@
-//! Knows the agents in a session, what each told of its kernel, and how one is told to crash it.
+//! Knows the agents in a session, what each reported of its kernel, and how one is ordered to crash it.
 //!
 //! ```text
 //! driver: crash(target) -> queue of one command -> session: Command -> agent
 //! driver: reply         <- link                 <- session: CommandResult
 //! ```
 //!
-//! Guarantees that only a session of the appliance's current boot counts, that what an agent told is
+//! Guarantees that only a session of the appliance's current boot counts, that what an agent reported is
 //! kept with its boot after its session ended, and that nothing here waits for a client that does not
 //! read. Does not know records, nor who may trigger what.
 
@@ -26,7 +26,7 @@ use crate::grid::values::time::Timestamp;
 
 pub use link::{AgentCommand, AgentLink, CommandToSend, RESULT_TEXT_BYTES_MAX};
 
-/// The capability of an agent that may be told to crash its appliance.
+/// The capability of an agent that may be ordered to crash its appliance.
 pub const CRASH_DUMP_CAPABILITY: &str = "crash-dump";
 
 /// Commands that wait for a session to send them.
@@ -35,7 +35,7 @@ const COMMANDS_QUEUED_MAX: usize = 1;
 /// From this many appliances on it is checked which of them were removed.
 const FORGET_FROM: usize = 1_024;
 
-/// What an agent told of its kernel.
+/// What an agent reported of its kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// kernel.unknown_nmi_panic.
@@ -60,12 +60,12 @@ impl From<Readiness> for CrashDumpReadiness {
 }
 
 impl From<CrashDumpReadiness> for Readiness {
-    fn from(told: CrashDumpReadiness) -> Self {
+    fn from(reported: CrashDumpReadiness) -> Self {
         Self {
-            unknown_nmi_panic: told.unknown_nmi_panic,
-            panic_on_unrecovered_nmi: told.panic_on_unrecovered_nmi,
-            panic_on_io_nmi: told.panic_on_io_nmi,
-            crash_kernel_loaded: told.crash_kernel_loaded,
+            unknown_nmi_panic: reported.unknown_nmi_panic,
+            panic_on_unrecovered_nmi: reported.panic_on_unrecovered_nmi,
+            panic_on_io_nmi: reported.panic_on_io_nmi,
+            crash_kernel_loaded: reported.crash_kernel_loaded,
         }
     }
 }
@@ -83,7 +83,7 @@ pub struct AgentHello {
     pub is_transient: bool,
     /// It has the capability [`CRASH_DUMP_CAPABILITY`].
     pub is_permitted: bool,
-    /// What it told of its kernel.
+    /// What it reported of its kernel.
     pub readiness: Option<Readiness>,
     /// Broker time, as its Welcome tells it.
     pub broker_time: Timestamp,
@@ -112,7 +112,7 @@ pub enum AgentMissing {
 pub struct AgentFailure {
     /// Why, as a sentence without a period. May quote the agent: hostile until escaped.
     pub why: String,
-    /// The agent was told, and it is unknown what it did.
+    /// The order was sent, and it is unknown what the agent did.
     pub is_unknown: bool,
 }
 
@@ -126,10 +126,10 @@ pub struct Agents {
 struct KnownAgents {
     /// Of each appliance its sessions, the newest last.
     sessions: BTreeMap<(ApplianceIndex, SessionId), AgentSession>,
-    /// What was told last, also by sessions that have ended.
-    told: BTreeMap<ApplianceIndex, Told>,
+    /// What was reported last, also by sessions that have ended.
+    reported: BTreeMap<ApplianceIndex, ReadinessReport>,
     /// How many there were after removed appliances were forgotten.
-    told_count: usize,
+    reported_count: usize,
 }
 
 #[derive(Debug)]
@@ -141,7 +141,7 @@ struct AgentSession {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct ReadinessReport {
     boot: BootId,
     session: SessionId,
     readiness: Readiness,
@@ -159,22 +159,22 @@ impl Agents {
             known.sessions.insert((appliance, session), AgentSession { boot, readiness, commands });
         }
         if let Some(readiness) = readiness {
-            known.note(appliance, Told { boot, session, readiness });
+            known.note(appliance, ReadinessReport { boot, session, readiness });
         }
         drop(known);
         AgentLink::new(self.clone(), &hello, commands)
     }
 
-    /// What an agent of that appliance told in that boot.
+    /// What an agent of that appliance reported in that boot.
     pub fn readiness(&self, number: ApplianceIndex, boot: Option<BootId>) -> Option<Readiness> {
         let known = self.lock();
         let live = known.sessions_of(number).filter(|it| Some(it.boot) == boot);
         let live = live.filter_map(|it| it.readiness).last();
-        let told = || known.told.get(&number).filter(|it| Some(it.boot) == boot);
-        live.or_else(|| told().map(|it| it.readiness))
+        let reported = || known.reported.get(&number).filter(|it| Some(it.boot) == boot);
+        live.or_else(|| reported().map(|it| it.readiness))
     }
 
-    /// Whether an agent of the appliance's current boot may be told to crash it.
+    /// Whether an agent of the appliance's current boot may be ordered to crash it.
     ///
     /// # Errors
     ///
@@ -205,10 +205,11 @@ impl Agents {
             Ok(Ok(result)) if result.is_done => Ok(result.text),
             Ok(Ok(result)) => Err(failed(format!("its agent refused: {}", result.text))),
             Ok(Err(_)) if delivery.withdraw() => {
-                Err(failed("the session of its agent ended before it was told".to_owned()))
+                Err(failed("the session of its agent ended before the order was sent".to_owned()))
             }
             Ok(Err(_)) => Err(AgentFailure {
-                why: "its agent was told, and its session ended before it answered".to_owned(),
+                why: "the order was sent to its agent, and its session ended before it answered"
+                    .to_owned(),
                 is_unknown: true,
             }),
             Err(_) if delivery.withdraw() => {
@@ -217,23 +218,25 @@ impl Agents {
             }
             Err(_) => {
                 let seconds = limit.as_secs_f32();
-                let why = format!("its agent was told, and did not answer within {seconds:.1} s");
+                let why = format!(
+                    "the order was sent to its agent, which did not answer within {seconds:.1} s"
+                );
                 Err(AgentFailure { why, is_unknown: true })
             }
         }
     }
 
-    /// Whether [`Self::forget`] is due: twice as many appliances told something as were known then.
+    /// Whether [`Self::forget`] is due: twice as many appliances reported something as were known then.
     pub fn is_forgetting_due(&self) -> bool {
         let known = self.lock();
-        known.told.len() >= FORGET_FROM.max(known.told_count * 2)
+        known.reported.len() >= FORGET_FROM.max(known.reported_count * 2)
     }
 
-    /// Forgets what appliances told that do not exist any more.
+    /// Forgets what appliances reported that do not exist any more.
     pub fn forget(&self, exists: impl Fn(ApplianceIndex) -> bool) {
         let mut known = self.lock();
-        known.told.retain(|number, _| exists(*number));
-        known.told_count = known.told.len();
+        known.reported.retain(|number, _| exists(*number));
+        known.reported_count = known.reported.len();
     }
 
     /// The way to the newest session of the current boot that may crash the appliance.
@@ -257,7 +260,7 @@ impl Agents {
         if let Some(live) = known.sessions.get_mut(&(appliance, session)) {
             live.readiness = Some(readiness);
         }
-        known.note(appliance, Told { boot, session, readiness });
+        known.note(appliance, ReadinessReport { boot, session, readiness });
     }
 
     fn leave(&self, key: (ApplianceIndex, SessionId)) {
@@ -275,13 +278,13 @@ impl KnownAgents {
         self.sessions.range(all).map(|(_, session)| session)
     }
 
-    /// A session of an older boot does not replace what a newer one told.
-    fn note(&mut self, appliance: ApplianceIndex, told: Told) {
-        let is_older = |before: &&mut Told| told.session < before.session;
-        match self.told.get_mut(&appliance).filter(is_older) {
-            Some(newer) if newer.boot != told.boot => {}
+    /// A session of an older boot does not replace what a newer one reported.
+    fn note(&mut self, appliance: ApplianceIndex, reported: ReadinessReport) {
+        let is_older = |before: &&mut ReadinessReport| reported.session < before.session;
+        match self.reported.get_mut(&appliance).filter(is_older) {
+            Some(newer) if newer.boot != reported.boot => {}
             Some(_) | None => {
-                self.told.insert(appliance, told);
+                self.reported.insert(appliance, reported);
             }
         }
     }

@@ -74,7 +74,7 @@ pub struct DumpCheck {
     pub driver: DumpDriver,
     /// What may make it useless or dangerous, a sentence each.
     pub warnings: Vec<String>,
-    /// What the agent told of the current boot.
+    /// What the agent reported of the current boot.
     pub readiness: Option<Readiness>,
 }
 

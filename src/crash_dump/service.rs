@@ -275,14 +275,14 @@ fn subject(
     Some(DumpCandidate { target, readiness, problem })
 }
 
-/// What the appliance's kernel would not do, as far as its agent told.
+/// What the appliance's kernel would not do, as far as its agent reported.
 fn readiness_warnings(driver: DumpDriver, readiness: Option<Readiness>) -> Vec<String> {
     let by_nmi = match driver {
         DumpDriver::Qemu | DumpDriver::Libvirt | DumpDriver::Ipmi => true,
         DumpDriver::None | DumpDriver::Agent | DumpDriver::Command => false,
     };
     let Some(readiness) = readiness else {
-        let text = "the appliance has not told whether it is ready for a crash dump: no `vme agent` \
+        let text = "the appliance has not reported whether it is ready for a crash dump: no `vme agent` \
                     in this boot";
         return vec![text.to_owned()];
     };

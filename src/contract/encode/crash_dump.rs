@@ -43,7 +43,7 @@ pub fn crash_dump(dump: &CrashDump) -> proto::CrashDump {
         triggered_at: dump.trigger.done_at().map(encode_timestamp),
         detail: dump.detail.to_string(),
         output: dump.output.to_string(),
-        last_heard_at: dump.last_heard_at.map(encode_timestamp),
+        last_event_at: dump.last_event_at.map(encode_timestamp),
         end: end.into(),
         ended_at: dump.end.map(|(_, at)| encode_timestamp(at)),
         next_boot_id: next_boot.map_or_else(String::new, |boot| encode_uuid(boot.0)),

@@ -92,7 +92,7 @@ pub struct AgentLink {
     commands: mpsc::Receiver<AgentCommand>,
     /// The command that was sent and has no result.
     pending: Option<(Uuid, oneshot::Sender<AgentResult>)>,
-    /// A result arrived, and the agent has not been told so.
+    /// A result arrived, and the agent has no confirmation of it.
     unconfirmed: Option<Uuid>,
 }
 
@@ -151,9 +151,9 @@ impl AgentLink {
         self.unconfirmed.take()
     }
 
-    /// The agent told of its kernel.
-    pub fn set_readiness(&self, told: CrashDumpReadiness) {
-        self.agents.set_readiness(self.key, self.boot, Readiness::from(told));
+    /// The agent reported of its kernel.
+    pub fn set_readiness(&self, reported: CrashDumpReadiness) {
+        self.agents.set_readiness(self.key, self.boot, Readiness::from(reported));
     }
 }
 

@@ -61,7 +61,7 @@ pub struct TriggerError {
     pub why: String,
     /// The output of the driver, bounded.
     pub output: String,
-    /// It is unknown whether it took effect: it died or fell silent after it was told.
+    /// It is unknown whether it took effect: it died or fell silent after it was reported.
     pub is_unknown: bool,
 }
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! QEMU accepts `inject-nmi` in every state, so the state is asked first. Guarantees that what the peer
-//! sends is bounded in length and in time, and that the state `unknown` is told when the peer
+//! sends is bounded in length and in time, and that the state `unknown` is reported when the peer
 //! falls silent after the NMI was sent. Does not know whether the guest is armed: nothing tells it.
 
 use std::io;

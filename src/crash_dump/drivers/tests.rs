@@ -57,8 +57,8 @@ impl Script {
     fn new(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tool").display().to_string();
-        let told = folder.path().join("told").display().to_string();
-        let script = format!("printf '%s\\n' \"$LC_ALL\" \"$@\" > {told}\n{text}\n");
+        let reported = folder.path().join("reported").display().to_string();
+        let script = format!("printf '%s\\n' \"$LC_ALL\" \"$@\" > {reported}\n{text}\n");
         std::fs::write(&path, script).expect("writes");
         Self { path, folder }
     }
@@ -68,8 +68,8 @@ impl Script {
     }
 
     /// What it was started with; `None`: it was not.
-    fn told(&self) -> Option<Vec<String>> {
-        let text = std::fs::read_to_string(self.folder.path().join("told")).ok()?;
+    fn reported(&self) -> Option<Vec<String>> {
+        let text = std::fs::read_to_string(self.folder.path().join("reported")).ok()?;
         Some(text.lines().map(str::to_owned).collect())
     }
 }

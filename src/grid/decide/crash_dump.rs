@@ -161,7 +161,7 @@ pub(in crate::grid) fn interrupted(state: &State, now: Timestamp) -> Vec<Effect>
 pub(in crate::grid) fn ended(
     appliance: &Appliance,
     end: DumpEnd,
-    last_heard_at: Option<Timestamp>,
+    last_event_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<Effect> {
     let due = appliance.crash_dumps.iter().filter(|it| it.trigger == DumpTrigger::Due);
@@ -171,8 +171,8 @@ pub(in crate::grid) fn ended(
         changed(appliance, CrashDump { trigger, end, detail, ..dump.clone() })
     });
     let newest = appliance.crash_dumps.first().filter(|it| it.awaits_boot()).map(|dump| {
-        let last_heard_at = last_heard_at.or(dump.last_heard_at);
-        changed(appliance, CrashDump { end: Some((end, now)), last_heard_at, ..dump.clone() })
+        let last_event_at = last_event_at.or(dump.last_event_at);
+        changed(appliance, CrashDump { end: Some((end, now)), last_event_at, ..dump.clone() })
     });
     not_begun.chain(newest).collect()
 }
@@ -305,7 +305,7 @@ fn new_dump(appliance: &Appliance, order: &DumpOrder, now: Timestamp) -> CrashDu
         trigger: DumpTrigger::Due,
         detail: "".into(),
         output: "".into(),
-        last_heard_at: None,
+        last_event_at: None,
         end: None,
         found: Vec::new(),
     }

@@ -189,7 +189,7 @@ fn times(dump: &CrashDump) -> String {
         | DumpTrigger::Unknown { .. } => (dump.requested_at, "request"),
     };
     let mut text = format!(", {} after the {what}", describe_duration(ended_at.since(from)));
-    if let Some(heard) = dump.last_heard_at {
+    if let Some(heard) = dump.last_event_at {
         text.push_str(&format!(", silent for {}", describe_duration(ended_at.since(heard))));
     }
     text

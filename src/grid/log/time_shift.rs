@@ -62,7 +62,7 @@ impl TimeShift {
         CrashDump {
             requested_at: self.shift_past(dump.requested_at),
             trigger: dump.trigger.map_time(|at| self.shift_past(at)),
-            last_heard_at: dump.last_heard_at.map(|at| self.shift_past(at)),
+            last_event_at: dump.last_event_at.map(|at| self.shift_past(at)),
             end: dump.end.map(|(end, at)| (end, self.shift_past(at))),
             ..dump
         }

@@ -44,8 +44,8 @@ pub struct CrashDump {
     pub detail: Box<str>,
     /// The output of the driver, at most [`OUTPUT_BYTES_MAX`] bytes. Hostile until escaped.
     pub output: Box<str>,
-    /// When the appliance was last heard of before its next boot.
-    pub last_heard_at: Option<Timestamp>,
+    /// When the last event of the appliance arrived before its next boot.
+    pub last_event_at: Option<Timestamp>,
     /// How it ended, and when.
     pub end: Option<(DumpEnd, Timestamp)>,
     /// The dumps that were found, at most [`FOUND_DUMPS_MAX`].

@@ -135,7 +135,7 @@ fn the_new_boot_ends_it_with_the_silence_before() {
     timeline.at(140).hello(2);
     let dump = timeline.newest_dump();
     assert_eq!(dump.end, Some((DumpEnd::NewBoot { boot: Some(boot(2)) }, at(140))));
-    assert_eq!(dump.last_heard_at, Some(at(105)));
+    assert_eq!(dump.last_event_at, Some(at(105)));
     let text = explain::describe_record(timeline.last()).render(|at| at.as_micros().to_string());
     let story = "booted again after the crash dump, 39 s after the trigger, silent for 35 s";
     assert!(text.contains(story), "{text}");

@@ -193,7 +193,7 @@ async fn crash_dumps_are_a_table_and_objects() {
             r#"{"request_id":"req-5f0c","by":"ann","cause":"administrator","driver":"qemu","#,
             r#""boot_id":"","requested_at":"2026-11-20T14:02:10Z","trigger":"done","#,
             r#""triggered_at":"2026-11-20T14:02:11Z","detail":"","output":"","#,
-            r#""last_heard_at":null,"end":"new_boot","ended_at":"2026-11-20T14:02:55Z","#,
+            r#""last_event_at":null,"end":"new_boot","ended_at":"2026-11-20T14:02:55Z","#,
             r#""next_boot_id":"","found":[{"path":"/var/crash/1/dump.1\n","bytes":23400000,"#,
             r#""incomplete":true,"last_words":"Kernel panic\u001b[2J","took_ms":3000,"#,
             r#""written_at":"2026-11-20T14:02:50Z"}],"explanation":"the story"}"#

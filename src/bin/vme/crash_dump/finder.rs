@@ -1,9 +1,9 @@
 //! Finds crash dumps that the broker does not know.
 //!
-//! Guarantees that a dump is told when it is written to its end or has stopped growing, each once, some
-//! at a time, and that a problem is told once. Dumps that are older than this boot are not told when
-//! nothing was ever told: only the one before this boot is news. Blocks: it reads disks. Does not
-//! know how dumps are told.
+//! Guarantees that a dump is reported when it is written to its end or has stopped growing, each once, some
+//! at a time, and that a problem is reported once. Dumps that are older than this boot are not reported when
+//! nothing was ever reported: only the one before this boot is news. Blocks: it reads disks. Does not
+//! know how dumps are reported.
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::crash_dump::open_folder::{OpenFolder, TrustedOwners};
+use crate::crash_dump::reported_dumps::ReportedDumps;
 use crate::crash_dump::survey::{DumpFile, Survey};
-use crate::crash_dump::told_dumps::ToldDumps;
 
 /// How often the folder is looked at: kdump, or a script after the boot, may still move files.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(60);
@@ -32,9 +32,9 @@ const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 const INCOMPLETE_FOR: Duration = Duration::from_secs(60);
 
 /// Dumps that one look tells; others follow.
-const TOLD_PER_LOOK_MAX: usize = 16;
+const REPORTED_PER_LOOK_MAX: usize = 16;
 
-/// Problems that are remembered, so that each is told once.
+/// Problems that are remembered, so that each is reported once.
 const PROBLEMS_KEPT: usize = 64;
 
 /// At the first start: how long before this boot the dump before it may have been written.
@@ -51,7 +51,7 @@ pub(super) struct Finder {
     /// When the kernel started, by the wall clock.
     boot_began: Timestamp,
     /// `None`: not read yet.
-    told: Option<ToldDumps>,
+    reported: Option<ReportedDumps>,
     /// The dumps at the last look.
     present: BTreeSet<Uuid>,
     /// Since when dumps of this boot have not changed.
@@ -71,7 +71,7 @@ pub(super) struct Look {
 }
 
 impl Finder {
-    /// Of dumps in `folder`; what was told is remembered in `state_folder`.
+    /// Of dumps in `folder`; what was reported is remembered in `state_folder`.
     pub(super) fn new(
         (folder, is_given): (PathBuf, bool),
         state_folder: &Path,
@@ -84,7 +84,7 @@ impl Finder {
             trusted,
             state_folder: state_folder.to_owned(),
             boot_began,
-            told: None,
+            reported: None,
             present: BTreeSet::new(),
             unchanged: BTreeMap::new(),
             problems: BTreeSet::new(),
@@ -110,7 +110,7 @@ impl Finder {
                 }
                 // The first dump that is there is news.
                 if is_missing {
-                    self.load_told(&[], &mut problems);
+                    self.load_reported(&[], &mut problems);
                 }
             }
         }
@@ -119,26 +119,26 @@ impl Finder {
         look
     }
 
-    /// The broker is told, or the spool has it.
-    pub(super) fn note_told(&mut self, dump: &DumpFile) {
-        if let Some(told) = &mut self.told {
+    /// The broker or the spool has it.
+    pub(super) fn note_reported(&mut self, dump: &DumpFile) {
+        if let Some(reported) = &mut self.reported {
             let note = format!("{}, {} bytes", dump.path.display(), dump.state.bytes);
-            told.insert(dump.key(), &note);
+            reported.insert(dump.key(), &note);
         }
     }
 
-    /// Remembers what was told; returns why it cannot. Until then this process knows it.
+    /// Remembers what was reported; returns why it cannot. Until then this process knows it.
     pub(super) fn save(&mut self) -> Option<String> {
-        let error = self.told.as_mut()?.save(&self.present).err()?;
+        let error = self.reported.as_mut()?.save(&self.present).err()?;
         Some(format!("which crash dumps were reported is not remembered: {error}"))
     }
 
-    /// Whether a problem has not been told yet.
+    /// Whether a problem has not been reported yet.
     pub(super) fn is_new_problem(&mut self, problem: &str) -> bool {
         self.problems.len() < PROBLEMS_KEPT && self.problems.insert(problem.to_owned())
     }
 
-    /// Picks what is to be told now.
+    /// Picks what is to be reported now.
     fn pick(
         &mut self,
         folder: &OpenFolder,
@@ -146,12 +146,12 @@ impl Finder {
         now: Instant,
         (look, problems): (&mut Look, &mut Vec<String>),
     ) {
-        self.load_told(&dumps, problems);
+        self.load_reported(&dumps, problems);
         self.present = dumps.iter().map(DumpFile::key).collect();
         let mut unchanged = BTreeMap::new();
         for dump in &dumps {
             let key = dump.key();
-            if self.told.as_ref().is_some_and(|told| told.contains(key)) {
+            if self.reported.as_ref().is_some_and(|reported| reported.contains(key)) {
                 continue;
             }
             let since = *self.unchanged.get(&key).unwrap_or(&now);
@@ -162,7 +162,7 @@ impl Finder {
                 || now.saturating_duration_since(since) >= waits;
             if !is_settled {
                 look.pause = look.pause.min(waits);
-            } else if look.news.len() == TOLD_PER_LOOK_MAX {
+            } else if look.news.len() == REPORTED_PER_LOOK_MAX {
                 look.pause = SETTLE_INTERVAL;
                 break;
             } else {
@@ -177,12 +177,12 @@ impl Finder {
         self.unchanged = unchanged;
     }
 
-    /// Reads what was told. Where nothing ever was, old dumps count as told.
-    fn load_told(&mut self, dumps: &[DumpFile], problems: &mut Vec<String>) {
-        if self.told.is_some() {
+    /// Reads what was reported. Where nothing ever was, old dumps count as reported.
+    fn load_reported(&mut self, dumps: &[DumpFile], problems: &mut Vec<String>) {
+        if self.reported.is_some() {
             return;
         }
-        let loaded = ToldDumps::load(&self.state_folder).unwrap_or_else(|error| {
+        let loaded = ReportedDumps::load(&self.state_folder).unwrap_or_else(|error| {
             problems.push(format!(
                 "cannot read which crash dumps were reported, in {}: {}",
                 self.state_folder.display(),
@@ -191,7 +191,7 @@ impl Finder {
             None
         });
         let is_first = loaded.is_none();
-        self.told = Some(loaded.unwrap_or_else(|| ToldDumps::none(&self.state_folder)));
+        self.reported = Some(loaded.unwrap_or_else(|| ReportedDumps::none(&self.state_folder)));
         let from = self.boot_began.before(BEFORE_BOOT_MAX);
         let old: Vec<_> =
             dumps.iter().filter(|it| is_first && it.state.modified < from).cloned().collect();
@@ -201,7 +201,7 @@ impl Finder {
             problems
                 .push(format!("not reported, since older than this boot: {count} {what} {path}"));
         }
-        old.iter().for_each(|dump| self.note_told(dump));
+        old.iter().for_each(|dump| self.note_reported(dump));
     }
 
     fn unreadable(&self, error: &io::Error) -> String {

@@ -159,13 +159,13 @@ mod tests {
         write("proc/sys/kernel/unknown_nmi_panic", "1\n");
         write("proc/sys/kernel/panic_on_unrecovered_nmi", "0\n");
         write("proc/sys/kernel/panic_on_io_nmi", &format!("{}1", " ".repeat(100)));
-        let told = kernel.readiness();
-        assert!(told.crash_kernel_loaded && told.unknown_nmi_panic);
-        assert!(!told.panic_on_unrecovered_nmi && !told.panic_on_io_nmi);
+        let reported = kernel.readiness();
+        assert!(reported.crash_kernel_loaded && reported.unknown_nmi_panic);
+        assert!(!reported.panic_on_unrecovered_nmi && !reported.panic_on_io_nmi);
         write("sys/kernel/kexec_crash_loaded", "0\n");
         write("proc/sys/kernel/panic_on_io_nmi", "yes");
-        let told = kernel.readiness();
-        assert!(!told.crash_kernel_loaded && !told.panic_on_io_nmi);
+        let reported = kernel.readiness();
+        assert!(!reported.crash_kernel_loaded && !reported.panic_on_io_nmi);
     }
 
     #[test]

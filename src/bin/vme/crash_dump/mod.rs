@@ -6,9 +6,9 @@ pub(crate) mod kernel;
 mod last_words;
 mod layout;
 mod open_folder;
+mod reported_dumps;
 pub(crate) mod session_duty;
 mod survey;
-mod told_dumps;
 pub(crate) mod watch;
 
 use std::path::PathBuf;

@@ -21,7 +21,7 @@ use crate::crash_dump::CrashDumpConfig;
 use crate::crash_dump::kernel::{Kernel, SysrqTrigger};
 use crate::print_line;
 
-/// The capability of a session that may be told to crash the kernel.
+/// The capability of a session that may be ordered to crash the kernel.
 const CAPABILITY: &str = "crash-dump";
 
 /// The broker's word that a result has arrived.
@@ -88,7 +88,7 @@ impl CrashDumpDuty {
 pub(crate) struct SessionDuty<'a> {
     /// `None`: not the session of an agent.
     duty: Option<&'a CrashDumpDuty>,
-    told: Option<CrashDumpReadiness>,
+    reported: Option<CrashDumpReadiness>,
     look_at: Instant,
     /// Broker time and uptime at the welcome.
     welcomed_at: (Option<Timestamp>, Duration),
@@ -103,15 +103,15 @@ struct ArmedCrash {
 }
 
 impl<'a> SessionDuty<'a> {
-    /// Of a session that told `told` in its hello.
+    /// Of a session that reported `reported` in its hello.
     pub(crate) fn new(
         duty: Option<&'a CrashDumpDuty>,
-        told: Option<CrashDumpReadiness>,
+        reported: Option<CrashDumpReadiness>,
         welcome: &Welcome,
     ) -> Self {
         let broker_time = welcome.server_time.as_ref().and_then(decode_timestamp);
         let look_at = monotonic_now() + LOOK_INTERVAL;
-        Self { duty, told, look_at, welcomed_at: (broker_time, machine_uptime()), armed: None }
+        Self { duty, reported, look_at, welcomed_at: (broker_time, machine_uptime()), armed: None }
     }
 
     /// The result of a command. If it is done, the crash follows: see [`Self::due`].
@@ -160,12 +160,12 @@ impl<'a> SessionDuty<'a> {
         }
     }
 
-    /// Crashes the kernel, or looks at it. Returns what the broker is to be told.
+    /// Crashes the kernel, or looks at it. Returns what is to be reported to the broker.
     pub(crate) fn act(&mut self) -> Option<CrashDumpReadiness> {
         self.crash();
         self.look_at = monotonic_now() + LOOK_INTERVAL;
         let now = self.duty?.readiness();
-        (self.told.replace(now) != Some(now)).then_some(now)
+        (self.reported.replace(now) != Some(now)).then_some(now)
     }
 
     /// A session that ended does not confirm the result any more: the order stands.
@@ -305,8 +305,8 @@ mod tests {
         let mut session = SessionDuty::new(Some(&duty), Some(duty.readiness()), &welcome());
         assert_eq!(session.act(), None);
         fs::write(root.path().join("sys/kernel/kexec_crash_loaded"), "1\n").unwrap();
-        let told = session.act().expect("it changed");
-        assert!(told.crash_kernel_loaded);
+        let reported = session.act().expect("it changed");
+        assert!(reported.crash_kernel_loaded);
         assert_eq!(session.act(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Tells the broker of crash dumps that the agent finds, through its spool.
 //!
-//! Guarantees that a dump counts as told only when the spool has its event, so none is lost; one that
-//! is told again after a crash of the agent has the same id of a call, by which the spool knows it.
+//! Guarantees that a dump counts as reported only when the spool has its event, so none is lost; one that
+//! is reported again after a crash of the agent has the same id of a call, by which the spool knows it.
 //! A disk that hangs delays nothing else.
 
 use grid_broker::clock::{machine_uptime, monotonic_now, wall_now};
@@ -98,7 +98,7 @@ async fn tell_all(
         match tell(requests, event, dump).await {
             Ok(()) => {
                 print_line(&escape(&format!("reported: {text}")));
-                finder.note_told(dump);
+                finder.note_reported(dump);
             }
             Err(why) => {
                 let problem = format!("{} is not reported yet: {why}", dump.path.display());
@@ -117,11 +117,11 @@ async fn tell(
     event: Event,
     dump: &DumpFile,
 ) -> Result<(), String> {
-    let (updates, mut told) = mpsc::channel(UPDATES);
+    let (updates, mut reported) = mpsc::channel(UPDATES);
     let call = dump.key().as_u64_pair().1;
     let ended = || "the agent ends".to_owned();
     requests.send(SendRequest { event, call, updates }).await.map_err(|_| ended())?;
-    match told.recv().await {
+    match reported.recv().await {
         Some(SendUpdate::Spooled(_) | SendUpdate::Acknowledged(_)) => Ok(()),
         Some(SendUpdate::NotSpooled(why) | SendUpdate::Quarantined(why)) => Err(why),
         None => Err(ended()),

@@ -33,7 +33,7 @@ async fn ipmitool_gets_the_password_by_file_or_environment() {
     let script = Script::new("echo 'Chassis Power is on'");
     assert_eq!(check_by(&script.tool(), &machine(""), true).await, Ok(Vec::new()));
     let rest = ["-E", "-N", "1", "-R", "2", "chassis", "power", "status"];
-    assert_eq!(script.told().expect("was started"), [&common[..], &rest].concat());
+    assert_eq!(script.reported().expect("was started"), [&common[..], &rest].concat());
 
     let password = tempfile::Builder::new().prefix("vm1").tempfile().expect("a file");
     std::fs::write(password.path(), "s3cr3t\n").expect("writes");
@@ -46,7 +46,7 @@ async fn ipmitool_gets_the_password_by_file_or_environment() {
     let done = trigger_by(&script.tool(), &with_file).await.expect("is done");
     assert_eq!(done.output, "Chassis Power Control: Diag\n");
     let rest = ["-f", &path, "-N", "1", "-R", "2", "chassis", "power", "diag"];
-    assert_eq!(script.told().expect("was started"), [&common[..], &rest].concat());
+    assert_eq!(script.reported().expect("was started"), [&common[..], &rest].concat());
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn without_a_password_ipmitool_is_not_started() {
     let mut target = machine("");
     target.settings = Arc::new(CrashDumpSettings::default());
     let why = unsupported(check_by(&script.tool(), &target, true).await);
-    assert_eq!((why.as_str(), script.told()), ("no host of a BMC is configured", None));
+    assert_eq!((why.as_str(), script.reported()), ("no host of a BMC is configured", None));
     let missing = check_by(&["no-ipmitool-here"], &machine(""), true).await;
     assert_eq!(unsupported(missing), "no-ipmitool-here is not found");
 }

@@ -24,12 +24,12 @@ async fn virsh_is_told_connection_and_domain() {
     assert_eq!(check_by(&script.tool(), &domain("{name}-{uuid}")).await, Ok(Vec::new()));
     let name = "--domain=vm1-00000000-0000-0000-0000-000000000007";
     let expected = ["C", "-c", "qemu:///system", "domstate", "--reason", name];
-    assert_eq!(script.told().expect("was started"), expected);
+    assert_eq!(script.reported().expect("was started"), expected);
     let script = Script::new("echo 'NMI injected'");
     let done = trigger_by(&script.tool(), &domain("-x; reboot")).await.expect("is done");
     assert_eq!((done.output.as_str(), done.note.as_str()), ("NMI injected\n", ""));
     let expected = ["C", "-c", "qemu:///system", "inject-nmi", "--domain=-x; reboot"];
-    assert_eq!(script.told().expect("was started"), expected);
+    assert_eq!(script.reported().expect("was started"), expected);
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn a_domain_that_virsh_takes_for_an_id_is_refused() {
         let why = unsupported(check_by(&script.tool(), &target).await);
         assert!(why.contains("for an id and may find another one"), "{why}");
         let error = trigger_by(&script.tool(), &target).await.expect_err("is refused");
-        assert!(!error.is_unknown && script.told().is_none(), "virsh was not started");
+        assert!(!error.is_unknown && script.reported().is_none(), "virsh was not started");
     }
     let why = unsupported(check_by(&["virsh"], &domain("")).await);
     assert_eq!(why, "no domain is configured");

@@ -1,4 +1,4 @@
-//! Tests which crash dumps are told, and when.
+//! Tests which crash dumps are reported, and when.
 
 use std::fs;
 use std::fs::File;
@@ -53,20 +53,20 @@ impl Ground {
 
     /// A finder on a host that has been looked at before.
     fn known(&self) -> Finder {
-        ToldDumps::none(&self.0.path().join("state")).save(&BTreeSet::new()).unwrap();
+        ReportedDumps::none(&self.0.path().join("state")).save(&BTreeSet::new()).unwrap();
         self.finder()
     }
 }
 
-/// What a look tells, by path below the folder; all is noted as told.
+/// What a look tells, by path below the folder; all is noted as reported.
 fn news(finder: &mut Finder, now: Instant) -> Vec<(String, bool, String)> {
     let look = finder.look(now);
-    let told = look.news.iter().map(|(dump, words)| {
-        finder.note_told(dump);
+    let reported = look.news.iter().map(|(dump, words)| {
+        finder.note_reported(dump);
         let path = dump.path.strip_prefix(&finder.path).unwrap();
         (path.to_string_lossy().into_owned(), dump.is_incomplete, words.clone())
     });
-    told.collect()
+    reported.collect()
 }
 
 fn paths(finder: &mut Finder, now: Instant) -> Vec<String> {
@@ -89,9 +89,9 @@ fn dumps_of_known_layouts_are_told_once_with_their_last_words() {
     let look = finder.look(now);
     let took: Vec<_> = look.news.iter().map(|(dump, _)| dump.took).collect();
     assert_eq!(took, [Some(Duration::from_secs(3)), None, None]);
-    let told = news(&mut finder, now);
+    let reported = news(&mut finder, now);
     assert_eq!(
-        told,
+        reported,
         [
             ("202611301612/dump.202611301612".to_owned(), false, PANIC.to_owned()),
             ("127.0.0.1-2026-11-30/vmcore".to_owned(), false, PANIC.to_owned()),
@@ -112,8 +112,12 @@ fn an_incomplete_dump_is_told_when_it_stopped_growing_and_again_when_it_is_compl
     ground.write("1/dump-incomplete", "KD", -60);
     ground.write("2/dump-incomplete", "KD", 60);
     let (mut finder, begun) = (ground.known(), monotonic_now());
-    let told = news(&mut finder, begun);
-    assert_eq!(told, [("1/dump-incomplete".to_owned(), true, String::new())], "of another boot");
+    let reported = news(&mut finder, begun);
+    assert_eq!(
+        reported,
+        [("1/dump-incomplete".to_owned(), true, String::new())],
+        "of another boot"
+    );
     let later = |seconds| begun + Duration::from_secs(seconds);
     assert_eq!(paths(&mut finder, later(59)), Vec::<String>::new());
     ground.write("2/dump-incomplete", "KDU", 120);
@@ -123,8 +127,8 @@ fn an_incomplete_dump_is_told_when_it_stopped_growing_and_again_when_it_is_compl
     let folder = ground.crash().join("2");
     fs::rename(folder.join("dump-incomplete"), folder.join("dump.2")).unwrap();
     assert_eq!(paths(&mut finder, later(122)), Vec::<String>::new());
-    let told = news(&mut finder, later(123));
-    assert_eq!(told, [("2/dump.2".to_owned(), false, String::new())]);
+    let reported = news(&mut finder, later(123));
+    assert_eq!(reported, [("2/dump.2".to_owned(), false, String::new())]);
     // Beside a complete one an incomplete one is the rest of a failed try.
     ground.write("2/vmcore-incomplete", "KD", -60);
     assert_eq!(paths(&mut finder, later(200)), Vec::<String>::new());
@@ -141,8 +145,8 @@ fn a_dump_that_is_being_copied_is_waited_for() {
     assert_eq!(paths(&mut finder, begun + Duration::from_secs(1)), Vec::<String>::new());
     assert_eq!(paths(&mut finder, begun + Duration::from_secs(2)), ["1/vmcore"]);
     ground.write("2/vmcore", "", -10);
-    let told = news(&mut finder, begun + Duration::from_secs(3));
-    assert_eq!(told, [("2/vmcore".to_owned(), true, String::new())], "an empty one");
+    let reported = news(&mut finder, begun + Duration::from_secs(3));
+    assert_eq!(reported, [("2/vmcore".to_owned(), true, String::new())], "an empty one");
 }
 
 #[test]
@@ -161,7 +165,7 @@ fn at_the_first_start_only_the_dump_before_this_boot_is_news() {
     let mut finder = ground.finder();
     let look = finder.look(now);
     assert!(look.lines[0].contains("No such file"), "{look:?}");
-    assert!(finder.look(now).lines.is_empty(), "told once");
+    assert!(finder.look(now).lines.is_empty(), "reported once");
     ground.write("old/vmcore", "K", -9_999);
     assert_eq!(paths(&mut finder, now), ["old/vmcore"]);
 }
@@ -187,8 +191,8 @@ fn links_and_dumps_of_others_are_no_dumps() {
     ground.write("2/vmcore", "K", -1);
     symlink(ground.0.path().join("elsewhere/vmcore"), ground.crash().join("2/dmesg.txt")).unwrap();
     let now = monotonic_now();
-    let told = news(&mut ground.known(), now);
-    assert_eq!(told, [("2/vmcore".to_owned(), false, String::new())]);
+    let reported = news(&mut ground.known(), now);
+    assert_eq!(reported, [("2/vmcore".to_owned(), false, String::new())]);
     let mut finder = ground.finder_by(TrustedOwners([u32::MAX - 1; 2]));
     assert_eq!(paths(&mut finder, now), Vec::<String>::new());
 }
@@ -202,7 +206,7 @@ fn many_dumps_are_told_some_at_a_time_and_hostile_names_are_only_names() {
     }
     let (mut finder, now) = (ground.known(), monotonic_now());
     let first = paths(&mut finder, now);
-    assert_eq!((first.len(), finder.look(now).news.len()), (TOLD_PER_LOOK_MAX, 4));
+    assert_eq!((first.len(), finder.look(now).news.len()), (REPORTED_PER_LOOK_MAX, 4));
     assert!(first[0].starts_with("00\n"), "the oldest first: {first:?}");
     assert_eq!(paths(&mut finder, now).len(), 4);
     assert_eq!(finder.save(), None);

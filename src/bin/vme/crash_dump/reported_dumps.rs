@@ -1,4 +1,4 @@
-//! Remembers which crash dumps were told to the broker, in the file `crash-dumps` of the state folder.
+//! Remembers which crash dumps were reported to the broker, in the file `crash-dumps` of the state folder.
 //!
 //! ```text
 //! vme crash dumps 1
@@ -21,7 +21,7 @@ use grid_broker::show::escape;
 use uuid::Uuid;
 
 /// Dumps that are remembered; more than are looked at.
-const TOLD_MAX: usize = 1_024;
+const REPORTED_MAX: usize = 1_024;
 
 /// A larger file is not ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -31,16 +31,16 @@ const NOTE_CHARACTERS_MAX: usize = 400;
 
 const FIRST_LINE: &str = "vme crash dumps 1";
 
-/// The dumps that were told.
+/// The dumps that were reported.
 #[derive(Debug)]
-pub(super) struct ToldDumps {
+pub(super) struct ReportedDumps {
     path: PathBuf,
     /// The oldest first.
     lines: Vec<(Uuid, String)>,
     is_changed: bool,
 }
 
-impl ToldDumps {
+impl ReportedDumps {
     /// Of that state folder; `None`: nothing was ever remembered there, or it cannot be read.
     pub(super) fn load(state: &Path) -> io::Result<Option<Self>> {
         let path = state.join("crash-dumps");
@@ -71,7 +71,7 @@ impl ToldDumps {
         self.lines.iter().any(|(known, _)| *known == key)
     }
 
-    /// It was told.
+    /// It was reported.
     pub(super) fn insert(&mut self, key: Uuid, note: &str) {
         let note: String = escape::escape(note).chars().take(NOTE_CHARACTERS_MAX).collect();
         self.lines.push((key, note));
@@ -84,7 +84,7 @@ impl ToldDumps {
         if !self.is_changed {
             return Ok(());
         }
-        let mut surplus = self.lines.len().saturating_sub(TOLD_MAX);
+        let mut surplus = self.lines.len().saturating_sub(REPORTED_MAX);
         self.lines.retain(|(key, _)| {
             let is_forgotten = surplus > 0 && !present.contains(key);
             surplus -= usize::from(is_forgotten);
@@ -113,13 +113,16 @@ mod tests {
     #[test]
     fn what_was_told_is_read_again() {
         let state = tempfile::TempDir::new().unwrap();
-        assert!(ToldDumps::load(state.path()).unwrap().is_none());
-        let mut told = ToldDumps::none(state.path());
-        told.save(&BTreeSet::new()).unwrap();
-        assert!(ToldDumps::load(state.path()).unwrap().is_some(), "that nothing was told, too");
-        told.insert(key(1), "a\nb c");
-        told.save(&BTreeSet::new()).unwrap();
-        let again = ToldDumps::load(state.path()).unwrap().unwrap();
+        assert!(ReportedDumps::load(state.path()).unwrap().is_none());
+        let mut reported = ReportedDumps::none(state.path());
+        reported.save(&BTreeSet::new()).unwrap();
+        assert!(
+            ReportedDumps::load(state.path()).unwrap().is_some(),
+            "that nothing was reported, too"
+        );
+        reported.insert(key(1), "a\nb c");
+        reported.save(&BTreeSet::new()).unwrap();
+        let again = ReportedDumps::load(state.path()).unwrap().unwrap();
         assert!(again.contains(key(1)) && !again.contains(key(2)));
         assert_eq!(again.lines.len(), 1, "the note is one line");
     }
@@ -130,26 +133,28 @@ mod tests {
         let path = state.path().join("crash-dumps");
         for text in ["", "something else\n", "\u{0}\u{0}"] {
             fs::write(&path, text).unwrap();
-            assert!(ToldDumps::load(state.path()).unwrap().is_none(), "{text:?}");
+            assert!(ReportedDumps::load(state.path()).unwrap().is_none(), "{text:?}");
         }
         fs::write(&path, format!("{FIRST_LINE}\nno key\n{} x\n\u{fffd} y\n", key(7))).unwrap();
-        let told = ToldDumps::load(state.path()).unwrap().unwrap();
-        assert_eq!(told.lines, [(key(7), "x".to_owned())], "a damaged line costs that line");
+        let reported = ReportedDumps::load(state.path()).unwrap().unwrap();
+        assert_eq!(reported.lines, [(key(7), "x".to_owned())], "a damaged line costs that line");
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(ToldDumps::load(state.path()).is_err());
+        assert!(ReportedDumps::load(state.path()).is_err());
     }
 
     #[test]
     fn those_that_are_gone_are_forgotten_first() {
         let state = tempfile::TempDir::new().unwrap();
-        let mut told = ToldDumps::none(state.path());
-        let count = u128::try_from(TOLD_MAX).unwrap() + 10;
-        (0..count).for_each(|number| told.insert(key(number), "x"));
+        let mut reported = ReportedDumps::none(state.path());
+        let count = u128::try_from(REPORTED_MAX).unwrap() + 10;
+        (0..count).for_each(|number| reported.insert(key(number), "x"));
         let present = (0..5).map(key).collect();
-        told.save(&present).unwrap();
-        assert_eq!(told.lines.len(), TOLD_MAX);
-        assert!(told.contains(key(4)) && !told.contains(key(5)) && !told.contains(key(14)));
-        assert!(told.contains(key(15)) && told.contains(key(count - 1)));
+        reported.save(&present).unwrap();
+        assert_eq!(reported.lines.len(), REPORTED_MAX);
+        assert!(
+            reported.contains(key(4)) && !reported.contains(key(5)) && !reported.contains(key(14))
+        );
+        assert!(reported.contains(key(15)) && reported.contains(key(count - 1)));
     }
 }
