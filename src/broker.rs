@@ -42,6 +42,7 @@ use backlog::PendingDeadlines;
 use commit::PendingCommit;
 use queue::{BrokerRequest, PendingReply, QueuedRequest, reply_with};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
 
@@ -52,13 +53,13 @@ use crate::grid::decide::{Decision, Release, Reply};
 use crate::grid::driver::Driver;
 use crate::grid::log::input::{Input, ReceivedEvent};
 use crate::grid::occurrence::Occurrence;
-use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
+use crate::grid::values::id::SessionId;
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::identity::credentials::Credentials;
 use crate::journal::{Journal, JournalError};
-use crate::metrics::{Label, Metrics};
+use crate::metrics::Metrics;
 
 pub use crate::broker::identity::IdentityReceipt;
 pub use crate::broker::mail_dispatch::MailJob;
@@ -68,8 +69,8 @@ pub use crate::broker::sessions::UnresolvedHello;
 pub use backlog::Backlog;
 pub use name_index::NameIndex;
 pub use queue::{
-    BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply, IncomingEvent,
-    SessionAccepted, SessionKey, Unavailable,
+    BatchExceptions, BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply,
+    IncomingEvent, SessionAccepted, SessionKey, Unavailable,
 };
 pub use start::{BrokerStartError, Started, start};
 
@@ -231,7 +232,10 @@ impl EventLoop {
         match request {
             BrokerRequest::Report { name, spool, event, reply } => {
                 let appliance = self.find_or_register(&name, at);
-                let (release, answer) = self.on_event(appliance, spool, None, event, at);
+                let IncomingEvent { boot, sequence, event } = event;
+                let session = None;
+                let received = ReceivedEvent { appliance, boot, spool, sequence, session, event };
+                let (release, answer) = self.on_event(received.into(), at);
                 self.driver.reply(release, reply_with(reply, answer));
             }
             BrokerRequest::Hello { name, greeting, backlog, reply } => {
@@ -240,33 +244,19 @@ impl EventLoop {
                 let knew_spool = self.is_spool_known(&hello);
                 self.pending_deadlines.session_opened(appliance, hello.session, backlog);
                 self.decide(Occurrence::SessionOpened(hello), at);
-                self.commit.changed.push(appliance);
+                self.commit.note_changed(appliance);
                 if let Some(welcomed) = self.session_accepted(appliance, knew_spool) {
                     self.driver.reply(Release::WithCommit, reply_with(reply, welcomed));
                 }
             }
             BrokerRequest::Batch { session, events, reply } => {
-                let mut answers = Vec::with_capacity(events.len());
-                let (mut overtakes, mut release) = (false, Release::WithCommit);
-                for mut event in events {
-                    event.boot = event.boot.or(Some(session.boot));
-                    let is_lifecycle = event.event.body.is_lifecycle();
-                    let id = Some(session.id);
-                    let (its, answer) =
-                        self.on_event(session.appliance, session.spool, id, event, at);
-                    if its == Release::WithTally {
-                        release = its;
-                    }
-                    overtakes |= is_lifecycle && answer.outcome == Outcome::Stored;
-                    answers.push(answer);
-                }
-                self.reply_or_defer_batch(session.id, reply, answers, overtakes, release);
+                self.on_batch(session.id, events, reply, at);
             }
             BrokerRequest::SessionEnded { session } => {
                 let SessionKey { appliance, boot, id, .. } = session;
                 self.pending_deadlines.session_closed(appliance, id);
                 self.decide(Occurrence::SessionClosed { appliance, boot, session: id }, at);
-                self.commit.changed.push(appliance);
+                self.commit.note_changed(appliance);
             }
             BrokerRequest::Command { by, order, reply } => {
                 let decision = self.decide(Input::Command { by, command: order }, at);
@@ -280,6 +270,7 @@ impl EventLoop {
                 let decision = self.decide(Input::Identity { by, command: *order }, at);
                 let record = decision.record.as_ref().map_or(0, |record| record.number);
                 if let Reply::Identity(answer) = decision.reply {
+                    let answer = *answer;
                     let answer = answer.map(|reply| IdentityReceipt { reply, record });
                     self.driver.reply(decision.release, reply_with(reply, answer));
                 }
@@ -298,17 +289,32 @@ impl EventLoop {
         }
     }
 
-    fn on_event(
+    fn on_batch(
         &mut self,
-        appliance: ApplianceIndex,
-        spool: Option<SpoolId>,
-        session: Option<SessionId>,
-        event: IncomingEvent,
+        session: SessionId,
+        events: Vec<Box<ReceivedEvent>>,
+        reply: oneshot::Sender<BatchReply>,
         at: Timestamp,
-    ) -> (Release, EventReply) {
-        let IncomingEvent { boot, sequence, event } = event;
-        let kind = Label(event.body.kind().as_str());
-        let received = ReceivedEvent { appliance, boot, spool, sequence, session, event };
+    ) {
+        let mut exceptions = Vec::new();
+        let (mut overtakes, mut release) = (false, Release::WithCommit);
+        for (index, received) in events.into_iter().enumerate() {
+            let is_lifecycle = received.event.body.is_lifecycle();
+            let (its, answer) = self.on_event(received, at);
+            if its == Release::WithTally {
+                release = its;
+            }
+            if answer.outcome == Outcome::Stored {
+                overtakes |= is_lifecycle;
+            } else {
+                exceptions.push((index, answer));
+            }
+        }
+        self.reply_or_defer_batch(session, reply, exceptions, overtakes, release);
+    }
+
+    fn on_event(&mut self, received: Box<ReceivedEvent>, at: Timestamp) -> (Release, EventReply) {
+        let (appliance, kind) = (received.appliance, received.event.body.kind());
         let decision = self.decide(Input::Event(received), at);
         let record = decision.record.as_ref().map(|record| record.number);
         let (outcome, flags) = match decision.reply {
@@ -317,7 +323,7 @@ impl EventLoop {
                 (Outcome::Stored, RecordFlags::NONE)
             }
         };
-        metrics::count_event(&self.metrics, kind, outcome);
+        self.commit.counts.count(kind, outcome);
         let suppressed_until = match outcome {
             Outcome::Suppressed => self.suppressed_until(appliance),
             Outcome::Stored

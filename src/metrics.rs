@@ -200,6 +200,11 @@ impl Metrics {
         self.events.get_or_create(&EventLabels { kind, outcome }).inc();
     }
 
+    /// Counts as many events of one kind that had one outcome.
+    pub fn events(&self, kind: Label, outcome: Label, count: u64) {
+        self.events.get_or_create(&EventLabels { kind, outcome }).inc_by(count);
+    }
+
     /// Counts a call that ended with that status.
     pub fn refused(&self, code: Label) {
         self.refused.get_or_create(&CodeLabels { code }).inc();

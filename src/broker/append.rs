@@ -9,27 +9,27 @@ use std::time::Duration;
 
 use super::EventLoop;
 use crate::clock::monotonic_now;
-use crate::journal::{EncodedRecord, JournalError};
+use crate::journal::{CommitBatch, JournalError};
 
 /// How long a commit without room waits before its next try.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 impl EventLoop {
     /// Makes records durable, and measures how long that takes.
-    pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+    pub(super) fn append(&mut self, batch: &mut CommitBatch) -> Result<(), JournalError> {
         let began = monotonic_now();
         let status = Arc::clone(&self.disk_guard.status);
         status
             .commit_timer
-            .measure(self.clock.elapsed(), || self.append_or_wait_for_room(records))?;
-        self.metrics.commit(records.len(), began.elapsed());
+            .measure(self.clock.elapsed(), || self.append_or_wait_for_room(batch))?;
+        self.metrics.commit(batch.len(), began.elapsed());
         Ok(())
     }
 
-    fn append_or_wait_for_room(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+    fn append_or_wait_for_room(&mut self, batch: &mut CommitBatch) -> Result<(), JournalError> {
         let mut is_logged = false;
         loop {
-            let error = match self.journal.append(records) {
+            let error = match self.journal.append_batch(batch) {
                 Err(error) if error.note_shortage() => {
                     self.wait_for_resources(error, &mut is_logged)?;
                     continue;

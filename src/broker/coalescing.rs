@@ -6,9 +6,9 @@
 
 use tokio::sync::oneshot;
 
-use super::queue::{BatchReply, EventReply, reply_with};
+use super::queue::{BatchExceptions, BatchReply, reply_with};
 use super::{BYTES_PER_COMMIT, EventLoop};
-use crate::codec::encode_record;
+use crate::codec::RecordBytes;
 use crate::grid::decide::Release;
 use crate::grid::values::id::{ApplianceIndex, SessionId};
 use crate::grid::values::time::Timestamp;
@@ -25,17 +25,17 @@ impl EventLoop {
         &mut self,
         session: SessionId,
         reply: oneshot::Sender<BatchReply>,
-        answers: Vec<EventReply>,
+        exceptions: BatchExceptions,
         overtakes: bool,
         release: Release,
     ) {
         let reply = match release {
-            Release::WithCommit => reply_with(reply, BatchReply::Complete(answers)),
+            Release::WithCommit => reply_with(reply, BatchReply::Complete(exceptions)),
             Release::WithTally => {
                 let (to, answered) = oneshot::channel();
                 // A session that has gone does not mind.
                 drop(reply.send(BatchReply::Deferred(answered)));
-                reply_with(to, answers)
+                reply_with(to, exceptions)
             }
         };
         self.driver.reply_to_session(session, overtakes, release, reply);
@@ -44,14 +44,13 @@ impl EventLoop {
     /// Makes tallies if they are due, as far as the commit has room for them.
     pub(super) fn flush_if_due(&mut self) {
         let (now, mut tallies) = (self.clock.now(), Vec::new());
-        let mut room = BYTES_PER_COMMIT.saturating_sub(self.commit.byte_count);
+        let mut room = BYTES_PER_COMMIT.saturating_sub(self.commit.batch.byte_count());
         self.driver.flush_if_due(now, |record| {
-            let bytes = encode_record(&record);
-            room = room.saturating_sub(bytes.len());
-            tallies.push((record, bytes));
+            room = room.saturating_sub(RecordBytes::new(&record).len());
+            tallies.push(record);
             room > 0
         });
-        tallies.into_iter().for_each(|(record, bytes)| self.stage_encoded(&record, bytes));
+        tallies.iter().for_each(|record| self.stage_record(record));
     }
 
     /// Makes all tallies, however many there are.

@@ -3,9 +3,10 @@
 //! Guarantees that records are staged in the order of their numbers, and that no reply leaves before the
 //! append has succeeded. Decides nothing.
 
+use crate::broker::metrics::EventCounts;
 use crate::broker::queue::ChangedAppliances;
 use crate::broker::{BYTES_PER_COMMIT, EVENTS_PER_COMMIT, EventLoop, REQUESTS_PER_COMMIT};
-use crate::codec;
+use crate::codec::RecordBytes;
 use crate::grid::decide::Decision;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::identity::IdentityEffect;
@@ -13,16 +14,17 @@ use crate::grid::log::record::Record;
 use crate::grid::model::crash_dump::DumpTrigger;
 use crate::grid::model::mail_message::MessageNumber;
 use crate::grid::values::id::ApplianceIndex;
-use crate::journal::{EncodedRecord, JournalError, RecordHeader};
+use crate::journal::{CommitBatch, JournalError, RecordHeader};
 
 /// What one iteration decided and has not published yet.
 #[derive(Default)]
 pub(super) struct PendingCommit {
     pub(super) request_count: usize,
     pub(super) event_count: usize,
-    pub(super) records: Vec<EncodedRecord>,
-    pub(super) byte_count: usize,
+    pub(super) batch: CommitBatch,
     pub(super) changed: Vec<ApplianceIndex>,
+    /// Events by kind and outcome.
+    pub(super) counts: EventCounts,
     /// Mails to be passed to the mail sender.
     pub(super) due_mails: Vec<MessageNumber>,
     pub(super) has_all_changed: bool,
@@ -37,7 +39,14 @@ impl PendingCommit {
     pub(super) fn is_full(&self) -> bool {
         self.request_count >= REQUESTS_PER_COMMIT
             || self.event_count >= EVENTS_PER_COMMIT
-            || self.byte_count >= BYTES_PER_COMMIT
+            || self.batch.byte_count() >= BYTES_PER_COMMIT
+    }
+
+    /// Notes that an appliance changed. Events of one appliance often come in a row.
+    pub(super) fn note_changed(&mut self, appliance: ApplianceIndex) {
+        if self.changed.last() != Some(&appliance) {
+            self.changed.push(appliance);
+        }
     }
 }
 
@@ -46,27 +55,24 @@ impl EventLoop {
         decision.records().for_each(|record| self.stage_record(record));
     }
 
-    pub(super) fn stage_record(&mut self, record: &Record) {
-        self.stage_encoded(record, codec::encode_record(record));
-    }
-
     /// The appliance that the record is about, for the journal's index.
     fn appliance_of(&self, record: &Record) -> Option<ApplianceIndex> {
         let state = self.driver.grid().state();
         record.subject().or_else(|| state.find(record.named_appliance()?))
     }
 
-    pub(super) fn stage_encoded(&mut self, record: &Record, bytes: Vec<u8>) {
-        self.commit.byte_count += bytes.len();
+    pub(super) fn stage_record(&mut self, record: &Record) {
         let header = RecordHeader {
             at_us: record.at.as_micros(),
             severity: record.severity().number(),
             kind: record.kind().number(),
             appliance: self.appliance_of(record).map_or(0, |number| number.0),
         };
-        let bytes = bytes.into();
-        self.commit.records.push(EncodedRecord { number: record.number, header, bytes });
-        self.commit.changed.extend(record.subject());
+        let bytes = RecordBytes::new(record);
+        self.commit.batch.push(record.number, header, bytes.len(), |out| bytes.write_into(out));
+        if let Some(subject) = record.subject() {
+            self.commit.note_changed(subject);
+        }
         self.collect_mails(record);
         for effect in &record.effects {
             match effect {
@@ -74,7 +80,7 @@ impl EventLoop {
                     self.name_index.set(*number, name);
                 }
                 Effect::Appliance { number, change: ApplianceEffect::Counters { .. } } => {
-                    self.commit.changed.push(*number);
+                    self.commit.note_changed(*number);
                 }
                 Effect::Appliance { change: ApplianceEffect::CrashDump { dump }, .. } => {
                     self.commit.has_due_dump |= dump.trigger == DumpTrigger::Due;
@@ -96,10 +102,11 @@ impl EventLoop {
     /// Makes the commit durable, and only then replies.
     pub(super) fn commit_and_reply(&mut self) -> Result<(), JournalError> {
         let mut commit = std::mem::take(&mut self.commit);
-        if !commit.records.is_empty() {
-            self.append(&commit.records)?;
+        if !commit.batch.is_empty() {
+            self.append(&mut commit.batch)?;
             self.trim_recorded();
         }
+        commit.counts.add_to(&self.metrics);
         self.dispatch(std::mem::take(&mut commit.due_mails));
         if commit.has_time_shifted {
             // Everything decided so far is durable.
@@ -114,12 +121,24 @@ impl EventLoop {
         for reply in self.driver.released() {
             reply(self.driver.grid(), now);
         }
+        self.publish_changes(&mut commit);
+        commit.batch.clear();
+        self.commit.batch = commit.batch;
+        Ok(())
+    }
+
+    /// Sends which appliances changed, if anybody wants to know.
+    fn publish_changes(&self, commit: &mut PendingCommit) {
+        if self.changes.receiver_count() == 0 {
+            return;
+        }
+        // If the watchers have gone meanwhile, sending fails, which is fine.
         if commit.has_all_changed {
-            // Without watchers sending fails, which is fine.
             let _ = self.changes.send(ChangedAppliances::All);
         } else if !commit.changed.is_empty() {
-            let _ = self.changes.send(ChangedAppliances::Listed(commit.changed.into()));
+            commit.changed.sort_unstable();
+            commit.changed.dedup();
+            let _ = self.changes.send(ChangedAppliances::Listed(commit.changed.as_slice().into()));
         }
-        Ok(())
     }
 }

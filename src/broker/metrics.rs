@@ -6,12 +6,31 @@ use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::record::Record;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::Delivery;
+use crate::grid::values::event::EventKind;
 use crate::grid::values::outcome::Outcome;
 use crate::metrics::{Label, Metrics};
 
-/// Counts an event that was decided.
-pub(super) fn count_event(metrics: &Metrics, kind: Label, outcome: Outcome) {
-    metrics.event(kind, outcome_label(outcome));
+/// Events of one commit by kind and outcome: a look-up in the metrics for each event would cost more
+/// than its decision.
+#[derive(Debug, Default)]
+pub(super) struct EventCounts(Vec<(EventKind, Label, u64)>);
+
+impl EventCounts {
+    /// Counts an event that was decided.
+    pub(super) fn count(&mut self, kind: EventKind, outcome: Outcome) {
+        let outcome = outcome_label(outcome);
+        match self.0.iter_mut().find(|it| it.0 == kind && it.1 == outcome) {
+            Some((_, _, count)) => *count += 1,
+            None => self.0.push((kind, outcome, 1)),
+        }
+    }
+
+    /// Adds all to the metrics.
+    pub(super) fn add_to(&mut self, metrics: &Metrics) {
+        for (kind, outcome, count) in self.0.drain(..) {
+            metrics.events(Label(kind.as_str()), outcome, count);
+        }
+    }
 }
 
 /// The contract's name of an outcome, without its prefix.

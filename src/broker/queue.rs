@@ -24,6 +24,7 @@ use crate::grid::decide::identity::IdentityRejection;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::crash_dump::DumpReport;
 use crate::grid::log::identity::{IdentityCommand, SecurityIncident};
+use crate::grid::log::input::ReceivedEvent;
 use crate::grid::values::event::Event;
 use crate::grid::values::id::{
     ApplianceIndex, ApplianceName, BootId, RecordNumber, Sequence, SessionId, SpoolId,
@@ -32,7 +33,7 @@ use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
-/// Most requests that wait; a session has one at a time.
+/// Most requests that wait; a session has two at a time.
 pub(super) const QUEUED_REQUESTS_MAX: usize = 16_384;
 
 /// Most bytes that wait, in KiB: 64 MiB.
@@ -66,10 +67,10 @@ pub struct BrokerHandle {
     pub(super) status: Arc<SharedStatus>,
 }
 
-/// A decoded event, not yet joined with its sender.
+/// A decoded event outside a session, not yet joined with its sender.
 #[derive(Clone, Debug)]
 pub struct IncomingEvent {
-    /// The boot it names; by default that of its session.
+    /// The boot it names.
     pub boot: Option<BootId>,
     /// Its sequence number.
     pub sequence: Option<Sequence>,
@@ -90,13 +91,16 @@ pub struct EventReply {
     pub suppressed_until: Option<Timestamp>,
 }
 
+/// The events of a batch that were not simply stored: where each is in the batch, and its result.
+pub type BatchExceptions = Vec<(usize, EventReply)>;
+
 /// The first reply to a batch that a session submitted.
 #[derive(Debug)]
 pub enum BatchReply {
-    /// The results of its events, in order; all are durable.
-    Complete(Vec<EventReply>),
+    /// All its events are durable, but for these.
+    Complete(BatchExceptions),
     /// The results follow with the tally of suppressed events; later events may be submitted.
-    Deferred(oneshot::Receiver<Vec<EventReply>>),
+    Deferred(oneshot::Receiver<BatchExceptions>),
 }
 
 /// The reply to an accepted hello.
@@ -167,7 +171,7 @@ pub(super) enum BrokerRequest {
     },
     Batch {
         session: SessionKey,
-        events: Vec<IncomingEvent>,
+        events: Vec<Box<ReceivedEvent>>,
         reply: oneshot::Sender<BatchReply>,
     },
     SessionEnded {
@@ -223,6 +227,25 @@ pub(super) fn reply_with<T: Send + 'static>(to: oneshot::Sender<T>, value: T) ->
     Box::new(move |_, _| drop(to.send(value)))
 }
 
+impl SessionKey {
+    /// An event of this session, which may name a boot of its own.
+    pub fn receive(
+        &self,
+        boot: Option<BootId>,
+        sequence: Option<Sequence>,
+        event: Event,
+    ) -> Box<ReceivedEvent> {
+        Box::new(ReceivedEvent {
+            appliance: self.appliance,
+            boot: boot.or(Some(self.boot)),
+            spool: self.spool,
+            sequence,
+            session: Some(self.id),
+            event,
+        })
+    }
+}
+
 impl BrokerHandle {
     /// Broker time.
     pub fn now(&self) -> Timestamp {
@@ -271,7 +294,7 @@ impl BrokerHandle {
     pub async fn submit_batch(
         &self,
         session: SessionKey,
-        events: Vec<IncomingEvent>,
+        events: Vec<Box<ReceivedEvent>>,
         bytes: usize,
     ) -> Result<oneshot::Receiver<BatchReply>, Unavailable> {
         self.ensure_room()?;

@@ -37,17 +37,29 @@ fn log_event(text: &str) -> IncomingEvent {
     IncomingEvent { boot: None, sequence: None, event }
 }
 
-/// Submits a batch; returns its results, deferred or not.
+fn of_session(
+    key: SessionKey,
+    events: impl IntoIterator<Item = IncomingEvent>,
+) -> Vec<Box<ReceivedEvent>> {
+    let of_session = |it: IncomingEvent| key.receive(it.boot, it.sequence, it.event);
+    events.into_iter().map(of_session).collect()
+}
+
+/// Submits a batch; returns the outcomes of its events, deferred or not.
 async fn submit_batch(
     broker: &BrokerHandle,
     key: SessionKey,
     events: Vec<IncomingEvent>,
-) -> Result<Vec<EventReply>, Unavailable> {
+) -> Result<Vec<Outcome>, Unavailable> {
     let closed = |_| Unavailable::Stopping;
-    match broker.submit_batch(key, events, 10).await?.await.map_err(closed)? {
-        BatchReply::Complete(answers) => Ok(answers),
-        BatchReply::Deferred(answers) => answers.await.map_err(closed),
-    }
+    let mut outcomes = vec![Outcome::Stored; events.len()];
+    let events = of_session(key, events);
+    let exceptions = match broker.submit_batch(key, events, 10).await?.await.map_err(closed)? {
+        BatchReply::Complete(exceptions) => exceptions,
+        BatchReply::Deferred(exceptions) => exceptions.await.map_err(closed)?,
+    };
+    exceptions.into_iter().for_each(|(at, reply)| outcomes[at] = reply.outcome);
+    Ok(outcomes)
 }
 
 fn db1() -> ApplianceName {
@@ -313,10 +325,8 @@ fn a_spool_is_known_until_the_journal_is_lost_then_its_events_are_new() {
             let (key, knew) = open_session(broker, 3).await;
             assert_eq!(knew, is_known, "turn {turn}");
             let answers = submit_batch(broker, key, vec![numbered(2), numbered(4)]).await;
-            let outcomes: Vec<_> =
-                answers.expect("is stored").iter().map(|it| it.outcome).collect();
             let expected = if is_known { Outcome::Duplicate } else { Outcome::Stored };
-            assert_eq!(outcomes, [expected; 2], "turn {turn}");
+            assert_eq!(answers.expect("is stored"), [expected; 2], "turn {turn}");
             assert!(open_session(broker, 4).await.1, "as soon as one of its events is");
             let missing =
                 |grid: &Grid, _| grid.state().alert(None, AlertKind::RecordsMissing).is_some();

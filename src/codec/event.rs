@@ -5,8 +5,9 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use super::fields::FieldSink;
 use super::values::{decode_boot as read_boot, decode_progress, decode_severity};
-use super::values::{encode_boot, micros, percent, severity_number};
+use super::values::{micros, percent, severity_number};
 use super::{DecodeError, crash_dump, proto};
 use crate::grid::log::input::ReceivedEvent;
 use crate::grid::values::event::{
@@ -16,41 +17,78 @@ use crate::grid::values::event_order::EventOrder;
 use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::time::Timestamp;
 
-pub(super) fn encode_event(received: &ReceivedEvent) -> proto::ReceivedEvent {
-    use proto::received_event::Kind as P;
+/// Fields of `grid.journal.v1.ReceivedEvent`.
+mod tag {
+    pub(super) const APPLIANCE: u32 = 1;
+    pub(super) const BOOT: u32 = 2;
+    pub(super) const SPOOL: u32 = 3;
+    pub(super) const SEQUENCE: u32 = 4;
+    pub(super) const BY_SESSION: u32 = 5;
+    pub(super) const STARTED_OK: u32 = 6;
+    pub(super) const START_FAILED: u32 = 7;
+    pub(super) const MAINTENANCE: u32 = 8;
+    pub(super) const LOG: u32 = 9;
+    pub(super) const ALERT: u32 = 10;
+    pub(super) const TEXT: u32 = 16;
+    pub(super) const IS_TEXT_TRUNCATED: u32 = 17;
+    pub(super) const SEVERITY: u32 = 18;
+    pub(super) const EVENT_TIME_US: u32 = 19;
+    pub(super) const UPTIME_US: u32 = 20;
+    pub(super) const SPOOLED_AT_US: u32 = 21;
+    pub(super) const REPEATED: u32 = 22;
+    pub(super) const DROPPED_BEFORE: u32 = 23;
+    pub(super) const ALERT_KEY: u32 = 24;
+    pub(super) const CRASH_DUMP: u32 = 25;
+}
+
+/// Writes the fields of `grid.journal.v1.ReceivedEvent`, in their order.
+pub(super) fn write_event(received: &ReceivedEvent, out: &mut impl FieldSink) {
     let event = &received.event;
-    let kind = match &event.body {
-        EventBody::StartedOk => P::StartedOk(proto::StartedOk {}),
-        EventBody::StartFailed => P::StartFailed(proto::StartFailed {}),
+    out.uint(tag::APPLIANCE, u64::from(received.appliance.0));
+    if let Some(boot) = received.boot {
+        out.bytes(tag::BOOT, boot.0.as_bytes());
+    }
+    out.fixed64(tag::SPOOL, received.spool.map_or(0, |spool| spool.0.get()));
+    out.uint(tag::SEQUENCE, received.sequence.map_or(0, |sequence| sequence.get()));
+    out.uint(tag::BY_SESSION, received.session.is_some().into());
+    match &event.body {
+        EventBody::StartedOk => out.begin(tag::STARTED_OK, 0),
+        EventBody::StartFailed => out.begin(tag::START_FAILED, 0),
         EventBody::Maintenance { progress, next_report_within } => {
-            P::Maintenance(proto::MaintenanceReport {
+            let report = proto::MaintenanceReport {
                 progress: percent(*progress),
                 next_report_within_us: next_report_within.map(micros),
-            })
+            };
+            out.message(tag::MAINTENANCE, &report);
         }
-        EventBody::Log => P::Log(proto::Log {}),
-        EventBody::Alert { counter } => P::Alert(proto::AlertEvent {
-            counter: counter.as_ref().map_or_else(String::new, |it| it.name().to_owned()),
-            value: counter.as_ref().map_or(0.0, |it| it.value()),
-        }),
-    };
-    proto::ReceivedEvent {
-        appliance: received.appliance.0,
-        boot: received.boot.map_or_else(Vec::new, encode_boot),
-        spool: received.spool.map_or(0, |spool| spool.0.get()),
-        sequence: received.sequence.map_or(0, |sequence| sequence.get()),
-        by_session: received.session.is_some(),
-        kind: Some(kind),
-        text: event.text.as_str().to_owned(),
-        is_text_truncated: event.text.is_truncated(),
-        severity: severity_number(event.severity),
-        event_time_us: event.event_time.map(Timestamp::as_micros),
-        uptime_us: event.uptime.map(micros),
-        spooled_at_us: event.spooled_at.map(Timestamp::as_micros),
-        repeated: event.is_repeated,
-        dropped_before: event.dropped_before.iter().map(encode_dropped).collect(),
-        alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
-        crash_dump: event.crash_dump.as_deref().map(crash_dump::encode_found),
+        EventBody::Log => out.begin(tag::LOG, 0),
+        EventBody::Alert { counter } => {
+            let alert = proto::AlertEvent {
+                counter: counter.as_ref().map_or_else(String::new, |it| it.name().to_owned()),
+                value: counter.as_ref().map_or(0.0, |it| it.value()),
+            };
+            out.message(tag::ALERT, &alert);
+        }
+    }
+    out.bytes(tag::TEXT, event.text.as_str().as_bytes());
+    out.uint(tag::IS_TEXT_TRUNCATED, event.text.is_truncated().into());
+    out.uint(tag::SEVERITY, severity_number(event.severity).into());
+    if let Some(time) = event.event_time {
+        out.present_int(tag::EVENT_TIME_US, time.as_micros());
+    }
+    if let Some(uptime) = event.uptime {
+        out.present_uint(tag::UPTIME_US, micros(uptime));
+    }
+    if let Some(time) = event.spooled_at {
+        out.present_int(tag::SPOOLED_AT_US, time.as_micros());
+    }
+    out.uint(tag::REPEATED, event.is_repeated.into());
+    for dropped in &event.dropped_before {
+        out.message(tag::DROPPED_BEFORE, &encode_dropped(dropped));
+    }
+    out.bytes(tag::ALERT_KEY, event.group_key.as_deref().unwrap_or_default().as_bytes());
+    if let Some(found) = &event.crash_dump {
+        out.message(tag::CRASH_DUMP, &crash_dump::encode_found(found));
     }
 }
 

@@ -160,7 +160,7 @@ fn every_change_of_credentials_reads_back() {
 
 /// The error of a record whose effect is this change.
 fn refused_change(change: Option<proto::identity_change::Change>) -> DecodeError {
-    let mut written = record_to_proto(&record(Input::BrokerStopped, Vec::new()));
+    let mut written = record_bytes::to_message(&record(Input::BrokerStopped, Vec::new()));
     let change = proto::effect::Change::Identity(proto::IdentityChange { change });
     written.effects.push(proto::Effect { change: Some(change) });
     decode_record(&written.encode_to_vec()).expect_err("is refused")
@@ -177,7 +177,7 @@ fn what_a_newer_gridd_writes_of_credentials_is_refused_as_newer() {
         ),
         (I::SecurityIncident(proto::SecurityIncident { incident: None }), "a security incident"),
     ] {
-        let mut written = record_to_proto(&record(Input::BrokerStopped, Vec::new()));
+        let mut written = record_bytes::to_message(&record(Input::BrokerStopped, Vec::new()));
         written.input = Some(input);
         let refused = decode_record(&written.encode_to_vec());
         assert_eq!(refused, Err(DecodeError::Newer { what }));

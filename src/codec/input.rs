@@ -20,10 +20,11 @@ use crate::grid::model::mail_message::MessageNumber;
 use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::outcome::EventRejection;
 
-pub(super) fn encode(input: &Input) -> proto::record::Input {
+/// `None` for an event: [`event::write_event`] writes it.
+pub(super) fn encode(input: &Input) -> Option<proto::record::Input> {
     use proto::record::Input as P;
-    match input {
-        Input::Event(it) => P::Event(event::encode_event(it)),
+    Some(match input {
+        Input::Event(_) => return None,
         Input::Hello(hello) => P::Hello(proto::Hello {
             appliance: hello.appliance.0,
             boot: encode_boot(hello.boot),
@@ -83,7 +84,7 @@ pub(super) fn encode(input: &Input) -> proto::record::Input {
         Input::Security(incident) => P::SecurityIncident(identity::encode_incident(incident)),
         Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
-    }
+    })
 }
 
 /// The input of a record that has these effects.
@@ -93,7 +94,7 @@ pub(super) fn decode(
 ) -> Result<Input, DecodeError> {
     use proto::record::Input as P;
     Ok(match input.ok_or(DecodeError::Newer { what: "an input" })? {
-        P::Event(it) => Input::Event(event::decode_event(it)?),
+        P::Event(it) => Input::Event(event::decode_event(it)?.into()),
         P::Hello(hello) => Input::Hello(SessionHello {
             appliance: ApplianceIndex(hello.appliance),
             boot: decode_boot(&hello.boot)?,

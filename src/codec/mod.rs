@@ -10,10 +10,12 @@ mod clock;
 mod crash_dump;
 mod effect;
 mod event;
+mod fields;
 mod identity;
 mod input;
 mod journal_incident;
 mod mail;
+mod record_bytes;
 mod timer;
 mod values;
 
@@ -24,6 +26,8 @@ use crate::grid::state::State;
 use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
+
+pub use record_bytes::RecordBytes;
 
 /// `grid.journal.v1`, as generated.
 #[allow(missing_docs, clippy::all)]
@@ -53,11 +57,14 @@ pub enum DecodeError {
 
 /// Encodes a record.
 pub fn encode_record(record: &Record) -> Vec<u8> {
-    record_to_proto(record).encode_to_vec()
+    let bytes = RecordBytes::new(record);
+    let mut out = Vec::with_capacity(bytes.len());
+    bytes.write_into(&mut out);
+    out
 }
 
-fn record_to_proto(record: &Record) -> proto::Record {
-    let (outcome, rejection) = match record.outcome {
+fn outcome_numbers(outcome: Outcome) -> (proto::Outcome, proto::EventRejection) {
+    match outcome {
         // The latter two are never recorded.
         Outcome::Stored | Outcome::Duplicate | Outcome::Coalesced => {
             (proto::Outcome::Stored, proto::EventRejection::Unspecified)
@@ -79,15 +86,6 @@ fn record_to_proto(record: &Record) -> proto::Record {
                 EventRejection::Removed => proto::EventRejection::Removed,
             },
         ),
-    };
-    proto::Record {
-        number: record.number,
-        at_us: record.at.as_micros(),
-        input: Some(input::encode(&record.input)),
-        outcome: outcome.into(),
-        rejection: rejection.into(),
-        flags: record.flags.bits(),
-        effects: record.effects.iter().map(effect::encode).collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::grid::log::input::Input;
 
 #[test]
 fn an_unknown_effect_or_input_is_refused_as_newer() {
-    let mut newer = record_to_proto(&record(Input::BrokerStopped, Vec::new()));
+    let mut newer = record_bytes::to_message(&record(Input::BrokerStopped, Vec::new()));
     newer.effects.push(proto::Effect { change: None });
     let refused = decode_record(&newer.encode_to_vec());
     assert_eq!(refused, Err(DecodeError::Newer { what: "an effect" }));
@@ -26,7 +26,7 @@ fn a_value_that_no_gridd_writes_is_refused() {
     let number = 1;
     let appliance = proto::ApplianceState { number, name: "a b".into(), ..Default::default() };
     let change = Some(proto::effect::Change::Appliance(appliance));
-    let mut written = record_to_proto(&record(Input::BrokerStopped, Vec::new()));
+    let mut written = record_bytes::to_message(&record(Input::BrokerStopped, Vec::new()));
     written.effects.push(proto::Effect { change });
     let refused = decode_record(&written.encode_to_vec());
     assert_eq!(refused, Err(DecodeError::Impossible { what: "an appliance's name" }));

@@ -54,8 +54,11 @@ pub(super) fn record(input: Input, effects: Vec<Effect>) -> Record {
 }
 
 pub(super) fn reads_back(record: &Record) {
-    let read = decode_record(&encode_record(record)).expect("is understood");
+    let bytes = encode_record(record);
+    let read = decode_record(&bytes).expect("is understood");
     assert_eq!(&read, record);
+    let message = proto::Record::decode(&*bytes).expect("a message");
+    assert_eq!(message.encode_to_vec(), bytes, "as the generated types write it");
 }
 
 fn trimmed(reason: TrimReason) -> Input {
@@ -122,7 +125,7 @@ fn every_kind_of_event_reads_back() {
         EventBody::Alert { counter: None },
         EventBody::Alert { counter: Counter::new("n", -0.5) },
     ] {
-        reads_back(&record(Input::Event(received_event(kind)), Vec::new()));
+        reads_back(&record(Input::Event(received_event(kind).into()), Vec::new()));
     }
     let bare = ReceivedEvent {
         boot: None,
@@ -131,7 +134,7 @@ fn every_kind_of_event_reads_back() {
         session: None,
         ..received_event(EventBody::Log)
     };
-    reads_back(&record(Input::Event(bare), Vec::new()));
+    reads_back(&record(Input::Event(bare.into()), Vec::new()));
 }
 
 #[test]
@@ -149,7 +152,7 @@ fn every_outcome_reads_back() {
         Outcome::Rejected(EventRejection::Dumping),
         Outcome::Rejected(EventRejection::Removed),
     ] {
-        let input = Input::Event(received_event(EventBody::StartedOk));
+        let input = Input::Event(received_event(EventBody::StartedOk).into());
         reads_back(&Record { outcome, ..record(input, Vec::new()) });
     }
 }

@@ -61,7 +61,7 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
         outcome: received.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
         reason: reason.to_owned(),
         explanation,
-        event: received.map(event::event),
+        event: received.map(|it| event::event(it)),
         administrator: sender(&record.input).unwrap_or_default().to_owned(),
         flags: record.flags.labels().map(str::to_owned).collect(),
         settings: if let Input::Settings(it) = &record.input {

@@ -34,8 +34,8 @@ pub struct RawSessionRequest {
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum ClientMessage {
     /// First, and only once.
-    #[prost(message, tag = "1")]
-    Hello(Hello),
+    #[prost(message, boxed, tag = "1")]
+    Hello(Box<Hello>),
     /// An event's bytes.
     #[prost(bytes = "bytes", tag = "2")]
     Event(Bytes),

@@ -50,6 +50,9 @@ pub struct Grid {
     settings: GridSettings,
     sessions: Sessions,
     timers: Timers,
+    /// Appliances whose timers are to be set again before they are read: events of one appliance
+    /// often come in a row. At most [`UNARMED_MAX`].
+    unarmed: Vec<ApplianceIndex>,
     /// Counted changes that no tally contains yet.
     pending_counts: PendingCounts,
     /// When the next mail is due.
@@ -57,6 +60,9 @@ pub struct Grid {
     /// The offset of a second clock that may be right as well, from broker time.
     other_clock_offset: Option<Offset>,
 }
+
+/// The most appliances whose timers are set later.
+const UNARMED_MAX: usize = 4_096;
 
 /// The most mails that the mail sender has at once.
 pub const MAILS_IN_FLIGHT_MAX: usize = 64;
@@ -69,6 +75,7 @@ impl Grid {
             settings,
             sessions: Sessions::default(),
             timers: Timers::new(now),
+            unarmed: Vec::new(),
             pending_counts: PendingCounts::default(),
             mail_due_at: None,
             other_clock_offset: None,
@@ -260,7 +267,7 @@ impl Grid {
             }
         }
         match touched {
-            Some(touched) => touched.into_iter().for_each(|number| self.arm(number)),
+            Some(touched) => touched.iter().for_each(|number| self.arm(number)),
             None => self.set_all_timers(),
         }
         let is_of_mail = |it: &Effect| matches!(it, Effect::Mail(_) | Effect::TimeShifted(_));
@@ -344,8 +351,9 @@ impl Grid {
     }
 
     fn set_all_timers(&mut self) {
+        self.unarmed.clear();
         for row in 1..self.state.next_number().0 {
-            self.arm(ApplianceIndex(row));
+            self.set_timer(ApplianceIndex(row));
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Guarantees that an appliance is due when the first of its timers has ended, and that each timer that
 //! has ended leads to one decision, which names it. Part of [`Grid`]. Reads no clock.
 
-use super::Grid;
 use super::decide::Decision;
+use super::{Grid, UNARMED_MAX};
 use crate::grid::log::input::Input;
 use crate::grid::log::timer::Timer;
 use crate::grid::model::alert::AlertKind;
@@ -18,13 +18,16 @@ use crate::grid::values::time::Timestamp;
 impl Grid {
     /// When [`Self::due`] and [`Self::handle_mail_timeout`] are to be asked next.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        [self.timers.next_wake(), self.mail_due_at].into_iter().flatten().min()
+        let unarmed = self.unarmed.iter().filter_map(|number| self.next_timer(*number));
+        let (timers, mail) = (self.timers.next_wake(), self.mail_due_at);
+        unarmed.chain(timers).chain(mail).min()
     }
 
     /// The appliances of which a timer may have ended at `now`, each once:
     /// [`Self::handle_timeout`] is to be called for each of them. That may wait until everything is
     /// decided that was received before `now`.
     pub fn due(&mut self, now: Timestamp) -> Vec<ApplianceIndex> {
+        self.set_unarmed();
         self.timers.pop_due(now)
     }
 
@@ -48,11 +51,32 @@ impl Grid {
         Some(self.decide_and_apply(Input::MailDue { message }, now))
     }
 
-    /// Sets the timer that ends first.
+    /// Sets the timer again before timers are read next.
     pub(super) fn arm(&mut self, number: ApplianceIndex) {
+        if self.unarmed.last() == Some(&number) {
+            return;
+        }
+        if self.unarmed.len() >= UNARMED_MAX {
+            self.set_unarmed();
+        }
+        self.unarmed.push(number);
+    }
+
+    fn set_unarmed(&mut self) {
+        let mut unarmed = std::mem::take(&mut self.unarmed);
+        unarmed.drain(..).for_each(|number| self.set_timer(number));
+        self.unarmed = unarmed;
+    }
+
+    /// Sets the timer that ends first.
+    pub(super) fn set_timer(&mut self, number: ApplianceIndex) {
+        self.timers.set(number, self.next_timer(number));
+    }
+
+    /// When the first timer of the appliance ends.
+    fn next_timer(&self, number: ApplianceIndex) -> Option<Timestamp> {
         // `MAX` means never.
-        let next = self.timers_of(number).into_iter().flatten().min();
-        self.timers.set(number, next.filter(|next| *next < Timestamp::MAX));
+        self.timers_of(number).into_iter().flatten().min().filter(|next| *next < Timestamp::MAX)
     }
 
     /// When the timers of the appliance end, in the order of [`Timer::ALL`].

@@ -6,18 +6,19 @@
 use tonic::Status;
 
 use super::status;
-use crate::broker::IncomingEvent;
+use crate::broker::SessionKey;
 use crate::contract::decode;
 use crate::contract::decode::{DecodedEvent, InvalidEvent, violation};
 use crate::contract::proto;
 use crate::contract::proto::AckException;
 use crate::contract::raw::{ClientMessage, RawSessionRequest};
+use crate::grid::log::input::ReceivedEvent;
 
 /// Most messages in a batch.
-const BATCH_MESSAGES_MAX: usize = 256;
+const BATCH_MESSAGES_MAX: usize = 1_024;
 
 /// Most bytes of events in a batch; the event that exceeds them is the last.
-const BATCH_BYTES_MAX: usize = 64 << 10;
+const BATCH_BYTES_MAX: usize = 256 << 10;
 
 /// The reason and the explanation for an event of a reserved kind.
 pub(super) const UNSUPPORTED: (&str, &str) =
@@ -25,27 +26,23 @@ pub(super) const UNSUPPORTED: (&str, &str) =
 
 /// Decoded events, and the exceptions of those that cannot be decoded.
 pub(super) struct EventBatch {
-    pub(super) events: Vec<IncomingEvent>,
-    /// The positions of `events`, in order.
-    pub(super) positions: Vec<u64>,
+    pub(super) events: Vec<Box<ReceivedEvent>>,
     pub(super) exceptions: Vec<AckException>,
     pub(super) bytes: usize,
     /// The client is finished.
     pub(super) is_last: bool,
-    /// Whether the session's events may be numbered.
-    has_spool: bool,
+    session: SessionKey,
     message_count: usize,
 }
 
 impl EventBatch {
-    pub(super) fn new(has_spool: bool) -> Self {
+    pub(super) fn new(session: SessionKey) -> Self {
         Self {
             events: Vec::new(),
-            positions: Vec::new(),
             exceptions: Vec::new(),
             bytes: 0,
             is_last: false,
-            has_spool,
+            session,
             message_count: 0,
         }
     }
@@ -69,8 +66,7 @@ impl EventBatch {
                 self.bytes += bytes.len();
                 match decode::event(&bytes).and_then(|checked| self.check_sequence(checked)) {
                     Ok(DecodedEvent { boot_id, sequence, event }) => {
-                        self.events.push(IncomingEvent { boot: boot_id, sequence, event });
-                        self.positions.push(*position);
+                        self.events.push(self.session.receive(boot_id, sequence, event));
                     }
                     Err(invalid) => self.exceptions.push(invalid_exception(*position, invalid)),
                 }
@@ -93,7 +89,7 @@ impl EventBatch {
     /// Rejects a sequence number without a spool: it would be ignored, and the event would be new each
     /// time it is sent again.
     fn check_sequence(&self, checked: DecodedEvent) -> Result<DecodedEvent, InvalidEvent> {
-        if checked.sequence.is_none() || self.has_spool {
+        if checked.sequence.is_none() || self.session.spool.is_some() {
             return Ok(checked);
         }
         let text = "is set, but hello.spool_id is not; sequence numbers belong to a spool";
@@ -126,12 +122,19 @@ fn invalid_exception(position: u64, invalid: InvalidEvent) -> AckException {
 mod tests {
     use super::*;
     use crate::contract::proto::CommandResult;
+    use crate::grid::values::id::{ApplianceIndex, BootId, SessionId};
 
     #[test]
     fn messages_without_events_fill_a_batch_too() {
         let result = || Some(ClientMessage::CommandResult(CommandResult::default()));
         for message in [result, || None] {
-            let (mut batch, mut position) = (EventBatch::new(false), 0);
+            let session = SessionKey {
+                id: SessionId(1),
+                appliance: ApplianceIndex(1),
+                boot: BootId(uuid::Uuid::from_u128(1)),
+                spool: None,
+            };
+            let (mut batch, mut position) = (EventBatch::new(session), 0);
             for _ in 0..BATCH_MESSAGES_MAX {
                 assert!(!batch.is_full());
                 let pushed = batch.push(RawSessionRequest { message: message() }, &mut position);

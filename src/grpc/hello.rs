@@ -31,7 +31,9 @@ pub(super) async fn receive(inbound: &mut Streaming<RawSessionRequest>) -> Resul
     match first {
         Err(_) => Err(status::precondition("NO_HELLO", "no Hello was received within 10 s")),
         Ok(Err(status)) => Err(status),
-        Ok(Ok(Some(RawSessionRequest { message: Some(ClientMessage::Hello(hello)) }))) => Ok(hello),
+        Ok(Ok(Some(RawSessionRequest { message: Some(ClientMessage::Hello(hello)) }))) => {
+            Ok(*hello)
+        }
         Ok(Ok(_)) => {
             Err(status::precondition("NO_HELLO", "a session's first message must be a Hello"))
         }

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use prost::Message as _;
 use tokio::time::Instant;
@@ -23,7 +23,8 @@ pub(super) const WINDOW_EVENTS: u32 = 1_024;
 /// How many bytes of events a client may have unacknowledged.
 pub(super) const WINDOW_BYTES: u32 = 256 << 10;
 
-type ReceivedMessage = Result<Option<RawSessionRequest>, Status>;
+/// A message, the end of the stream, or its failure.
+pub(super) type ReceivedMessage = Result<Option<RawSessionRequest>, Status>;
 
 /// A client's messages, read ahead up to its window.
 pub(super) struct ReadAhead {
@@ -52,63 +53,51 @@ impl ReadAhead {
         self.backlog.set_oldest(None);
     }
 
-    /// The next message.
-    pub(super) async fn next_batch(&mut self) -> ReceivedMessage {
-        match self.pop() {
-            Some(message) => message,
-            None => {
-                let message = self.inbound.message().await;
-                self.backlog.note_received();
-                message
-            }
-        }
-    }
-
-    /// The next message if it has arrived.
-    pub(super) async fn try_next(&mut self) -> Option<ReceivedMessage> {
-        if let Some(message) = self.pop() {
-            return Some(message);
-        }
+    /// Waits until [`Self::pop`] has a message, if `may_take`; reads ahead in any case. Cancel-safe.
+    pub(super) async fn readable(&mut self, may_take: bool) {
         std::future::poll_fn(|context| {
-            Poll::Ready(match Pin::new(&mut self.inbound).poll_next(context) {
-                Poll::Pending => None,
-                Poll::Ready(next) => Some(next.transpose()),
-            })
+            self.poll_read(context);
+            if may_take && !self.waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
-        .await
+        .await;
     }
 
     /// Waits for `reply`, and reads ahead meanwhile.
     pub(super) async fn buffer_until<T>(&mut self, reply: impl Future<Output = T>) -> T {
         let mut reply = pin!(reply);
-        loop {
-            if !self.has_room() {
-                return reply.await;
+        std::future::poll_fn(|context| {
+            let result = reply.as_mut().poll(context);
+            if result.is_pending() {
+                self.poll_read(context);
             }
-            tokio::select! {
-                biased;
-                result = &mut reply => return result,
-                message = self.inbound.message() => self.push(message),
-            }
+            result
+        })
+        .await
+    }
+
+    /// The next message that was read.
+    pub(super) fn pop(&mut self) -> Option<ReceivedMessage> {
+        let (message, _) = self.waiting.pop_front()?;
+        self.bytes -= message_bytes(&message);
+        Some(message)
+    }
+
+    /// Reads what has arrived, as far as there is room.
+    fn poll_read(&mut self, context: &mut Context<'_>) {
+        let mut received_at = None;
+        while self.has_room() {
+            let Poll::Ready(next) = Pin::new(&mut self.inbound).poll_next(context) else { return };
+            let message = next.transpose();
+            let at = *received_at.get_or_insert_with(|| self.backlog.note_received());
+            self.bytes += message_bytes(&message);
+            self.is_finished = !matches!(message, Ok(Some(_)));
+            self.waiting.push_back((message, at));
         }
     }
 
     fn has_room(&self) -> bool {
         let has_room = self.waiting.len() < WINDOW_EVENTS as usize;
         !self.is_finished && has_room && self.bytes < WINDOW_BYTES as usize
-    }
-
-    fn push(&mut self, message: ReceivedMessage) {
-        let at = self.backlog.note_received();
-        self.bytes += message_bytes(&message);
-        self.is_finished = !matches!(message, Ok(Some(_)));
-        self.waiting.push_back((message, at));
-    }
-
-    fn pop(&mut self) -> Option<ReceivedMessage> {
-        let (message, _) = self.waiting.pop_front()?;
-        self.bytes -= message_bytes(&message);
-        Some(message)
     }
 }
 

@@ -20,9 +20,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::unacknowledged::{self, Unacknowledged};
+use super::unacknowledged::{BatchReplies, Unacknowledged, UnacknowledgedBatch};
 use super::{Services, hello, status};
-use crate::broker::{Backlog, BatchReply, SessionKey, Unavailable, UnresolvedHello};
+use crate::broker::{Backlog, SessionKey, Unavailable, UnresolvedHello};
 use crate::contract::proto::command::Kind;
 use crate::contract::proto::session_response::Message;
 use crate::contract::proto::{Ack, Command, CrashDumpCommand, GoAway, Notice, SessionResponse};
@@ -199,11 +199,8 @@ impl OpenSession<'_> {
     async fn run(&mut self) -> Result<(), SessionEnd> {
         let mut stopping = self.services.stopping.clone();
         loop {
-            if !self.unacknowledged.has_room() {
-                let ack = self.inbound.buffer_until(self.unacknowledged.next()).await;
-                self.acknowledge(ack).await?;
-            }
-            let first = tokio::select! {
+            let has_room = self.unacknowledged.has_room();
+            tokio::select! {
                 // First, so that a client that never pauses learns of a shutdown too.
                 biased;
                 () = listener::shutdown_requested(&mut stopping) => {
@@ -218,9 +215,9 @@ impl OpenSession<'_> {
                     self.send_command(command).await?;
                     continue;
                 }
-                first = self.inbound.next_batch() => first,
-            };
-            let (chunk, broken) = self.collect_batch(first).await;
+                () = self.inbound.readable(has_room) => {}
+            }
+            let (chunk, broken) = self.collect_batch();
             let is_last = chunk.is_last;
             if let Some(id) = self.agent.take_unconfirmed() {
                 self.send(Message::Notice(result_received(&encode_uuid(id)))).await?;
@@ -234,15 +231,12 @@ impl OpenSession<'_> {
         }
     }
 
-    /// Collects the messages that have arrived, from `first` on, and why the stream failed, if it did.
-    async fn collect_batch(
-        &mut self,
-        first: Result<Option<RawSessionRequest>, Status>,
-    ) -> (EventBatch, Option<Status>) {
-        let mut chunk = EventBatch::new(self.key.spool.is_some());
-        let mut next = Some(first);
+    /// Collects the messages that have arrived, and why the stream failed, if it did.
+    fn collect_batch(&mut self) -> (EventBatch, Option<Status>) {
+        let mut chunk = EventBatch::new(self.key);
         let mut broken = None;
-        while let Some(message) = next.take() {
+        while !chunk.is_full() && broken.is_none() {
+            let Some(message) = self.inbound.pop() else { break };
             match message {
                 Ok(Some(request)) => {
                     self.hear_agent(request.message.as_ref());
@@ -250,9 +244,6 @@ impl OpenSession<'_> {
                 }
                 Ok(None) => chunk.is_last = true,
                 Err(status) => broken = Some(status),
-            }
-            if !chunk.is_full() && broken.is_none() {
-                next = self.inbound.try_next().await;
             }
         }
         (chunk, broken)
@@ -291,9 +282,9 @@ impl OpenSession<'_> {
         Ok(())
     }
 
-    /// Submits the batch to the broker, and waits for its commit, but not for a tally.
+    /// Submits the batch to the broker, without waiting for its commit.
     async fn submit(&mut self, chunk: EventBatch) -> Result<(), SessionEnd> {
-        let EventBatch { events, positions, exceptions, bytes, .. } = chunk;
+        let EventBatch { events, exceptions, bytes, .. } = chunk;
         for exception in &exceptions {
             self.services.count_invalid(exception.outcome());
         }
@@ -301,25 +292,14 @@ impl OpenSession<'_> {
             self.inbound.update_backlog();
             return Ok(());
         }
-        let mut answers = unacknowledged::BatchReplies::Ready(Vec::new());
+        let (through, event_count) = (self.position, events.len());
+        let mut replies = BatchReplies::Ready(Vec::new());
         if !events.is_empty() {
             let submission = self.services.broker.submit_batch(self.key, events, bytes);
-            let reply = self.inbound.buffer_until(submission).await?;
-            self.inbound.update_backlog();
-            answers = match self.inbound.buffer_until(reply).await {
-                Ok(BatchReply::Complete(ready)) => unacknowledged::BatchReplies::Ready(ready),
-                Ok(BatchReply::Deferred(pending)) => unacknowledged::BatchReplies::Pending(pending),
-                Err(_) => return Err(self.services.broker.unavailable_reason().into()),
-            };
+            replies = BatchReplies::Submitted(self.inbound.buffer_until(submission).await?);
         }
         self.inbound.update_backlog();
-        let is_ready = matches!(answers, unacknowledged::BatchReplies::Ready(_));
-        let is_first = self.unacknowledged.is_empty();
-        self.unacknowledged.push(self.position, positions, exceptions, answers);
-        if is_ready && is_first {
-            let ack = self.unacknowledged.next().await;
-            self.acknowledge(ack).await?;
-        }
+        self.unacknowledged.push(UnacknowledgedBatch { through, event_count, exceptions, replies });
         Ok(())
     }
 

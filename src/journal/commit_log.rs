@@ -19,26 +19,21 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub(super) use self::files::BlockRun;
+use self::files::LogFile;
 pub(super) use self::files::LogFiles;
-use self::files::{BlockRun, LogFile};
 pub use self::recovery::TruncatedTail;
 pub(super) use self::recovery::open;
 use super::disk;
 use super::error::JournalError;
-use super::frame::{BlockBuilder, BlockContent, BlockInfo, FrameError};
-use super::record::{EncodedRecord, RECORD_BYTES_MAX};
+use super::frame::{BlockContent, FrameError};
+use crate::journal::commit_batch::CommitBatch;
 
-/// A block of a commit ends at this many bytes or records, whichever comes first.
-const BLOCK_BYTES: usize = 1 << 20;
-const BLOCK_RECORDS: u32 = 4096;
 /// Bytes that a file reserves when the disk has no space for a whole one.
 const FILE_BYTES_MIN: u64 = 64 << 10;
 /// A tail is read in pieces of this length, and zeroed in blocks of the next.
 const ZERO_READ_BYTES: usize = 1 << 20;
 const ZERO_BLOCK_BYTES: usize = 4 << 10;
-/// A buffer that a large commit has grown beyond this is freed.
-const BUFFER_BYTES_MAX: usize = 4 << 20;
-
 /// The writing end; owned by one thread.
 #[derive(Debug)]
 pub(super) struct CommitLog {
@@ -50,7 +45,6 @@ pub(super) struct CommitLog {
     active: Option<ActiveFile>,
     next_number: u64,
     tail: TailState,
-    buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -84,8 +78,10 @@ impl CommitLog {
     /// # Panics
     ///
     /// If the numbers are not dense.
-    pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
-        let Some(last) = records.last() else { return Ok(()) };
+    pub(super) fn append(&mut self, batch: &mut CommitBatch) -> Result<(), JournalError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         match self.tail {
             TailState::Clean => {}
             TailState::Torn => self.clear_tail()?,
@@ -93,11 +89,8 @@ impl CommitLog {
                 return Err(JournalError::SyncFailed { path: self.folder.clone() });
             }
         }
-        self.buffer.clear();
-        self.buffer.shrink_to(BUFFER_BYTES_MAX);
-        let mut runs =
-            encode_commit(&mut self.buffer, (self.journal, self.term, self.next_number), records)?;
-        let active = self.ensure_capacity(self.buffer.len() as u64)?;
+        let (bytes, mut runs) = batch.finish(self.journal, self.term, self.next_number)?;
+        let active = self.ensure_capacity(bytes.len() as u64)?;
         for run in &mut runs {
             run.offset += active.end;
             run.end += active.end;
@@ -105,17 +98,15 @@ impl CommitLog {
         let (file, end) = (Arc::clone(&active.file), active.end);
         let handle = Arc::clone(&active.handle);
         self.tail = TailState::Torn;
-        handle
-            .write_all_at(&self.buffer, end)
-            .map_err(JournalError::io("append to", &file.path))?;
+        handle.write_all_at(bytes, end).map_err(JournalError::io("append to", &file.path))?;
         self.tail = TailState::Unknown;
         handle.sync_data().map_err(JournalError::io("sync", &file.path))?;
         self.tail = TailState::Clean;
         if let Some(active) = &mut self.active {
-            active.end += self.buffer.len() as u64;
+            active.end += bytes.len() as u64;
         }
         file.extend(&runs);
-        self.next_number = last.number + 1;
+        self.next_number = runs.last().map_or(self.next_number, |run| run.last + 1);
         Ok(())
     }
 
@@ -223,44 +214,6 @@ fn zero_from(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
         at += read as u64;
     }
     file.sync_all().map_err(JournalError::io("sync", path))
-}
-
-/// Encodes a commit into `out` as blocks; offsets of the returned runs are relative to its start.
-fn encode_commit(
-    out: &mut Vec<u8>,
-    (journal, term, commit): (Uuid, u64, u64),
-    records: &[EncodedRecord],
-) -> Result<Vec<BlockRun>, JournalError> {
-    let mut runs = Vec::with_capacity(1);
-    let mut rest = records;
-    let mut number = commit;
-    while !rest.is_empty() {
-        let offset = out.len() as u64;
-        let first = number;
-        let mut count = 0;
-        let builder = BlockBuilder::new(out, &commit.to_le_bytes());
-        while let Some((record, others)) = rest.split_first() {
-            assert_eq!(record.number, number, "the numbers of records are dense");
-            let bytes = record.bytes.len();
-            if bytes > RECORD_BYTES_MAX {
-                return Err(JournalError::RecordTooLarge {
-                    number,
-                    bytes,
-                    limit: RECORD_BYTES_MAX,
-                });
-            }
-            let payload_bytes = out.len() - usize::try_from(offset).expect("it is a length");
-            if count > 0 && (count == BLOCK_RECORDS || payload_bytes + bytes > BLOCK_BYTES) {
-                break;
-            }
-            record.encode_into(out);
-            (rest, number, count) = (others, number + 1, count + 1);
-        }
-        let info = BlockInfo { content: BlockContent::Commit, journal, term, first, count };
-        builder.finish(out, &info).expect("a block of bounded records is within its limits");
-        runs.push(BlockRun { first, last: info.last(), offset, end: out.len() as u64 });
-    }
-    Ok(runs)
 }
 
 /// The first number of the commit that a block belongs to; `OutOfPlace` for other blocks.

@@ -285,7 +285,7 @@ pub fn encode(
         Compression::Zstd => zstd::bulk::compress(payload, ZSTD_LEVEL).ok(),
         Compression::None => None,
     };
-    match compressed.filter(|compressed| compressed.len() < payload.len()) {
+    let written = match compressed.filter(|compressed| compressed.len() < payload.len()) {
         Some(compressed) => {
             out.extend_from_slice(&compressed);
             builder.write_header(out, info, Compression::Zstd, payload.len())
@@ -294,7 +294,11 @@ pub fn encode(
             out.extend_from_slice(payload);
             builder.write_header(out, info, Compression::None, payload.len())
         }
+    };
+    if written.is_err() {
+        out.truncate(builder.start());
     }
+    written
 }
 
 /// A block that is being built at the end of a buffer: what is appended to the buffer is its
@@ -316,19 +320,25 @@ impl BlockBuilder {
         Self { start, body_start: out.len() }
     }
 
-    /// Finishes the block with the uncompressed payload that was appended to `out` since.
+    /// Where the block begins in the buffer.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Finishes the block with the uncompressed payload that was appended since, up to the end of
+    /// `out`. May be called again.
     ///
     /// # Errors
     ///
     /// As [`encode`].
-    pub fn finish(self, out: &mut Vec<u8>, info: &BlockInfo) -> Result<(), FrameError> {
+    pub fn finish(&self, out: &mut [u8], info: &BlockInfo) -> Result<(), FrameError> {
         let raw_bytes = out.len() - self.body_start;
         self.write_header(out, info, Compression::None, raw_bytes)
     }
 
     fn write_header(
-        self,
-        out: &mut Vec<u8>,
+        &self,
+        out: &mut [u8],
         info: &BlockInfo,
         compression: Compression,
         raw_bytes: usize,
@@ -342,7 +352,6 @@ impl BlockBuilder {
             payload_crc: crc32c::crc32c(&out[self.start + HEADER_BYTES..]),
         };
         if !header.is_possible() {
-            out.truncate(self.start);
             return Err(FrameError::ImpossibleLength);
         }
         out[self.start..self.start + HEADER_BYTES].copy_from_slice(&header_bytes(&header));

@@ -18,6 +18,7 @@
 mod archive;
 mod backup;
 mod checkpoint;
+mod commit_batch;
 mod commit_log;
 mod disk;
 mod disk_state;
@@ -54,6 +55,7 @@ use crate::journal::threads::BackgroundThreads;
 pub use self::archive::{Retention, TrimDue};
 pub use self::backup::{BackupProgress, JournalBackupError};
 pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
+pub use self::commit_batch::CommitBatch;
 pub use self::commit_log::TruncatedTail;
 pub use self::error::JournalError;
 pub use self::growth::{DiskUsage, GrowthRate, SAMPLE_EVERY};
@@ -185,9 +187,22 @@ impl Journal {
     ///
     /// If the numbers do not follow the last one without gaps, or a header is out of range.
     pub fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
-        self.log.append(records)?;
-        if let Some(last) = records.last() {
-            self.durable.send_replace(last.number);
+        self.append_batch(&mut CommitBatch::from_records(records))
+    }
+
+    /// The same for records that are encoded already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::append`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::append`].
+    pub fn append_batch(&mut self, batch: &mut CommitBatch) -> Result<(), JournalError> {
+        self.log.append(batch)?;
+        if let Some(last) = batch.last() {
+            self.durable.send_replace(last);
             self.threads.notify();
         }
         Ok(())

@@ -39,23 +39,32 @@ pub struct EncodedRecord {
     pub bytes: Bytes,
 }
 
+impl RecordHeader {
+    /// Appends the length of a record of `len` bytes, and this header; the bytes follow.
+    ///
+    /// # Panics
+    ///
+    /// If the severity of the header is above 5 or its kind above 31.
+    pub fn encode_into(&self, payload: &mut Vec<u8>, len: usize) {
+        assert!(self.severity <= 5, "severities are 0 to 5");
+        assert!(self.kind < 32, "a kind has 5 bits");
+        let appliance = u64::from(self.appliance);
+        let length = FIXED_HEADER_BYTES + prost::encoding::encoded_len_varint(appliance) + len;
+        encode_varint(length as u64, payload);
+        payload.put_i64_le(self.at_us);
+        payload.put_u8(self.severity << 5 | self.kind);
+        encode_varint(appliance, payload);
+    }
+}
+
 impl EncodedRecord {
     /// Appends the record to a payload.
     ///
     /// # Panics
     ///
-    /// If the severity of the header is above 5 or its kind above 31.
+    /// As [`RecordHeader::encode_into`].
     pub fn encode_into(&self, payload: &mut Vec<u8>) {
-        let header = &self.header;
-        assert!(header.severity <= 5, "severities are 0 to 5");
-        assert!(header.kind < 32, "a kind has 5 bits");
-        let appliance = u64::from(header.appliance);
-        let length =
-            FIXED_HEADER_BYTES + prost::encoding::encoded_len_varint(appliance) + self.bytes.len();
-        encode_varint(length as u64, payload);
-        payload.put_i64_le(header.at_us);
-        payload.put_u8(header.severity << 5 | header.kind);
-        encode_varint(appliance, payload);
+        self.header.encode_into(payload, self.bytes.len());
         payload.extend_from_slice(&self.bytes);
     }
 }

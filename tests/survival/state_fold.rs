@@ -179,7 +179,8 @@ impl Life {
         let session = self.random.once_in(2).then_some(SessionId(1));
         let event = checked.event;
         let boot = Some(boot);
-        self.take(Input::Event(ReceivedEvent { appliance, boot, spool, sequence, session, event }));
+        let received = ReceivedEvent { appliance, boot, spool, sequence, session, event };
+        self.take(Input::Event(received.into()));
     }
 
     fn order(&mut self) {

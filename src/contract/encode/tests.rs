@@ -44,7 +44,7 @@ fn log_record() -> Record {
     Record {
         number: 7,
         at: ago(0),
-        input: Input::Event(received),
+        input: Input::Event(received.into()),
         outcome: Outcome::Stored,
         flags: RecordFlags::NONE,
         effects: Vec::new(),

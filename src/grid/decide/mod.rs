@@ -104,7 +104,7 @@ pub enum Release {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedEvent {
     /// The event.
-    pub received: ReceivedEvent,
+    pub received: Box<ReceivedEvent>,
     /// Its outcome.
     pub outcome: Outcome,
     /// Its effects.
@@ -121,7 +121,7 @@ pub enum Reply {
     /// To a command about a mail.
     Mail(Result<(), MailRejection>),
     /// To a command on credentials.
-    Identity(Result<IdentityReply, IdentityRejection>),
+    Identity(Box<Result<IdentityReply, IdentityRejection>>),
     /// Nobody waits for a reply.
     Nothing,
 }
@@ -200,8 +200,8 @@ pub fn decide(
         }
         Input::Identity { by, command } => {
             match identity::decide(state, settings, by, command, now) {
-                Ok((reply, draft)) => (Reply::Identity(Ok(reply)), draft),
-                Err(rejection) => (Reply::Identity(Err(rejection)), None),
+                Ok((reply, draft)) => (Reply::Identity(Ok(reply).into()), draft),
+                Err(rejection) => (Reply::Identity(Err(rejection).into()), None),
             }
         }
         Input::Security(incident) => (Reply::Nothing, view.security(incident)),

@@ -119,7 +119,7 @@ impl Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// An event was received.
-    Event(ReceivedEvent),
+    Event(Box<ReceivedEvent>),
     /// A session began.
     Hello(SessionHello),
     /// A session ended.

@@ -87,6 +87,7 @@ impl SequenceWindows {
     /// Marks a sequence as seen; evicts if needed, and spares the boot `current`.
     pub fn mark(&mut self, boot: BootId, spool: SpoolId, sequence: Sequence, current: BootId) {
         let mut window = match self.find(boot, spool) {
+            Some(0) => return self.0[0].mark(sequence.get()),
             Some(at) => self.0.remove(at),
             None => {
                 let new = SequenceWindow { boot, spool, highest: sequence.get(), seen: 1 };

@@ -3,6 +3,7 @@
 //! Guarantees that every limit is within its range. Does not know files or flags; only `decide`
 //! reads it, never `apply`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -166,13 +167,14 @@ impl GridSettings {
 
     /// The rules of an appliance of `class` with `overrides`. A class that no longer exists counts
     /// as [`DEFAULT_CLASS`].
-    pub fn rules(&self, class: &str, overrides: &Overrides) -> ClassSettings {
-        let mut rules = self
-            .classes
-            .get(class)
-            .or_else(|| self.classes.get(DEFAULT_CLASS))
-            .cloned()
-            .unwrap_or_default();
+    pub fn rules(&self, class: &str, overrides: &Overrides) -> Cow<'_, ClassSettings> {
+        let of_class = self.classes.get(class).or_else(|| self.classes.get(DEFAULT_CLASS));
+        if *overrides == Overrides::default()
+            && let Some(rules) = of_class
+        {
+            return Cow::Borrowed(rules);
+        }
+        let mut rules = of_class.cloned().unwrap_or_default();
         if let Some(managed) = overrides.managed {
             rules.managed = managed;
         }
@@ -183,7 +185,7 @@ impl GridSettings {
             rules.report_deadline = silence;
             rules.report_interval_max = rules.report_interval_max.max(silence);
         }
-        rules
+        Cow::Owned(rules)
     }
 }
 

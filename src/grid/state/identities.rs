@@ -41,6 +41,11 @@ impl Identities {
         self.tokens.values()
     }
 
+    /// Whether any key is enrolled.
+    pub(in crate::grid) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// The enrolled key of that owner.
     pub fn key(&self, subject: &Subject) -> Option<&EnrolledKey> {
         self.keys.get(subject)

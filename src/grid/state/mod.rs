@@ -154,6 +154,9 @@ impl State {
 
     /// The enrolled key of an appliance.
     pub fn key_of(&self, appliance: &Appliance) -> Option<&EnrolledKey> {
+        if !self.identities.has_keys() {
+            return None;
+        }
         self.identities.key(&Subject::Appliance(appliance.name.clone()))
     }
 
@@ -169,18 +172,18 @@ impl State {
     }
 
     /// Applies a record. Returns the appliances that it affects; `None`: perhaps all.
-    pub fn replay(&mut self, record: &Record) -> Option<Vec<ApplianceIndex>> {
-        let mut rows: Vec<_> = record.input.appliance().into_iter().collect();
+    pub fn replay(&mut self, record: &Record) -> Option<AffectedRows> {
+        let mut rows = AffectedRows { first: record.input.appliance(), others: Vec::new() };
         let mut touches_all = false;
         for effect in &record.effects {
             match self.apply_effect(effect) {
                 AffectedAppliances::All => touches_all = true,
-                AffectedAppliances::One(number) if !rows.contains(&number) => rows.push(number),
-                AffectedAppliances::One(_) | AffectedAppliances::Nothing => {}
+                AffectedAppliances::One(number) => rows.add(number),
+                AffectedAppliances::Nothing => {}
             }
         }
-        for number in &rows {
-            if let Some(appliance) = self.appliance_mut(*number) {
+        for number in rows.iter() {
+            if let Some(appliance) = self.appliance_mut(number) {
                 if record.input != Input::Tally {
                     appliance.last_record = record.number;
                 }
@@ -365,6 +368,28 @@ impl State {
             self.alerts.retain(|(of, _), _| *of != Some(number));
         }
         AffectedAppliances::One(number)
+    }
+}
+
+/// The appliances that a record affects, each once: mostly one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AffectedRows {
+    first: Option<ApplianceIndex>,
+    others: Vec<ApplianceIndex>,
+}
+
+impl AffectedRows {
+    /// The appliances, in the order of the effects.
+    pub fn iter(&self) -> impl Iterator<Item = ApplianceIndex> {
+        self.first.into_iter().chain(self.others.iter().copied())
+    }
+
+    fn add(&mut self, number: ApplianceIndex) {
+        if self.first.is_none() {
+            self.first = Some(number);
+        } else if self.first != Some(number) && !self.others.contains(&number) {
+            self.others.push(number);
+        }
     }
 }
 

@@ -262,7 +262,7 @@ impl Timeline {
 
     /// Receives an event.
     pub(super) fn receive(&mut self, said: EventBuilder) -> (Outcome, RecordFlags) {
-        let Reply::Event(outcome, flags) = self.handle(Input::Event(said.0)).reply else {
+        let Reply::Event(outcome, flags) = self.handle(Input::Event(said.0.into())).reply else {
             panic!("an event is answered");
         };
         (outcome, flags)

@@ -166,7 +166,7 @@ fn a_record_contains_the_input_as_received() {
     let mut timeline = Timeline::new();
     let said = log(1).numbered(7, 3).with_event_time(at(0)).spooled(at(0)).marked_as_repeat();
     timeline.receive(said.clone());
-    assert_eq!(timeline.last().input, Input::Event(said.0));
+    assert_eq!(timeline.last().input, Input::Event(said.0.into()));
 }
 
 #[test]

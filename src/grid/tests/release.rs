@@ -23,7 +23,7 @@ fn with_pending_counts() -> Driver<u32> {
     for row in 1..=APPLIANCES {
         for sequence in 1..=2 {
             let said = alert().by(ApplianceIndex(row)).numbered(5, sequence);
-            let decision = driver.handle(Input::Event(said.0), at(1));
+            let decision = driver.handle(Input::Event(said.0.into()), at(1));
             driver.reply(decision.release, row);
             let is_counted = decision.release == Release::WithTally;
             assert_eq!(is_counted, sequence == 2, "the second is a repeat of the first");
@@ -79,7 +79,7 @@ fn a_question_sees_nothing_that_its_own_commit_counts_after_it() {
     driver.query(QUESTION);
     for row in 1..=APPLIANCES {
         let event = alert().by(ApplianceIndex(row)).numbered(5, 3);
-        let decision = driver.handle(Input::Event(event.0), at(2));
+        let decision = driver.handle(Input::Event(event.0.into()), at(2));
         assert_eq!(decision.release, Release::WithTally);
     }
     // The commit has room for one tally of the two.
@@ -96,7 +96,7 @@ fn an_event_of_a_start_takes_the_tally_along_for_its_own_session() {
     drop(driver.released());
     driver.flush(at(1), |_| true);
     let said = alert().by(DB1).numbered(5, 3);
-    let decision = driver.handle(Input::Event(said.0), at(1));
+    let decision = driver.handle(Input::Event(said.0.into()), at(1));
     driver.reply_to_session(SessionId(1), false, decision.release, 1);
     driver.reply_to_session(SessionId(2), true, Release::WithCommit, 2);
     assert!(driver.flush_due().is_some_and(|due| due > at(1)), "another session's start waits");

@@ -25,7 +25,7 @@ fn an_event_older_than_the_newest_changes_nothing() {
     let mut timeline = booted();
     timeline.at(250).store(start_failed(1, "no disk").with_uptime(seconds(250)));
     let stale = started_ok(1).with_uptime(seconds(120)).spooled(at(120));
-    let Reply::Event(outcome, flags) = timeline.handle(Input::Event(stale.0)).reply else {
+    let Reply::Event(outcome, flags) = timeline.handle(Input::Event(stale.0.into())).reply else {
         panic!("an event is answered");
     };
     assert_eq!((outcome, flags), (Outcome::StaleEvent, RecordFlags::REPLAYED));
@@ -233,15 +233,16 @@ fn a_whole_spool_is_stored_and_beyond_it_all_is_counted_except_the_start() {
     let mut timeline = booted();
     for sequence in 1..=10_000 {
         let said = log(1).numbered(5, sequence).spooled(at(0));
-        let decision = timeline.driver.handle(Input::Event(said.0), at(0));
+        let decision = timeline.driver.handle(Input::Event(said.0.into()), at(0));
         assert_eq!(
             decision.reply,
             Reply::Event(Outcome::Stored, RecordFlags::REPLAYED),
             "{sequence}"
         );
     }
-    let mut take =
-        |said: EventBuilder, offset| timeline.driver.handle(Input::Event(said.0), at(offset));
+    let mut take = |said: EventBuilder, offset| {
+        timeline.driver.handle(Input::Event(said.0.into()), at(offset))
+    };
     let answer = |outcome| Reply::Event(outcome, RecordFlags::REPLAYED);
     let beyond = take(log(1).numbered(5, 10_001).spooled(at(0)), 0);
     assert_eq!(beyond.reply, answer(Outcome::Suppressed));

@@ -78,9 +78,9 @@ fn administrators_have_a_limit() {
         grid.handle(Input::Identity { by: "ann".into(), command }, at(0)).reply
     };
     for number in 0..ADMINISTRATORS_MAX {
-        assert_eq!(create(number), Reply::Identity(Ok(IdentityReply::Done)));
+        assert_eq!(create(number), Reply::Identity(Ok(IdentityReply::Done).into()));
     }
-    let too_many = Reply::Identity(Err(R::TooManyAdministrators));
+    let too_many = Reply::Identity(Err(R::TooManyAdministrators).into());
     assert_eq!(create(ADMINISTRATORS_MAX), too_many);
 }
 

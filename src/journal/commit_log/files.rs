@@ -23,13 +23,13 @@ const RUN_BYTES: u64 = 64 << 10;
 
 /// Consecutive blocks in a file, with dense numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BlockRun {
-    pub(super) first: u64,
-    pub(super) last: u64,
+pub(in crate::journal) struct BlockRun {
+    pub(in crate::journal) first: u64,
+    pub(in crate::journal) last: u64,
     /// Where the first block begins, in bytes.
-    pub(super) offset: u64,
+    pub(in crate::journal) offset: u64,
     /// Where the last block ends, in bytes.
-    pub(super) end: u64,
+    pub(in crate::journal) end: u64,
 }
 
 /// One file of the commit log.

@@ -93,7 +93,6 @@ pub(in crate::journal) fn open(
         active,
         next_number: walker.next_number.unwrap_or(1),
         tail: TailState::Clean,
-        buffer: Vec::new(),
     };
     Ok(RecoveredLog { log, term: walker.term, truncated_tails: cuts })
 }

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::recovery::RecoveredLog;
 use super::*;
-use crate::journal::record::{RecordHeader, records_in_block};
+use crate::journal::commit_batch::BLOCK_RECORDS;
+use crate::journal::record::{EncodedRecord, RECORD_BYTES_MAX, RecordHeader, records_in_block};
 use crate::journal::recovery::missing_ranges;
 
 const JOURNAL: Uuid = Uuid::from_u128(9);
@@ -20,6 +21,10 @@ pub(super) fn record(number: u64, bytes: usize) -> EncodedRecord {
 
 fn records(numbers: std::ops::RangeInclusive<u64>) -> Vec<EncodedRecord> {
     numbers.map(|number| record(number, 100)).collect()
+}
+
+fn batch(records: &[EncodedRecord]) -> CommitBatch {
+    CommitBatch::from_records(records)
 }
 
 fn open_term(folder: &Path, file_bytes: u64, term: u64) -> RecoveredLog {
@@ -56,12 +61,12 @@ fn commits_come_back_from_several_files() {
     let mut expected = Vec::new();
     for first in (1..=91).step_by(10) {
         let commit = records(first..=first + 9);
-        found.log.append(&commit).unwrap();
+        found.log.append(&mut batch(&commit)).unwrap();
         expected.extend(commit);
         assert_eq!(read_all(found.log.files()), expected);
     }
     let large = [record(101, 9000), record(102, 1)];
-    found.log.append(&large).unwrap();
+    found.log.append(&mut batch(&large)).unwrap();
     expected.extend(large);
     drop(found);
 
@@ -73,32 +78,21 @@ fn commits_come_back_from_several_files() {
 }
 
 #[test]
-fn a_large_commit_is_split_into_blocks_of_whole_records() {
-    let mut out = Vec::new();
-    let commit: Vec<_> = (1..=10_000).map(|number| record(number, 300)).collect();
-    let runs = encode_commit(&mut out, (JOURNAL, 1, 1), &commit).unwrap();
-    assert_eq!(runs.first().unwrap().last + 1, runs[1].first);
-    assert_eq!(runs.last().unwrap().last, 10_000);
-    assert!(runs.iter().all(|run| run.end - run.offset <= 64 + 8 + BLOCK_BYTES as u64));
-    assert!(runs.len() >= 3);
-}
-
-#[test]
 fn a_record_beyond_the_limit_is_refused_and_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 4096, 1);
-    let refused = found.log.append(&[record(1, RECORD_BYTES_MAX + 1)]);
+    let refused = found.log.append(&mut batch(&[record(1, RECORD_BYTES_MAX + 1)]));
     assert!(matches!(refused, Err(JournalError::RecordTooLarge { number: 1, .. })));
-    found.log.append(&[record(1, RECORD_BYTES_MAX)]).unwrap();
+    found.log.append(&mut batch(&[record(1, RECORD_BYTES_MAX)])).unwrap();
 }
 
 #[test]
 fn a_tail_torn_at_any_byte_loses_nothing_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
-    found.log.append(&records(1..=2)).unwrap();
+    found.log.append(&mut batch(&records(1..=2))).unwrap();
     let before = usize::try_from(found.log.active.as_ref().unwrap().end).unwrap();
-    found.log.append(&records(3..=4)).unwrap();
+    found.log.append(&mut batch(&records(3..=4))).unwrap();
     let after = usize::try_from(found.log.active.as_ref().unwrap().end).unwrap();
     drop(found);
     let path = log_files(dir.path()).remove(0);
@@ -111,7 +105,7 @@ fn a_tail_torn_at_any_byte_loses_nothing_before_it() {
         assert_eq!(read_all(found.log.files()), records(1..=2), "torn at {torn}");
         assert!(missing(&found).is_empty());
         assert_eq!(found.truncated_tails.len(), usize::from(torn > before), "torn at {torn}");
-        found.log.append(&[record(3, 7)]).unwrap();
+        found.log.append(&mut batch(&[record(3, 7)])).unwrap();
         drop(found);
         let again = open_term(dir.path(), 1024, 3);
         assert_eq!(read_all(again.log.files()).last(), Some(&record(3, 7)));
@@ -123,9 +117,12 @@ fn a_tail_torn_at_any_byte_loses_nothing_before_it() {
 fn blocks_after_a_torn_one_of_the_same_commit_are_zeroed_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1 << 20, 1);
-    found.log.append(&records(1..=2)).unwrap();
+    found.log.append(&mut batch(&records(1..=2))).unwrap();
     let torn = found.log.active.as_ref().unwrap().end;
-    found.log.append(&(3..=5000).map(|number| record(number, 20)).collect::<Vec<_>>()).unwrap();
+    found
+        .log
+        .append(&mut batch(&(3..=5000).map(|number| record(number, 20)).collect::<Vec<_>>()))
+        .unwrap();
     drop(found);
     flip(&log_files(dir.path())[0], torn + 200);
     let mut found = open_term(dir.path(), 1 << 20, 2);
@@ -136,7 +133,7 @@ fn blocks_after_a_torn_one_of_the_same_commit_are_zeroed_with_it() {
     assert_eq!(found.truncated_tails[0].offset, torn);
     // The stale second block must not follow a new commit that ends where the block begins.
     let whole: Vec<_> = (3..=3 + u64::from(BLOCK_RECORDS) - 1).map(|n| record(n, 20)).collect();
-    found.log.append(&whole).unwrap();
+    found.log.append(&mut batch(&whole)).unwrap();
     drop(found);
     assert_eq!(open_term(dir.path(), 1 << 20, 3).log.next_number(), 3 + u64::from(BLOCK_RECORDS));
 }
@@ -144,9 +141,9 @@ fn blocks_after_a_torn_one_of_the_same_commit_are_zeroed_with_it() {
 #[test]
 fn a_stale_block_of_an_older_term_is_not_mistaken_for_a_new_one() {
     let dir = tempfile::tempdir().unwrap();
-    let mut bytes = Vec::new();
-    encode_commit(&mut bytes, (JOURNAL, 2, 1), &records(1..=2)).unwrap();
-    encode_commit(&mut bytes, (JOURNAL, 1, 3), &records(3..=4)).unwrap();
+    let (mut newer, mut older) = (batch(&records(1..=2)), batch(&records(3..=4)));
+    let (newer, older) = (newer.finish(JOURNAL, 2, 1), older.finish(JOURNAL, 1, 3));
+    let bytes = [newer.unwrap().0, older.unwrap().0].concat();
     fs::write(dir.path().join(file_name(1)), &bytes).unwrap();
     let found = open_term(dir.path(), 4096, 3);
     assert_eq!((found.log.next_number(), found.truncated_tails.len()), (3, 1));
@@ -162,10 +159,10 @@ fn flip(path: &Path, at: u64) {
 fn damage_before_an_acknowledged_commit_is_reported_and_the_rest_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1 << 20, 1);
-    found.log.append(&records(1..=2)).unwrap();
+    found.log.append(&mut batch(&records(1..=2))).unwrap();
     let second = found.log.active.as_ref().unwrap().end;
-    found.log.append(&records(3..=4)).unwrap();
-    found.log.append(&records(5..=6)).unwrap();
+    found.log.append(&mut batch(&records(3..=4))).unwrap();
+    found.log.append(&mut batch(&records(5..=6))).unwrap();
     drop(found);
     flip(&log_files(dir.path())[0], second + 70);
     for term in 2..4 {
@@ -176,7 +173,7 @@ fn damage_before_an_acknowledged_commit_is_reported_and_the_rest_is_read() {
         assert_eq!(found.log.files().at_or_below(4), Some(2));
         assert!(found.log.files().blocks_at(4).unwrap().is_none());
         let next = found.log.next_number();
-        found.log.append(&records(next..=next + 1)).unwrap();
+        found.log.append(&mut batch(&records(next..=next + 1))).unwrap();
         assert_eq!(read_all(found.log.files()).last().unwrap().number, next + 1);
     }
 }
@@ -186,7 +183,7 @@ fn a_lost_file_in_the_middle_is_reported_and_later_ones_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
     for first in (1..=16).step_by(5) {
-        found.log.append(&records(first..=first + 4)).unwrap();
+        found.log.append(&mut batch(&records(first..=first + 4))).unwrap();
     }
     drop(found);
     let files = log_files(dir.path());
@@ -203,11 +200,11 @@ fn a_lost_file_in_the_middle_is_reported_and_later_ones_are_read() {
 fn a_file_created_for_a_commit_that_was_never_written_is_used_or_removed() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
-    found.log.append(&records(1..=2)).unwrap();
+    found.log.append(&mut batch(&records(1..=2))).unwrap();
     drop(found);
     fs::write(dir.path().join(file_name(3)), [0; 10]).unwrap();
     let mut found = open_term(dir.path(), 1024, 2);
-    found.log.append(&records(3..=3)).unwrap();
+    found.log.append(&mut batch(&records(3..=3))).unwrap();
     assert_eq!(log_files(dir.path()).len(), 2);
     drop(found);
     assert_eq!(read_all(open_term(dir.path(), 1024, 3).log.files()), records(1..=3));
@@ -218,7 +215,7 @@ fn only_files_without_newer_records_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
     for first in (1..=16).step_by(5) {
-        found.log.append(&records(first..=first + 4)).unwrap();
+        found.log.append(&mut batch(&records(first..=first + 4))).unwrap();
     }
     let files = Arc::clone(found.log.files());
     files.remove_through(9).unwrap();
@@ -236,7 +233,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let mut found = open_term(dir.path(), 1024, 1);
         for first in (1..=26).step_by(5) {
-            found.log.append(&records(first..=first + 4)).unwrap();
+            found.log.append(&mut batch(&records(first..=first + 4))).unwrap();
         }
         drop(found);
         let files = log_files(dir.path());
@@ -258,8 +255,8 @@ proptest! {
 fn damage_at_the_very_beginning_is_found_by_the_name_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
-    found.log.append(&records(1..=2)).unwrap();
-    found.log.append(&records(3..=4)).unwrap();
+    found.log.append(&mut batch(&records(1..=2))).unwrap();
+    found.log.append(&mut batch(&records(3..=4))).unwrap();
     drop(found);
     flip(&log_files(dir.path())[0], 0);
     let found = open_term(dir.path(), 1024, 2);
