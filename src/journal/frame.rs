@@ -19,9 +19,12 @@
 
 #[cfg(test)]
 mod tests;
+mod unpacker;
 
 use bytes::Bytes;
 use uuid::Uuid;
+
+pub use self::unpacker::Unpacker;
 
 /// The length of a header in bytes.
 pub const HEADER_BYTES: usize = 64;

@@ -33,6 +33,7 @@ pub mod record;
 mod recovery;
 pub mod rescue;
 pub mod scan;
+mod search;
 pub mod stream;
 #[cfg(test)]
 mod tests;
@@ -60,9 +61,11 @@ pub use self::commit_log::TruncatedTail;
 pub use self::error::JournalError;
 pub use self::growth::{DiskUsage, GrowthRate, SAMPLE_EVERY};
 pub use self::identity::Identity;
-pub use self::query::{HeaderFilter, PageLimit, RecordPage};
+pub use self::query::{
+    ContentFilter, HeaderFilter, PageLimit, RecordPage, RecordQuery, ScanStatistics, SearchPage,
+};
 pub use self::reader::JournalReader;
-pub use self::record::{EncodedRecord, RecordHeader};
+pub use self::record::{EncodedRecord, RecordHeader, RecordSlice};
 pub use crate::journal::recovery::{OpenJournal, Recovered};
 pub use crate::journal::threads::CheckpointStart;
 

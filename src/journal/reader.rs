@@ -14,10 +14,12 @@ use tokio::sync::watch;
 use super::archive::Archive;
 use super::commit_log::LogFiles;
 use super::error::JournalError;
-use super::frame::{Block, BlockContent};
+use super::frame::Block;
 use super::growth::Growth;
-use super::query::{HeaderFilter, PageLimit, RecordPage};
-use super::record::{BlockSummary, EncodedRecord, records_in_block};
+use super::query::{
+    HeaderFilter, PageLimit, RecordPage, RecordQuery, ScanStatistics, SearchPage,
+};
+use super::search::{RecordSink, Search};
 use super::{JournalStatus, checkpoint, disk};
 use crate::journal::disk_state::DiskState;
 use crate::journal::recovery;
@@ -39,7 +41,7 @@ pub struct JournalReader {
 }
 
 /// The result of a lookup: blocks in ascending order, or a gap.
-enum Lookup {
+pub(super) enum Lookup {
     Blocks(Vec<Block>),
     Gap,
 }
@@ -135,37 +137,7 @@ impl JournalReader {
         filter: &HeaderFilter,
         limit: PageLimit,
     ) -> Result<RecordPage, JournalError> {
-        let end = self.durable();
-        let mut number = from.max(self.first().min(end + 1));
-        let mut page_builder = PageBuilder::new(filter, limit, number.saturating_sub(1));
-        while number <= end {
-            if page_builder.is_exhausted() {
-                page_builder.page.next = Some(number);
-                break;
-            }
-            match self.lookup(number)? {
-                Lookup::Blocks(blocks) => {
-                    number = page_builder.push_ascending(number..=end, &blocks)?;
-                }
-                Lookup::Gap => {
-                    let trimmed = self.archive.trimmed_through().min(end);
-                    if number <= trimmed {
-                        page_builder.page.trimmed = Some(number..=trimmed);
-                        page_builder.page.reached = trimmed;
-                        number = trimmed + 1;
-                        continue;
-                    }
-                    let after = self.at_or_above(number).unwrap_or(end + 1).min(end + 1);
-                    // A number that was found meanwhile is no gap.
-                    if after > number {
-                        page_builder.page.missing.push(number..=after - 1);
-                        page_builder.page.reached = after - 1;
-                    }
-                    number = after;
-                }
-            }
-        }
-        Ok(page_builder.page)
+        self.read_page(from, filter, limit, false)
     }
 
     /// The matching records from `from` downwards, newest first, to the smallest number not
@@ -180,37 +152,52 @@ impl JournalReader {
         filter: &HeaderFilter,
         limit: PageLimit,
     ) -> Result<RecordPage, JournalError> {
-        let end = self.first();
-        // `above` is one above the next number to read, so that 0 needs no sign.
-        let mut above = from.min(self.durable()).saturating_add(1);
-        let mut page_builder = PageBuilder::new(filter, limit, above);
-        while above > end {
-            let number = above - 1;
-            if page_builder.is_exhausted() {
-                page_builder.page.next = Some(number);
-                break;
-            }
-            match self.lookup(number)? {
-                Lookup::Blocks(blocks) => {
-                    above = page_builder.push_descending(end..=number, &blocks)?;
-                }
-                Lookup::Gap => {
-                    if number <= self.archive.trimmed_through() {
-                        page_builder.page.trimmed = Some(end..=number);
-                        page_builder.page.reached = end;
-                        break;
-                    }
-                    let least = end.max(self.archive.trimmed_through() + 1);
-                    let below = self.at_or_below(number).map_or(least, |it| it + 1).max(least);
-                    if below < above {
-                        page_builder.page.missing.push(below..=number);
-                        page_builder.page.reached = below;
-                    }
-                    above = below;
-                }
-            }
+        self.read_page(from, filter, limit, true)
+    }
+
+    fn read_page(
+        &self,
+        from: u64,
+        filter: &HeaderFilter,
+        limit: PageLimit,
+        is_newest_first: bool,
+    ) -> Result<RecordPage, JournalError> {
+        let (filter, content, stop) = (filter.clone(), None, Arc::default());
+        let query = RecordQuery { filter, content, is_newest_first, stop };
+        let sink = RecordSink::new(limit.records, usize::MAX);
+        let numbers = self.numbers(from, is_newest_first);
+        let page = Search::new(self, &query, limit, false).run(numbers, sink)?;
+        let SearchPage { found, next, reached, missing, trimmed, statistics: _ } = page;
+        Ok(RecordPage { records: found.records, next, reached, missing, trimmed })
+    }
+
+    /// The records that `query` finds from `from` on, up to `limit` and `record_bytes` of them; with
+    /// the help of another thread if there is much to read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::forward`].
+    pub fn search(
+        &self,
+        from: u64,
+        query: &RecordQuery,
+        limit: PageLimit,
+        record_bytes: usize,
+    ) -> Result<(RecordPage, ScanStatistics), JournalError> {
+        let sink = RecordSink::new(limit.records, record_bytes);
+        let numbers = self.numbers(from, query.is_newest_first);
+        let page = Search::new(self, query, limit, true).run(numbers, sink)?;
+        let SearchPage { found, next, reached, missing, trimmed, statistics } = page;
+        Ok((RecordPage { records: found.records, next, reached, missing, trimmed }, statistics))
+    }
+
+    /// The numbers from `from` on that are durable and not trimmed now.
+    fn numbers(&self, from: u64, is_newest_first: bool) -> RangeInclusive<u64> {
+        let end = self.durable();
+        match is_newest_first {
+            true => self.first()..=from.min(end),
+            false => from.max(self.first().min(end + 1))..=end,
         }
-        Ok(page_builder.page)
     }
 
     /// The data folder.
@@ -223,7 +210,13 @@ impl JournalReader {
         self.dir.join(recovery::CHECKPOINTS)
     }
 
-    fn lookup(&self, number: u64) -> Result<Lookup, JournalError> {
+    /// All numbers up to this one were trimmed.
+    pub(super) fn trimmed_through(&self) -> u64 {
+        self.archive.trimmed_through()
+    }
+
+    /// The blocks around `number`.
+    pub(super) fn lookup(&self, number: u64) -> Result<Lookup, JournalError> {
         for _ in 0..LOOKUP_ATTEMPTS {
             let mut archived = self.archive.block_at(number);
             if let Err(error) = &archived
@@ -250,124 +243,17 @@ impl JournalReader {
         Ok(Lookup::Gap)
     }
 
-    fn at_or_above(&self, number: u64) -> Option<u64> {
+    /// The smallest number that is there and at least `number`.
+    pub(super) fn at_or_above(&self, number: u64) -> Option<u64> {
         // Records move from the log to the archive, so read the log first: what has left it
         // by then is found in the archive.
         let in_log = self.files.at_or_above(number);
         in_log.into_iter().chain(self.archive.at_or_above(number)).min()
     }
 
-    fn at_or_below(&self, number: u64) -> Option<u64> {
+    /// The largest number that is there and at most `number`.
+    pub(super) fn at_or_below(&self, number: u64) -> Option<u64> {
         let in_log = self.files.at_or_below(number);
         in_log.into_iter().chain(self.archive.at_or_below(number)).max()
     }
-}
-
-/// A page that is being read.
-struct PageBuilder<'a> {
-    filter: &'a HeaderFilter,
-    limit: PageLimit,
-    bytes: u64,
-    page: RecordPage,
-}
-
-impl<'a> PageBuilder<'a> {
-    fn new(filter: &'a HeaderFilter, limit: PageLimit, reached: u64) -> Self {
-        let page = RecordPage {
-            records: Vec::new(),
-            next: None,
-            reached,
-            missing: Vec::new(),
-            trimmed: None,
-        };
-        Self { filter, limit, bytes: 0, page }
-    }
-
-    fn is_exhausted(&self) -> bool {
-        self.bytes > 0 && (self.bytes >= self.limit.bytes || self.is_full())
-    }
-
-    /// Adds the matching records of `range`; returns the number to continue with.
-    fn push_ascending(
-        &mut self,
-        range: RangeInclusive<u64>,
-        blocks: &[Block],
-    ) -> Result<u64, JournalError> {
-        let mut next = *range.start();
-        for block in blocks.iter().filter(|block| block.header.info.last() >= *range.start()) {
-            if next > *range.end() || self.is_exhausted() {
-                break;
-            }
-            let last = block.header.info.last().min(*range.end());
-            if self.should_decode(block) {
-                for record in records(block)?.into_iter().filter(|r| range.contains(&r.number)) {
-                    if self.filter.matches(&record.header) {
-                        self.page.records.push(record.clone());
-                    }
-                    self.page.reached = record.number;
-                    if self.is_full() {
-                        return Ok(record.number + 1);
-                    }
-                }
-            }
-            self.page.reached = last;
-            next = last + 1;
-        }
-        Ok(next)
-    }
-
-    /// The same downwards; returns one above the number to continue with.
-    fn push_descending(
-        &mut self,
-        range: RangeInclusive<u64>,
-        blocks: &[Block],
-    ) -> Result<u64, JournalError> {
-        let mut above = *range.end() + 1;
-        for block in blocks.iter().rev().filter(|block| block.header.info.first <= *range.end()) {
-            if above <= *range.start() || self.is_exhausted() {
-                break;
-            }
-            let first = block.header.info.first.max(*range.start());
-            if self.should_decode(block) {
-                let records = records(block)?;
-                for record in records.into_iter().rev().filter(|r| range.contains(&r.number)) {
-                    if self.filter.matches(&record.header) {
-                        self.page.records.push(record.clone());
-                    }
-                    self.page.reached = record.number;
-                    if self.is_full() {
-                        return Ok(record.number);
-                    }
-                }
-            }
-            (self.page.reached, above) = (first, first);
-        }
-        Ok(above)
-    }
-
-    fn is_full(&self) -> bool {
-        self.page.records.len() >= self.limit.records
-    }
-
-    /// Counts the block; returns whether it may contain a matching record.
-    fn should_decode(&mut self, block: &Block) -> bool {
-        self.bytes += block.header.block_bytes() as u64;
-        match block.header.info.content {
-            // A summary that can't be decoded only costs decoding the block.
-            BlockContent::Records => BlockSummary::decode(&block.summary)
-                .is_none_or(|summary| self.filter.may_match(&summary)),
-            BlockContent::Commit
-            | BlockContent::Checkpoint
-            | BlockContent::Seal
-            | BlockContent::CheckpointEnd
-            | BlockContent::StreamHead
-            | BlockContent::StreamEnd
-            | BlockContent::Attachment => true,
-        }
-    }
-}
-
-fn records(block: &Block) -> Result<Vec<EncodedRecord>, JournalError> {
-    let number = block.header.info.first;
-    records_in_block(block).map_err(|source| JournalError::Unreadable { number, source })
 }

@@ -4,10 +4,12 @@
 //! bytes, so that blocks can be summarised and searched without decoding any record. Guarantees a
 //! round trip, and never panics on any payload. Does not know the content of a record.
 
+use std::ops::Range;
+
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{decode_varint, encode_varint};
 
-use super::frame::{Block, FrameError, RAW_PAYLOAD_BYTES_MAX};
+use super::frame::{Block, BlockInfo, FrameError, RAW_PAYLOAD_BYTES_MAX};
 
 /// The largest length of a record with which its block is within the limits, in bytes.
 pub const RECORD_BYTES_MAX: usize = RAW_PAYLOAD_BYTES_MAX - 64;
@@ -83,6 +85,68 @@ pub fn records_in_block(block: &Block) -> Result<Vec<EncodedRecord>, FrameError>
         records.push(EncodedRecord { number: info.first + index, header, bytes });
     }
     if payload.is_empty() { Ok(records) } else { Err(FrameError::ImpossibleLength) }
+}
+
+/// Where a record lies in the payload of its block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSlice {
+    /// The number.
+    pub number: u64,
+    /// The fields that are known without decoding.
+    pub header: RecordHeader,
+    /// Its bytes in the payload.
+    pub range: Range<usize>,
+}
+
+/// Replaces `records` by those in a payload of `info` that `is_wanted` selects.
+///
+/// # Errors
+///
+/// If the payload does not contain as many records as the block's header says.
+pub fn locate_records(
+    info: &BlockInfo,
+    payload: &[u8],
+    is_wanted: impl Fn(u64, &RecordHeader) -> bool,
+    records: &mut Vec<RecordSlice>,
+) -> Result<(), FrameError> {
+    records.clear();
+    let mut rest = payload;
+    for number in (info.first..).take(info.count as usize) {
+        let (header, bytes) = split_slice(&mut rest).ok_or(FrameError::ImpossibleLength)?;
+        if is_wanted(number, &header) {
+            let end = payload.len() - rest.len();
+            records.push(RecordSlice { number, header, range: end - bytes.len()..end });
+        }
+    }
+    if rest.is_empty() { Ok(()) } else { Err(FrameError::ImpossibleLength) }
+}
+
+fn split_slice<'a>(payload: &mut &'a [u8]) -> Option<(RecordHeader, &'a [u8])> {
+    let length = usize::try_from(short_varint(payload)?).ok()?;
+    let (mut record, rest) = payload.split_at_checked(length)?;
+    *payload = rest;
+    let (at_us, after) = record.split_first_chunk()?;
+    let (severity_kind, after) = after.split_first()?;
+    record = after;
+    let appliance = u32::try_from(short_varint(&mut record)?).ok()?;
+    let (severity, kind) = (severity_kind >> 5, severity_kind & 31);
+    let at_us = i64::from_le_bytes(*at_us);
+    Some((RecordHeader { at_us, severity, kind, appliance }, record))
+}
+
+/// A varint, which mostly is short.
+fn short_varint(bytes: &mut &[u8]) -> Option<u64> {
+    match **bytes {
+        [low, ref rest @ ..] if low < 0x80 => {
+            *bytes = rest;
+            Some(low.into())
+        }
+        [low, high, ref rest @ ..] if high < 0x80 => {
+            *bytes = rest;
+            Some(u64::from(low & 0x7f) | u64::from(high) << 7)
+        }
+        _ => decode_varint(bytes).ok(),
+    }
 }
 
 fn split_record(payload: &mut Bytes) -> Option<(RecordHeader, Bytes)> {
@@ -169,7 +233,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::journal::frame::{BlockContent, BlockInfo, Compression, encode};
+    use crate::journal::frame::{BlockContent, Compression, encode};
 
     fn headers() -> impl Strategy<Value = RecordHeader> {
         (any::<i64>(), 0..6_u8, 0..32_u8, any::<u32>()).prop_map(
@@ -203,13 +267,23 @@ mod tests {
             records.iter().for_each(|record| record.encode_into(&mut payload));
             let block = block(u32::try_from(records.len()).unwrap(), &payload);
             prop_assert_eq!(records_in_block(&block).unwrap(), records.clone());
+            let mut located = Vec::new();
+            locate_records(&block.header.info, &payload, |_, _| true, &mut located).unwrap();
+            for (located, record) in located.iter().zip(&records) {
+                prop_assert_eq!((located.number, located.header), (record.number, record.header));
+                prop_assert_eq!(&payload[located.range.clone()], &record.bytes[..]);
+            }
+            prop_assert_eq!(located.len(), records.len());
             let summary = BlockSummary::from_records(&records);
             prop_assert_eq!(BlockSummary::decode(&summary.encode()), Some(summary));
         }
 
         #[test]
         fn arbitrary_payloads_and_summaries_never_panic(count: u32, bytes: Vec<u8>) {
-            let _ = records_in_block(&block(count, &bytes));
+            let block = block(count, &bytes);
+            let read = records_in_block(&block);
+            let located = locate_records(&block.header.info, &bytes, |_, _| true, &mut Vec::new());
+            prop_assert_eq!(read.map(drop), located);
             let _ = BlockSummary::decode(&bytes);
         }
     }
