@@ -3,7 +3,8 @@
 //! Two passes over the contract: messages, clients and the administrators' services as the
 //! generator makes them; and the server side of `EventService`, whose two requests are replaced by
 //! our own types that keep the event as bytes (`contract::raw`), so that one malformed event
-//! cannot end a stream.
+//! cannot end a stream. The server of exports sends messages that are encoded already
+//! (`contract::encoded`).
 //!
 //! Says of the build what reports tell under Package. The commit is told of release builds only, where
 //! every change of the sources runs this again; `GRID_COMMIT` says it where there is no git.
@@ -52,6 +53,10 @@ fn main() -> Result<(), Failure> {
         .build_client(false)
         .out_dir(&servers)
         .extern_path(".grid.events.v1", "crate::contract::proto")
+        .extern_path(
+            ".grid.events.v1.ExportRecordsResponse",
+            "crate::contract::encoded::EncodedExport",
+        )
         .compile_fds(served_as_generated)?;
     tonic_prost_build::configure()
         .build_client(false)

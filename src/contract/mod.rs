@@ -4,6 +4,7 @@
 
 pub mod decode;
 pub mod encode;
+pub mod encoded;
 pub mod raw;
 
 use uuid::Uuid;

@@ -8,12 +8,13 @@ use tonic::{Request, Response, Status};
 
 use super::filter::RecordMatcher;
 use super::page::{self, PageItem};
-use super::{Services, principal, status, tail};
+use super::{Services, export, principal, status, tail};
 use crate::codec;
 use crate::contract::encode;
+use crate::contract::encoded::EncodedExport;
 use crate::contract::proto::{
-    GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record,
-    TailRecordsRequest, TailRecordsResponse,
+    ExportRecordsRequest, GetRecordRequest, GetRecordResponse, ListRecordsRequest,
+    ListRecordsResponse, Record, TailRecordsRequest, TailRecordsResponse,
 };
 use crate::contract::servers::grid_log_service_server::GridLogService;
 use crate::grid::values::id::ApplianceIndex;
@@ -115,6 +116,20 @@ impl GridLogService for Services {
         let behind = RecordCursor::decode("cursor", &request.cursor, self)?;
         let stream = tail::open(self.clone(), filter, request.history as usize, behind);
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    type ExportRecordsStream = Pin<Box<dyn Stream<Item = Result<EncodedExport, Status>> + Send>>;
+
+    async fn export_records(
+        &self,
+        request: Request<ExportRecordsRequest>,
+    ) -> Result<Response<Self::ExportRecordsStream>, Status> {
+        principal::administrator(&request)?;
+        let request = request.into_inner();
+        let filter = RecordMatcher::new(request.filter)?;
+        let behind = RecordCursor::decode("cursor", &request.cursor, self)?;
+        let range = export::range(request.first, request.last, behind, self.reader.durable())?;
+        Ok(Response::new(Box::pin(export::open(self.clone(), filter, range))))
     }
 }
 

@@ -13,6 +13,7 @@ mod broker_status;
 mod call_metrics;
 mod crash_dumps;
 mod events;
+mod export;
 mod filter;
 mod grid_log;
 mod hello;

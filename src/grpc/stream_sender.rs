@@ -40,7 +40,15 @@ impl<T> StreamSender<T> {
     pub(super) fn new(
         stopping: watch::Receiver<bool>,
     ) -> (Self, ReceiverStream<Result<T, Status>>) {
-        let (responses, stream) = mpsc::channel(MESSAGES_BUFFERED);
+        Self::with_room(MESSAGES_BUFFERED, stopping)
+    }
+
+    /// The same with room for `messages` that wait for the client to read them.
+    pub(super) fn with_room(
+        messages: usize,
+        stopping: watch::Receiver<bool>,
+    ) -> (Self, ReceiverStream<Result<T, Status>>) {
+        let (responses, stream) = mpsc::channel(messages);
         (Self { responses, stopping }, ReceiverStream::new(stream))
     }
 

@@ -52,6 +52,7 @@ pub const METHODS: &[(&str, &str, Access)] = &[
     ("GridLogService", "ListRecords", VIEWER),
     ("GridLogService", "GetRecord", VIEWER),
     ("GridLogService", "TailRecords", VIEWER),
+    ("GridLogService", "ExportRecords", VIEWER),
     ("IdentityService", "WhoAmI", Authenticated),
     ("IdentityService", "Enrol", Anyone),
     ("IdentityService", "Renew", Anyone),
@@ -80,6 +81,7 @@ pub const METHODS: &[(&str, &str, Access)] = &[
 pub const STREAMS: &[(&str, &str)] = &[
     ("ApplianceService", "WatchAppliances"),
     ("EventService", "Session"),
+    ("GridLogService", "ExportRecords"),
     ("GridLogService", "TailRecords"),
     ("JournalService", "BackUp"),
     ("grpc.health.v1.Health", "Watch"),

@@ -33,7 +33,7 @@ pub(crate) use self::crash_dump::{CrashDumpArgs, CrashDumpsArgs};
 pub(crate) use self::global::{
     BrokerChoice, ColourMode, GlobalArgs, IdentityChoice, OutputFormat, parse_pin,
 };
-pub(crate) use self::log::{LogCommand, LogList};
+pub(crate) use self::log::{LogCommand, LogExport, LogList, RecordChoice};
 pub(crate) use self::login::{LoginArgs, LogoutArgs};
 pub(crate) use self::mail::{MailList, MailSubcommand};
 pub(crate) use self::token::{KeyCommand, KeyList, TokenCommand, TokenCreate};
@@ -281,6 +281,13 @@ fn find_conflict(args: &GridctlArgs) -> Option<&'static str> {
     let format = args.global.format();
     match &args.command {
         GridctlCommand::Log(LogCommand::List(list)) => find_list_conflict(list, format),
+        GridctlCommand::Log(LogCommand::Export(_))
+            if matches!(format, OutputFormat::Json | OutputFormat::Udl | OutputFormat::Wide) =>
+        {
+            Some(
+                "an export has one line per record: use --output jsonl or csv, or `log list --all`",
+            )
+        }
         GridctlCommand::Appliance(ApplianceCommand::List(ApplianceList { flags, .. }))
             if flags.watch =>
         {

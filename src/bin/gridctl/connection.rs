@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use tonic::metadata::Ascii;
 use tonic::metadata::MetadataValue;
 
 use grid_broker::client::{ADMINISTRATOR_METADATA, BrokerChannel};
+use grid_broker::contract::proto::ExportRecordsRequest;
 use grid_broker::contract::proto::alert_service_client::AlertServiceClient;
 use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
 use grid_broker::contract::proto::broker_service_client::BrokerServiceClient;
@@ -20,12 +22,16 @@ use grid_broker::contract::proto::mail_service_client::MailServiceClient;
 
 use crate::access::BrokerAccess;
 use crate::error::CliError;
+use crate::log::ExportPart;
 
 /// Timeout of a unary call: a text search reads the whole grid log.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Largest reply that is accepted: a page of 1,000 records, each with its event, texts of 4 KiB.
 const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The method of exports.
+const EXPORT_PATH: &str = "/grid.events.v1.GridLogService/ExportRecords";
 
 /// A connection to a broker.
 #[derive(Clone, Debug)]
@@ -69,6 +75,20 @@ impl Connection {
     /// The client of the grid log service.
     pub(crate) fn grid_log(&self) -> GridLogServiceClient<BrokerChannel> {
         GridLogServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
+    }
+
+    /// Calls `ExportRecords`, whose records stay undecoded: the generated client decodes them one by one.
+    pub(crate) async fn export(
+        &self,
+        request: ExportRecordsRequest,
+    ) -> Result<tonic::Streaming<ExportPart>, tonic::Status> {
+        let mut client = tonic::client::Grpc::new(self.channel.clone())
+            .max_decoding_message_size(REPLY_BYTES_MAX);
+        client.ready().await.map_err(tonic::Status::from_error)?;
+        let path = PathAndQuery::from_static(EXPORT_PATH);
+        let codec = tonic_prost::ProstCodec::default();
+        let reply = client.server_streaming(self.streaming(request), path, codec).await?;
+        Ok(reply.into_inner())
     }
 
     /// The client of the appliance service.

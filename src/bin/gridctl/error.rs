@@ -18,6 +18,7 @@ use grid_broker::system_error::Explained;
 use crate::context::ContextError;
 use crate::crash_dump::CrashDumpError;
 use crate::credentials::CredentialError;
+use crate::log::ExportError;
 use crate::names;
 use crate::names_file::NamesFileError;
 use crate::time_arg::EmptyTimeRange;
@@ -121,6 +122,9 @@ pub(crate) enum CliError {
     /// A crash dump was not triggered, not found, or did not work.
     #[error(transparent)]
     CrashDump(#[from] CrashDumpError),
+    /// An export is not complete, or cannot be continued.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The time range is empty.
     #[error(transparent)]
     Range(#[from] EmptyTimeRange),
@@ -192,6 +196,7 @@ impl CliError {
             Self::Context(error) => error.exit_code(),
             Self::Credential(error) => error.exit_code(),
             Self::CrashDump(error) => error.exit_code(),
+            Self::Export(error) => error.exit_code(),
             Self::Many { code, .. } => *code,
             Self::AdministratorWithoutToken { failure, .. } | Self::Refused { failure, .. } => {
                 failure.exit_code()

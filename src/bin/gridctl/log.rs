@@ -1,8 +1,13 @@
-//! `gridctl log ...`: lists the grid log page by page, and shows single records.
+//! `gridctl log ...`: lists the grid log page by page, shows single records, and exports all.
 //!
 //! Guarantees each record once and in order, that missing or trimmed numbers are noted at their
 //! position, and that a note at the end says if records were left out. Does not know how a tail
-//! resumes (`follow`) or how a record is formatted (`record_view`).
+//! resumes (`follow`), what an export is (`export`) or how a record is formatted (`record_view`).
+
+mod export;
+mod omitted;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 
@@ -13,10 +18,11 @@ use grid_broker::contract::proto::{
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::labels;
 
-use crate::args::{LogCommand, LogList};
+use crate::args::{LogCommand, LogList, RecordChoice};
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::follow::{self, LogTail};
+pub(crate) use crate::log::export::{ExportError, ExportPart};
 use crate::log::omitted::OmittedRecords;
 use crate::output::{ListWriter, OutputOptions};
 use crate::{names, record_view, time_arg};
@@ -33,6 +39,7 @@ pub(crate) async fn run(
 ) -> Result<(), CliError> {
     match command {
         LogCommand::List(arguments) => list(broker, arguments, look, out).await,
+        LogCommand::Export(arguments) => export::run(broker, arguments, look, out).await,
         LogCommand::Show { numbers } => show(broker, numbers, look, out).await,
     }
 }
@@ -45,7 +52,10 @@ async fn list(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     let mut unknown = None;
-    let filter = build_filter(broker, arguments, look, &mut unknown).await?;
+    let filter = build_filter(broker, &arguments.choice, arguments.all, look, &mut unknown).await?;
+    if let Some(unknown) = unknown.as_ref().filter(|_| arguments.follow) {
+        look.note(&unknown.to_string());
+    }
     let mut listing = ListWriter::new(out, look, record_view::view());
     if arguments.follow {
         let mut tail = LogTail::start(broker, filter, arguments.limit).await?;
@@ -89,7 +99,8 @@ async fn list(
 /// that was removed, or, in a tail, is added later. `unknown` is its error, in case none matches.
 async fn build_filter(
     broker: &Connection,
-    arguments: &LogList,
+    arguments: &RecordChoice,
+    has_all_kinds: bool,
     look: &OutputOptions,
     unknown: &mut Option<CliError>,
 ) -> Result<RecordFilter, CliError> {
@@ -118,10 +129,7 @@ async fn build_filter(
             Err(failure) => return Err(failure),
         }
     }
-    if let Some(unknown) = unknown.as_ref().filter(|_| arguments.follow) {
-        look.note(&unknown.to_string());
-    }
-    let kinds = if arguments.all && arguments.kind.is_empty() {
+    let kinds = if has_all_kinds && arguments.kind.is_empty() {
         let all = labels::record_kinds();
         all.iter().filter_map(|kind| labels::parse_record_kind(kind)).map(i32::from).collect()
     } else {
@@ -274,7 +282,3 @@ pub(crate) fn describe_missing(missing: Missing) -> String {
         (false, true) => format!("records {first} to {last} were trimmed"),
     }
 }
-
-mod omitted;
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,7 @@
 //! Arguments of `gridctl log`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use grid_broker::contract::proto::{RecordKind, Severity};
@@ -23,6 +25,20 @@ pub(crate) enum LogCommand {
         gridctl log list db1 --boot 6f1c --all"
     )]
     List(Box<LogList>),
+    /// Export every record as JSON lines or CSV, oldest first, as fast as the broker can
+    #[command(
+        alias = "dump",
+        after_help = "The formats are those of `log list --all --output jsonl` and `csv`; JSON lines are the default. It \
+        ends with the record\nthat is the newest when it begins. A lost connection is made again, up to 8 times in a row.\n\n\
+        With --file, records go to FILE.partial, which becomes FILE when all are in it and synced. After \
+        Ctrl-C or an\nerror, --resume continues it without a gap and without a record twice, also after a crash of \
+        this machine. TIME as\nin `log list`.\n\n\
+        Examples: the records of yesterday; all records into a file, and the rest of an interrupted export\n  \
+        gridctl log export --since yesterday --until today > yesterday.jsonl\n  \
+        gridctl log export --file grid.csv --output csv\n  \
+        gridctl log export --file grid.csv --resume"
+    )]
+    Export(Box<LogExport>),
     /// Show records by number, with all details
     #[command(
         aliases = ["describe", "view", "inspect"],
@@ -35,9 +51,9 @@ pub(crate) enum LogCommand {
     },
 }
 
-/// `log list`.
+/// Which records.
 #[derive(Debug, clap::Args)]
-pub(crate) struct LogList {
+pub(crate) struct RecordChoice {
     /// Only of these appliances: a name, the end of one (db1 for shop:main.db1), or a pattern with
     /// `*`, `?` and `[...]`
     #[arg(value_name = "APPLIANCE")]
@@ -67,6 +83,14 @@ pub(crate) struct LogList {
     /// Only of this boot: its id, or at least the first four characters of it
     #[arg(long, value_name = "ID", value_parser = parse_boot)]
     pub(crate) boot: Option<String>,
+}
+
+/// `log list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogList {
+    /// Which records
+    #[command(flatten)]
+    pub(crate) choice: RecordChoice,
     /// How many of the newest records; with --follow, how many to start with
     #[arg(long, short = 'n', value_name = "N", default_value_t = 200, value_parser = parse_limit,
           aliases = ["lines", "tail"])]
@@ -80,6 +104,27 @@ pub(crate) struct LogList {
     /// Keep running and print new records, until Ctrl-C
     #[arg(long, short = 'f', short_alias = 'w', alias = "watch", conflicts_with = "until")]
     pub(crate) follow: bool,
+}
+
+/// The filters that a resumed export has already.
+const FILTERS: [&str; 8] =
+    ["names", "appliance", "kind", "severity", "since", "until", "text", "boot"];
+
+/// `log export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogExport {
+    /// Which records
+    #[command(flatten)]
+    pub(crate) choice: RecordChoice,
+    /// Write to this file, which appears when it is complete
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Continue the interrupted export to FILE, with its filters and its format
+    #[arg(long, requires = "file", conflicts_with = "force", conflicts_with_all = FILTERS)]
+    pub(crate) resume: bool,
+    /// Replace FILE, or what an interrupted export to it has written
+    #[arg(long, requires = "file")]
+    pub(crate) force: bool,
 }
 
 /// Maximum number of records in a list without `--all`.

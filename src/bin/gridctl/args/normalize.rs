@@ -125,7 +125,7 @@ pub(super) fn resolve_get(command: GridctlCommand) -> GridctlCommand {
 }
 
 fn resolve_get_records(list: Box<LogList>) -> GridctlCommand {
-    let numbers = parse_numbers(&list.names);
+    let numbers = parse_numbers(&list.choice.names);
     if numbers.is_empty() {
         return GridctlCommand::Log(LogCommand::List(list));
     }

@@ -8,10 +8,11 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 use grid_broker::client::ADMINISTRATOR_METADATA;
+use grid_broker::contract::encoded::EncodedExport;
 use grid_broker::contract::proto::tail_records_response::Message;
 use grid_broker::contract::proto::{
-    GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
-    RecordKind, TailRecordsRequest, TailRecordsResponse,
+    ExportRecordsRequest, GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest,
+    GetStatusResponse, RecordKind, TailRecordsRequest, TailRecordsResponse,
 };
 use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
 use grid_broker::contract::servers::grid_log_service_server::{
@@ -24,18 +25,21 @@ use crate::args::{GridctlArgs, GridctlCommand, LogCommand, OutputFormat};
 
 /// Replies to one request after the other, and records the requests.
 #[derive(Clone, Default)]
-struct ScriptedGridLog(Arc<Mutex<ScriptState>>);
+pub(super) struct ScriptedGridLog(pub(super) Arc<Mutex<ScriptState>>);
 
 #[derive(Default)]
-struct ScriptState {
-    pages: VecDeque<ListRecordsResponse>,
+pub(super) struct ScriptState {
+    pub(super) pages: VecDeque<ListRecordsResponse>,
     tails: VecDeque<Vec<Result<TailRecordsResponse, Status>>>,
+    pub(super) exports: VecDeque<Vec<Result<EncodedExport, Status>>>,
     listed: Vec<ListRecordsRequest>,
     tailed: Vec<TailRecordsRequest>,
+    pub(super) exported: Vec<ExportRecordsRequest>,
     administrators: Vec<String>,
 }
 
-type TailStream = tokio_stream::Iter<std::vec::IntoIter<Result<TailRecordsResponse, Status>>>;
+type Scripted<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
+type TailStream = Scripted<TailRecordsResponse>;
 
 #[tonic::async_trait]
 impl GridLogService for ScriptedGridLog {
@@ -72,6 +76,21 @@ impl GridLogService for ScriptedGridLog {
             None => Err(Status::invalid_argument("over")),
         }
     }
+
+    type ExportRecordsStream = Scripted<EncodedExport>;
+
+    async fn export_records(
+        &self,
+        request: Request<ExportRecordsRequest>,
+    ) -> Result<Response<Self::ExportRecordsStream>, Status> {
+        let mut lines = self.0.lock().unwrap();
+        lines.exported.push(request.into_inner());
+        match lines.exports.pop_front() {
+            Some(messages) if messages.is_empty() => Err(Status::unavailable("starting")),
+            Some(messages) => Ok(Response::new(tokio_stream::iter(messages))),
+            None => Err(Status::unimplemented("over")),
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -92,7 +111,7 @@ impl BrokerService for ScriptedGridLog {
 }
 
 impl ScriptedGridLog {
-    async fn serve(&self) -> Connection {
+    pub(super) async fn serve(&self) -> Connection {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tonic::transport::Server::builder()
@@ -109,13 +128,13 @@ impl ScriptedGridLog {
     }
 }
 
-fn record(number: u64) -> Record {
+pub(super) fn record(number: u64) -> Record {
     let kind = RecordKind::Log as i32;
     let text = format!("line {number}\x1b[2J");
     Record { number, kind, text, appliance: "db1".to_owned(), ..Record::default() }
 }
 
-fn page(numbers: &[u64], missing: &[(u64, u64)], next: &str) -> ListRecordsResponse {
+pub(super) fn page(numbers: &[u64], missing: &[(u64, u64)], next: &str) -> ListRecordsResponse {
     ListRecordsResponse {
         records: numbers.iter().map(|number| record(*number)).collect(),
         next_page_token: next.to_owned(),
@@ -147,7 +166,7 @@ async fn run_list(
     (String::from_utf8(out).unwrap(), ended)
 }
 
-fn numbers(jsonl: &str) -> Vec<u64> {
+pub(super) fn numbers(jsonl: &str) -> Vec<u64> {
     let number = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].as_u64();
     jsonl.lines().map(|line| number(line).unwrap()).collect()
 }
