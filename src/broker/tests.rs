@@ -262,8 +262,8 @@ fn records_found_missing_are_a_fatal_alert_also_after_a_restart() {
                     .expect("is stored");
             }
         }
-        wait_until("a sealed segment", async || {
-            first.reader.status().expect("a status").sealed_segments > 0
+        wait_until("sealed segments", async || {
+            first.reader.status().expect("a status").sealed_through >= 100
         })
         .await;
         first.broker.stop().await.expect("stops");

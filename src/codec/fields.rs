@@ -18,6 +18,7 @@ pub(super) trait FieldSink {
     fn nested(&mut self, message: &impl Message);
 
     /// A number that is omitted if it is 0.
+    #[inline]
     fn uint(&mut self, tag: u32, value: u64) {
         if value != 0 {
             self.present_uint(tag, value);
@@ -25,6 +26,7 @@ pub(super) trait FieldSink {
     }
 
     /// A number that is written even if it is 0.
+    #[inline]
     fn present_uint(&mut self, tag: u32, value: u64) {
         self.key(tag, VARINT);
         self.varint(value);
@@ -57,21 +59,27 @@ pub(super) trait FieldSink {
     }
 
     /// The key of a message or text of that many bytes, which follow.
+    #[inline]
     fn begin(&mut self, tag: u32, bytes: usize) {
         self.key(tag, LENGTH_DELIMITED);
         self.varint(bytes as u64);
     }
 
+    #[inline]
     fn key(&mut self, tag: u32, wire_type: u32) {
         self.varint(u64::from(tag << 3 | wire_type));
     }
 }
 
 impl FieldSink for Vec<u8> {
+    #[inline]
     fn varint(&mut self, value: u64) {
-        match u8::try_from(value) {
-            Ok(byte) if byte < 0x80 => self.push(byte),
-            Ok(_) | Err(_) => encode_varint(value, self),
+        let [low, high, ..] = value.to_le_bytes();
+        match value {
+            0..0x80 => self.push(low),
+            // Keys of fields above 15, and most lengths.
+            0x80..0x4000 => self.extend_from_slice(&[low | 0x80, high << 1 | low >> 7]),
+            _ => encode_varint(value, self),
         }
     }
 

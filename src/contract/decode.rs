@@ -5,6 +5,7 @@
 
 mod crash_dump;
 pub mod identity;
+mod plain_log;
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -62,6 +63,10 @@ pub fn event(bytes: &Bytes) -> Result<DecodedEvent, InvalidEvent> {
         let text = format!("takes {size} bytes; at most {EVENT_BYTES_MAX} are allowed");
         return Err(InvalidEvent::Invalid(vec![violation("event", text)]));
     }
+    plain_log::decode(bytes).map_or_else(|| general_event(bytes), Ok)
+}
+
+fn general_event(bytes: &Bytes) -> Result<DecodedEvent, InvalidEvent> {
     let sent = RawEvent::decode(bytes.clone())
         .map_err(|error| InvalidEvent::Invalid(vec![violation("event", error.to_string())]))?;
     let mut violations = Violations::default();

@@ -104,6 +104,9 @@ impl JournalSettings {
     }
 }
 
+/// The archiver is woken at once for as many new records.
+const ARCHIVE_RECORDS_MIN: u64 = 64;
+
 /// The writing end; owned by one ordinary thread.
 #[derive(Debug)]
 pub struct Journal {
@@ -111,6 +114,8 @@ pub struct Journal {
     term: u64,
     log: CommitLog,
     durable: watch::Sender<u64>,
+    /// The last record of which the archiver was told at once.
+    notified_at: u64,
     log_truncation: Arc<LogTruncation>,
     threads: BackgroundThreads,
     disk_state: Arc<DiskState>,
@@ -206,7 +211,11 @@ impl Journal {
         self.log.append(batch)?;
         if let Some(last) = batch.last() {
             self.durable.send_replace(last);
-            self.threads.notify();
+            // The archiver packs no fewer records than that; it is woken once a second in any case.
+            if last >= self.notified_at + ARCHIVE_RECORDS_MIN {
+                self.notified_at = last;
+                self.threads.notify();
+            }
         }
         Ok(())
     }

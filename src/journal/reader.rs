@@ -16,9 +16,7 @@ use super::commit_log::LogFiles;
 use super::error::JournalError;
 use super::frame::Block;
 use super::growth::Growth;
-use super::query::{
-    HeaderFilter, PageLimit, RecordPage, RecordQuery, ScanStatistics, SearchPage,
-};
+use super::query::{HeaderFilter, PageLimit, RecordPage, RecordQuery, ScanStatistics, SearchPage};
 use super::search::{RecordSink, Search};
 use super::{JournalStatus, checkpoint, disk};
 use crate::journal::disk_state::DiskState;

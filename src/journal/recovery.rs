@@ -133,6 +133,7 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
         term: previous_term + 1,
         log,
         durable,
+        notified_at: 0,
         log_truncation: release,
         threads: background,
         disk_state: upkeep,

@@ -3,7 +3,6 @@
 //! Guarantees a bounded number of tracked sessions per appliance. Not part of the state: only
 //! decisions from it (lost contact, duplicate names) have records.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::grid::values::id::{ApplianceIndex, BootId, SessionId};
@@ -15,7 +14,8 @@ const TRACKED_MAX: usize = 8;
 /// Open sessions and their deadlines.
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
-    appliances: HashMap<ApplianceIndex, ApplianceSessions>,
+    /// By the index of the appliance: every event asks for one.
+    appliances: Vec<Option<Box<ApplianceSessions>>>,
     open_count: u32,
 }
 
@@ -51,31 +51,29 @@ impl Sessions {
 
     /// The number of tracked sessions of that appliance.
     pub fn session_count(&self, number: ApplianceIndex) -> usize {
-        self.appliances.get(&number).map_or(0, |seats| seats.tracked.len())
+        self.get(number).map_or(0, |seats| seats.tracked.len())
     }
 
     /// Whether a session of `boot` may be open: those beyond `TRACKED_MAX` may be of any boot.
     pub fn may_have_boot(&self, number: ApplianceIndex, boot: BootId) -> bool {
-        self.appliances.get(&number).is_some_and(|seats| {
+        self.get(number).is_some_and(|seats| {
             seats.untracked > 0 || seats.tracked.iter().any(|(_, seat)| *seat == boot)
         })
     }
 
     /// Whether a session of that boot is open.
     pub fn has_boot(&self, number: ApplianceIndex, boot: BootId) -> bool {
-        self.appliances
-            .get(&number)
-            .is_some_and(|seats| seats.tracked.iter().any(|(_, seat)| *seat == boot))
+        self.get(number).is_some_and(|seats| seats.tracked.iter().any(|(_, seat)| *seat == boot))
     }
 
     /// Whether sessions of different boots are open.
     pub fn has_conflict(&self, number: ApplianceIndex) -> bool {
-        self.appliances.get(&number).is_some_and(ApplianceSessions::has_conflict)
+        self.get(number).is_some_and(ApplianceSessions::has_conflict)
     }
 
     /// Whether two machines use the name at `now`.
     pub fn conflict(&self, number: ApplianceIndex, now: Timestamp) -> SessionConflict {
-        match self.appliances.get(&number).filter(|seats| seats.has_conflict()) {
+        match self.get(number).filter(|seats| seats.has_conflict()) {
             None => SessionConflict::Absent,
             Some(seats) if seats.conflict_deadline.is_some_and(|at| at > now) => {
                 SessionConflict::Possible
@@ -93,7 +91,7 @@ impl Sessions {
         twins_at: Timestamp,
     ) {
         self.open_count += 1;
-        let seats = self.appliances.entry(number).or_default();
+        let seats = self.get_or_insert(number);
         seats.contact_deadline = None;
         let had_twins = seats.has_conflict();
         if seats.tracked.len() < TRACKED_MAX {
@@ -115,7 +113,7 @@ impl Sessions {
         contact_until: Option<Timestamp>,
     ) {
         self.open_count = self.open_count.saturating_sub(1);
-        let Some(seats) = self.appliances.get_mut(&number) else { return };
+        let Some(seats) = self.get_mut(number) else { return };
         match seats.tracked.iter().position(|(seat, _)| *seat == session) {
             Some(at) => drop(seats.tracked.remove(at)),
             None => seats.untracked = seats.untracked.saturating_sub(1),
@@ -135,7 +133,10 @@ impl Sessions {
         number: ApplianceIndex,
         contact_until: Option<Timestamp>,
     ) {
-        let seats = self.appliances.entry(number).or_default();
+        if contact_until.is_none() && self.get(number).is_none() {
+            return;
+        }
+        let seats = self.get_or_insert(number);
         if seats.is_empty() {
             seats.contact_deadline = contact_until;
         }
@@ -148,19 +149,19 @@ impl Sessions {
         number: ApplianceIndex,
         to: impl Fn(Timestamp) -> Timestamp,
     ) {
-        if let Some(seats) = self.appliances.get_mut(&number) {
+        if let Some(seats) = self.get_mut(number) {
             seats.contact_deadline = seats.contact_deadline.map(to);
         }
     }
 
     /// Sets when a conflict is decided, even without a session now.
     pub fn set_conflict_deadline(&mut self, number: ApplianceIndex, at: Timestamp) {
-        self.appliances.entry(number).or_default().conflict_deadline = Some(at);
+        self.get_or_insert(number).conflict_deadline = Some(at);
     }
 
     /// Extends the deadlines of that appliance.
     pub fn extend(&mut self, number: ApplianceIndex, by: Duration) {
-        if let Some(seats) = self.appliances.get_mut(&number) {
+        if let Some(seats) = self.get_mut(number) {
             seats.contact_deadline = seats.contact_deadline.map(|until| until.after(by));
             seats.conflict_deadline = seats.conflict_deadline.map(|at| at.after(by));
         }
@@ -168,7 +169,7 @@ impl Sessions {
 
     /// Shifts all deadlines with broker time.
     pub fn shift(&mut self, by: Offset) {
-        for seats in self.appliances.values_mut() {
+        for seats in self.appliances.iter_mut().flatten() {
             seats.contact_deadline = seats.contact_deadline.map(|until| until.shifted_by(by));
             seats.conflict_deadline = seats.conflict_deadline.map(|at| at.shifted_by(by));
         }
@@ -177,13 +178,13 @@ impl Sessions {
     /// When contact with that appliance is lost, if it is in no session, and when its two sessions
     /// count as two machines.
     pub fn deadlines(&self, number: ApplianceIndex) -> (Option<Timestamp>, Option<Timestamp>) {
-        let sessions = self.appliances.get(&number);
+        let sessions = self.get(number);
         sessions.map_or((None, None), |it| (it.contact_deadline, it.conflict_deadline))
     }
 
     /// Whether contact is lost at `now`; returned once.
     pub fn poll_contact_lost(&mut self, number: ApplianceIndex, now: Timestamp) -> bool {
-        let Some(seats) = self.appliances.get_mut(&number) else { return false };
+        let Some(seats) = self.get_mut(number) else { return false };
         let lost = seats.contact_deadline.is_some_and(|until| until <= now);
         if lost {
             seats.contact_deadline = None;
@@ -195,7 +196,7 @@ impl Sessions {
     /// Whether two machines use the name at `now`; decided once, unless set again.
     pub fn poll_conflict(&mut self, number: ApplianceIndex, now: Timestamp) -> SessionConflict {
         let conflict = self.conflict(number, now);
-        if let Some(seats) = self.appliances.get_mut(&number)
+        if let Some(seats) = self.get_mut(number)
             && seats.conflict_deadline.is_some_and(|at| at <= now)
         {
             seats.conflict_deadline = None;
@@ -205,14 +206,30 @@ impl Sessions {
     }
 
     fn remove_if_idle(&mut self, number: ApplianceIndex) {
-        let is_empty = self.appliances.get(&number).is_some_and(|seats| {
+        let is_empty = self.get(number).is_some_and(|seats| {
             seats.is_empty()
                 && seats.contact_deadline.is_none()
                 && seats.conflict_deadline.is_none()
         });
-        if is_empty {
-            self.appliances.remove(&number);
+        if is_empty && let Some(slot) = self.appliances.get_mut(number.0 as usize) {
+            *slot = None;
         }
+    }
+
+    fn get(&self, number: ApplianceIndex) -> Option<&ApplianceSessions> {
+        self.appliances.get(number.0 as usize)?.as_deref()
+    }
+
+    fn get_mut(&mut self, number: ApplianceIndex) -> Option<&mut ApplianceSessions> {
+        self.appliances.get_mut(number.0 as usize)?.as_deref_mut()
+    }
+
+    fn get_or_insert(&mut self, number: ApplianceIndex) -> &mut ApplianceSessions {
+        let at = number.0 as usize;
+        if at >= self.appliances.len() {
+            self.appliances.resize_with(at + 1, || None);
+        }
+        self.appliances[at].get_or_insert_default()
     }
 }
 

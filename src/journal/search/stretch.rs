@@ -154,7 +154,8 @@ impl<'a> StretchReader<'a> {
         let unreadable = |source| JournalError::Unreadable { number: info.first, source };
         let payload = self.unpacker.payload(block).map_err(unreadable)?;
         let filter = &query.filter;
-        let is_wanted = |number: u64, header: &_| within.contains(&number) && filter.matches(header);
+        let is_wanted =
+            |number: u64, header: &_| within.contains(&number) && filter.matches(header);
         locate_records(info, payload, is_wanted, &mut self.records).map_err(unreadable)?;
         if let Some(content) = query.content.as_ref().filter(|_| !self.records.is_empty()) {
             content.retain(payload, &mut self.records, &mut self.scratch);
@@ -220,7 +221,11 @@ impl Rest {
 
     /// The number before the next one, in the order of the search.
     fn before(&self) -> u64 {
-        if self.is_newest_first { self.last.saturating_add(1) } else { self.first.saturating_sub(1) }
+        if self.is_newest_first {
+            self.last.saturating_add(1)
+        } else {
+            self.first.saturating_sub(1)
+        }
     }
 
     /// Removes the numbers up to this one.
