@@ -15,11 +15,14 @@ mod identity;
 mod input;
 mod journal_incident;
 mod mail;
+mod plain_event;
 mod record_bytes;
 mod timer;
 mod values;
 
 use prost::Message;
+
+pub use self::plain_event::is_plain_event;
 
 use crate::grid::log::record::Record;
 use crate::grid::state::State;

@@ -34,28 +34,17 @@ use crate::grid::{Grid, explain};
 
 /// Encodes a record; `name` returns the name of an appliance.
 pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto::Record {
-    let (reason, explanation) = explain::describe_outcome(record.outcome);
-    let explanation = rate_limit_explanation(record).unwrap_or_else(|| explanation.to_owned());
-    let appliance = record.subject().map_or_else(|| named(record), &name);
+    let (reason, _) = explain::describe_outcome(record.outcome);
     let received = if let Input::Event(received) = &record.input { Some(received) } else { None };
-    let occurred =
-        received.and_then(|received| explain::occurred_at(&received.event, record.flags));
-    let lost = received.into_iter().flat_map(|received| &received.event.dropped_before);
-    let lost = lost.map(|lost| explain::dropped(&appliance, lost));
-    let boot = explain::crash_dump::boot_of_event(record).map(Sentence::from);
-    let explanation =
-        [Sentence::from(explanation)].into_iter().chain(boot).chain(occurred).chain(lost);
-    let (explanation, explanation_times) = encode_sentence(&Sentence::join(explanation, "; "));
-    let broker_text = || encode_sentence(&explain::describe_record(record));
-    let (text, text_times) =
-        received.map_or_else(broker_text, |received| (event::text(&received.event), Vec::new()));
+    let RecordTexts { appliance, text, text_times, explanation, explanation_times } =
+        texts(record, name);
     proto::Record {
         number: record.number,
         received_at: Some(encode_timestamp(record.at)),
         kind: i32::from(record.kind().number()),
         severity: encode_severity(record.severity()).into(),
         appliance,
-        boot_id: boot_of(record).map_or_else(String::new, |boot| encode_uuid(boot.0)),
+        boot_id: boot_id(record),
         text,
         state: new_state(record).map_or(proto::ApplianceState::Unspecified, state).into(),
         outcome: received.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
@@ -72,6 +61,46 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
         text_times,
         explanation_times,
     }
+}
+
+/// What a record tells people.
+#[derive(Debug)]
+pub struct RecordTexts {
+    /// The appliance that it is about; empty: the broker itself.
+    pub appliance: String,
+    /// The event's text, or the broker's.
+    pub text: String,
+    /// The times in it.
+    pub text_times: Vec<proto::TimeInText>,
+    /// Why it is so.
+    pub explanation: String,
+    /// The times in it.
+    pub explanation_times: Vec<proto::TimeInText>,
+}
+
+/// The texts of a record; `name` returns the name of an appliance.
+pub fn texts(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> RecordTexts {
+    let (_, explanation) = explain::describe_outcome(record.outcome);
+    let explanation = rate_limit_explanation(record).unwrap_or_else(|| explanation.to_owned());
+    let appliance = record.subject().map_or_else(|| named(record), &name);
+    let received = if let Input::Event(received) = &record.input { Some(received) } else { None };
+    let occurred =
+        received.and_then(|received| explain::occurred_at(&received.event, record.flags));
+    let lost = received.into_iter().flat_map(|received| &received.event.dropped_before);
+    let lost = lost.map(|lost| explain::dropped(&appliance, lost));
+    let boot = explain::crash_dump::boot_of_event(record).map(Sentence::from);
+    let explanation =
+        [Sentence::from(explanation)].into_iter().chain(boot).chain(occurred).chain(lost);
+    let (explanation, explanation_times) = encode_sentence(&Sentence::join(explanation, "; "));
+    let broker_text = || encode_sentence(&explain::describe_record(record));
+    let (text, text_times) =
+        received.map_or_else(broker_text, |received| (event::text(&received.event), Vec::new()));
+    RecordTexts { appliance, text, text_times, explanation, explanation_times }
+}
+
+/// The boot of a record in text form; empty: none.
+pub fn boot_id(record: &Record) -> String {
+    boot_of(record).map_or_else(String::new, |boot| encode_uuid(boot.0))
 }
 
 /// Which budget an event is over, if it has a record since a suppression begins with it.

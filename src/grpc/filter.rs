@@ -1,21 +1,23 @@
 //! Validates filters of records, and splits them for the journal's masks and for each record.
 //!
 //! Guarantees that an invalid filter is rejected with the field's name, and that the journal skips
-//! what its masks can tell; the rest (text, boot) is checked record by record. Reads no records.
+//! what its masks can tell; the rest (text, boot) is checked by the content. Reads no records.
 
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use tonic::Status;
 
+use super::content_filter::TextAndBoot;
 use super::status;
 use crate::broker::NameIndex;
 use crate::contract::decode::violation;
 use crate::contract::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
-use crate::journal::HeaderFilter;
+use crate::journal::{ContentFilter, HeaderFilter};
 use crate::show::escape::excerpt;
 
 /// Most patterns in a filter.
@@ -124,6 +126,11 @@ impl RecordMatcher {
             appliances,
         };
         (filter, names_seen.get())
+    }
+
+    /// The condition on the content of records, for the journal; `None`: any.
+    pub(super) fn content_filter(&self, names: &NameIndex) -> Option<Arc<dyn ContentFilter>> {
+        TextAndBoot::new(&self.text, &self.boot, names).map(|it| Arc::new(it) as _)
     }
 
     /// Checks the names added since `names_seen`: names are never removed.

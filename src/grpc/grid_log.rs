@@ -13,8 +13,9 @@ use crate::codec;
 use crate::contract::encode;
 use crate::contract::encoded::EncodedExport;
 use crate::contract::proto::{
-    ExportRecordsRequest, GetRecordRequest, GetRecordResponse, ListRecordsRequest,
-    ListRecordsResponse, Record, TailRecordsRequest, TailRecordsResponse,
+    CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordRequest,
+    GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record, TailRecordsRequest,
+    TailRecordsResponse,
 };
 use crate::contract::servers::grid_log_service_server::GridLogService;
 use crate::grid::values::id::ApplianceIndex;
@@ -27,7 +28,7 @@ const PAGE_SIZE: u32 = 100;
 /// Most records on a page.
 pub(super) const PAGE_SIZE_MAX: u32 = 1_000;
 
-/// Most bytes of the journal read for one page: a page may therefore be short.
+/// Most bytes of the journal read for one page of a tail: a page may therefore be short.
 const PAGE_BYTES: u64 = 32 << 20;
 
 #[tonic::async_trait]
@@ -43,8 +44,7 @@ impl GridLogService for Services {
         let is_newest_first = request.newest_first;
         let token = RecordCursor::decode("page_token", &request.page_token, self)?;
         let from = token.unwrap_or(if is_newest_first { u64::MAX } else { 1 });
-        let (wanted, _) = filter.journal_filter(self.broker.name_index());
-        let page = self.read_page(Arc::new(wanted), from, size, is_newest_first).await?;
+        let (page, scan) = self.search_page(&filter, from, size, is_newest_first).await?;
         let mut missing = page::skipped_gaps(&page);
         let first_kept = self.reader.first();
         // A request for records since a time is not told of gaps long before it.
@@ -56,11 +56,12 @@ impl GridLogService for Services {
             }
             true | false => None,
         });
-        let records = self.encode_records(&filter, &page.records)?;
+        let records = self.encode_records(&RecordMatcher::any(), &page.records)?;
         let mut items = page::merge(records, missing, is_newest_first);
         let next = page::truncate(&mut items, page::ENCODED_BYTES_MAX).or(page.next);
         let mut response = ListRecordsResponse {
             next_page_token: next.map_or_else(String::new, |next| RecordCursor::encode(next, self)),
+            scan: Some(scan),
             ..ListRecordsResponse::default()
         };
         for item in items {
@@ -98,6 +99,14 @@ impl GridLogService for Services {
             }
             None => Err(status::not_found("MISSING", format!("record {number} is missing"))),
         }
+    }
+
+    async fn count_records(
+        &self,
+        request: Request<CountRecordsRequest>,
+    ) -> Result<Response<CountRecordsResponse>, Status> {
+        principal::administrator(&request)?;
+        Ok(Response::new(self.count_page(request.into_inner()).await?))
     }
 
     type TailRecordsStream =

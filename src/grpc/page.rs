@@ -5,11 +5,12 @@
 //! itself.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use prost::Message;
 
-use crate::contract::proto::{Missing, Record};
-use crate::journal::RecordPage;
+use crate::contract::proto::{Missing, PageScan, Record};
+use crate::journal::{RecordPage, ScanStatistics};
 
 /// Most encoded bytes of a page's items: a gRPC client accepts 4 MiB by default.
 pub(super) const ENCODED_BYTES_MAX: usize = 3 << 20;
@@ -69,6 +70,26 @@ pub(super) fn trimmed_before_descending(
     let first = first_number(page).unwrap_or(u64::MAX).min(from.saturating_add(1));
     let behind = first_kept.min(first);
     (page.next.is_none() && behind > 1).then(|| missing(&(1..=behind - 1), true))
+}
+
+/// The numbers of a page, in the order in which it was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PagedRange {
+    /// Where it began.
+    pub(super) from: u64,
+    /// Where it ended.
+    pub(super) reached: u64,
+    /// It was read downwards.
+    pub(super) is_newest_first: bool,
+}
+
+/// What was read for a page, for the client.
+pub(super) fn scan_statistics(range: PagedRange, read: ScanStatistics, took: Duration) -> PageScan {
+    let PagedRange { from, reached, is_newest_first } = range;
+    let ScanStatistics { blocks, blocks_skipped, records, bytes } = read;
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let (first, last) = if is_newest_first { (reached, from) } else { (from.max(1), reached) };
+    PageScan { first, last, records, blocks, blocks_skipped, bytes, took_us }
 }
 
 fn first_number(page: &RecordPage) -> Option<u64> {

@@ -53,6 +53,7 @@ pub const METHODS: &[(&str, &str, Access)] = &[
     ("GridLogService", "GetRecord", VIEWER),
     ("GridLogService", "TailRecords", VIEWER),
     ("GridLogService", "ExportRecords", VIEWER),
+    ("GridLogService", "CountRecords", VIEWER),
     ("IdentityService", "WhoAmI", Authenticated),
     ("IdentityService", "Enrol", Anyone),
     ("IdentityService", "Renew", Anyone),

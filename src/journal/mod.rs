@@ -62,7 +62,8 @@ pub use self::error::JournalError;
 pub use self::growth::{DiskUsage, GrowthRate, SAMPLE_EVERY};
 pub use self::identity::Identity;
 pub use self::query::{
-    ContentFilter, HeaderFilter, PageLimit, RecordPage, RecordQuery, ScanStatistics, SearchPage,
+    ContentFilter, CountBy, HeaderFilter, PageLimit, RecordCounts, RecordPage, RecordQuery,
+    ScanStatistics, SearchPage, TimeBuckets,
 };
 pub use self::reader::JournalReader;
 pub use self::record::{EncodedRecord, RecordHeader, RecordSlice};

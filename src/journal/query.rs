@@ -2,7 +2,7 @@
 //!
 //! Plain values, which do not know files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -95,6 +95,37 @@ pub struct RecordQuery {
     pub is_newest_first: bool,
     /// Once it is true, the search ends with the block that it reads.
     pub stop: Arc<AtomicBool>,
+}
+
+/// By what records are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountBy {
+    /// By time.
+    Time(TimeBuckets),
+    /// By the number of the severity.
+    Severity,
+    /// By the number of the kind.
+    Kind,
+    /// By the index of the appliance; 0 for records without one.
+    Appliance,
+}
+
+/// Times of equal length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeBuckets {
+    /// Where one of them begins, in microseconds since the epoch.
+    pub origin_us: i64,
+    /// How long each is, in microseconds, 1 at least.
+    pub width_us: i64,
+}
+
+/// How many records were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// All.
+    pub records: u64,
+    /// By the start of the bucket, by the number or by the index: see [`CountBy`].
+    pub by_key: BTreeMap<i64, u64>,
 }
 
 /// What was read for a page.

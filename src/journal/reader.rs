@@ -16,8 +16,11 @@ use super::commit_log::LogFiles;
 use super::error::JournalError;
 use super::frame::Block;
 use super::growth::Growth;
-use super::query::{HeaderFilter, PageLimit, RecordPage, RecordQuery, ScanStatistics, SearchPage};
-use super::search::{RecordSink, Search};
+use super::query::{
+    CountBy, HeaderFilter, PageLimit, RecordCounts, RecordPage, RecordQuery, ScanStatistics,
+    SearchPage,
+};
+use super::search::{CountSink, RecordSink, Search};
 use super::{JournalStatus, checkpoint, disk};
 use crate::journal::disk_state::DiskState;
 use crate::journal::recovery;
@@ -187,6 +190,26 @@ impl JournalReader {
         let page = Search::new(self, query, limit, true).run(numbers, sink)?;
         let SearchPage { found, next, reached, missing, trimmed, statistics } = page;
         Ok((RecordPage { records: found.records, next, reached, missing, trimmed }, statistics))
+    }
+
+    /// Counts the records that `query` finds from `from` on, up to `limit.bytes`, and until there are
+    /// `limit.records` different counts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::forward`].
+    pub fn count(
+        &self,
+        from: u64,
+        query: &RecordQuery,
+        by: CountBy,
+        limit: PageLimit,
+    ) -> Result<SearchPage<RecordCounts>, JournalError> {
+        let numbers = self.numbers(from, query.is_newest_first);
+        let sink = CountSink::new(by, limit.records);
+        let page = Search::new(self, query, limit, true).run(numbers, sink)?;
+        let SearchPage { found, next, reached, missing, trimmed, statistics } = page;
+        Ok(SearchPage { found: found.counts, next, reached, missing, trimmed, statistics })
     }
 
     /// The numbers from `from` on that are durable and not trimmed now.

@@ -5,6 +5,7 @@
 //! [`STRETCHES_AHEAD_MAX`] stretches are read beyond the page, and that a search ends with the block
 //! that it reads once its caller stops it. Does not know the content of records.
 
+mod count_sink;
 mod merge;
 mod record_sink;
 mod stretch;
@@ -14,6 +15,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+pub(super) use self::count_sink::CountSink;
 use self::merge::MergedStretches;
 pub(super) use self::record_sink::RecordSink;
 use self::stretch::{Stretch, StretchReader};

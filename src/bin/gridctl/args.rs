@@ -33,7 +33,9 @@ pub(crate) use self::crash_dump::{CrashDumpArgs, CrashDumpsArgs};
 pub(crate) use self::global::{
     BrokerChoice, ColourMode, GlobalArgs, IdentityChoice, OutputFormat, parse_pin,
 };
-pub(crate) use self::log::{LogCommand, LogExport, LogList, RecordChoice};
+pub(crate) use self::log::{
+    HistogramKey, LogCommand, LogExport, LogHistogram, LogList, RecordChoice,
+};
 pub(crate) use self::login::{LoginArgs, LogoutArgs};
 pub(crate) use self::mail::{MailList, MailSubcommand};
 pub(crate) use self::token::{KeyCommand, KeyList, TokenCommand, TokenCreate};

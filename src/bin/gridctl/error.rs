@@ -179,6 +179,14 @@ pub(crate) enum CliError {
         /// The recipient.
         address: String,
     },
+    /// A histogram that nobody could read.
+    #[error(
+        "there are over {buckets_max} buckets in this time; a longer --bucket, or a later --since, has fewer"
+    )]
+    TooManyBuckets {
+        /// How many are allowed.
+        buckets_max: i64,
+    },
     /// A reply without a required field.
     #[error("the broker's reply lacks `{field}`; do gridd and gridctl have the same version?")]
     MissingField {
@@ -208,6 +216,7 @@ impl CliError {
             | Self::EnrolPattern { .. }
             | Self::NamesFile(_)
             | Self::Login(_)
+            | Self::TooManyBuckets { .. }
             | Self::Range(_) => ExitCode::Usage,
             Self::Verify { source: VerifyError::Open(error), .. }
                 if error.kind() == io::ErrorKind::NotFound =>

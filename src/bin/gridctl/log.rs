@@ -1,11 +1,13 @@
-//! `gridctl log ...`: lists the grid log page by page, shows single records, and exports all.
+//! `gridctl log ...`: lists the grid log page by page, shows single records, exports and counts them.
 //!
 //! Guarantees each record once and in order, that missing or trimmed numbers are noted at their
 //! position, and that a note at the end says if records were left out. Does not know how a tail
 //! resumes (`follow`), what an export is (`export`) or how a record is formatted (`record_view`).
 
 mod export;
+mod histogram;
 mod omitted;
+mod scan_summary;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use crate::error::CliError;
 use crate::follow::{self, LogTail};
 pub(crate) use crate::log::export::{ExportError, ExportPart};
 use crate::log::omitted::OmittedRecords;
+use crate::log::scan_summary::ScanSummary;
 use crate::output::{ListWriter, OutputOptions};
 use crate::{names, record_view, time_arg};
 
@@ -40,6 +43,7 @@ pub(crate) async fn run(
     match command {
         LogCommand::List(arguments) => list(broker, arguments, look, out).await,
         LogCommand::Export(arguments) => export::run(broker, arguments, look, out).await,
+        LogCommand::Histogram(arguments) => histogram::run(broker, arguments, look, out).await,
         LogCommand::Show { numbers } => show(broker, numbers, look, out).await,
     }
 }
@@ -92,6 +96,7 @@ async fn list(
     for note in left_out.notes(pages.token.is_some()) {
         look.note(&note);
     }
+    pages.scan.print(arguments.stats, look);
     Ok(())
 }
 
@@ -195,6 +200,7 @@ struct RecordPages<'a> {
     known_gaps: Vec<Missing>,
     /// Those of them whose position is not reached yet.
     pending_gaps: Vec<Missing>,
+    scan: ScanSummary,
 }
 
 impl<'a> RecordPages<'a> {
@@ -206,6 +212,7 @@ impl<'a> RecordPages<'a> {
             token: Some(String::new()),
             known_gaps: Vec::new(),
             pending_gaps: Vec::new(),
+            scan: ScanSummary::default(),
         }
     }
 
@@ -220,6 +227,7 @@ impl<'a> RecordPages<'a> {
         };
         let reply = self.broker.grid_log().list_records(self.broker.unary(request)).await?;
         let mut page = reply.into_inner();
+        self.scan.add(page.scan, &page.missing, page.records.len() as u64);
         page.records.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
         *left -= page.records.len() as u64;
         let next = std::mem::take(&mut page.next_page_token);

@@ -1,12 +1,14 @@
 //! Arguments of `gridctl log`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
 
 use grid_broker::contract::proto::{RecordKind, Severity};
 
 use crate::args::values::{kinds, parse_number, severities};
+use crate::duration;
 use crate::time_arg;
 use crate::time_arg::TimeArg;
 
@@ -39,6 +41,16 @@ pub(crate) enum LogCommand {
         gridctl log export --file grid.csv --resume"
     )]
     Export(Box<LogExport>),
+    /// Count the records of the last 24 hours by time, severity, kind or appliance
+    #[command(
+        aliases = ["count", "stats"],
+        after_help = "TIME as in `log list`. --since replaces the 24 hours; @0 means all records. Records that only \
+        count events\n(kind tally) are not counted, unless --kind names them.\n\n\
+        Examples: errors of the last hour, minute by minute; which appliances say most about the disk\n  \
+        gridctl log histogram --severity error --since 1h --bucket 1m\n  \
+        gridctl log histogram --by appliance --text disk"
+    )]
+    Histogram(Box<LogHistogram>),
     /// Show records by number, with all details
     #[command(
         aliases = ["describe", "view", "inspect"],
@@ -104,6 +116,10 @@ pub(crate) struct LogList {
     /// Keep running and print new records, until Ctrl-C
     #[arg(long, short = 'f', short_alias = 'w', alias = "watch", conflicts_with = "until")]
     pub(crate) follow: bool,
+    /// Print to stderr what was read for it, how long that took, and whether records are missing;
+    /// with JSON as an object
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) stats: bool,
 }
 
 /// The filters that a resumed export has already.
@@ -126,6 +142,49 @@ pub(crate) struct LogExport {
     #[arg(long, requires = "file")]
     pub(crate) force: bool,
 }
+
+/// `log histogram`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogHistogram {
+    /// Which records
+    #[command(flatten)]
+    pub(crate) choice: RecordChoice,
+    /// By what to count
+    #[arg(long, value_name = "KEY", value_enum, ignore_case = true, default_value = "time")]
+    pub(crate) by: HistogramKey,
+    /// By time: the length of a bucket, 1s at least [default: a round one with 12 to 30 buckets]
+    #[arg(long, value_name = "DURATION", value_parser = parse_bucket, alias = "interval")]
+    pub(crate) bucket: Option<Duration>,
+    /// By appliance: how many, those with the most records
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20, value_parser = parse_limit)]
+    pub(crate) limit: u32,
+    /// Print to stderr what was read for it, how long that took, and whether records are missing;
+    /// with JSON as an object
+    #[arg(long)]
+    pub(crate) stats: bool,
+}
+
+/// By what records are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum HistogramKey {
+    /// When they were received
+    Time,
+    /// Their severity
+    Severity,
+    /// Their kind
+    Kind,
+    /// What they are about
+    Appliance,
+}
+
+fn parse_bucket(text: &str) -> Result<Duration, String> {
+    let length = duration::parse(text).map_err(|error| error.to_string())?;
+    let is_allowed = length >= Duration::from_secs(1) && length <= BUCKET_MAX;
+    if is_allowed { Ok(length) } else { Err("expected 1s to 366d".to_owned()) }
+}
+
+/// Longest bucket of a histogram.
+const BUCKET_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// Maximum number of records in a list without `--all`.
 const LIMIT_MAX: u32 = 100_000;

@@ -11,8 +11,9 @@ use grid_broker::client::ADMINISTRATOR_METADATA;
 use grid_broker::contract::encoded::EncodedExport;
 use grid_broker::contract::proto::tail_records_response::Message;
 use grid_broker::contract::proto::{
-    ExportRecordsRequest, GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest,
-    GetStatusResponse, RecordKind, TailRecordsRequest, TailRecordsResponse,
+    CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordResponse,
+    GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, RecordKind,
+    TailRecordsRequest, TailRecordsResponse,
 };
 use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
 use grid_broker::contract::servers::grid_log_service_server::{
@@ -33,6 +34,8 @@ pub(super) struct ScriptState {
     tails: VecDeque<Vec<Result<TailRecordsResponse, Status>>>,
     pub(super) exports: VecDeque<Vec<Result<EncodedExport, Status>>>,
     listed: Vec<ListRecordsRequest>,
+    pub(super) counts: VecDeque<CountRecordsResponse>,
+    pub(super) counted: Vec<CountRecordsRequest>,
     tailed: Vec<TailRecordsRequest>,
     pub(super) exported: Vec<ExportRecordsRequest>,
     administrators: Vec<String>,
@@ -52,6 +55,15 @@ impl GridLogService for ScriptedGridLog {
         lines.administrators.push(administrator.to_str().unwrap().to_owned());
         lines.listed.push(request.into_inner());
         lines.pages.pop_front().map(Response::new).ok_or_else(|| Status::invalid_argument("over"))
+    }
+
+    async fn count_records(
+        &self,
+        request: Request<CountRecordsRequest>,
+    ) -> Result<Response<CountRecordsResponse>, Status> {
+        let mut lines = self.0.lock().unwrap();
+        lines.counted.push(request.into_inner());
+        lines.counts.pop_front().map(Response::new).ok_or_else(|| Status::invalid_argument("over"))
     }
 
     async fn get_record(
@@ -142,6 +154,7 @@ pub(super) fn page(numbers: &[u64], missing: &[(u64, u64)], next: &str) -> ListR
             .iter()
             .map(|&(first, last)| Missing { first, last, trimmed: false })
             .collect(),
+        scan: None,
     }
 }
 
