@@ -51,7 +51,15 @@ struct SlotTable {
     entries: HashMap<u64, SlotEntry>,
     /// Idle connections, longest idle first: the tick since when, and the id.
     idle_entries: BTreeMap<u64, u64>,
-    per_address: HashMap<IpAddr, usize>,
+    per_address: HashMap<IpAddr, AddressEntry>,
+    strangers: usize,
+}
+
+/// What one address has open.
+#[derive(Debug, Default)]
+struct AddressEntry {
+    connections: usize,
+    /// Of these, peers without a certificate, where one is asked for.
     strangers: usize,
 }
 
@@ -149,7 +157,7 @@ impl ConnectionPermits {
     /// Acquires a slot, or returns the limit, and whether a slot will be released.
     fn try_acquire(&self, address: IpAddr) -> Result<ConnectionSlot, (LimitReached, bool)> {
         let mut book = self.0.lock_slots();
-        let of_address = book.per_address.get(&address).copied().unwrap_or(0);
+        let of_address = book.per_address.get(&address).map_or(0, |of| of.connections);
         if of_address >= self.0.address_limit {
             return Err((LimitReached::Address, book.close_idle(|taken| taken.address == address)));
         }
@@ -171,7 +179,7 @@ impl ConnectionPermits {
                 close_signal: Arc::clone(&leave),
             },
         );
-        *book.per_address.entry(address).or_default() += 1;
+        book.per_address.entry(address).or_default().connections += 1;
         self.0.open.set(book.entries.len());
         Ok(ConnectionSlot { id, close_signal: leave, shared: Arc::clone(&self.0) })
     }
@@ -226,25 +234,24 @@ impl ConnectionSlot {
     /// When there are too many of them, and none is idle.
     pub(super) fn count_stranger(&self) -> Result<(), LimitReached> {
         let mut book = self.shared.lock_slots();
-        if book.entries.get(&self.id).is_some_and(|taken| taken.is_stranger) {
+        let Some(address) =
+            book.entries.get(&self.id).filter(|taken| !taken.is_stranger).map(|it| it.address)
+        else {
             return Ok(());
-        }
-        let own = book.entries.get(&self.id).map(|taken| taken.address);
-        let is_like = |taken: &&SlotEntry| taken.is_stranger && Some(taken.address) == own;
+        };
         let most = (self.shared.limit / STRANGER_ADDRESS_PART).max(STRANGER_ADDRESS_MIN);
-        #[expect(clippy::disallowed_methods, reason = "they are counted")]
-        let count = book.entries.values().filter(is_like).count();
-        if count >= most {
+        if book.per_address.get(&address).is_some_and(|of| of.strangers >= most) {
             return Err(LimitReached::Address);
         }
         let is_full = book.strangers >= self.shared.stranger_limit;
         if is_full && !book.close_idle(|taken| taken.is_stranger) {
             return Err(LimitReached::Strangers);
         }
-        let SlotTable { entries, strangers, .. } = &mut *book;
+        let SlotTable { entries, strangers, per_address, .. } = &mut *book;
         if let Some(taken) = entries.get_mut(&self.id) {
             taken.is_stranger = true;
             *strangers += 1;
+            per_address.entry(address).or_default().strangers += 1;
         }
         Ok(())
     }
@@ -272,9 +279,10 @@ impl Drop for ConnectionSlot {
                 book.idle_entries.remove(&since);
             }
             book.strangers -= usize::from(taken.is_stranger);
-            if let Some(count) = book.per_address.get_mut(&taken.address) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(of) = book.per_address.get_mut(&taken.address) {
+                of.connections -= 1;
+                of.strangers -= usize::from(taken.is_stranger);
+                if of.connections == 0 {
                     book.per_address.remove(&taken.address);
                 }
             }
