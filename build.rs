@@ -61,6 +61,7 @@ fn main() -> Result<(), Failure> {
     tonic_prost_build::configure()
         .build_client(false)
         .out_dir(&received)
+        .codec_path("crate::contract::event_codec::EventCodec")
         .extern_path(".grid.events.v1", "crate::contract::proto")
         .extern_path(".grid.events.v1.ReportRequest", "crate::contract::raw::RawReportRequest")
         .extern_path(".grid.events.v1.SessionRequest", "crate::contract::raw::RawSessionRequest")

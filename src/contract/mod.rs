@@ -5,6 +5,7 @@
 pub mod decode;
 pub mod encode;
 pub mod encoded;
+pub mod event_codec;
 pub mod raw;
 
 use uuid::Uuid;

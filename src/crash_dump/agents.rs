@@ -152,17 +152,19 @@ impl Agents {
     pub fn join(&self, hello: AgentHello) -> AgentLink {
         let AgentHello { appliance, boot, session, is_transient, is_permitted, readiness, .. } =
             hello;
-        let (sender, commands) = mpsc::channel(COMMANDS_QUEUED_MAX);
+        // Most agents may not crash their appliance, and a channel has memory from its start.
+        let gets_commands = is_permitted && !is_transient;
+        let (sender, receiver) = gets_commands.then(|| mpsc::channel(COMMANDS_QUEUED_MAX)).unzip();
         let mut known = self.lock();
         if !is_transient {
-            let commands = is_permitted.then_some(sender);
-            known.sessions.insert((appliance, session), AgentSession { boot, readiness, commands });
+            let live = AgentSession { boot, readiness, commands: sender };
+            known.sessions.insert((appliance, session), live);
         }
         if let Some(readiness) = readiness {
             known.note(appliance, ReadinessReport { boot, session, readiness });
         }
         drop(known);
-        AgentLink::new(self.clone(), &hello, commands)
+        AgentLink::new(self.clone(), &hello, receiver)
     }
 
     /// What an agent of that appliance reported in that boot.

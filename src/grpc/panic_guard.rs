@@ -20,6 +20,7 @@ pub(super) fn spawn_stream<T: Send + 'static>(
     task: impl Future<Output = ()> + Send + 'static,
 ) {
     static LIMIT: LogLimiter = LogLimiter::new();
+    let task = Box::pin(task);
     drop(tasks::spawn(name, async move {
         if let Err(CallPanicked) = catch_panic(task).await {
             if let Some(left_out) = LIMIT.allow() {

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::error::RecvError;
-use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
 use super::unacknowledged::{BatchReplies, Unacknowledged, UnacknowledgedBatch};
@@ -47,7 +47,8 @@ const RESPONSES_BUFFERED: usize = 16;
 /// When a client may reconnect to a broker that stops.
 const RETRY_AFTER_MS: u32 = 1_000;
 
-type ResponseSender = mpsc::Sender<Result<SessionResponse, Status>>;
+/// In boxes: a channel has memory for 32 messages from its start.
+type ResponseSender = mpsc::Sender<Result<Box<SessionResponse>, Status>>;
 
 /// Opens the session; returns the stream of the broker's messages.
 pub(super) fn open(
@@ -58,6 +59,8 @@ pub(super) fn open(
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(RESPONSES_BUFFERED);
     let metrics = services.metrics.clone();
+    // In boxes here and below: each function that is awaited holds its arguments twice.
+    let (services, inbound) = (Box::new(services), Box::new(inbound));
     panic_guard::spawn_stream("session", answers.clone(), async move {
         if let Err(status) = run_session(services, name, (inbound, revocation), &answers).await {
             metrics.refused(status::code_label(status.code()));
@@ -65,13 +68,13 @@ pub(super) fn open(
             let _ = answers.send(Err(status)).await;
         }
     });
-    ReceiverStream::new(stream)
+    ReceiverStream::new(stream).map(|response| response.map(|response| *response))
 }
 
 async fn run_session(
-    services: Services,
+    services: Box<Services>,
     name: ApplianceName,
-    (mut inbound, mut revocation): (Streaming<RawSessionRequest>, Revocation),
+    (mut inbound, mut revocation): (Box<Streaming<RawSessionRequest>>, Revocation),
     answers: &ResponseSender,
 ) -> Result<(), Status> {
     let hello = tokio::select! {
@@ -91,10 +94,10 @@ async fn run_session(
     let backlog = Backlog::default();
     let welcomed = services.broker.open_session(name.clone(), greeting, backlog.clone()).await;
     let welcomed = welcomed.map_err(status::unavailable)?;
-    let inbound = ReadAhead::new(inbound, backlog);
+    let inbound = Box::new(ReadAhead::new(*inbound, backlog));
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
     tracing::debug!(appliance = %name, boot = %boot, "a session opened");
-    let agent = services.crash_dumps.agents().join(AgentHello {
+    let agent = Box::new(services.crash_dumps.agents().join(AgentHello {
         appliance: welcomed.appliance,
         boot,
         session: id,
@@ -102,7 +105,7 @@ async fn run_session(
         is_permitted: has_capability(CRASH_DUMP_CAPABILITY),
         readiness: hello.crash_dump.map(Into::into),
         broker_time: services.broker.now(),
-    });
+    }));
     services.forget_removed_agents().await;
     let welcome = hello::welcome(&services, &welcomed, spool.is_some());
     let ended = match send_message(answers, Message::Welcome(welcome)).await {
@@ -131,8 +134,8 @@ impl Services {
 
 async fn run_open_session(
     services: &Services,
-    (key, agent): (SessionKey, AgentLink),
-    (inbound, revocation): (ReadAhead, Revocation),
+    (key, agent): (SessionKey, Box<AgentLink>),
+    (inbound, revocation): (Box<ReadAhead>, Revocation),
     answers: &ResponseSender,
 ) -> Result<(), Status> {
     let (unacknowledged, notices) = (Unacknowledged::default(), SuppressionNotice::default());
@@ -186,8 +189,8 @@ impl From<Unavailable> for SessionEnd {
 struct OpenSession<'a> {
     services: &'a Services,
     key: SessionKey,
-    agent: AgentLink,
-    inbound: ReadAhead,
+    agent: Box<AgentLink>,
+    inbound: Box<ReadAhead>,
     outbound: &'a ResponseSender,
     unacknowledged: Unacknowledged,
     suppression_notice: SuppressionNotice,
@@ -222,8 +225,9 @@ impl OpenSession<'_> {
             if let Some(id) = self.agent.take_unconfirmed() {
                 self.send(Message::Notice(result_received(&encode_uuid(id)))).await?;
             }
-            // Events before a violation are still stored and acknowledged.
-            self.submit(chunk).await?;
+            // Events before a violation are still stored and acknowledged. In a box, which a silent
+            // session does not have.
+            Box::pin(self.submit(chunk)).await?;
             if is_last || broken.is_some() {
                 self.acknowledge_all().await?;
                 return broken.map_or(Ok(()), |status| Err(SessionEnd::Failed(status)));
@@ -278,7 +282,7 @@ impl OpenSession<'_> {
             deadline: Some(encode_timestamp(to_send.deadline)),
             kind: Some(Kind::CrashDump(CrashDumpCommand {})),
         });
-        permit.send(Ok(SessionResponse { message: Some(message) }));
+        permit.send(Ok(Box::new(SessionResponse { message: Some(message) })));
         Ok(())
     }
 
@@ -337,12 +341,13 @@ impl OpenSession<'_> {
     async fn send(&mut self, message: Message) -> Result<(), SessionEnd> {
         let sent = match self.outbound.try_reserve() {
             Ok(permit) => {
-                permit.send(Ok(SessionResponse { message: Some(message) }));
+                permit.send(Ok(Box::new(SessionResponse { message: Some(message) })));
                 return Ok(());
             }
             Err(_) => {
                 self.inbound.clear_backlog();
-                send_message(self.outbound, message).await
+                // Rare, and large where it is awaited: in a box.
+                Box::pin(send_message(self.outbound, message)).await
             }
         };
         self.inbound.update_backlog();
@@ -371,6 +376,6 @@ fn result_received(command: &str) -> Notice {
 struct ClientGone;
 
 async fn send_message(answers: &ResponseSender, message: Message) -> Result<(), ClientGone> {
-    let response = SessionResponse { message: Some(message) };
+    let response = Box::new(SessionResponse { message: Some(message) });
     answers.send(Ok(response)).await.map_err(|_| ClientGone)
 }

@@ -80,6 +80,10 @@ const STRANGER_STREAMS_MAX: u32 = 16;
 /// Headers of a call or a request, in bytes. hyper's default for HTTP/2.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 
+/// Headers that clients may refer to later, in bytes: none. They would pin the buffer that they arrived in,
+/// and a session has one call.
+const HEADER_TABLE_BYTES: u32 = 0;
+
 /// Unread responses of one call that are buffered, in bytes. hyper's default is 400 KiB.
 const SEND_BYTES_MAX: usize = 64 << 10;
 
@@ -104,9 +108,11 @@ pub(super) async fn serve_connection<S>(
         let talk = HttpConnection { common, slot, accepted_at, peer, has_request: Arc::default() };
         return talk.serve(stream, AgreedProtocol::None, stopping).await;
     };
+    // In a box of its own, as each phase of a connection: what is over takes no memory.
     let handshake = tls.accept(stream, address);
+    let handshake = tokio::time::timeout_at(accepted_at + FIRST_REQUEST_TIMEOUT, handshake);
     let accepted = tokio::select! {
-        accepted = tokio::time::timeout_at(accepted_at + FIRST_REQUEST_TIMEOUT, handshake) => accepted,
+        accepted = Box::pin(handshake) => accepted,
         () = shutdown_requested(&mut stopping) => return,
     };
     let connection = match accepted {
@@ -146,8 +152,9 @@ impl HttpConnection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let until = self.accepted_at + FIRST_REQUEST_TIMEOUT;
+        let detecting = tokio::time::timeout_at(until, protocol::detect(stream));
         let first = tokio::select! {
-            first = tokio::time::timeout_at(until, protocol::detect(stream)) => first,
+            first = Box::pin(detecting) => first,
             () = shutdown_requested(&mut stopping) => return,
         };
         let (detected, stream) = match first {
@@ -158,12 +165,12 @@ impl HttpConnection {
         };
         match (detected, agreed) {
             (DetectedProtocol::Http2, AgreedProtocol::Http2 | AgreedProtocol::None) => {
-                self.serve_http2(stream, stopping).await;
+                Box::pin(self.serve_http2(stream, stopping)).await;
             }
             (DetectedProtocol::Http1, AgreedProtocol::Http1 | AgreedProtocol::None) => {
                 match self.common.port {
-                    Port::Http => self.serve_http1(stream, stopping).await,
-                    Port::Grpc => self.reject_http1(stream).await,
+                    Port::Http => Box::pin(self.serve_http1(stream, stopping)).await,
+                    Port::Grpc => Box::pin(self.reject_http1(stream)).await,
                 }
             }
             (DetectedProtocol::Http1, AgreedProtocol::Http2)
@@ -193,12 +200,14 @@ impl HttpConnection {
             .keep_alive_timeout(PONG_TIMEOUT)
             .max_concurrent_streams(streams_max)
             .max_header_list_size(HEADER_BYTES_MAX)
+            .header_table_size(HEADER_TABLE_BYTES)
             .max_send_buf_size(SEND_BYTES_MAX)
             .max_local_error_reset_streams(LOCAL_RESETS_MAX)
             .initial_stream_window_size(stream_window)
             .initial_connection_window_size(connection_window);
         let talk = self.clone();
-        let service = service_fn(move |request| talk.clone().handle_request(request));
+        // In a box that is freed when the response begins: the task of a call lives as long as its body.
+        let service = service_fn(move |request| Box::pin(talk.clone().handle_request(request)));
         let served = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(served);
         let ended = tokio::select! {

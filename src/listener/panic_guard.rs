@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) async fn call_routes(
     let path = request.uri().path().to_owned();
     guru_meditation::set_task_detail(&path);
     let is_grpc = is_grpc(request.headers());
-    let answering = catch_panic(async move { routes.call(request).await });
+    let answering = catch_panic(Box::pin(async move { routes.call(request).await }));
     match tokio::time::timeout(RESPONSE_TIMEOUT, answering).await {
         Ok(Ok(Ok(response))) => response,
         Ok(Err(CallPanicked)) => {
@@ -101,9 +101,10 @@ fn error_response(code: Option<u8>, status: StatusCode, sentence: &str) -> Respo
     response
 }
 
-/// Runs a future to its end or its panic.
-pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, CallPanicked> {
-    let mut future = pin!(future);
+/// Runs a future to its end or its panic. It is in a box, since this one would hold it twice.
+pub(crate) async fn catch_panic<F: Future>(
+    mut future: Pin<Box<F>>,
+) -> Result<F::Output, CallPanicked> {
     poll_fn(|context| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(polled) => polled.map(Ok),

@@ -77,7 +77,8 @@ pub(super) enum AgreedProtocol {
 
 /// A connection after its handshake.
 pub(super) struct TlsConnection<S> {
-    pub(super) stream: TlsStream<RewoundStream<S>>,
+    /// In a box, since it is large and moves.
+    pub(super) stream: Box<TlsStream<RewoundStream<S>>>,
     pub(super) protocol: AgreedProtocol,
     pub(super) certificate: Option<Arc<PeerCertificate>>,
     /// It has no certificate, although the listener asks for one.
@@ -145,7 +146,7 @@ impl TlsHandshakes {
         };
         let certificate = observed.certificate.filter(|_| session.peer_certificates().is_some());
         let is_stranger = certificate.is_none() && clients != ClientCertificates::Off;
-        Some(TlsConnection { stream, protocol, certificate, is_stranger })
+        Some(TlsConnection { stream: Box::new(stream), protocol, certificate, is_stranger })
     }
 
     /// Counts a refused handshake, and hands it on.

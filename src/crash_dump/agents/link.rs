@@ -89,7 +89,8 @@ pub struct AgentLink {
     boot: BootId,
     /// Broker time at the welcome, and when that was.
     welcomed_at: (Timestamp, Instant),
-    commands: mpsc::Receiver<AgentCommand>,
+    /// `None`: there will be none.
+    commands: Option<mpsc::Receiver<AgentCommand>>,
     /// The command that was sent and has no result.
     pending: Option<(Uuid, oneshot::Sender<AgentResult>)>,
     /// A result arrived, and the agent has no confirmation of it.
@@ -100,7 +101,7 @@ impl AgentLink {
     pub(super) fn new(
         agents: Agents,
         hello: &AgentHello,
-        commands: mpsc::Receiver<AgentCommand>,
+        commands: Option<mpsc::Receiver<AgentCommand>>,
     ) -> Self {
         Self {
             agents,
@@ -115,10 +116,12 @@ impl AgentLink {
 
     /// The next command. Never returns if there will be none. Cancel-safe.
     pub async fn next_command(&mut self) -> AgentCommand {
-        match self.commands.recv().await {
-            Some(command) => command,
-            None => std::future::pending().await,
+        if let Some(commands) = &mut self.commands
+            && let Some(command) = commands.recv().await
+        {
+            return command;
         }
+        std::future::pending().await
     }
 
     /// Call it when there is room to send the command. `None`: nobody waits for it any more.
