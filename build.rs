@@ -65,6 +65,10 @@ fn main() -> Result<(), Failure> {
         .extern_path(".grid.events.v1", "crate::contract::proto")
         .extern_path(".grid.events.v1.ReportRequest", "crate::contract::raw::RawReportRequest")
         .extern_path(".grid.events.v1.SessionRequest", "crate::contract::raw::RawSessionRequest")
+        .extern_path(
+            ".grid.events.v1.SessionResponse",
+            "crate::contract::raw_response::RawSessionResponse",
+        )
         .compile_fds(only_event_service(contract))?;
     Ok(())
 }

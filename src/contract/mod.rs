@@ -7,6 +7,7 @@ pub mod encode;
 pub mod encoded;
 pub mod event_codec;
 pub mod raw;
+pub mod raw_response;
 
 use uuid::Uuid;
 

@@ -10,8 +10,8 @@ use crate::broker::SessionKey;
 use crate::contract::decode;
 use crate::contract::decode::{DecodedEvent, InvalidEvent, violation};
 use crate::contract::proto;
-use crate::contract::proto::AckException;
 use crate::contract::raw::{ClientMessage, RawSessionRequest};
+use crate::contract::raw_response::RawAckException;
 use crate::grid::log::input::ReceivedEvent;
 
 /// Most messages in a batch.
@@ -27,7 +27,7 @@ pub(super) const UNSUPPORTED: (&str, &str) =
 /// Decoded events, and the exceptions of those that cannot be decoded.
 pub(super) struct EventBatch {
     pub(super) events: Vec<Box<ReceivedEvent>>,
-    pub(super) exceptions: Vec<AckException>,
+    pub(super) exceptions: Vec<RawAckException>,
     pub(super) bytes: usize,
     /// The client is finished.
     pub(super) is_last: bool,
@@ -97,7 +97,7 @@ impl EventBatch {
     }
 }
 
-fn invalid_exception(position: u64, invalid: InvalidEvent) -> AckException {
+fn invalid_exception(position: u64, invalid: InvalidEvent) -> RawAckException {
     let (outcome, reason, explanation, violations) = match invalid {
         InvalidEvent::Invalid(violations) => {
             let text = "not a valid event; do not send it again";
@@ -108,11 +108,11 @@ fn invalid_exception(position: u64, invalid: InvalidEvent) -> AckException {
             (proto::Outcome::Unsupported, reason, text, Vec::new())
         }
     };
-    AckException {
+    RawAckException {
         position,
         outcome: outcome.into(),
-        reason: reason.to_owned(),
-        explanation: explanation.to_owned(),
+        reason: reason.into(),
+        explanation: explanation.into(),
         suppressed_until: None,
         violations,
     }

@@ -11,8 +11,9 @@ use crate::broker::IncomingEvent;
 use crate::contract::decode;
 use crate::contract::decode::InvalidEvent;
 use crate::contract::event_server::event_service_server::EventService;
-use crate::contract::proto::{Outcome, ReportResponse, SessionResponse, Violation};
+use crate::contract::proto::{Outcome, ReportResponse, Violation};
 use crate::contract::raw::{RawReportRequest, RawSessionRequest};
+use crate::contract::raw_response::RawSessionResponse;
 use crate::contract::{encode, encode_timestamp};
 use crate::grid::explain;
 use crate::grid::values::id::{ApplianceName, SpoolId};
@@ -75,7 +76,7 @@ impl EventService for Services {
         }))
     }
 
-    type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionResponse, Status>> + Send>>;
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<RawSessionResponse, Status>> + Send>>;
 
     async fn session(
         &self,

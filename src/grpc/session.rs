@@ -24,9 +24,9 @@ use super::unacknowledged::{BatchReplies, Unacknowledged, UnacknowledgedBatch};
 use super::{Services, hello, status};
 use crate::broker::{Backlog, SessionKey, Unavailable, UnresolvedHello};
 use crate::contract::proto::command::Kind;
-use crate::contract::proto::session_response::Message;
-use crate::contract::proto::{Ack, Command, CrashDumpCommand, GoAway, Notice, SessionResponse};
+use crate::contract::proto::{Command, CrashDumpCommand, GoAway, Notice};
 use crate::contract::raw::{ClientMessage, RawSessionRequest};
+use crate::contract::raw_response::{BrokerMessage, RawAck, RawSessionResponse};
 use crate::contract::{encode_timestamp, encode_uuid};
 use crate::crash_dump::agents::{AgentCommand, AgentHello, AgentLink, CRASH_DUMP_CAPABILITY};
 use crate::grid::values::id::{ApplianceName, SessionId, SpoolId};
@@ -48,7 +48,7 @@ const RESPONSES_BUFFERED: usize = 16;
 const RETRY_AFTER_MS: u32 = 1_000;
 
 /// In boxes: a channel has memory for 32 messages from its start.
-type ResponseSender = mpsc::Sender<Result<Box<SessionResponse>, Status>>;
+type ResponseSender = mpsc::Sender<Result<Box<RawSessionResponse>, Status>>;
 
 /// Opens the session; returns the stream of the broker's messages.
 pub(super) fn open(
@@ -56,7 +56,7 @@ pub(super) fn open(
     name: ApplianceName,
     revocation: Revocation,
     inbound: Streaming<RawSessionRequest>,
-) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
+) -> impl Stream<Item = Result<RawSessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(RESPONSES_BUFFERED);
     let metrics = services.metrics.clone();
     // In boxes here and below: each function that is awaited holds its arguments twice.
@@ -108,7 +108,7 @@ async fn run_session(
     }));
     services.forget_removed_agents().await;
     let welcome = hello::welcome(&services, &welcomed, spool.is_some());
-    let ended = match send_message(answers, Message::Welcome(welcome)).await {
+    let ended = match send_message(answers, BrokerMessage::Welcome(welcome.into())).await {
         Ok(()) => run_open_session(&services, (key, agent), (inbound, revocation), answers).await,
         Err(ClientGone) => Ok(()),
     };
@@ -159,7 +159,7 @@ async fn run_open_session(
         Ok(()) | Err(SessionEnd::ClientGone) => Ok(()),
         // The loop may stop before the session notices the shutdown.
         Err(SessionEnd::Stopping) => {
-            let _ = open.send(Message::GoAway(go_away())).await;
+            let _ = open.send(BrokerMessage::GoAway(go_away().into())).await;
             Ok(())
         }
         Err(SessionEnd::Failed(status)) => Err(status),
@@ -208,7 +208,7 @@ impl OpenSession<'_> {
                 biased;
                 () = listener::shutdown_requested(&mut stopping) => {
                     self.acknowledge_all().await?;
-                    return self.send(Message::GoAway(go_away())).await;
+                    return self.send(BrokerMessage::GoAway(go_away().into())).await;
                 }
                 ack = self.unacknowledged.next(), if !self.unacknowledged.is_empty() => {
                     self.acknowledge(ack).await?;
@@ -223,7 +223,7 @@ impl OpenSession<'_> {
             let (chunk, broken) = self.collect_batch();
             let is_last = chunk.is_last;
             if let Some(id) = self.agent.take_unconfirmed() {
-                self.send(Message::Notice(result_received(&encode_uuid(id)))).await?;
+                self.send(BrokerMessage::Notice(result_received(&encode_uuid(id)).into())).await?;
             }
             // Events before a violation are still stored and acknowledged. In a box, which a silent
             // session does not have.
@@ -277,12 +277,12 @@ impl OpenSession<'_> {
             }
         };
         let Some(to_send) = self.agent.begin(command) else { return Ok(()) };
-        let message = Message::Command(Command {
+        let message = BrokerMessage::Command(Box::new(Command {
             command_id: encode_uuid(to_send.id),
             deadline: Some(encode_timestamp(to_send.deadline)),
             kind: Some(Kind::CrashDump(CrashDumpCommand {})),
-        });
-        permit.send(Ok(Box::new(SessionResponse { message: Some(message) })));
+        }));
+        permit.send(Ok(Box::new(RawSessionResponse { message: Some(message) })));
         Ok(())
     }
 
@@ -315,20 +315,25 @@ impl OpenSession<'_> {
         Ok(())
     }
 
-    async fn acknowledge(&mut self, ack: Result<Option<Ack>, RecvError>) -> Result<(), SessionEnd> {
+    async fn acknowledge(
+        &mut self,
+        ack: Result<Option<RawAck>, RecvError>,
+    ) -> Result<(), SessionEnd> {
         let Some(ack) = ack.map_err(|_| self.services.broker.unavailable_reason())? else {
             return Ok(());
         };
         let suppressed_until =
             ack.exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
         // This session's appliance was removed for good; a new Hello registers its name again.
-        let is_removed =
-            ack.exceptions.iter().any(|it| it.reason == EventRejection::Removed.as_str());
-        self.send(Message::Ack(ack)).await?;
+        let is_removed = ack
+            .exceptions
+            .iter()
+            .any(|it| *it.reason == *EventRejection::Removed.as_str().as_bytes());
+        self.send(BrokerMessage::Ack(ack)).await?;
         if let Some(until) =
             suppressed_until.filter(|_| self.suppression_notice.is_due(self.services.broker.now()))
         {
-            self.send(Message::Notice(suppression_message(until))).await?;
+            self.send(BrokerMessage::Notice(suppression_message(until).into())).await?;
         }
         if is_removed {
             let text = "the appliance was removed; a new session registers it again";
@@ -338,10 +343,10 @@ impl OpenSession<'_> {
     }
 
     /// Sends a message; a client that does not read cannot delay its deadlines with waiting events.
-    async fn send(&mut self, message: Message) -> Result<(), SessionEnd> {
+    async fn send(&mut self, message: BrokerMessage) -> Result<(), SessionEnd> {
         let sent = match self.outbound.try_reserve() {
             Ok(permit) => {
-                permit.send(Ok(Box::new(SessionResponse { message: Some(message) })));
+                permit.send(Ok(Box::new(RawSessionResponse { message: Some(message) })));
                 return Ok(());
             }
             Err(_) => {
@@ -375,7 +380,7 @@ fn result_received(command: &str) -> Notice {
 /// The client disconnected.
 struct ClientGone;
 
-async fn send_message(answers: &ResponseSender, message: Message) -> Result<(), ClientGone> {
-    let response = Box::new(SessionResponse { message: Some(message) });
+async fn send_message(answers: &ResponseSender, message: BrokerMessage) -> Result<(), ClientGone> {
+    let response = Box::new(RawSessionResponse { message: Some(message) });
     answers.send(Ok(response)).await.map_err(|_| ClientGone)
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
 
 use crate::broker::{BatchExceptions, BatchReply, EventReply};
-use crate::contract::proto::{Ack, AckException};
+use crate::contract::raw_response::{RawAck, RawAckException};
 use crate::contract::{encode, encode_timestamp};
 use crate::grid::explain;
 use crate::grpc::read_ahead::WINDOW_EVENTS;
@@ -35,7 +35,7 @@ pub(super) struct UnacknowledgedBatch {
     /// Its submitted events.
     pub(super) event_count: usize,
     /// The exceptions of undecodable events, in order.
-    pub(super) exceptions: Vec<AckException>,
+    pub(super) exceptions: Vec<RawAckException>,
     pub(super) replies: BatchReplies,
 }
 
@@ -70,7 +70,7 @@ impl Unacknowledged {
 
     /// The ack of the first batch, once its results have arrived; `None` if there is room for another
     /// batch sooner. Waits for ever if there is no batch. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Result<Option<Ack>, RecvError> {
+    pub(super) async fn next(&mut self) -> Result<Option<RawAck>, RecvError> {
         let had_room = self.has_room();
         std::future::poll_fn(|context| {
             if let Err(closed) = self.poll_replies(context) {
@@ -105,7 +105,7 @@ impl Unacknowledged {
         Ok(())
     }
 
-    fn pop_ready(&mut self) -> Option<Ack> {
+    fn pop_ready(&mut self) -> Option<RawAck> {
         let is_ready = |it: &UnacknowledgedBatch| matches!(it.replies, BatchReplies::Ready(_));
         let batch = self.batches.pop_front_if(|it| is_ready(it))?;
         self.event_count -= batch.event_count;
@@ -123,7 +123,7 @@ impl Unacknowledged {
             all.extend(position.map(|position| ack_exception(position, reply)));
         }
         all.sort_by_key(|exception| exception.position);
-        Some(Ack { through, exceptions: all })
+        Some(RawAck { through, exceptions: all })
     }
 }
 
@@ -147,13 +147,13 @@ impl Iterator for Positions {
 }
 
 /// The exception of an event that was not simply stored.
-fn ack_exception(position: u64, reply: EventReply) -> AckException {
+fn ack_exception(position: u64, reply: EventReply) -> RawAckException {
     let (reason, explanation) = explain::describe_outcome(reply.outcome);
-    AckException {
+    RawAckException {
         position,
         outcome: encode::outcome(reply.outcome).into(),
-        reason: reason.to_owned(),
-        explanation: explanation.to_owned(),
+        reason: reason.into(),
+        explanation: explanation.into(),
         suppressed_until: reply.suppressed_until.map(encode_timestamp),
         violations: Vec::new(),
     }
@@ -166,7 +166,8 @@ mod tests {
     use crate::test_timeout::timeout;
 
     fn batch(through: u64, event_count: usize, undecodable: &[u64]) -> UnacknowledgedBatch {
-        let exception = |position: &u64| AckException { position: *position, ..Default::default() };
+        let exception =
+            |position: &u64| RawAckException { position: *position, ..Default::default() };
         UnacknowledgedBatch {
             through,
             event_count,
@@ -180,11 +181,11 @@ mod tests {
         (index, EventReply { outcome, flags, record: None, suppressed_until: None })
     }
 
-    fn positions(ack: &Ack) -> Vec<u64> {
+    fn positions(ack: &RawAck) -> Vec<u64> {
         ack.exceptions.iter().map(|it| it.position).collect()
     }
 
-    async fn next(waiting: &mut Unacknowledged) -> Option<Ack> {
+    async fn next(waiting: &mut Unacknowledged) -> Option<RawAck> {
         let next = tokio::time::timeout(timeout(), waiting.next()).await;
         next.expect("in time").expect("not closed")
     }

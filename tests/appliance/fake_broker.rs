@@ -11,6 +11,7 @@ use grid_broker::contract::proto::session_response::Message;
 use grid_broker::contract::proto::{Ack, Event, ReportResponse, SessionResponse, Welcome};
 use grid_broker::contract::raw;
 use grid_broker::contract::raw::ClientMessage;
+use grid_broker::contract::raw_response::RawSessionResponse;
 use grid_broker::tasks;
 use prost::Message as _;
 use tokio::net::TcpListener;
@@ -72,10 +73,12 @@ impl Fake {
     async fn converse(
         &self,
         mut said: Streaming<raw::RawSessionRequest>,
-        answers: &mpsc::Sender<Result<SessionResponse, Status>>,
+        answers: &mpsc::Sender<Result<RawSessionResponse, Status>>,
     ) -> Result<(), Status> {
         let tell = async |message| {
-            let _ = answers.send(Ok(SessionResponse { message: Some(message) })).await;
+            let response = SessionResponse { message: Some(message) }.encode_to_vec();
+            let response = RawSessionResponse::decode(&*response).expect("the same message");
+            let _ = answers.send(Ok(response)).await;
         };
         let (mut spool, mut through, mut unanswered) = (0, 0, Vec::new());
         loop {
@@ -127,7 +130,7 @@ impl EventService for Service {
         Err(Status::unavailable("it takes sessions only"))
     }
 
-    type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionResponse, Status>> + Send>>;
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<RawSessionResponse, Status>> + Send>>;
 
     async fn session(
         &self,

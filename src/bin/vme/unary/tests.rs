@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::Mutex;
 
 use grid_broker::contract::event_server::event_service_server::{EventService, EventServiceServer};
-use grid_broker::contract::proto::{Event, Outcome, SessionResponse};
+use grid_broker::contract::proto::{Event, Outcome};
 use grid_broker::contract::raw;
+use grid_broker::contract::raw_response::RawSessionResponse;
 use grid_broker::tasks;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -43,7 +44,7 @@ impl EventService for FakeBroker {
         }
     }
 
-    type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionResponse, Status>> + Send>>;
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<RawSessionResponse, Status>> + Send>>;
 
     async fn session(
         &self,
