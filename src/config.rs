@@ -87,6 +87,8 @@ pub struct Settings {
     pub tracing: String,
     /// Format of tracing lines.
     pub tracing_format: LogFormat,
+    /// Whether load tests may use this broker.
+    pub benchmark: bool,
     /// The rules of the grid.
     pub grid: grid::model::settings::GridSettings,
     /// For how long certificates of the own CA are valid.
@@ -114,6 +116,7 @@ impl Default for Settings {
             tls: TlsSettings::default(),
             tracing: DEFAULT_TRACING.to_owned(),
             tracing_format: LogFormat::Human,
+            benchmark: false,
             grid: grid::model::settings::GridSettings::default(),
             certificates: CertificateRules::default(),
             mail: MailSettings::default(),

@@ -168,15 +168,14 @@ pub async fn run(
     let journal = started.identity.journal;
     let services = Services::new(&started, Some(reporter), stopping.clone())
         .with_crash_dumps(crash_dumps)
+        .with_benchmark(settings.benchmark)
         .with_mail_test(mail::mail_test(&smtp_config, journal, &started.broker))
         .with_identity(authenticator.clone(), identity.authority.clone(), identity.certificates());
     let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
     let events = tasks::spawn("accept grpc", events);
-    let endpoints = Endpoints {
-        first_administrator,
-        ..endpoints_of(&settings, (grpc_at, http_at), &started, &identity)
-    };
+    let endpoints = endpoints_of(&settings, (grpc_at, http_at), &started, &identity);
+    let endpoints = Endpoints { first_administrator, ..endpoints };
     if let Some(file) = &ready_file {
         file.write(&endpoints.to_json())?;
     }

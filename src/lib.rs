@@ -21,6 +21,7 @@ pub mod listener;
 pub mod log_limiter;
 pub mod mail;
 pub mod metrics;
+pub mod process_stats;
 pub mod ready_file;
 pub mod resources;
 pub mod service_manager;

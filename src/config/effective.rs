@@ -40,6 +40,7 @@ impl Settings {
         all.extend(self.mail.warnings().into_iter().map(of_mail));
         all.extend(self.crash_dump_warnings());
         all.extend(self.plaintext_warning());
+        all.extend(self.benchmark_warning());
         for name in self.grid.class_names() {
             let rules =
                 self.grid.class(name).filter(|it| it.report_deadline > it.report_interval_max);
@@ -52,6 +53,15 @@ impl Settings {
             }
         }
         all
+    }
+
+    fn benchmark_warning(&self) -> Option<ConfigError> {
+        let key = "benchmark".to_owned();
+        let text =
+            "load tests may fill this broker with events of invented appliances; set it to false \
+                    where real appliances report"
+                .to_owned();
+        self.benchmark.then(|| ConfigError { origin: self.origin(&key), key, text })
     }
 
     /// Calls `with` for each effective setting, with its warning if there is one.

@@ -83,7 +83,7 @@ const fn needs_restart<T>(
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [SettingKey<Settings>; 46] = [
+pub static SETTINGS: [SettingKey<Settings>; 47] = [
     needs_restart("data", Accessor::Path(|it| &mut it.journal.dir), Some("--data")),
     needs_restart("grpc", Accessor::Address(|it| &mut it.grpc), Some("--grpc")),
     needs_restart("http", Accessor::Address(|it| &mut it.http), Some("--http")),
@@ -128,6 +128,7 @@ pub static SETTINGS: [SettingKey<Settings>; 46] = [
         Accessor::TracingFormat(|it| &mut it.tracing_format),
         Some("--tracing-format"),
     ),
+    needs_restart("benchmark", Accessor::Bool(|it| &mut it.benchmark), None),
     live("disk_low_water", Accessor::Size(DISK_SIZE_RANGE, |it| &mut it.journal.low_water)),
     live("ballast", Accessor::Size(DISK_SIZE_RANGE, |it| &mut it.journal.ballast_bytes)),
     live(

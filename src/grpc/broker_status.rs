@@ -16,6 +16,7 @@ use crate::grid::state::outbox::OutboxStats;
 use crate::guru_meditation::{ReportEncoding, ReportError};
 use crate::identity::authenticator::{AuthenticationMode, Authenticator};
 use crate::journal::DiskUsage;
+use crate::process_stats::ProcessStats;
 use crate::tasks;
 
 /// Most open alerts in a status.
@@ -44,6 +45,7 @@ impl BrokerService for Services {
         let overview = self.broker.query(|grid, _| summarize(grid));
         let overview = overview.await.map_err(status::unavailable)?;
         let BrokerSummary { sessions, appliances, open_alerts, mail_recipients, outbox } = overview;
+        let process = ProcessStats::read();
         Ok(Response::new(GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             broker_id: encode_uuid(self.identity.broker),
@@ -72,6 +74,11 @@ impl BrokerService for Services {
                 .growth
                 .and_then(|rate| rate.time_until_full(room))
                 .map(|lasts| lasts.as_secs()),
+            benchmark: self.is_benchmark,
+            cpu_time_us: process.cpu_time_us(),
+            resident_bytes: process.resident_bytes,
+            written_bytes: process.written_bytes,
+            archive_bytes: journal.archive_bytes,
         }))
     }
 

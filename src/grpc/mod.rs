@@ -102,6 +102,8 @@ pub struct Services {
     crash_dumps: CrashDumps,
     /// The certificates that the listener shows; `None`: without TLS.
     certificates: Option<watch::Receiver<Arc<TlsConfigs>>>,
+    /// Load tests may use this broker.
+    is_benchmark: bool,
     stopping: watch::Receiver<bool>,
 }
 
@@ -126,6 +128,7 @@ impl Services {
             authority: None,
             crash_dumps: CrashDumps::new(started.broker.clone(), Agents::default()),
             certificates: None,
+            is_benchmark: false,
             stopping,
         }
     }
@@ -134,6 +137,12 @@ impl Services {
     #[must_use]
     pub fn with_mail_test(self, mail_test: Option<MailTest>) -> Self {
         Self { mail_test, ..self }
+    }
+
+    /// The same, with whether load tests may use the broker.
+    #[must_use]
+    pub fn with_benchmark(self, is_benchmark: bool) -> Self {
+        Self { is_benchmark, ..self }
     }
 
     /// The same with crash dumps that other doors trigger, too.

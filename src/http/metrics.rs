@@ -15,7 +15,6 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::process::ProcessStats;
 use super::{QUERY_TIMEOUT, ServedBroker};
 use crate::contract::encode;
 use crate::grid::Grid;
@@ -23,6 +22,7 @@ use crate::grid::state::outbox::OutboxStats;
 use crate::grid::values::time::Timestamp;
 use crate::journal::JournalStatus;
 use crate::metrics::{Connections, Label};
+use crate::process_stats::ProcessStats;
 use crate::stderr;
 use crate::tasks;
 
@@ -93,7 +93,8 @@ fn gauge_with_unit(registry: &mut Registry, name: &str, unit: Unit, help: &str, 
 }
 
 fn process(registry: &mut Registry, process: &ProcessStats, services: Option<&ServedBroker>) {
-    let ProcessStats { resident_bytes, fds, fds_max, cpu_seconds, threads } = *process;
+    let ProcessStats { resident_bytes, fds, fds_max, cpu_seconds, threads, written_bytes } =
+        *process;
     if let Some(bytes) = resident_bytes {
         gauge_with_unit(registry, "resident_memory", Unit::Bytes, "Memory in RAM", bytes as f64);
     }
@@ -109,6 +110,10 @@ fn process(registry: &mut Registry, process: &ProcessStats, services: Option<&Se
     if let Some(seconds) = cpu_seconds {
         let help = "CPU time spent, user and system";
         registry.register_with_unit("cpu", help, Unit::Seconds, ConstCounter::new(seconds));
+    }
+    if let Some(bytes) = written_bytes {
+        let help = "Bytes that it caused to be written to disks";
+        registry.register_with_unit("written", help, Unit::Bytes, ConstCounter::new(bytes));
     }
     if let Some(services) = services {
         let help = "When the broker started, since 1970";

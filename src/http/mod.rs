@@ -8,7 +8,6 @@
 mod authorization;
 mod metrics;
 pub mod openstack;
-mod process;
 
 use std::time::Duration;
 

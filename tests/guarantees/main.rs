@@ -17,6 +17,7 @@ mod documented_limits;
 mod grid_log;
 mod habits;
 mod imports;
+mod load_tests;
 mod long_jobs;
 mod metrics;
 mod names;

@@ -6,6 +6,7 @@
 mod admin;
 mod alert;
 mod appliance;
+mod bench;
 mod context;
 mod crash_dump;
 mod global;
@@ -28,6 +29,7 @@ pub(crate) use self::alert::{AlertCommand, AlertList};
 pub(crate) use self::appliance::{
     ApplianceCommand, ApplianceList, ApplianceNames, EnrolArgs, OverrideArgs,
 };
+pub(crate) use self::bench::BenchArgs;
 pub(crate) use self::context::ContextCommand;
 pub(crate) use self::crash_dump::{CrashDumpArgs, CrashDumpsArgs};
 pub(crate) use self::global::{
@@ -174,6 +176,22 @@ pub(crate) enum GridctlCommand {
     /// Show the versions of gridctl and of the broker
     #[command(after_help = "Example:\n  gridctl version")]
     Version,
+    /// Load a broker with events, and measure it; only a broker whose setting `benchmark` is true
+    #[command(
+        after_help = "Sends events of appliances named bench:main.a1, a2 and so on, as agents do: each a \
+        message of its\nown, numbered, acknowledged when it is durable. Prints events per second, the time \
+        until the\nacknowledgement, and CPU time, memory and disk space of the broker per event. At the \
+        end it checks\nthat as many events are stored as were acknowledged as stored; exit code 1 if \
+        not.\n\n\
+        The events stay in the grid log, and the appliances are known from then on. So the broker must \
+        have\n`benchmark = true` in its settings, which no broker of production has, and trust \
+        everybody on\nloopback. A class without rate limits stores every event: \
+        `class.default.budget = \"unlimited\"`.\n\n\
+        Examples: full speed for ten seconds; 20,000 events per second, as JSON\n  \
+        gridctl bench --sessions 64 --outstanding 256\n  \
+        gridctl bench --rate 20000 --duration 1m --output json"
+    )]
+    Bench(BenchArgs),
     /// List named brokers, and choose the one that commands use
     #[command(
         subcommand,
@@ -332,6 +350,7 @@ fn find_conflict(args: &GridctlArgs) -> Option<&'static str> {
         | GridctlCommand::Report { .. }
         | GridctlCommand::Status(_)
         | GridctlCommand::Version
+        | GridctlCommand::Bench(_)
         | GridctlCommand::Context(_)
         | GridctlCommand::Generate { .. } => None,
     }

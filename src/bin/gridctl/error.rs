@@ -15,6 +15,7 @@ use grid_broker::journal::stream::{FileError, StreamError};
 use grid_broker::show::escape::escape;
 use grid_broker::system_error::Explained;
 
+use crate::bench::BenchError;
 use crate::context::ContextError;
 use crate::crash_dump::CrashDumpError;
 use crate::credentials::CredentialError;
@@ -125,6 +126,9 @@ pub(crate) enum CliError {
     /// An export is not complete, or cannot be continued.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A load test is refused, or its result is wrong.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// The time range is empty.
     #[error(transparent)]
     Range(#[from] EmptyTimeRange),
@@ -205,6 +209,7 @@ impl CliError {
             Self::Credential(error) => error.exit_code(),
             Self::CrashDump(error) => error.exit_code(),
             Self::Export(error) => error.exit_code(),
+            Self::Bench(error) => error.exit_code(),
             Self::Many { code, .. } => *code,
             Self::AdministratorWithoutToken { failure, .. } | Self::Refused { failure, .. } => {
                 failure.exit_code()

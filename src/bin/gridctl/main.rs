@@ -10,6 +10,7 @@ mod appliance;
 mod appliance_view;
 mod args;
 mod attention;
+mod bench;
 mod complete;
 mod connection;
 mod context;
@@ -135,10 +136,15 @@ fn print_clap_error(error: &clap::Error, is_check: bool) -> Result<u8, CliError>
 fn run(args: &GridctlArgs) -> Result<u8, CliError> {
     let look = OutputOptions::new(&args.global);
     let mut out = BufWriter::new(io::stdout().lock());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::Runtime)?;
+    let mut runtime = match sender_threads(&args.command) {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(threads);
+            runtime
+        }
+    };
+    let runtime = runtime.enable_all().build().map_err(CliError::Runtime)?;
     let broker = ChosenBroker { args, look: &look, resolved: OnceCell::new() };
     let done = runtime.block_on(run_command(args, &broker, &look, &mut out));
     done.map_err(|failure| {
@@ -152,6 +158,14 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
         };
         runtime.block_on(refusal::explain(failure, &address, broker.resolved.get()))
     })
+}
+
+/// How many threads the runtime has: more than one only for a load test that asks for them.
+fn sender_threads(command: &GridctlCommand) -> usize {
+    if let GridctlCommand::Bench(bench) = command {
+        return usize::try_from(bench.threads).unwrap_or(1);
+    }
+    1
 }
 
 /// The broker that flags, environment and contexts choose.
@@ -231,6 +245,7 @@ async fn run_command(
         }
         GridctlCommand::Status(_) => status::show(&broker.connect().await?, look, out).await?,
         GridctlCommand::Version => version::show(broker.connect().await, look, out).await?,
+        GridctlCommand::Bench(bench) => bench::run(broker.access()?, bench, look, out).await?,
         GridctlCommand::Context(command) => {
             context::run(command, &args.global.broker_choice, look, out)?
         }

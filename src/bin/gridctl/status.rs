@@ -71,7 +71,7 @@ pub(crate) async fn show_journal(
 }
 
 /// The keys of the status that concern the journal.
-const JOURNAL_KEYS: [&str; 12] = [
+const JOURNAL_KEYS: [&str; 13] = [
     "journal_id",
     "term",
     "first_record",
@@ -84,6 +84,7 @@ const JOURNAL_KEYS: [&str; 12] = [
     "retention_bytes",
     "low_water_bytes",
     "disk_lasts_s",
+    "archive_bytes",
 ];
 
 fn describe_records(status: &GetStatusResponse) -> String {
@@ -120,6 +121,9 @@ fn lines(status: &GetStatusResponse, address: &str, look: &OutputOptions) -> Vec
         ("disk lasts", describe_disk_lasts(status)),
         ("broker id", status.broker_id.clone()),
     ];
+    if status.benchmark {
+        pairs.push(("benchmark", "load tests may use this broker: never in production".to_owned()));
+    }
     if status.open_alerts.is_empty() {
         pairs.push(("open alerts", "none".to_owned()));
     }
@@ -179,6 +183,10 @@ fn describe_mail(status: &GetStatusResponse, look: &OutputOptions) -> String {
     if parts.is_empty() { "none queued".to_owned() } else { parts.join(", ") }
 }
 
+fn optional(value: &Option<u64>) -> ObjectValue {
+    value.map_or(ObjectValue::Null, ObjectValue::from)
+}
+
 fn object(status: &GetStatusResponse) -> OutputObject {
     let GetStatusResponse {
         version,
@@ -205,6 +213,11 @@ fn object(status: &GetStatusResponse) -> OutputObject {
         retention_bytes,
         low_water_bytes,
         disk_lasts_s,
+        benchmark,
+        cpu_time_us,
+        resident_bytes,
+        written_bytes,
+        archive_bytes,
     } = status;
     let count = |it: &StateCount| {
         let StateCount { state, count } = it;
@@ -233,11 +246,16 @@ fn object(status: &GetStatusResponse) -> OutputObject {
         ("mails_queued", (*mails_queued).into()),
         ("mails_queued_since", mails_queued_since.into()),
         ("mails_failed", (*mails_failed).into()),
-        ("growth_bytes_per_day", growth_bytes_per_day.map_or(ObjectValue::Null, ObjectValue::from)),
+        ("growth_bytes_per_day", optional(growth_bytes_per_day)),
         ("growth_measured_s", (*growth_measured_s).into()),
         ("retention_bytes", (*retention_bytes).into()),
         ("low_water_bytes", (*low_water_bytes).into()),
-        ("disk_lasts_s", disk_lasts_s.map_or(ObjectValue::Null, ObjectValue::from)),
+        ("disk_lasts_s", optional(disk_lasts_s)),
+        ("benchmark", (*benchmark).into()),
+        ("cpu_time_us", optional(cpu_time_us)),
+        ("resident_bytes", optional(resident_bytes)),
+        ("written_bytes", optional(written_bytes)),
+        ("archive_bytes", (*archive_bytes).into()),
     ];
     OutputObject { kind: "broker", name: broker_id.clone(), fields }
 }
@@ -352,7 +370,8 @@ mod tests {
                 r#""open_alerts":["db1 hung"],"trust":"everyone on loopback","mail_recipients":0,"#,
                 r#""mails_queued":0,"mails_queued_since":null,"mails_failed":0,"#,
                 r#""growth_bytes_per_day":null,"growth_measured_s":0,"retention_bytes":0,"#,
-                r#""low_water_bytes":0,"disk_lasts_s":null}"#
+                r#""low_water_bytes":0,"disk_lasts_s":null,"benchmark":false,"cpu_time_us":null,"#,
+                r#""resident_bytes":null,"written_bytes":null,"archive_bytes":0}"#
             )
         );
         assert!(udl::entity(&form).contains("\n  appliances.1.state = running\n"));

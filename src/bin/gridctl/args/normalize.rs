@@ -119,6 +119,7 @@ pub(super) fn resolve_get(command: GridctlCommand) -> GridctlCommand {
         | GridctlCommand::Report { .. }
         | GridctlCommand::Status(_)
         | GridctlCommand::Version
+        | GridctlCommand::Bench(_)
         | GridctlCommand::Context(_)
         | GridctlCommand::Generate { .. }) => other,
     }

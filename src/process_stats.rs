@@ -1,29 +1,32 @@
-//! Reads memory, descriptors and CPU time of the process from `/proc/self`.
+//! Reads memory, descriptors, CPU time and written bytes of the process from `/proc/self`.
 //!
 //! Guarantees that values the system does not provide are left out. Does not know the broker.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
 /// What the system reports about this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct ProcessStats {
+pub struct ProcessStats {
     /// Memory in RAM, in bytes.
-    pub(super) resident_bytes: Option<u64>,
+    pub resident_bytes: Option<u64>,
     /// Open descriptors.
-    pub(super) fds: Option<u64>,
+    pub fds: Option<u64>,
     /// How many it may open.
-    pub(super) fds_max: Option<u64>,
+    pub fds_max: Option<u64>,
     /// CPU time spent, in seconds.
-    pub(super) cpu_seconds: Option<f64>,
+    pub cpu_seconds: Option<f64>,
     /// Its threads.
-    pub(super) threads: Option<u64>,
+    pub threads: Option<u64>,
+    /// Bytes that it caused to be written to disks.
+    pub written_bytes: Option<u64>,
 }
 
 impl ProcessStats {
     /// Reads the current values, from files that the kernel generates.
-    pub(super) fn read() -> Self {
+    pub fn read() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let (cpu_seconds, threads) = parse_stat(&stat, rustix::param::clock_ticks_per_second());
         let pages = fs::read_to_string("/proc/self/statm").ok();
@@ -36,8 +39,20 @@ impl ProcessStats {
             fds_max: getrlimit(Resource::Nofile).current,
             cpu_seconds,
             threads,
+            written_bytes: fs::read_to_string("/proc/self/io").ok().and_then(|io| parse_io(&io)),
         }
     }
+
+    /// CPU time spent, in microseconds.
+    pub fn cpu_time_us(&self) -> Option<u64> {
+        let time = self.cpu_seconds.and_then(|spent| Duration::try_from_secs_f64(spent).ok())?;
+        u64::try_from(time.as_micros()).ok()
+    }
+}
+
+/// The bytes that reach a disk: what is truncated before it was written counts, too.
+fn parse_io(io: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.parse().ok()
 }
 
 /// CPU time and threads; the name in parentheses may contain anything, so fields are counted after it.
@@ -64,11 +79,19 @@ mod tests {
     }
 
     #[test]
+    fn written_bytes_are_those_of_disks() {
+        let io = "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 4096\n\
+                  cancelled_write_bytes: 6\n";
+        assert_eq!(parse_io(io), Some(4_096));
+        assert_eq!(parse_io("wchar: 2\n"), None);
+    }
+
+    #[test]
     fn stats_of_this_process_are_read() {
         let process = ProcessStats::read();
         assert!(process.resident_bytes.is_some_and(|bytes| bytes > 1 << 20), "{process:?}");
         assert!(process.fds.is_some_and(|fds| fds >= 3), "{process:?}");
         assert!(process.threads.is_some_and(|threads| threads >= 1), "{process:?}");
-        assert!(process.cpu_seconds.is_some(), "{process:?}");
+        assert!(process.cpu_time_us().is_some(), "{process:?}");
     }
 }
