@@ -11,12 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use grid_broker::contract::encoded::EncodedExport;
 use grid_broker::contract::event_server::event_service_server::{EventService, EventServiceServer};
 use grid_broker::contract::proto::session_response::Message;
 use grid_broker::contract::proto::{
-    Ack, GetRecordRequest, GetRecordResponse, GetReportRequest, GetReportResponse,
-    GetStatusRequest, GetStatusResponse, ListRecordsRequest, ListRecordsResponse, ReportResponse,
-    SessionResponse, TailRecordsRequest, TailRecordsResponse, Welcome,
+    Ack, ExportRecordsRequest, GetRecordRequest, GetRecordResponse, GetReportRequest,
+    GetReportResponse, GetStatusRequest, GetStatusResponse, ListRecordsRequest,
+    ListRecordsResponse, ReportResponse, SessionResponse, TailRecordsRequest, TailRecordsResponse,
+    Welcome,
 };
 use grid_broker::contract::raw::{ClientMessage, RawReportRequest, RawSessionRequest};
 use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
@@ -26,8 +28,8 @@ use grid_broker::contract::servers::grid_log_service_server::{
 use grid_broker::process_stats::ProcessStats;
 use grid_broker::tasks;
 use tokio::sync::mpsc;
+use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Failure;
@@ -45,6 +47,9 @@ const BATCH_EVENTS: u64 = 1_024;
 const WAITING: usize = 1_024;
 
 type Replies = mpsc::Sender<Result<SessionResponse, Status>>;
+
+/// A stream that ends at once.
+type Nothing<T> = tokio_stream::Empty<Result<T, Status>>;
 
 /// Events that wait for a commit.
 struct Batch {
@@ -212,14 +217,21 @@ impl BrokerService for Ceiling {
 /// Reads nothing back: there are no records of other kinds than events.
 #[tonic::async_trait]
 impl GridLogService for Ceiling {
-    type TailRecordsStream =
-        Box<dyn Stream<Item = Result<TailRecordsResponse, Status>> + Send + Unpin>;
+    type TailRecordsStream = Nothing<TailRecordsResponse>;
+    type ExportRecordsStream = Nothing<EncodedExport>;
 
     async fn list_records(
         &self,
         _: Request<ListRecordsRequest>,
     ) -> Result<Response<ListRecordsResponse>, Status> {
-        Ok(Response::new(ListRecordsResponse::default()))
+        Err(Status::unimplemented("the ceiling reads nothing"))
+    }
+
+    async fn export_records(
+        &self,
+        _: Request<ExportRecordsRequest>,
+    ) -> Result<Response<Self::ExportRecordsStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
     }
 
     async fn get_record(
@@ -233,6 +245,6 @@ impl GridLogService for Ceiling {
         &self,
         _: Request<TailRecordsRequest>,
     ) -> Result<Response<Self::TailRecordsStream>, Status> {
-        Ok(Response::new(Box::new(tokio_stream::pending().take(0))))
+        Err(Status::unimplemented("the ceiling reads nothing"))
     }
 }

@@ -18,6 +18,7 @@ BENCH_CURVE_SESSIONS, BENCH_CURVE_APPLIANCES (the last point of each curve), BEN
 
 import argparse
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -47,6 +48,9 @@ def main():
     if not wanted and not (options.curves and options.rows == "none"):
         wanted = set(rows.ROWS)
 
+    # Ten thousand sessions take a descriptor each, here and in the servers.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     folder = tempfile.mkdtemp(prefix="side-by-side-", dir=os.environ.get("BENCH_TMP"))
     programs = servers.Programs.prepare(options.no_build)
     bench = rows.Bench(programs, folder, rounds=max(1, options.rounds), quick=options.quick)
