@@ -15,10 +15,10 @@ use grid_broker::contract::encoded::EncodedExport;
 use grid_broker::contract::event_server::event_service_server::{EventService, EventServiceServer};
 use grid_broker::contract::proto::session_response::Message;
 use grid_broker::contract::proto::{
-    Ack, ExportRecordsRequest, GetRecordRequest, GetRecordResponse, GetReportRequest,
-    GetReportResponse, GetStatusRequest, GetStatusResponse, ListRecordsRequest,
-    ListRecordsResponse, ReportResponse, SessionResponse, TailRecordsRequest, TailRecordsResponse,
-    Welcome,
+    Ack, CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordRequest,
+    GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
+    ListRecordsRequest, ListRecordsResponse, ReportResponse, SessionResponse, TailRecordsRequest,
+    TailRecordsResponse, Welcome,
 };
 use grid_broker::contract::raw::{ClientMessage, RawReportRequest, RawSessionRequest};
 use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
@@ -232,6 +232,13 @@ impl GridLogService for Ceiling {
         _: Request<ExportRecordsRequest>,
     ) -> Result<Response<Self::ExportRecordsStream>, Status> {
         Ok(Response::new(tokio_stream::empty()))
+    }
+
+    async fn count_records(
+        &self,
+        _: Request<CountRecordsRequest>,
+    ) -> Result<Response<CountRecordsResponse>, Status> {
+        Err(Status::unimplemented("the ceiling reads nothing"))
     }
 
     async fn get_record(
