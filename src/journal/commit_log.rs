@@ -230,6 +230,7 @@ pub(super) fn commit_start(block: &super::frame::Block) -> Result<u64, FrameErro
         | BlockContent::CheckpointEnd
         | BlockContent::StreamHead
         | BlockContent::StreamEnd
-        | BlockContent::Attachment => Err(FrameError::OutOfPlace),
+        | BlockContent::Attachment
+        | BlockContent::SegmentIndex => Err(FrameError::OutOfPlace),
     }
 }

@@ -102,12 +102,12 @@ impl DiskState {
         disk::free_bytes(&self.dir)
     }
 
-    /// Whether the archiver may write: half of the low-water mark is reserved for the commit log
-    /// alone, because sled does not recover from a failed write. If the free space is unknown, the
-    /// disk counts as full.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether the archiver may write so many bytes: half of the low-water mark is reserved for the
+    /// commit log alone, because sled does not recover from a failed write. If the free space is
+    /// unknown, the disk counts as full.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
         let low_water = self.low_water.load(Ordering::Acquire);
-        self.free_bytes().is_ok_and(|free| free >= low_water / 2)
+        self.free_bytes().is_ok_and(|free| free >= (low_water / 2).saturating_add(bytes))
     }
 
     /// Frees the space of the ballast; `false` if there was none.

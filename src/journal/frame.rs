@@ -17,6 +17,7 @@
 //!
 //! Later formats keep the magic, the position of the format and the checksum of the header.
 
+mod compression;
 #[cfg(test)]
 mod tests;
 mod unpacker;
@@ -36,8 +37,6 @@ pub const SUMMARY_BYTES_MAX: usize = 64 << 10;
 pub const FORMAT: u16 = 1;
 
 pub(super) const MAGIC: [u8; 4] = *b"GRJB";
-/// Level 1 compresses realistic records 2.6 times for a third of a microsecond each.
-const ZSTD_LEVEL: i32 = 1;
 
 /// Why some bytes are not a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +92,8 @@ pub enum BlockContent {
     StreamEnd,
     /// A small file in a stream; the summary is its name, the count its index.
     Attachment,
+    /// A part of the index of a sealed segment; the count is the index of the part.
+    SegmentIndex,
 }
 
 impl BlockContent {
@@ -106,11 +107,12 @@ impl BlockContent {
             Self::StreamHead => 5,
             Self::StreamEnd => 6,
             Self::Attachment => 7,
+            Self::SegmentIndex => 8,
         }
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        const ALL: [BlockContent; 8] = [
+        const ALL: [BlockContent; 9] = [
             BlockContent::Records,
             BlockContent::Checkpoint,
             BlockContent::Commit,
@@ -119,6 +121,7 @@ impl BlockContent {
             BlockContent::StreamHead,
             BlockContent::StreamEnd,
             BlockContent::Attachment,
+            BlockContent::SegmentIndex,
         ];
         ALL.get(usize::from(code)).copied()
     }
@@ -254,15 +257,9 @@ impl Block {
     pub fn payload(&self) -> Result<Bytes, FrameError> {
         match self.header.compression {
             Compression::None => Ok(self.stored.clone()),
-            Compression::Zstd => {
-                let raw = zstd::bulk::decompress(&self.stored, self.header.raw_bytes)
-                    .map_err(|_| FrameError::ImpossibleLength)?;
-                if raw.len() == self.header.raw_bytes {
-                    Ok(raw.into())
-                } else {
-                    Err(FrameError::ImpossibleLength)
-                }
-            }
+            Compression::Zstd => compression::decompress(&self.stored, self.header.raw_bytes)
+                .map(Bytes::from)
+                .ok_or(FrameError::ImpossibleLength),
         }
     }
 }
@@ -284,20 +281,14 @@ pub fn encode(
         return Err(FrameError::ImpossibleLength);
     }
     let builder = BlockBuilder::new(out, summary);
-    let compressed = match compression {
-        Compression::Zstd => zstd::bulk::compress(payload, ZSTD_LEVEL).ok(),
-        Compression::None => None,
-    };
-    let written = match compressed.filter(|compressed| compressed.len() < payload.len()) {
-        Some(compressed) => {
-            out.extend_from_slice(&compressed);
-            builder.write_header(out, info, Compression::Zstd, payload.len())
-        }
-        None => {
+    let stored = match compression {
+        Compression::Zstd if compression::compress(payload, out) => Compression::Zstd,
+        Compression::Zstd | Compression::None => {
             out.extend_from_slice(payload);
-            builder.write_header(out, info, Compression::None, payload.len())
+            Compression::None
         }
     };
+    let written = builder.write_header(out, info, stored, payload.len());
     if written.is_err() {
         out.truncate(builder.start());
     }

@@ -30,6 +30,7 @@ mod log_truncation;
 mod query;
 mod reader;
 pub mod record;
+mod record_headers;
 mod recovery;
 pub mod rescue;
 pub mod scan;

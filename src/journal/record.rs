@@ -135,7 +135,7 @@ fn split_slice<'a>(payload: &mut &'a [u8]) -> Option<(RecordHeader, &'a [u8])> {
 }
 
 /// A varint, which mostly is short.
-fn short_varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn short_varint(bytes: &mut &[u8]) -> Option<u64> {
     match **bytes {
         [low, ref rest @ ..] if low < 0x80 => {
             *bytes = rest;
@@ -180,17 +180,31 @@ pub struct BlockSummary {
 impl BlockSummary {
     /// Summarises `records`.
     pub fn from_records(records: &[EncodedRecord]) -> Self {
-        let headers = || records.iter().map(|record| record.header);
-        let mut appliances: Vec<u32> = headers().map(|header| header.appliance).collect();
-        appliances.sort_unstable();
-        appliances.dedup();
-        Self {
-            at_us_min: headers().map(|header| header.at_us).min().unwrap_or(i64::MAX),
-            at_us_max: headers().map(|header| header.at_us).max().unwrap_or(i64::MIN),
-            severity_mask: headers().fold(0, |mask, header| mask | 1 << header.severity),
-            kind_mask: headers().fold(0, |mask, header| mask | 1 << header.kind),
-            appliances,
+        Self::from_headers(records.iter().map(|record| record.header))
+    }
+
+    /// Summarises records by their headers, in one pass.
+    pub(super) fn from_headers(headers: impl Iterator<Item = RecordHeader>) -> Self {
+        let mut summary = Self {
+            at_us_min: i64::MAX,
+            at_us_max: i64::MIN,
+            severity_mask: 0,
+            kind_mask: 0,
+            appliances: Vec::new(),
+        };
+        for header in headers {
+            summary.at_us_min = summary.at_us_min.min(header.at_us);
+            summary.at_us_max = summary.at_us_max.max(header.at_us);
+            summary.severity_mask |= 1 << header.severity;
+            summary.kind_mask |= 1 << header.kind;
+            // An appliance often has several records in a row.
+            if summary.appliances.last() != Some(&header.appliance) {
+                summary.appliances.push(header.appliance);
+            }
         }
+        summary.appliances.sort_unstable();
+        summary.appliances.dedup();
+        summary
     }
 
     /// The summary in bytes: fixed fields, then the appliances as varint differences.

@@ -59,7 +59,8 @@ pub struct OpenJournal {
 pub struct Recovered {
     /// Ends of commit-log files that belonged to no finished commit.
     pub truncated_tails: Vec<TruncatedTail>,
-    /// First numbers of the unsealed segments that are rebuilt from the commit log.
+    /// First numbers of the unsealed segments that are built again: from their intact blocks, if the
+    /// commit log has the same records, and from the commit log.
     pub rebuilt_segments: Vec<u64>,
     /// Numbers that were assigned, and whose records are not found.
     pub missing: Vec<RangeInclusive<u64>>,

@@ -2,6 +2,7 @@
 
 mod damage;
 mod full_disk;
+mod packed;
 mod retention;
 
 use std::fs;
@@ -191,7 +192,7 @@ fn a_damaged_segment_is_read_from_the_commit_log_while_it_is_there() {
     wait("a seal", || !opened.journal.log_truncation.archive.ranges().is_empty());
     opened.journal.close().unwrap();
     // Without checkpoints nothing was removed from the commit log.
-    fs::write(dir.path().join("archive/span-00000000000000000001/db"), b"rubbish").unwrap();
+    fs::write(dir.path().join("archive/span-00000000000000000001/pack"), b"rubbish").unwrap();
     let opened = open(dir.path());
     assert!(opened.reader.archived_through() > 0);
     assert_eq!(read_all(&opened.reader), records(1..=1000));
@@ -242,7 +243,7 @@ fn a_lost_segment_is_reported_missing() {
     let segments = with_sealed_segments(dir.path());
     let second = dir.path().join(format!("archive/span-{:020}", segments[1].start()));
     fs::remove_file(second.with_extension("sealed")).unwrap();
-    fs::write(second.join("db"), b"rubbish").unwrap();
+    fs::write(second.join("pack"), b"rubbish").unwrap();
     let opened = open(dir.path());
     assert_eq!(opened.recovered.damaged_segments, [second.with_extension("damaged")]);
     let files = &opened.journal.log_truncation.files;

@@ -1,14 +1,18 @@
 //! Begins, seals or discards the active segment.
 //!
-//! Guarantees that a segment is sealed only after all of it was read back from the files. Until
-//! then the commit log has all of it. Does not know when a segment is full.
+//! Sealing copies the blocks into a pack, syncs it, reads all of it back, writes its index, then the
+//! seal, and removes the files of sled at last. Guarantees that a crash before the seal leaves a
+//! segment that the commit log has all of, and one after it a pack that was checked. Does not know
+//! when a segment is full.
 
 use std::fs;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::pack::{self, PackWriter};
 use super::seal::{self, Seal};
 use super::{ActiveSegment, Archive, SealedSegment};
 use crate::journal::archive::block_index::BlockIndex;
@@ -25,6 +29,37 @@ impl Archive {
         let active = Arc::new(ActiveSegment { first, through: AtomicU64::new(first - 1), segment });
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
         Ok(active)
+    }
+
+    /// Begins a segment with the blocks of `numbers` that a stop left unsealed in `folder`; `None` if
+    /// there are none. Also returns their bytes and their newest term.
+    ///
+    /// sled is not asked what it has: a scan of the files finds the blocks, by their checksums. All
+    /// are checked again when the segment is sealed.
+    pub(super) fn take_over(
+        &self,
+        folder: &Path,
+        numbers: &RangeInclusive<u64>,
+    ) -> Result<Option<(Arc<ActiveSegment>, u64, u64)>, JournalError> {
+        let found = BlockIndex::scan(folder, self.journal, numbers, &self.is_closing)?;
+        let first = *numbers.start();
+        if found.position(first).is_none() {
+            return Ok(None);
+        }
+        let active = self.begin_segment(first)?;
+        let mut pack = PackWriter::create(&self.segment_path(first), self.journal)?;
+        let (mut next, mut term) = (first, 0);
+        while let Some((block, bytes)) = found.block_with_bytes_at(next)? {
+            if block.header.info.first != next {
+                break;
+            }
+            pack.push(&block, &bytes)?;
+            (next, term) = (block.header.info.last() + 1, block.header.info.term);
+        }
+        let bytes = pack.finish_unsealed()?;
+        active.through.store(next - 1, Ordering::Release);
+        self.archived_through.store(next - 1, Ordering::Release);
+        Ok(Some((active, bytes, term)))
     }
 
     /// Discards all that is not sealed; returns the folders to delete.
@@ -61,17 +96,67 @@ impl Archive {
         let last = active.through.load(Ordering::Acquire);
         active.segment.flush()?;
         active.segment.close();
-        let path = self.segment_path(active.first);
-        disk::sync_tree(&path)?;
-        // From the files, not from sled's memory; sled never opens them again.
-        let index =
-            BlockIndex::scan(&path, self.journal, &(active.first..=last), &self.is_closing)?;
+        let (first, path) = (active.first, self.segment_path(active.first));
         let mut seal = Seal { last, term, newest_us: None, lived, missing: Vec::new() };
-        seal.newest_us = Some(seal::check_blocks(&index, active.first, &seal)?);
-        seal.write(&self.seal_path(active.first), self.journal, active.first)?;
-        let segment = SealedSegment { seal, bytes: disk::allocated_below(&path) };
-        self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(active.first, segment);
+        // From the files, not from sled's memory; sled never opens them again.
+        let filled = BlockIndex::scan(&path, self.journal, &(first..=last), &self.is_closing)?;
+        self.pack(&path, &filled, first, &mut seal)?;
+        seal.write(&self.seal_path(first), self.journal, first)?;
+        if let Err(error) = pack::remove_leftovers(&path) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "files of sled remain; the next start removes them");
+        }
+        let segment = SealedSegment::new(seal, disk::allocated_below(&path));
+        self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(first, segment);
         self.sealed_through.store(last, Ordering::Release);
         Ok(())
+    }
+
+    /// Copies the blocks of a segment into a pack in `folder`, and makes its index.
+    fn pack(
+        &self,
+        folder: &Path,
+        blocks: &BlockIndex,
+        first: u64,
+        seal: &mut Seal,
+    ) -> Result<(), JournalError> {
+        let mut pack = PackWriter::create(folder, self.journal)?;
+        for range in seal.present_ranges(first) {
+            let mut next = *range.start();
+            while next <= *range.end() {
+                let found = blocks.block_with_bytes_at(next)?;
+                let found = found.filter(|(block, _)| block.header.info.first == next);
+                let (block, bytes) = found.ok_or_else(|| JournalError::Archive {
+                    action: "seal",
+                    path: folder.to_owned(),
+                    reason: format!("record {next} is not in it"),
+                })?;
+                pack.push(&block, &bytes)?;
+                next = block.header.info.last() + 1;
+            }
+        }
+        pack.finish()?;
+        self.index_pack(folder, first, seal)
+    }
+
+    /// Reads back the pack in `folder`, checks all of it against `seal`, whose newest time it sets,
+    /// and writes its index.
+    pub(super) fn index_pack(
+        &self,
+        folder: &Path,
+        first: u64,
+        seal: &mut Seal,
+    ) -> Result<(), JournalError> {
+        let numbers = first..=seal.last;
+        let index = BlockIndex::scan_pack(folder, self.journal, &numbers, &self.is_closing)?;
+        seal.newest_us = Some(seal::check_blocks(&index, first, seal)?);
+        if index.write(self.journal)? {
+            return Ok(());
+        }
+        Err(JournalError::Archive {
+            action: "seal",
+            path: folder.to_owned(),
+            reason: "its pack has more than its blocks".to_owned(),
+        })
     }
 }

@@ -5,41 +5,23 @@
 //! falls behind, or fails, the commit log grows and readers read that. Does not know the content of
 //! a record.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::{ActiveSegment, Archive};
-use crate::journal::archive::segment::VALUE_BYTES_MAX;
+use crate::journal::archive::record_buffer::{BlockSize, LARGE, RecordBuffer, SMALL};
 use crate::journal::commit_log::LogFiles;
 use crate::journal::disk_state::DiskState;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{BlockContent, BlockInfo, Compression, encode};
 use crate::journal::log_truncation::LogTruncation;
-use crate::journal::record::{BlockSummary, EncodedRecord, records_in_block};
 use crate::log_limiter::LogLimiter;
-
-/// The limits of a block.
-#[derive(Clone, Copy)]
-struct BlockSize {
-    records: usize,
-    /// Before compression: realistic records compress 2.6 times.
-    raw_bytes: usize,
-    packed_bytes: usize,
-}
-
-/// Small blocks keep the pages of sled, and with them its memory, small.
-const SMALL: BlockSize = BlockSize { records: 64, raw_bytes: 13 << 10, packed_bytes: 5 << 10 };
-/// When many records are pending, larger ones cost a third of the work.
-const LARGE: BlockSize =
-    BlockSize { records: 256, raw_bytes: 62 << 10, packed_bytes: VALUE_BYTES_MAX };
 
 /// After so many failures of the active segment, the cause must be something else than the segment.
 const FAILURES_MAX: u32 = 3;
@@ -58,8 +40,8 @@ pub(in crate::journal) struct Archiver {
     active: Option<Arc<ActiveSegment>>,
     /// Size of the active segment, in bytes of blocks.
     active_bytes: u64,
-    /// Dense records with their terms, read from the log and not yet in the archive.
-    pending: VecDeque<(u64, EncodedRecord)>,
+    /// Records that were read from the log and are not yet in the archive.
+    pending: RecordBuffer,
     /// The number to read next.
     next: u64,
     /// The newest term in the active segment.
@@ -68,6 +50,9 @@ pub(in crate::journal) struct Archiver {
     failures: u32,
     /// Whether what is not sealed has yet to be discarded.
     is_discarding: bool,
+    /// Numbers that an unsealed segment of an earlier start may have, and the commit log has; `None`
+    /// once it was looked at.
+    left_unsealed: Option<RangeInclusive<u64>>,
 }
 
 impl Archiver {
@@ -80,6 +65,8 @@ impl Archiver {
         trash: Vec<PathBuf>,
         stop: Arc<AtomicBool>,
     ) -> Self {
+        let next = release.archive.sealed_through() + 1;
+        let left_unsealed = dense_range(next, release.files.ranges());
         Self {
             archive: Arc::clone(&release.archive),
             files: Arc::clone(&release.files),
@@ -90,11 +77,12 @@ impl Archiver {
             stop,
             active: None,
             active_bytes: 0,
-            pending: VecDeque::new(),
-            next: release.archive.sealed_through() + 1,
+            pending: RecordBuffer::default(),
+            next,
             term: 0,
             failures: 0,
             is_discarding: false,
+            left_unsealed,
             log_truncation: release,
         }
     }
@@ -124,6 +112,9 @@ impl Archiver {
         }
         let trash = self.archive.trim(self.disk_state.trim_through())?;
         self.trash.extend(trash);
+        if let Err(error) = self.take_over() {
+            self.restart_segment(error)?;
+        }
         self.empty_trash()?;
         self.disk_state.ensure_ballast();
         match self.catch_up().and_then(|()| self.seal_if_old()) {
@@ -138,6 +129,21 @@ impl Archiver {
         self.trash.extend(self.archive.discard_active()?);
         self.is_discarding = false;
         Ok(())
+    }
+
+    /// Continues with the blocks of the segment that the last stop left unsealed, instead of packing
+    /// their records again; whatever is wrong with them, they are in the commit log, too.
+    fn take_over(&mut self) -> Result<(), JournalError> {
+        let Some(numbers) = self.left_unsealed.take() else { return Ok(()) };
+        let folder = self.archive.segment_path(*numbers.start()).with_added_extension("trash");
+        if !self.trash.contains(&folder) || !self.disk_state.has_room_for(self.segment_bytes) {
+            return Ok(());
+        }
+        if let Some((active, bytes, term)) = self.archive.take_over(&folder, &numbers)? {
+            self.next = active.through.load(Ordering::Acquire) + 1;
+            (self.active, self.active_bytes, self.term) = (Some(active), bytes, term);
+        }
+        if self.active_bytes >= self.segment_bytes { self.seal_active() } else { Ok(()) }
     }
 
     fn empty_trash(&mut self) -> Result<(), JournalError> {
@@ -162,7 +168,7 @@ impl Archiver {
             return Err(error);
         }
         warn_of_retry(&error);
-        self.active = None;
+        (self.active, self.active_bytes) = (None, 0);
         self.pending.clear();
         self.next = self.archive.sealed_through() + 1;
         self.discard_active()
@@ -172,8 +178,13 @@ impl Archiver {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// Whether there is space for the pack of the active segment, which needs it beside sled's files.
+    fn has_room(&self) -> bool {
+        self.disk_state.has_room_for(self.active_bytes)
+    }
+
     fn catch_up(&mut self) -> Result<(), JournalError> {
-        while !self.is_stopped() && self.disk_state.has_room() {
+        while !self.is_stopped() && self.has_room() {
             let durable = *self.durable.borrow();
             let unread = usize::try_from((durable + 1).saturating_sub(self.next))
                 .expect("there are fewer records than bytes of memory could count");
@@ -195,7 +206,7 @@ impl Archiver {
     /// trimmed by age.
     fn seal_if_old(&mut self) -> Result<(), JournalError> {
         let durable = *self.durable.borrow();
-        let Some(lived) = self.disk_state.lived().filter(|_| self.disk_state.has_room()) else {
+        let Some(lived) = self.disk_state.lived().filter(|_| self.has_room()) else {
             return Ok(());
         };
         if self.active.is_none() && self.pending.is_empty() && self.next <= durable {
@@ -236,27 +247,17 @@ impl Archiver {
             self.next = number;
         }
         for block in self.files.blocks_at(number)?.into_iter().flatten() {
-            let term = block.header.info.term;
             let number = block.header.info.first;
-            let records = records_in_block(&block)
+            self.pending
+                .push_block(&block, &(self.next..=u64::MAX))
                 .map_err(|source| JournalError::Unreadable { number, source })?;
-            let new = records.into_iter().filter(|record| record.number >= self.next);
-            self.pending.extend(new.map(|record| (term, record)));
             self.next = self.next.max(block.header.info.last() + 1);
         }
         Ok(())
     }
 
     fn write_block(&mut self, size: BlockSize) -> Result<(), JournalError> {
-        let mut count = self.count_fitting(size);
-        let (info, block) = loop {
-            let waiting = self.pending.make_contiguous();
-            let (info, block) = encode_block(self.archive.journal, &waiting[..count]);
-            if block.len() <= size.packed_bytes || count == 1 {
-                break (info, block);
-            }
-            count = count.div_ceil(2);
-        };
+        let (info, block) = self.pending.take_block(size, self.archive.journal);
         let active = match &self.active {
             Some(active) => Arc::clone(active),
             None => {
@@ -268,25 +269,15 @@ impl Archiver {
         active.segment.insert(info.first, &block)?;
         active.through.store(info.last(), Ordering::Release);
         self.archive.archived_through.store(info.last(), Ordering::Release);
-        self.pending.drain(..count);
         self.term = info.term;
         self.active_bytes += block.len() as u64;
         if self.active_bytes >= self.segment_bytes { self.seal_active() } else { Ok(()) }
     }
 
-    /// The number of pending records that are within this block size; at least one.
-    fn count_fitting(&self, size: BlockSize) -> usize {
-        let mut raw_bytes = 0;
-        let fitting = self.pending.iter().take(size.records).take_while(|(_, record)| {
-            raw_bytes += record.bytes.len();
-            raw_bytes <= size.raw_bytes
-        });
-        fitting.count().max(1)
-    }
-
     fn seal_active(&mut self) -> Result<(), JournalError> {
         match self.active.take() {
             Some(active) => {
+                self.active_bytes = 0;
                 let lived = self.disk_state.lived().unwrap_or_else(|| self.archive.newest_lived());
                 self.archive.seal_segment(&active, self.term, lived)?;
                 self.failures = 0;
@@ -297,6 +288,18 @@ impl Archiver {
     }
 }
 
+/// The numbers from `first` on that are in `ranges`, which ascend, without a gap.
+fn dense_range(first: u64, ranges: Vec<RangeInclusive<u64>>) -> Option<RangeInclusive<u64>> {
+    let mut next = first;
+    for range in ranges.iter().filter(|range| *range.end() >= first) {
+        if *range.start() > next {
+            break;
+        }
+        next = range.end() + 1;
+    }
+    (next > first).then(|| first..=next - 1)
+}
+
 /// Logs that a segment is filled again, at a limited rate: a shortage may last.
 fn warn_of_retry(error: &JournalError) {
     static LIMIT: LogLimiter = LogLimiter::new();
@@ -304,32 +307,4 @@ fn warn_of_retry(error: &JournalError) {
         let error = error as &dyn std::error::Error;
         tracing::warn!(error, left_out, "a segment is filled again from the commit log");
     }
-}
-
-/// Encodes a block of the archive from at least one record with its term.
-pub(super) fn encode_block(
-    journal: Uuid,
-    records: &[(u64, EncodedRecord)],
-) -> (BlockInfo, Vec<u8>) {
-    let (terms, records): (Vec<u64>, Vec<EncodedRecord>) = records.iter().cloned().unzip();
-    let info = BlockInfo {
-        content: BlockContent::Records,
-        journal,
-        // Terms do not decrease, so the last is the newest.
-        term: *terms.last().expect("a block has at least one record"),
-        first: records[0].number,
-        count: u32::try_from(records.len()).expect("a block has at most 256 records"),
-    };
-    let mut payload = Vec::new();
-    records.iter().for_each(|record| record.encode_into(&mut payload));
-    let mut block = Vec::new();
-    encode(
-        &mut block,
-        &info,
-        Compression::Zstd,
-        &BlockSummary::from_records(&records).encode(),
-        &payload,
-    )
-    .expect("records of a block of a commit are within the limits of a block of the archive");
-    (info, block)
 }

@@ -1,26 +1,32 @@
-//! Stores the older records, compressed, in segments in sled.
+//! Stores the older records, compressed, in segments.
 //!
-//! A segment is one sled folder of dense numbers, `archive/span-<first number>`. The archiver fills
-//! the newest. The others are sealed: synced, read back completely, and marked by a file
-//! beside them. Guarantees that a sealed segment was intact when its part of the commit log was
-//! removed, and that nothing depends on an unsealed one: a start discards it and the archiver
-//! builds it again. A sealed one is read without sled (`block_index`); a reader that finds one
-//! damaged salvages it (`repair`). Does not know the content of a record.
+//! A segment is one folder of dense numbers, `archive/span-<first number>`. The archiver fills the
+//! newest with sled. The others are sealed: copied into one plain file (`pack`), synced, read back
+//! completely, indexed, and marked by a file beside them. Guarantees that a sealed segment was
+//! intact when its part of the commit log was removed, and that nothing depends on an unsealed one:
+//! a start discards it and the archiver builds it again. A sealed one is read without sled, by its
+//! index (`block_index`); a reader that finds one damaged salvages it (`repair`). Does not know the
+//! content of a record.
 
 mod active_segment;
 mod archiver;
 mod block_index;
+mod pack;
+mod postings;
+mod record_buffer;
 mod recovery;
 mod repair;
 mod retention;
 mod seal;
+mod search;
 mod segment;
+mod segment_index;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use uuid::Uuid;
 
@@ -32,8 +38,10 @@ use super::disk;
 use super::error::JournalError;
 use super::frame::Block;
 use crate::journal::archive::block_index::BlockIndex;
+use crate::journal::archive::pack::PACK;
 pub(super) use crate::journal::archive::recovery::{open, verify_segment};
 use crate::journal::archive::segment::Segment;
+use crate::journal::archive::segment_index::SegmentTotals;
 
 /// Sealed segments open at one time; each has the locations of its blocks in memory.
 const OPEN_SEGMENTS_MAX: usize = 4;
@@ -67,6 +75,14 @@ struct SealedSegment {
     seal: Seal,
     /// Bytes that it uses on the disk.
     bytes: u64,
+    /// What is in it, by its index; read when a search first needs it, `None` without an index.
+    totals: Arc<OnceLock<Option<SegmentTotals>>>,
+}
+
+impl SealedSegment {
+    fn new(seal: Seal, bytes: u64) -> Self {
+        Self { seal, bytes, totals: Arc::default() }
+    }
 }
 
 /// The segment that is being filled.
@@ -159,8 +175,16 @@ impl Archive {
             path: self.segment_path(first),
             reason,
         };
-        let block = self.block_index(first)?.block_at(number)?;
-        block.ok_or_else(|| unusable(format!("record {number} is not in it")))
+        let index = self.block_index(first)?;
+        let mut found = index.block_at(number);
+        let is_found = found.as_ref().is_ok_and(Option::is_some);
+        let is_damaged = found.as_ref().is_err_and(JournalError::is_damaged_segment);
+        if !index.is_scanned() && !is_found && (found.is_ok() || is_damaged) {
+            // It may be the index that is wrong, and not the segment.
+            let (present, last) = self.present_ranges(first)?;
+            found = self.scan_segment(first, last, &present)?.block_at(number);
+        }
+        found?.ok_or_else(|| unusable(format!("record {number} is not in it")))
     }
 
     fn block_index(&self, first: u64) -> Result<Arc<BlockIndex>, JournalError> {
@@ -174,24 +198,62 @@ impl Archive {
                 return Ok(Arc::clone(&open[open.len() - 1].1));
             }
         }
-        // Without the lock: the scan takes a while, and must not delay readers of other segments.
+        // Without the lock: a scan takes a while, and must not delay readers of other segments.
         let path = self.segment_path(first);
-        let unusable =
-            |reason| JournalError::Archive { action: "open", path: path.clone(), reason };
-        let present = {
-            let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-            sealed
-                .get(&first)
-                .map(|segment| (segment.seal.present_ranges(first), segment.seal.last))
+        let (present, last) = self.present_ranges(first)?;
+        let why = match BlockIndex::open(&path, self.journal, &(first..=last)) {
+            Ok(index) => match index.first_missing(&present) {
+                None => return self.keep_open(first, index),
+                Some(lost) => format!("record {lost} is not in it"),
+            },
+            Err(reason) => reason,
         };
-        let (present, last) = present.ok_or_else(|| unusable("it is not sealed".to_owned()))?;
-        let index = BlockIndex::scan(&path, self.journal, &(first..=last), &self.is_closing)?;
-        if let Some(lost) = index.first_missing(&present) {
-            return Err(unusable(format!("record {lost} is not in it")));
+        if path.join(PACK).exists() {
+            let path = path.display();
+            tracing::warn!(%path, "a segment is scanned: its index can't be used: {why}");
         }
+        self.scan_segment(first, last, &present)
+    }
+
+    /// Scans a sealed segment whose index can't be used, and writes it a new one.
+    fn scan_segment(
+        &self,
+        first: u64,
+        last: u64,
+        present: &[RangeInclusive<u64>],
+    ) -> Result<Arc<BlockIndex>, JournalError> {
+        let path = self.segment_path(first);
+        let index = BlockIndex::scan(&path, self.journal, &(first..=last), &self.is_closing)?;
+        if let Some(lost) = index.first_missing(present) {
+            let reason = format!("record {lost} is not in it");
+            return Err(JournalError::Archive { action: "open", path, reason });
+        }
+        // One reader at a time, and none while a repair moves the folder.
+        if let Ok(is_closed) = self.repair_lock.try_lock()
+            && !*is_closed
+            && let Err(error) = index.write(self.journal)
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "an index can't be written; the next reader scans the segment");
+        }
+        self.keep_open(first, index)
+    }
+
+    fn present_ranges(&self, first: u64) -> Result<(Vec<RangeInclusive<u64>>, u64), JournalError> {
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        let present = sealed.get(&first).map(|it| (it.seal.present_ranges(first), it.seal.last));
+        present.ok_or_else(|| JournalError::Archive {
+            action: "open",
+            path: self.segment_path(first),
+            reason: "it is not sealed".to_owned(),
+        })
+    }
+
+    fn keep_open(&self, first: u64, index: BlockIndex) -> Result<Arc<BlockIndex>, JournalError> {
         let index = Arc::new(index);
         let mut open = self.open_segments.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = open.as_mut().ok_or_else(closed)?;
+        let open =
+            open.as_mut().ok_or_else(|| JournalError::Closed { path: self.folder.clone() })?;
         open.retain(|(number, _)| *number != first);
         if open.len() >= OPEN_SEGMENTS_MAX {
             open.remove(0);

@@ -15,8 +15,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::seal::{self, Seal};
-use super::{Archive, SealedSegment, repair, retention};
+use super::{Archive, SealedSegment, pack, repair, retention};
 use crate::journal::archive::block_index::BlockIndex;
+use crate::journal::archive::pack::PACK;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 
@@ -74,8 +75,10 @@ pub(in crate::journal) fn open(
         } else if let Some(first) = disk::number_in_name(&path, "span-", "") {
             match recovered.recover_segment(first, &is_in_log)? {
                 Some(seal) => {
+                    // A stop between the seal and their removal.
+                    pack::remove_leftovers(&path)?;
                     let bytes = disk::allocated_below(&path);
-                    drop(sealed.insert(first, SealedSegment { seal, bytes }));
+                    drop(sealed.insert(first, SealedSegment::new(seal, bytes)));
                 }
                 None => remove_seal(&recovered.archive, first)?,
             }
@@ -147,30 +150,58 @@ impl RecoveredArchive {
     }
 }
 
-/// Reads all of a segment from its files, and compares it with its seal.
+/// Reads all of a segment from its files, and compares it with its seal; returns why its index can't
+/// be used, if it has a pack.
 pub(in crate::journal) fn verify_segment(
     path: &Path,
     journal: Uuid,
     first: u64,
     seal: &Seal,
-) -> Result<(), JournalError> {
-    let index = BlockIndex::scan(path, journal, &(first..=seal.last), &AtomicBool::default())?;
-    seal::check_blocks(&index, first, seal).map(drop)
+) -> Result<Option<String>, JournalError> {
+    let numbers = first..=seal.last;
+    let (has_pack, closing) = (path.join(PACK).exists(), AtomicBool::default());
+    let scan = if has_pack { BlockIndex::scan_pack } else { BlockIndex::scan };
+    let scanned = scan(path, journal, &numbers, &closing)?;
+    seal::check_blocks(&scanned, first, seal)?;
+    if !has_pack {
+        return Ok(None);
+    }
+    Ok(match BlockIndex::open(path, journal, &numbers) {
+        Ok(index) if index.equals(&scanned) => None,
+        Ok(_) => Some("it is not the index of this pack".to_owned()),
+        Err(reason) => Some(reason),
+    })
 }
 
 /// Reads all of a segment from its files, and makes the seal that it has without gaps.
+///
+/// A pack that does not have all of it gets another name: only beside a whole pack are the files of
+/// sled removed.
 fn seal_of_files(path: &Path, journal: Uuid, first: u64) -> Result<Seal, JournalError> {
     let numbers = first..=u64::MAX - 1;
-    let index = BlockIndex::scan(path, journal, &numbers, &AtomicBool::default())?;
+    let closing = AtomicBool::default();
+    let all = BlockIndex::scan(path, journal, &numbers, &closing)?;
+    let seal = seal_of_index(&all, first)?;
+    let pack = path.join(PACK);
+    if pack.exists() {
+        let packed = BlockIndex::scan_pack(path, journal, &numbers, &closing)?;
+        if !seal_of_index(&packed, first).is_ok_and(|packed| packed.last == seal.last) {
+            disk::rename(&pack, &pack.with_added_extension("damaged"))?;
+        }
+    }
+    Ok(seal)
+}
+
+fn seal_of_index(index: &BlockIndex, first: u64) -> Result<Seal, JournalError> {
     let empty = || JournalError::Archive {
         action: "seal",
-        path: path.to_owned(),
+        path: index.path().to_owned(),
         reason: "it is empty".to_owned(),
     };
-    let last = *index.blocks().last().ok_or_else(empty)?.end();
+    let last = index.blocks().last().ok_or_else(empty)?.last;
     let term = index.block_at(last)?.map_or(0, |block| block.header.info.term);
     let mut seal = Seal { last, term, newest_us: None, lived: Duration::ZERO, missing: Vec::new() };
-    seal.newest_us = Some(seal::check_blocks(&index, first, &seal)?);
+    seal.newest_us = Some(seal::check_blocks(index, first, &seal)?);
     Ok(seal)
 }
 

@@ -11,20 +11,18 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use super::archiver::encode_block;
-use super::seal::{self, Seal};
+use bytes::Bytes;
+
+use super::seal::Seal;
 use super::{Archive, SealedSegment};
 use crate::journal::archive::block_index::BlockIndex;
-use crate::journal::archive::segment::Segment;
+use crate::journal::archive::pack::PackWriter;
+use crate::journal::archive::record_buffer::{LARGE, RecordBuffer};
 use crate::journal::commit_log::LogFiles;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, BlockInfo};
-use crate::journal::record::{EncodedRecord, records_in_block};
-
-/// Limits of a block of records from the commit log: its records, and its bytes before compression.
-const RECORDS_PER_BLOCK: usize = 64;
-const BYTES_PER_BLOCK: usize = 13 << 10;
+use crate::journal::frame::Block;
+use crate::journal::record::records_in_block;
 
 impl Archive {
     /// Makes the sealed segment around `number` readable again as far as possible.
@@ -74,7 +72,7 @@ impl Archive {
                 None => drop(segments.remove(&first)),
             }
         }
-        let blocks = index.blocks().count();
+        let blocks = index.blocks().len();
         tracing::error!(blocks, lost_records = ?lost, path = %damaged.display(), "a segment was salvaged");
         self.lost_ranges.lock().unwrap_or_else(PoisonError::into_inner).extend(lost);
         Ok(())
@@ -97,11 +95,9 @@ impl Archive {
         let new_path = path.with_added_extension("rebuilt");
         let _ = fs::remove_dir_all(&new_path);
         disk::create_folder(&new_path)?;
-        let segment = Segment::open(new_path.clone())?;
-        let mut builder =
-            SegmentBuilder { archive: self, segment: &segment, next: first, gaps: Vec::new() };
-        for numbers in index.blocks() {
-            let number = *numbers.start();
+        let pack = PackWriter::create(&new_path, self.journal)?;
+        let mut builder = SegmentBuilder { archive: self, pack, next: first, gaps: Vec::new() };
+        for number in index.blocks().iter().map(|block| block.first) {
             // A block that overlaps with the previous one is from an older build of the segment.
             let bytes = index.bytes_at(number)?.filter(|_| number >= builder.next);
             let Some((bytes, block)) =
@@ -111,13 +107,11 @@ impl Archive {
             };
             if records_in_block(&block).is_ok() {
                 builder.copy_from_log(number - 1, log)?;
-                builder.push_block(block.header.info, &bytes)?;
+                builder.push_block(&block, &bytes)?;
             }
         }
         builder.copy_from_log(old_seal.last, log)?;
-        let (last, missing) = builder.finish(old_seal.last);
-        segment.flush()?;
-        segment.close();
+        let (last, missing) = builder.finish(old_seal.last)?;
         let seal_path = self.seal_path(first);
         if last < first {
             // First the seal: with it the next start would restore the damaged segment.
@@ -128,30 +122,29 @@ impl Archive {
         }
         let (term, lived) = (old_seal.term, old_seal.lived);
         let mut seal = Seal { last, term, newest_us: None, lived, missing };
-        disk::sync_tree(&new_path)?;
-        let built = BlockIndex::scan(&new_path, self.journal, &(first..=last), &self.is_closing)?;
-        seal.newest_us = Some(seal::check_blocks(&built, first, &seal)?);
+        self.index_pack(&new_path, first, &mut seal)?;
         seal.write(&seal_path, self.journal, first)?;
         disk::rename(&new_path, &path)?;
-        Ok(Some(SealedSegment { seal, bytes: disk::allocated_below(&path) }))
+        Ok(Some(SealedSegment::new(seal, disk::allocated_below(&path))))
     }
 }
 
 /// A new segment, built from its first number upwards.
 struct SegmentBuilder<'a> {
     archive: &'a Archive,
-    segment: &'a Segment,
+    pack: PackWriter,
     next: u64,
     gaps: Vec<RangeInclusive<u64>>,
 }
 
 impl SegmentBuilder<'_> {
     /// Adds a block; numbers in between are a gap.
-    fn push_block(&mut self, info: BlockInfo, bytes: &[u8]) -> Result<(), JournalError> {
+    fn push_block(&mut self, block: &Block, bytes: &[u8]) -> Result<(), JournalError> {
+        let info = &block.header.info;
         if info.first > self.next {
             self.gaps.push(self.next..=info.first - 1);
         }
-        self.segment.insert(info.first, bytes)?;
+        self.pack.push(block, bytes)?;
         self.next = info.last() + 1;
         Ok(())
     }
@@ -161,43 +154,29 @@ impl SegmentBuilder<'_> {
         let mut number = self.next;
         while let Some(at) = log.at_or_above(number).filter(|at| *at <= through) {
             let Ok(Some(blocks)) = log.blocks_at(at) else { break };
-            let mut records = Vec::new();
-            for block in &blocks {
-                let term = block.header.info.term;
-                let of_block = records_in_block(block).unwrap_or_default();
-                records.extend(of_block.into_iter().map(|record| (term, record)));
+            let mut records = RecordBuffer::default();
+            if blocks.iter().any(|block| records.push_block(block, &(at..=through)).is_err())
+                || records.is_empty()
+            {
+                break;
             }
-            records.retain(|(_, record)| (at..=through).contains(&record.number));
-            let Some((_, last)) = records.last() else { break };
-            number = last.number + 1;
-            for part in split_into_blocks(&records) {
-                let (info, block) = encode_block(self.archive.journal, part);
-                self.push_block(info, &block)?;
+            while !records.is_empty() {
+                let (info, block) = records.take_block(LARGE, self.archive.journal);
+                number = info.last() + 1;
+                let bytes = Bytes::from(block);
+                let block = Block::parse(&bytes)
+                    .map_err(|source| JournalError::Unreadable { number: info.first, source })?;
+                self.push_block(&block, &bytes)?;
             }
         }
         Ok(())
     }
 
-    /// The last number present, and the gaps before it.
-    fn finish(self, last: u64) -> (u64, Vec<RangeInclusive<u64>>) {
-        (last.min(self.next - 1), self.gaps)
+    /// Finishes the pack; returns the last number present, and the gaps before it.
+    fn finish(self, last: u64) -> Result<(u64, Vec<RangeInclusive<u64>>), JournalError> {
+        self.pack.finish()?;
+        Ok((last.min(self.next - 1), self.gaps))
     }
-}
-
-/// Splits dense records into parts of small blocks.
-fn split_into_blocks(mut rest: &[(u64, EncodedRecord)]) -> Vec<&[(u64, EncodedRecord)]> {
-    let mut parts = Vec::new();
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let small = rest.iter().take(RECORDS_PER_BLOCK).take_while(|(_, record)| {
-            bytes += record.bytes.len();
-            bytes <= BYTES_PER_BLOCK
-        });
-        let (part, others) = rest.split_at(small.count().max(1));
-        parts.push(part);
-        rest = others;
-    }
-    parts
 }
 
 /// The numbers of `all` that are not in `present`; both ascending, and `present` within `all`.

@@ -15,8 +15,9 @@ use uuid::Uuid;
 use crate::journal::archive::block_index::BlockIndex;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, BlockContent, BlockInfo, Compression, encode};
-use crate::journal::record::{BlockSummary, records_in_block};
+use crate::journal::frame::{Block, BlockContent, BlockInfo, Compression, FrameError, encode};
+use crate::journal::record::BlockSummary;
+use crate::journal::record_headers::RecordHeaders;
 
 /// What is known of a sealed segment besides its first number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,12 +124,7 @@ pub(super) fn check_blocks(
                 .block_at(next)?
                 .filter(|block| block.header.info.first == next)
                 .ok_or_else(|| failed(format!("record {next} is not in it")))?;
-            let records = records_in_block(&block).map_err(|error| failed(error.to_string()))?;
-            let summary = BlockSummary::from_records(&records);
-            if records.is_empty() || BlockSummary::decode(&block.summary).as_ref() != Some(&summary)
-            {
-                return Err(failed(format!("the summary of record {next} is wrong")));
-            }
+            let summary = check_block(&block).map_err(&failed)?;
             newest_us = newest_us.max(summary.at_us_max);
             next = block.header.info.last() + 1;
         }
@@ -137,4 +133,21 @@ pub(super) fn check_blocks(
         }
     }
     Ok(newest_us)
+}
+
+/// Checks that every record of the block can be split off, and that its summary is right.
+fn check_block(block: &Block) -> Result<BlockSummary, String> {
+    let info = &block.header.info;
+    let payload = block.payload().map_err(|error| error.to_string())?;
+    let headers: Result<Vec<_>, _> =
+        RecordHeaders::new(&payload).map(|found| found.map(|(header, _)| header)).collect();
+    let headers = headers.map_err(|error| error.to_string())?;
+    if headers.len() != info.count as usize {
+        return Err(FrameError::ImpossibleLength.to_string());
+    }
+    let summary = BlockSummary::from_headers(headers.into_iter());
+    if info.count == 0 || block.summary != summary.encode() {
+        return Err(format!("the summary of record {} is wrong", info.first));
+    }
+    Ok(summary)
 }

@@ -264,11 +264,11 @@ fn what_is_left_of_a_damaged_folder_is_salvaged_and_the_rest_is_reported() {
     let segment = |at: usize| data.join(format!("archive/span-{:020}", segments[at].start()));
     fs::remove_dir_all(segment(1)).unwrap();
     fs::rename(segment(0), segment(0).with_extension("damaged")).unwrap();
-    // Damage by which sled fails or panics does not affect a scan.
-    let db = segment(2).join("db");
-    let mut bytes = fs::read(&db).unwrap();
+    // A damaged index does not affect a scan.
+    let index = segment(2).join("index");
+    let mut bytes = fs::read(&index).unwrap();
     bytes[..16].fill(0xff);
-    fs::write(&db, bytes).unwrap();
+    fs::write(&index, bytes).unwrap();
 
     let (stream, found) = salvaged(&data);
     assert!(found.identity_lost && !found.is_intact());

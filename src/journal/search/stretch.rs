@@ -62,6 +62,11 @@ impl<'a> StretchReader<'a> {
                 page.next = Some(number);
                 break;
             }
+            self.skip_by_index(&mut rest)?;
+            if rest.is_empty() || rest.next() != number {
+                page.reached = rest.before();
+                continue;
+            }
             match self.search.reader.lookup(number)? {
                 Lookup::Blocks(blocks) => {
                     self.read_blocks(&blocks, &mut rest, &mut page)?;
@@ -74,6 +79,22 @@ impl<'a> StretchReader<'a> {
             page.reached = rest.before();
         }
         Ok(page)
+    }
+
+    /// Passes the numbers in which nothing matches by the indexes of the archive.
+    fn skip_by_index(&self, rest: &mut Rest) -> Result<(), JournalError> {
+        let Search { reader, query, .. } = &**self.search;
+        let number = rest.next();
+        let candidate = reader.next_candidate(number, &query.filter, query.is_newest_first)?;
+        let skipped_through = match (candidate, query.is_newest_first) {
+            (Some(candidate), _) if candidate == number => return Ok(()),
+            (Some(candidate), false) => rest.last.min(candidate - 1),
+            (Some(candidate), true) => rest.first.max(candidate + 1),
+            (None, false) => rest.last,
+            (None, true) => rest.first,
+        };
+        rest.pass(skipped_through);
+        Ok(())
     }
 
     fn should_end<S: Sink>(&self, page: &SearchPage<S>) -> bool {
@@ -132,7 +153,8 @@ impl<'a> StretchReader<'a> {
             | BlockContent::CheckpointEnd
             | BlockContent::StreamHead
             | BlockContent::StreamEnd
-            | BlockContent::Attachment => None,
+            | BlockContent::Attachment
+            | BlockContent::SegmentIndex => None,
         };
         if let Some(summary) = &summary {
             if !query.filter.may_match(summary) {

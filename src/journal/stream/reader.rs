@@ -2,8 +2,7 @@
 //!
 //! Continues after damage as far as intact blocks are found. Guarantees that what it returns was
 //! written so and ascends, that a stream that it reports whole is whole, and that all else is
-//! reported as a [`StreamDefect`] with its position. A stream that is no journal's, or newer, is an
-//! error.
+//! reported as a [`StreamDefect`] with its position. A newer stream, or none at all, is an error.
 
 use std::io::{self, Read};
 use std::ops::RangeInclusive;
@@ -299,7 +298,8 @@ impl<R: Read> StreamReader<R> {
             | BlockContent::Checkpoint
             | BlockContent::CheckpointEnd
             | BlockContent::Commit
-            | BlockContent::Seal => self.push_defect(StreamDefect::OutOfPlace { offset }),
+            | BlockContent::Seal
+            | BlockContent::SegmentIndex => self.push_defect(StreamDefect::OutOfPlace { offset }),
         }
         self.crc = update_checksum(self.crc, &bytes);
         Ok(())

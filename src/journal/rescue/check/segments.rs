@@ -68,7 +68,12 @@ impl JournalCheck {
         let mut known = [found.clone(), seal.missing.clone()].concat();
         let lost = missing_ranges(Some(first), &mut known, seal.last);
         match check_readable(path, first, &seal, identity) {
-            Ok(()) => {
+            Ok(index) => {
+                if let Some(reason) = index {
+                    let text =
+                        format!("its index can't be used ({reason}); a scan finds all of it");
+                    self.report.notes.push(format!("{}: {text}", path.display()));
+                }
                 self.report.sealed_segments += 1;
                 seal.present_ranges(first).into_iter().for_each(|range| self.add_present(range));
             }
@@ -131,13 +136,13 @@ impl JournalCheck {
     }
 }
 
-/// Whether the broker could read all of the segment, or its error.
+/// Whether the broker could read all of the segment, or its error; and why not by its index.
 fn check_readable(
     segment: &Path,
     first: u64,
     seal: &Seal,
     identity: Identity,
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     verify_segment(segment, identity.journal, first, seal).map_err(|error| {
         if let JournalError::Archive { reason, .. } = error { reason } else { error.to_string() }
     })

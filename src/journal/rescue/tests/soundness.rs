@@ -35,9 +35,10 @@ fn damage_is_reported_with_its_location() {
         fs::write(path, bytes).unwrap();
     };
     let segment = data.join(format!("archive/span-{:020}", segment[0].start()));
-    let db = fs::read(segment.join("db")).unwrap();
-    let blocks: Vec<usize> = (0..db.len() - 4).filter(|at| &db[*at..*at + 4] == b"GRJB").collect();
-    blocks.iter().for_each(|at| damage(&segment.join("db"), at + 70));
+    let pack = fs::read(segment.join("pack")).unwrap();
+    let blocks: Vec<usize> =
+        (0..pack.len() - 4).filter(|at| pack[*at..].starts_with(b"GRJB")).collect();
+    blocks.iter().for_each(|at| damage(&segment.join("pack"), at + 70));
     let checkpoint = data.join("checkpoints/checkpoint-00000000000000000900");
     damage(&checkpoint, 65);
     let found = findings(&data);
@@ -53,6 +54,29 @@ fn damage_is_reported_with_its_location() {
     );
     assert!(found[2].starts_with("records 1 to "), "{found:?}");
     assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn an_index_that_is_missing_damaged_or_of_another_pack_is_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let opened = journal(&data);
+    let segments = opened.journal.log_truncation.archive.ranges();
+    opened.journal.close().unwrap();
+    let index = |at: usize| data.join(format!("archive/span-{:020}/index", segments[at].start()));
+    let mut damaged = fs::read(index(0)).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(index(0), damaged).unwrap();
+    fs::copy(index(2), index(1)).unwrap();
+    fs::remove_file(index(2)).unwrap();
+    let report = check(&data, |_| {}).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!(report.notes.len(), 3, "{:?}", report.notes);
+    for note in &report.notes {
+        assert!(note.contains(": its index can't be used ("), "{note}");
+        assert!(note.ends_with("); a scan finds all of it"), "{note}");
+    }
 }
 
 #[test]

@@ -1,0 +1,129 @@
+//! Finds by the indexes of sealed segments where a search goes on, without reading a record.
+//!
+//! Guarantees that no number is skipped whose record may match, and none that is missing, trimmed,
+//! or not sealed: those are answered with themselves, so that the reader finds out what they are.
+//! A segment is skipped as a whole where its times, masks or appliances allow. Memory: the totals
+//! of each segment that was searched, at most 32 KiB. Does not read blocks of records.
+
+use std::fs::File;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use super::Archive;
+use crate::journal::archive::pack::INDEX;
+use crate::journal::archive::segment_index::{IndexedBlock, SegmentTotals};
+use crate::journal::error::JournalError;
+use crate::journal::query::HeaderFilter;
+
+/// Bytes read for the totals of a segment: the map of appliances has 32 KiB at most.
+const TOTALS_BYTES_MAX: usize = 33 << 10;
+
+/// How the search goes on in a segment.
+enum Step {
+    /// At this number.
+    Candidate(u64),
+    /// At the next number beyond the range that was searched.
+    Beyond,
+}
+
+impl Archive {
+    /// The nearest number at or beyond `from`, downwards if `descending`, whose record may match by
+    /// the indexes; `None` if there is none down to number 1.
+    pub(in crate::journal) fn next_candidate(
+        &self,
+        from: u64,
+        filter: &HeaderFilter,
+        descending: bool,
+    ) -> Result<Option<u64>, JournalError> {
+        let mut number = from;
+        while let Some((first, present)) = self.present_range_with(number) {
+            match self.step(first, number, &present, filter, descending) {
+                Ok(Step::Candidate(found)) => return Ok(Some(found)),
+                // The reader meets the damage at this number, and has it repaired.
+                Err(error) if error.is_damaged_segment() => return Ok(Some(number)),
+                Err(error) => return Err(error),
+                Ok(Step::Beyond) if !descending => number = *present.end() + 1,
+                Ok(Step::Beyond) => match present.start() - 1 {
+                    0 => return Ok(None),
+                    below => number = below,
+                },
+            }
+        }
+        Ok(Some(number))
+    }
+
+    /// The sealed blocks from the one around `number` to the next gap or the end of the segment, as
+    /// the index describes them; `None` if `number` is not sealed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for counts by time and mask, which follow"))]
+    pub(in crate::journal) fn sealed_blocks_from(
+        &self,
+        number: u64,
+    ) -> Result<Option<Vec<IndexedBlock>>, JournalError> {
+        let Some((first, present)) = self.present_range_with(number) else { return Ok(None) };
+        let index = self.block_index(first)?;
+        let Some(at) = index.position(number) else { return Ok(None) };
+        let blocks = index.blocks()[at..].iter();
+        Ok(Some(blocks.take_while(|block| block.last <= *present.end()).copied().collect()))
+    }
+
+    /// The segment with `number`, and the range of present numbers around it.
+    fn present_range_with(&self, number: u64) -> Option<(u64, RangeInclusive<u64>)> {
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        let (first, segment) = sealed.range(..=number).next_back()?;
+        let mut present = segment.seal.present_ranges(*first).into_iter();
+        present.find(|range| range.contains(&number)).map(|range| (*first, range))
+    }
+
+    fn step(
+        &self,
+        first: u64,
+        number: u64,
+        present: &RangeInclusive<u64>,
+        filter: &HeaderFilter,
+        descending: bool,
+    ) -> Result<Step, JournalError> {
+        if self.is_skipped(first, filter) {
+            return Ok(Step::Beyond);
+        }
+        let index = self.block_index(first)?;
+        let Some(at) = index.position(number) else { return Ok(Step::Candidate(number)) };
+        let Some(found) = index.next_candidate(at, filter, descending) else {
+            return Ok(Step::Beyond);
+        };
+        let block = &index.blocks()[found];
+        let candidate = if descending { block.last.min(number) } else { block.first.max(number) };
+        let is_present = present.contains(&candidate);
+        Ok(if is_present { Step::Candidate(candidate) } else { Step::Beyond })
+    }
+
+    /// Whether a segment has an index by which no record in it matches.
+    fn is_skipped(&self, first: u64, filter: &HeaderFilter) -> bool {
+        let totals = {
+            let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+            sealed.get(&first).map(|segment| Arc::clone(&segment.totals))
+        };
+        let read = || {
+            let bytes = read_totals(&self.segment_path(first)).ok()?;
+            SegmentTotals::decode(&bytes.into(), self.journal, first).ok()
+        };
+        totals.is_some_and(|totals| {
+            totals.get_or_init(read).as_ref().is_some_and(|totals| !totals.may_match(filter))
+        })
+    }
+}
+
+fn read_totals(segment: &Path) -> std::io::Result<Vec<u8>> {
+    let index = File::open(segment.join(INDEX))?;
+    let mut bytes = vec![0; TOTALS_BYTES_MAX];
+    let mut read = 0;
+    while read < bytes.len() {
+        match index.read_at(&mut bytes[read..], read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    bytes.truncate(read);
+    Ok(bytes)
+}
