@@ -14,6 +14,7 @@ mod deadlines;
 mod deployment;
 mod descriptor_reserve;
 mod documented_limits;
+mod export;
 mod grid_log;
 mod habits;
 mod imports;
