@@ -49,7 +49,7 @@ async fn flood(mut session: Session, stops: Arc<AtomicBool>) -> u64 {
 }
 
 /// What the process of the broker holds in memory, in bytes.
-async fn resident(gridd: &Gridd) -> u64 {
+pub(crate) async fn resident(gridd: &Gridd) -> u64 {
     let (_, _, page) = page(&gridd.http, "/metrics").await;
     let line = page.lines().find(|line| line.starts_with("process_resident_memory_bytes "));
     let value = line.and_then(|line| line.split(' ').nth(1)).expect("its memory");

@@ -20,6 +20,7 @@ mod habits;
 mod imports;
 mod load_tests;
 mod long_jobs;
+mod many_sessions;
 mod metrics;
 mod names;
 mod network_configuration;
