@@ -4,12 +4,12 @@
 //! of events is stored than was acknowledged as stored ends with an error. Does not know how fast a broker
 //! should be.
 
-mod event_body;
 mod figures;
 mod latency;
 #[cfg(test)]
 mod latency_tests;
 mod load;
+mod load_body;
 mod payload;
 mod plan;
 mod session;

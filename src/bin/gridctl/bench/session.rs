@@ -25,8 +25,8 @@ use grid_broker::contract::proto::{
     Ack, Event, Goodbye, Hello, SessionRequest, SessionResponse, StartedOk,
 };
 
-use super::event_body::{EventBody, FlowState, SendPhase, SentEvents, SessionFlow};
 use super::latency::LatencyHistogram;
+use super::load_body::{FlowState, LoadBody, SendPhase, SentEvents, SessionFlow};
 use super::payload::EventWriter;
 use super::plan::LoadPlan;
 
@@ -100,7 +100,7 @@ impl LoadSession {
         }
         state.ready = ready;
         let flow = SessionFlow(Arc::new(Mutex::new(state)));
-        let body = EventBody {
+        let body = LoadBody {
             flow: flow.clone(),
             writer: EventWriter::new(number, plan.text_bytes),
             plan: Arc::clone(&plan),
@@ -239,7 +239,7 @@ fn started_ok(sequence: u64) -> Bytes {
 async fn call(
     mut channel: BrokerChannel,
     name: &str,
-    body: EventBody,
+    body: LoadBody,
 ) -> Result<Streaming<SessionResponse>, Status> {
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
         Status::new(Code::Unavailable, error.to_string())

@@ -77,7 +77,7 @@ impl SessionFlow {
 }
 
 /// The body of the request.
-pub(super) struct EventBody {
+pub(super) struct LoadBody {
     pub(super) flow: SessionFlow,
     pub(super) writer: EventWriter,
     pub(super) plan: Arc<LoadPlan>,
@@ -89,7 +89,7 @@ pub(super) struct EventBody {
     pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl hyper::body::Body for EventBody {
+impl hyper::body::Body for LoadBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -122,7 +122,7 @@ impl hyper::body::Body for EventBody {
     }
 }
 
-impl EventBody {
+impl LoadBody {
     /// All events that may be sent now.
     fn write_events(&mut self, state: &mut FlowState, since: Instant) -> Vec<u8> {
         let now = monotonic_now();
