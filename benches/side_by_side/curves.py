@@ -63,7 +63,7 @@ def by_records(bench):
             server.stop()
             began = time.monotonic()
             server.start()
-            run([server.programs.vme, "--broker", f"127.0.0.1:{server.port}", "--appliance", "first", "--within", "30s",
+            run([server.programs.vme, "--broker", f"127.0.0.1:{server.port}", "--appliance", "first", "--timeout", "30s",
                  "id=log", "msg=x"], env=dict(os.environ, VME_STATE=os.path.join(server.folder, "vme")))
             start.append((time.monotonic() - began) * 1e3)
     x = {"label": "records", "points": points}

@@ -12,7 +12,7 @@ interleaved: a machine that is busy for a while harms all alike. Prints medians 
 benches/RESULTS.md and benches/curves/*.svg. After each run the stored events are counted, and must equal the
 acknowledged ones. Needs Python 3.9, Rust, and root on Debian if a peer is missing. Only loopback is used.
 
-Larger runs by variables: BENCH_RECORDS (of rows 11, 12 and 17), BENCH_KNOWN (of row 16), BENCH_CURVE_RECORDS,
+Larger runs by variables: BENCH_RECORDS (of rows 11, 12 and 17), BENCH_KNOWN (of row 16), BENCH_TAILS (of row 15), BENCH_CURVE_RECORDS,
 BENCH_CURVE_SESSIONS, BENCH_CURVE_APPLIANCES (the last point of each curve), BENCH_TMP (where folders are made).
 """
 

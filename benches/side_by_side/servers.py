@@ -209,7 +209,7 @@ class Redis(Peer):
     def words(self):
         return [self.programs.redis, "--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder,
                 "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no",
-                "--loglevel", "warning"]
+                "--loglevel", "warning", "--maxclients", "19000"]
 
 
 class Nats(Peer):
