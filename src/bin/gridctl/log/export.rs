@@ -26,7 +26,7 @@ use self::call::ExportCall;
 pub(crate) use self::call::ExportPart;
 pub(crate) use self::error::ExportError;
 use self::file::{ExportFile, WrittenPart};
-use self::lines::LineFormat;
+use self::lines::ExportFormat;
 use self::plan::ExportPlan;
 use self::writer::{ExportTarget, RecordExport};
 use super::{LogEntry, RecordPages, build_filter};
@@ -61,7 +61,7 @@ async fn run_with(
             let choice = &arguments.choice;
             let plan = ExportPlan {
                 filter: build_filter(broker, choice, true, look, &mut unknown).await?,
-                format: requested_format(look).unwrap_or(LineFormat::Jsonl),
+                format: requested_format(look).unwrap_or(ExportFormat::Jsonl),
                 has_titles: look.has_titles,
                 may_replace: arguments.force,
                 cursor: String::new(),
@@ -89,10 +89,10 @@ async fn run_with(
 }
 
 /// The format that the flags name; `None`: the default.
-fn requested_format(look: &OutputOptions) -> Option<LineFormat> {
+fn requested_format(look: &OutputOptions) -> Option<ExportFormat> {
     match look.format {
-        OutputFormat::Csv => Some(LineFormat::Csv),
-        OutputFormat::Jsonl => Some(LineFormat::Jsonl),
+        OutputFormat::Csv => Some(ExportFormat::Csv),
+        OutputFormat::Jsonl => Some(ExportFormat::Jsonl),
         // `--quiet` alone means names; of records, it means no notes.
         OutputFormat::Table
         | OutputFormat::Wide

@@ -1,6 +1,6 @@
 //! Formats encoded records as lines, without an object and a text for each field.
 //!
-//! Guarantees exactly the lines of [`LineFormat::push`], which formats what is rare: a test compares them.
+//! Guarantees exactly the lines of [`ExportFormat::push`], which formats what is rare: a test compares them.
 //! Does not know where lines are written.
 
 use std::io;
@@ -13,8 +13,8 @@ use grid_broker::show::labels;
 use prost::Message;
 
 use super::error::ExportError;
-use super::lines::LineFormat;
-use super::raw_record::{EventField, RawEvent, RawRecord, RawTime};
+use super::lines::ExportFormat;
+use super::raw_record::{EventField, ExportedEvent, RawRecord, RawTime};
 use crate::error::CliError;
 use crate::time_arg;
 
@@ -23,7 +23,7 @@ const LABELS: i32 = 32;
 
 /// Formats the lines of an export.
 pub(super) struct LineWriter {
-    format: LineFormat,
+    format: ExportFormat,
     kinds: Labels,
     severities: Labels,
     states: Labels,
@@ -50,7 +50,7 @@ impl Labels {
 
 impl LineWriter {
     /// A writer of that format.
-    pub(super) fn new(format: LineFormat) -> Self {
+    pub(super) fn new(format: ExportFormat) -> Self {
         Self {
             format,
             kinds: Labels::new(labels::record_kind),
@@ -90,8 +90,8 @@ impl LineWriter {
     /// `None`: a value is not in the tables.
     fn push_raw(&mut self, record: &RawRecord<'_>, out: &mut Vec<u8>) -> Option<()> {
         match self.format {
-            LineFormat::Jsonl => self.push_json(record, out),
-            LineFormat::Csv => self.push_csv(record, out),
+            ExportFormat::Jsonl => self.push_json(record, out),
+            ExportFormat::Csv => self.push_csv(record, out),
         }
     }
 
@@ -133,7 +133,7 @@ impl LineWriter {
         Some(())
     }
 
-    fn push_event(&mut self, event: &RawEvent<'_>, out: &mut Vec<u8>) -> Option<()> {
+    fn push_event(&mut self, event: &ExportedEvent<'_>, out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(b"{\"kind\":");
         push_json_label(event.kind.map(kind_label), out);
         match event.kind {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use grid_broker::journal::stream::FileError;
 
 use super::error::ExportError;
-use super::lines::LineFormat;
+use super::lines::ExportFormat;
 use super::plan::ExportPlan;
 use crate::error::CliError;
 
@@ -182,7 +182,7 @@ impl ExportFile {
 /// written, but not synced, when the machine stopped.
 fn scan(
     mut file: impl BufRead,
-    format: LineFormat,
+    format: ExportFormat,
     header: Option<&str>,
 ) -> io::Result<WrittenPart> {
     let mut part = WrittenPart::default();

@@ -11,14 +11,14 @@ use crate::{csv, json, record_view};
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineFormat {
+pub(super) enum ExportFormat {
     /// An object.
     Jsonl,
     /// Values below a line of keys.
     Csv,
 }
 
-impl LineFormat {
+impl ExportFormat {
     /// Its name, as of `--output`.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use grid_broker::contract::proto::RecordFilter;
 use serde::{Deserialize, Serialize};
 
 use super::error::ExportError;
-use super::lines::LineFormat;
+use super::lines::ExportFormat;
 
 /// Largest description that is read, in bytes: 64 patterns and a text of the longest kind fit.
 const PLAN_BYTES_MAX: u64 = 256 << 10;
@@ -20,7 +20,7 @@ pub(super) struct ExportPlan {
     /// Which records.
     pub(super) filter: RecordFilter,
     /// The format of a line.
-    pub(super) format: LineFormat,
+    pub(super) format: ExportFormat,
     /// CSV has a line of keys.
     pub(super) has_titles: bool,
     /// The file may be replaced.
@@ -70,7 +70,7 @@ impl ExportPlan {
 
     fn from_json(json: &str) -> Result<Self, String> {
         let stored: StoredPlan = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let format = LineFormat::from_name(&stored.format)
+        let format = ExportFormat::from_name(&stored.format)
             .ok_or_else(|| format!("the format {} is unknown", stored.format))?;
         let time = |(seconds, nanos)| prost_types::Timestamp { seconds, nanos };
         let filter = RecordFilter {
@@ -116,7 +116,7 @@ mod tests {
                 text: "\"disk\"\n".to_owned(),
                 boot_id: "6f1c".to_owned(),
             },
-            format: LineFormat::Csv,
+            format: ExportFormat::Csv,
             has_titles: true,
             may_replace: false,
             cursor: "0000abcd.7".to_owned(),

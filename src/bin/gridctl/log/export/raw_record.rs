@@ -19,14 +19,14 @@ pub(super) struct RawRecord<'a> {
     pub(super) outcome: i32,
     pub(super) reason: &'a str,
     pub(super) explanation: &'a str,
-    pub(super) event: Option<RawEvent<'a>>,
+    pub(super) event: Option<ExportedEvent<'a>>,
     pub(super) administrator: &'a str,
     pub(super) flags: Vec<&'a str>,
 }
 
 /// An encoded `grid.events.v1.Event`, of the fields that most have.
 #[derive(Debug, Default)]
-pub(super) struct RawEvent<'a> {
+pub(super) struct ExportedEvent<'a> {
     /// The field of its kind.
     pub(super) kind: Option<EventField>,
     /// Of a maintenance.
@@ -69,9 +69,9 @@ enum Value<'a> {
 }
 
 /// The fields of a message, one after the other.
-struct Fields<'a>(&'a [u8]);
+struct FieldReader<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> FieldReader<'a> {
     fn varint(&mut self) -> Option<u64> {
         // Most are one byte long.
         let (&first, rest) = self.0.split_first()?;
@@ -131,7 +131,7 @@ impl<'a> Value<'a> {
 impl RawTime {
     #[expect(clippy::cast_possible_wrap, reason = "as protobuf does with a negative number")]
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let (mut fields, mut time) = (Fields(bytes), Self::default());
+        let (mut fields, mut time) = (FieldReader(bytes), Self::default());
         while let Some((field, value)) = fields.next()? {
             match field {
                 1 => time.seconds = value.number()? as i64,
@@ -146,7 +146,7 @@ impl RawTime {
 impl<'a> RawRecord<'a> {
     /// Reads a record; `None`: it is for the generated message.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (mut fields, mut record) = (Fields(bytes), Self::default());
+        let (mut fields, mut record) = (FieldReader(bytes), Self::default());
         while let Some((field, value)) = fields.next()? {
             match field {
                 1 => record.number = value.number()?,
@@ -164,7 +164,7 @@ impl<'a> RawRecord<'a> {
                 10 => record.reason = value.text()?,
                 11 => record.explanation = value.text()?,
                 12 if record.event.is_none() => {
-                    record.event = Some(RawEvent::parse(value.bytes()?)?);
+                    record.event = Some(ExportedEvent::parse(value.bytes()?)?);
                 }
                 13 => record.administrator = value.text()?,
                 14 => record.flags.push(value.text()?),
@@ -178,9 +178,9 @@ impl<'a> RawRecord<'a> {
     }
 }
 
-impl<'a> RawEvent<'a> {
+impl<'a> ExportedEvent<'a> {
     fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (mut fields, mut event) = (Fields(bytes), Self::default());
+        let (mut fields, mut event) = (FieldReader(bytes), Self::default());
         while let Some((field, value)) = fields.next()? {
             match field {
                 1..=5 if event.kind.is_none() => event.set_kind(field, value.bytes()?)?,
@@ -214,7 +214,7 @@ impl<'a> RawEvent<'a> {
             _ => EventField::Alert,
         };
         self.kind = Some(kind);
-        let mut fields = Fields(content);
+        let mut fields = FieldReader(content);
         while let Some((field, value)) = fields.next()? {
             match (kind, field) {
                 (EventField::Maintenance, 1) => {

@@ -93,7 +93,7 @@ prop_compose! {
     }
 }
 
-fn line(format: LineFormat, bytes: &[u8]) -> (u64, String) {
+fn line(format: ExportFormat, bytes: &[u8]) -> (u64, String) {
     let mut out = b"before".to_vec();
     let number = LineWriter::new(format).push(bytes, &mut out).unwrap();
     (number, String::from_utf8(out).unwrap())
@@ -102,7 +102,7 @@ fn line(format: LineFormat, bytes: &[u8]) -> (u64, String) {
 proptest! {
     #[test]
     fn a_line_is_that_of_the_generated_message(record in records()) {
-        for format in [LineFormat::Jsonl, LineFormat::Csv] {
+        for format in [ExportFormat::Jsonl, ExportFormat::Csv] {
             let mut expected = b"before".to_vec();
             format.push(&record, &mut expected).unwrap();
             let (number, shown) = line(format, &record.encode_to_vec());
@@ -115,7 +115,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_a_record_or_an_error(bytes: Vec<u8>) {
-        let mut writer = LineWriter::new(LineFormat::Csv);
+        let mut writer = LineWriter::new(ExportFormat::Csv);
         let mut out = Vec::new();
         if writer.push(&bytes, &mut out).is_err() {
             prop_assert!(out.is_empty());
@@ -143,7 +143,7 @@ fn what_is_frequent_is_not_decoded() {
         let bytes = record.encode_to_vec();
         let raw = RawRecord::parse(&bytes).expect("it is read as it is");
         let mut out = Vec::new();
-        LineWriter::new(LineFormat::Jsonl).push_raw(&raw, &mut out).expect("it is formatted");
+        LineWriter::new(ExportFormat::Jsonl).push_raw(&raw, &mut out).expect("it is formatted");
         assert!(!out.is_empty());
         tried += 1;
     }
