@@ -307,8 +307,8 @@ pub(super) fn encode_window(window: &SequenceWindow) -> proto::SequenceWindow {
         boot: encode_boot(window.boot),
         spool: window.spool.0.get(),
         highest: window.highest,
-        seen_low: u64::try_from(window.seen & u128::from(u64::MAX)).unwrap_or(0),
-        seen_high: u64::try_from(window.seen >> 64).unwrap_or(0),
+        seen_low: u64::try_from(window.seen.bits() & u128::from(u64::MAX)).unwrap_or(0),
+        seen_high: u64::try_from(window.seen.bits() >> 64).unwrap_or(0),
     }
 }
 
@@ -318,6 +318,6 @@ pub(super) fn decode_window(it: &proto::SequenceWindow) -> Result<SequenceWindow
         boot: decode_boot(&it.boot)?,
         spool: spool.ok_or(DecodeError::Impossible { what: "a spool id" })?,
         highest: it.highest,
-        seen: u128::from(it.seen_high) << 64 | u128::from(it.seen_low),
+        seen: (u128::from(it.seen_high) << 64 | u128::from(it.seen_low)).into(),
     })
 }

@@ -17,15 +17,17 @@ mod journal_incident;
 mod mail;
 mod plain_event;
 mod record_bytes;
+mod state;
 mod timer;
 mod values;
+
+pub use state::{EncodedState, decode_state, encode_state};
 
 use prost::Message;
 
 pub use self::plain_event::is_plain_event;
 
 use crate::grid::log::record::Record;
-use crate::grid::state::State;
 use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
@@ -119,29 +121,6 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         input: input::decode(message.input, &effects)?,
         effects,
     })
-}
-
-/// Encodes a whole state.
-pub fn encode_state(state: &State) -> Vec<u8> {
-    let effects = state.to_effects();
-    proto::Checkpoint {
-        last: state.last(),
-        last_at_us: state.last_at().as_micros(),
-        effects: effects.iter().map(effect::encode).collect(),
-    }
-    .encode_to_vec()
-}
-
-/// Decodes a whole state.
-///
-/// # Errors
-///
-/// [`DecodeError`], which says what can't be decoded.
-pub fn decode_state(bytes: &[u8]) -> Result<State, DecodeError> {
-    let message = proto::Checkpoint::decode(bytes).map_err(malformed)?;
-    let effects: Vec<_> =
-        message.effects.into_iter().map(effect::decode).collect::<Result<_, _>>()?;
-    Ok(State::from_effects(&effects, message.last, Timestamp::from_micros(message.last_at_us)))
 }
 
 fn malformed(error: prost::DecodeError) -> DecodeError {

@@ -293,7 +293,7 @@ fn every_effect_reads_back() {
                     boot: boot(),
                     spool: spool().expect("a spool"),
                     highest: 700,
-                    seen: u128::MAX - (1 << 70),
+                    seen: (u128::MAX - (1 << 70)).into(),
                 }],
                 last_event_at: Some(at(5)),
                 last_record: 11,

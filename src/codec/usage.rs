@@ -15,8 +15,8 @@ use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{
-    OutcomeCounts, OutcomeKind, RateLimitKind, RateLimitState, SuppressedEvents, Suppression,
-    SuppressionPhase, Usage,
+    OutcomeCounts, OutcomeKind, RareUsage, RateLimitKind, RateLimitState, SuppressedEvents,
+    Suppression, SuppressionPhase, Usage,
 };
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::ApplianceIndex;
@@ -283,17 +283,16 @@ pub(super) fn decode_usage(memory: &mut proto::ApplianceHistory) -> Result<Usage
             .set(decode_rate_limit_kind(it.rate_limit)?, Timestamp::from_micros(it.refilled_at_us));
     }
     let keys = std::mem::take(&mut memory.alert_groups).into_iter();
-    Ok(Usage {
-        rate_limits: spent,
+    let rare = RareUsage {
         alert_groups: keys.map(|key| decode_alert_group(Some(key))).collect::<Result<_, _>>()?,
         suppression: match memory.suppression.take() {
             None => None,
             Some(it) => Some(Box::new(decode_suppression(it)?)),
         },
-        counts: decode_outcome_counts(&memory.counts)?,
         progress_stored_at: Timestamp::from_micros(memory.progress_at_us),
         unmailed: memory.unmailed.take().map(decode_unmailed).transpose()?.map(Box::new),
-    })
+    };
+    Ok(Usage::new(spent, decode_outcome_counts(&memory.counts)?, rare))
 }
 
 fn encode_outcome_counts(counts: &OutcomeCounts) -> Vec<proto::Count> {

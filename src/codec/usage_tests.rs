@@ -16,7 +16,8 @@ use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{
-    OutcomeCounts, OutcomeKind, RateLimitKind, RateLimitState, Suppression, SuppressionPhase, Usage,
+    OutcomeCounts, OutcomeKind, RareUsage, RateLimitKind, RateLimitState, Suppression,
+    SuppressionPhase, Usage,
 };
 use crate::grid::values::event::{EventKind, Severity};
 
@@ -44,14 +45,9 @@ pub(super) fn usage() -> Usage {
     let suppression = Some(Box::new(suppression.count_one(EventKind::Alert, "an alert", at(3))));
     let (keys, progress_at) = (vec![alert_group()], at(4));
     let unmailed = Some(Box::new(unmailed()));
-    Usage {
-        rate_limits: spent,
-        alert_groups: keys,
-        suppression,
-        counts,
-        progress_stored_at: progress_at,
-        unmailed,
-    }
+    let rare =
+        RareUsage { alert_groups: keys, suppression, progress_stored_at: progress_at, unmailed };
+    Usage::new(spent, counts, rare)
 }
 
 fn unmailed() -> UnmailedAlerts {
@@ -182,7 +178,7 @@ fn every_effect_of_admission_control_reads_back() {
                 boot: boot(),
                 spool: spool().expect("a spool"),
                 highest: 7,
-                seen: 1,
+                seen: 1.into(),
             }],
             last_event_at: at(5),
             counts: usage().counts,

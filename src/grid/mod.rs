@@ -27,6 +27,7 @@ use occurrence::Occurrence;
 use state::State;
 
 use crate::grid::decide::pending_counts::PendingCounts;
+use crate::grid::due_mails::MailQueue;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
@@ -57,6 +58,7 @@ pub struct Grid {
     pending_counts: PendingCounts,
     /// When the next mail is due.
     mail_due_at: Option<Timestamp>,
+    mail_queue: MailQueue,
     /// The offset of a second clock that may be right as well, from broker time.
     other_clock_offset: Option<Offset>,
 }
@@ -78,10 +80,11 @@ impl Grid {
             unarmed: Vec::new(),
             pending_counts: PendingCounts::default(),
             mail_due_at: None,
+            mail_queue: MailQueue::default(),
             other_clock_offset: None,
         };
         grid.set_all_timers();
-        grid.schedule_mail();
+        grid.list_all_mails();
         grid
     }
 
@@ -270,9 +273,10 @@ impl Grid {
             Some(touched) => touched.iter().for_each(|number| self.arm(number)),
             None => self.set_all_timers(),
         }
-        let is_of_mail = |it: &Effect| matches!(it, Effect::Mail(_) | Effect::TimeShifted(_));
-        if record.effects.iter().any(is_of_mail) {
-            self.schedule_mail();
+        if record.effects.iter().any(|it| matches!(it, Effect::TimeShifted(_))) {
+            self.list_all_mails();
+        } else if record.effects.iter().any(|it| matches!(it, Effect::Mail(_))) {
+            self.follow_mails(record);
         }
     }
 

@@ -276,7 +276,7 @@ fn list_page(
         recipients: u32::try_from(recipients).unwrap_or(u32::MAX),
     };
     let mut bytes = 0;
-    for ((number, message), examined) in grid.state().outbox().messages.range(from..).zip(0..) {
+    for ((number, message), examined) in grid.state().outbox().messages.range_from(from).zip(0..) {
         let is_full = listed.mails.len() == size || bytes >= page::ENCODED_BYTES_MAX;
         if is_full || examined == ROWS_PER_QUERY {
             listed.next_page_token = number.0.to_string();

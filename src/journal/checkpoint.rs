@@ -5,8 +5,9 @@
 //! the two newest are retained. Guarantees that a loaded state is the one that was saved. Does not
 //! know the content of a state.
 
+use std::fmt;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut, Bytes};
@@ -21,6 +22,29 @@ use super::scan::{BlockScan, ScanItem};
 const PART_BYTES: usize = 1 << 20;
 const CHECKPOINTS_RETAINED: usize = 2;
 const PREFIX: &str = "checkpoint-";
+
+/// The content of a checkpoint: the bytes of a state, in parts. They are taken one by one while the
+/// checkpoint is written, by the thread that writes it.
+pub struct CheckpointContent(Box<dyn Iterator<Item = Vec<u8>> + Send>);
+
+impl CheckpointContent {
+    /// The content in these parts.
+    pub fn new(parts: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
+        Self(Box::new(parts))
+    }
+}
+
+impl From<Vec<u8>> for CheckpointContent {
+    fn from(state: Vec<u8>) -> Self {
+        Self::new(std::iter::once(state))
+    }
+}
+
+impl fmt::Debug for CheckpointContent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("CheckpointContent").finish_non_exhaustive()
+    }
+}
 
 /// A checkpoint that could not be loaded and was renamed, so that it is not one of the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +111,11 @@ impl Checkpoints {
         &mut self,
         through: u64,
         term: u64,
-        state: &[u8],
+        state: CheckpointContent,
     ) -> Result<(), JournalError> {
-        disk::replace_file(
-            &self.path(through),
-            &encode_checkpoint(self.journal, term, through, state),
-        )?;
+        disk::replace_file_with(&self.path(through), |file| {
+            write_checkpoint(file, self.journal, term, through, state)
+        })?;
         self.numbers.retain(|number| *number != through);
         self.numbers.push(through);
         while self.numbers.len() > CHECKPOINTS_RETAINED {
@@ -117,20 +140,63 @@ pub(super) fn checkpoint_path(folder: &Path, through: u64) -> PathBuf {
     folder.join(format!("{PREFIX}{through:020}"))
 }
 
-fn encode_checkpoint(journal: Uuid, term: u64, through: u64, state: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut info =
+/// Writes a checkpoint as its parts come: at no time is more than one block of it in memory.
+fn write_checkpoint(
+    out: &mut dyn Write,
+    journal: Uuid,
+    term: u64,
+    through: u64,
+    state: CheckpointContent,
+) -> io::Result<()> {
+    let info =
         BlockInfo { content: BlockContent::Checkpoint, journal, term, first: through, count: 0 };
-    for part in state.chunks(PART_BYTES) {
-        encode(&mut out, &info, Compression::Zstd, &[], part).expect("a part fits a block");
-        info.count += 1;
+    let mut writer = CheckpointWriter { out, info, block: Vec::new(), length: 0, crc: 0 };
+    let mut gathered = Vec::new();
+    for part in state.0 {
+        gathered.extend_from_slice(&part);
+        if gathered.len() >= PART_BYTES {
+            let whole = gathered.len() - gathered.len() % PART_BYTES;
+            gathered[..whole].chunks(PART_BYTES).try_for_each(|part| writer.write_part(part))?;
+            gathered.drain(..whole);
+        }
     }
-    let mut end = Vec::new();
-    end.put_u64_le(state.len() as u64);
-    end.put_u32_le(crc32c::crc32c(state));
-    info.content = BlockContent::CheckpointEnd;
-    encode(&mut out, &info, Compression::None, &[], &end).expect("12 bytes fit a block");
-    out
+    if !gathered.is_empty() {
+        writer.write_part(&gathered)?;
+    }
+    writer.finish()
+}
+
+/// Writes the blocks of one checkpoint.
+struct CheckpointWriter<'a> {
+    out: &'a mut dyn Write,
+    info: BlockInfo,
+    block: Vec<u8>,
+    length: u64,
+    crc: u32,
+}
+
+impl CheckpointWriter<'_> {
+    fn write_part(&mut self, part: &[u8]) -> io::Result<()> {
+        self.length += part.len() as u64;
+        self.crc = crc32c::crc32c_append(self.crc, part);
+        self.write_block(Compression::Zstd, part)?;
+        self.info.count += 1;
+        Ok(())
+    }
+
+    fn write_block(&mut self, compression: Compression, payload: &[u8]) -> io::Result<()> {
+        self.block.clear();
+        encode(&mut self.block, &self.info, compression, &[], payload).expect("it fits a block");
+        self.out.write_all(&self.block)
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        let mut end = Vec::new();
+        end.put_u64_le(self.length);
+        end.put_u32_le(self.crc);
+        self.info.content = BlockContent::CheckpointEnd;
+        self.write_block(Compression::None, &end)
+    }
 }
 
 /// Decodes the content of a checkpoint file: the term and the state.
@@ -232,15 +298,33 @@ mod tests {
         open(folder.to_owned(), JOURNAL).unwrap()
     }
 
+    fn encoded(state: CheckpointContent) -> Vec<u8> {
+        let mut whole = Vec::new();
+        write_checkpoint(&mut whole, JOURNAL, 1, 7, state).unwrap();
+        whole
+    }
+
+    #[test]
+    fn the_parts_of_a_state_do_not_matter() {
+        let state: Vec<u8> = (0..2 * PART_BYTES + 5).map(|n| (n % 251) as u8).collect();
+        let whole = encoded(state.clone().into());
+        for length in [1_000, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES] {
+            let parts: Vec<_> = state.chunks(length).map(<[u8]>::to_vec).collect();
+            let written = encoded(CheckpointContent::new(parts.into_iter()));
+            assert!(written == whole, "parts of {length} bytes");
+        }
+        assert_eq!(decode(whole.into(), JOURNAL, 7), Ok((1, state)));
+    }
+
     #[test]
     fn the_two_newest_are_retained() {
         let dir = tempfile::tempdir().unwrap();
         let mut checkpoints = loaded(dir.path()).checkpoints;
         let large = vec![3; 3 * PART_BYTES + 1];
-        checkpoints.save(10, 1, b"ten").unwrap();
+        checkpoints.save(10, 1, b"ten".to_vec().into()).unwrap();
         assert_eq!(checkpoints.older(), 0);
-        checkpoints.save(20, 1, b"").unwrap();
-        checkpoints.save(30, 2, &large).unwrap();
+        checkpoints.save(20, 1, Vec::new().into()).unwrap();
+        checkpoints.save(30, 2, large.clone().into()).unwrap();
         assert_eq!(checkpoints.older(), 20);
         assert_eq!(disk::paths_in(dir.path()).unwrap().len(), 2);
         let found = loaded(dir.path());
@@ -252,8 +336,8 @@ mod tests {
     fn the_older_one_serves_when_the_newer_is_bad() {
         let dir = tempfile::tempdir().unwrap();
         let mut checkpoints = loaded(dir.path()).checkpoints;
-        checkpoints.save(10, 1, b"ten").unwrap();
-        checkpoints.save(20, 1, b"twenty").unwrap();
+        checkpoints.save(10, 1, b"ten".to_vec().into()).unwrap();
+        checkpoints.save(20, 1, b"twenty".to_vec().into()).unwrap();
         let newest = checkpoint_path(dir.path(), 20);
         let mut bytes = fs::read(&newest).unwrap();
         bytes[66] ^= 1;
@@ -264,7 +348,7 @@ mod tests {
         assert_eq!(found.failed.len(), 1);
         assert_eq!(found.failed[0].reason, FrameError::PayloadChecksum);
         // The damaged one must not count as the older of two.
-        found.checkpoints.save(30, 2, b"thirty").unwrap();
+        found.checkpoints.save(30, 2, b"thirty".to_vec().into()).unwrap();
         assert_eq!(found.checkpoints.older(), 10);
         assert!(loaded(dir.path()).failed.is_empty());
     }
@@ -276,7 +360,7 @@ mod tests {
             damage: Option<(prop::sample::Index, u8)>,
             length: Option<prop::sample::Index>,
         ) {
-            let whole = encode_checkpoint(JOURNAL, 1, 7, &state);
+            let whole = encoded(state.clone().into());
             let mut bytes = whole.clone();
             if let Some((at, byte)) = damage {
                 let at = at.index(bytes.len());

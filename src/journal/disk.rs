@@ -33,6 +33,14 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), JournalError> {
 
 /// Replaces a file atomically: a crash leaves the old one or the new one, never a part.
 pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), JournalError> {
+    replace_file_with(path, |file| file.write_all(content))
+}
+
+/// The same with what `write` writes.
+pub(super) fn replace_file_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), JournalError> {
     let temporary = path.with_added_extension("new");
     // A partial file on a full disk would use space that the next write needs.
     let removed = |error| {
@@ -40,7 +48,7 @@ pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), JournalErr
         error
     };
     let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(content)?;
+        write(&mut file)?;
         file.sync_all()
     });
     written.map_err(JournalError::io("write", &temporary)).map_err(removed)?;

@@ -56,7 +56,7 @@ use crate::journal::threads::BackgroundThreads;
 
 pub use self::archive::{Retention, TrimDue};
 pub use self::backup::{BackupProgress, JournalBackupError};
-pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
+pub use self::checkpoint::{CheckpointContent, FailedCheckpoint, decode as decode_checkpoint};
 pub use self::commit_batch::CommitBatch;
 pub use self::commit_log::TruncatedTail;
 pub use self::error::JournalError;
@@ -231,14 +231,14 @@ impl Journal {
         self.log.reserve(bytes)
     }
 
-    /// Passes the state after record `through` to the thread that saves it.
+    /// Passes the state after record `through` to the thread that takes its parts and saves them.
     ///
     /// # Panics
     ///
     /// If `through` is not durable.
-    pub fn checkpoint(&self, through: u64, state: Vec<u8>) -> CheckpointStart {
+    pub fn checkpoint(&self, through: u64, state: impl Into<CheckpointContent>) -> CheckpointStart {
         assert!(through <= *self.durable.borrow(), "a state is made of durable records");
-        self.threads.checkpoint((through, self.term, state))
+        self.threads.checkpoint((through, self.term, state.into()))
     }
 
     /// Sets the lived time of this journal, by which all ages are measured. To be called at

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::archive::Archiver;
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{CheckpointContent, Checkpoints};
 use super::error::JournalError;
 use crate::journal::log_truncation::LogTruncation;
 use crate::tasks::spawn_thread;
@@ -24,8 +24,8 @@ pub enum CheckpointStart {
     Skipped,
 }
 
-/// A state to be written: its last record, the term, the bytes.
-type CheckpointRequest = (u64, u64, Vec<u8>);
+/// A state to be written: its last record, the term, the content.
+type CheckpointRequest = (u64, u64, CheckpointContent);
 type ThreadResult = Result<(), JournalError>;
 /// Background threads that failed, one sentence each.
 pub(super) type BackgroundFailures = Arc<Mutex<Vec<String>>>;
@@ -127,7 +127,7 @@ fn write_checkpoints(
     retry_transient(release.truncate())?;
     while let Ok((through, term, state)) = states.recv() {
         // The previous checkpoints are still there.
-        retry_transient(checkpoints.save(through, term, &state))?;
+        retry_transient(checkpoints.save(through, term, state))?;
         release.older_checkpoint.store(checkpoints.older(), Ordering::Release);
         retry_transient(release.truncate())?;
         writing.store(false, Ordering::Release);

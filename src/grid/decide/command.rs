@@ -108,7 +108,7 @@ pub(in crate::grid) fn decide(
             let appliance = find_appliance(state, name)?;
             // A class that no longer exists may stay: only a requested class must be known.
             class.as_ref().map_or(Ok(()), |class| require_class(settings, class))?;
-            let class = class.clone().unwrap_or_else(|| appliance.class.clone());
+            let class = class.clone().unwrap_or_else(|| (&*appliance.class).into());
             let overrides = merged_overrides(&appliance.overrides, overrides, *reset);
             Ok((appliance.number, set_appliance(state, settings, appliance, class, overrides, now)))
         }

@@ -335,8 +335,7 @@ pub(in crate::grid) fn delivery_result(
 
 /// Resolves the mail alert once no other mail than `number` has failed.
 fn cleared_if_last(state: &State, number: MessageNumber) -> Option<Effect> {
-    let mut others = state.outbox().messages.values().filter(|it| it.number != number);
-    let has_failed = others.any(|it| it.state == DeliveryState::Failed);
+    let has_failed = state.outbox().has_other_failed(number);
     let is_open = state.alert(None, AlertKind::MailFails).is_some();
     let kind = AlertKind::MailFails;
     (is_open && !has_failed).then_some(Effect::AlertCleared { number: None, kind })
@@ -387,7 +386,7 @@ pub(in crate::grid) fn command(
 
 /// Requeues mails that were in flight when the broker ended: whether they arrived is unknown.
 pub(in crate::grid) fn requeue_in_flight(state: &State, now: Timestamp) -> Vec<Effect> {
-    let messages = state.outbox().messages.values();
+    let messages = state.outbox().mails();
     let under_way = messages.filter(|it| it.state == DeliveryState::InFlight);
     let waiting = DeliveryState::Waiting;
     under_way.map(|it| header(&MailMessage { state: waiting, due_at: now, ..it.clone() })).collect()

@@ -16,7 +16,7 @@ use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
 use crate::grid::model::mail_message::{BacklogDigest, MailMessage, Notice};
 use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
-use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression, Usage};
+use crate::grid::model::usage::{RareUsage, RateLimitKind, SuppressedEvents, Suppression, Usage};
 use crate::grid::values::time::{Offset, Timestamp};
 
 /// A shift of broker time.
@@ -122,22 +122,14 @@ impl TimeShift {
     }
 
     fn shift_usage(self, usage: Usage) -> Usage {
-        let Usage {
-            mut rate_limits,
-            alert_groups,
-            suppression,
-            counts,
-            progress_stored_at,
-            unmailed,
-        } = usage;
+        let (mut rate_limits, counts, rare) = usage.into_parts();
+        let RareUsage { alert_groups, suppression, progress_stored_at, unmailed } = rare;
         for budget in RateLimitKind::ALL {
             rate_limits.set(budget, self.shift_pending(rate_limits.refilled_at(budget)));
         }
-        Usage {
-            rate_limits,
+        let rare = RareUsage {
             alert_groups: alert_groups.into_iter().map(|key| self.shift_alert_group(key)).collect(),
             suppression: suppression.map(|it| Box::new(self.shift_suppression(*it))),
-            counts,
             // After a pause no report follows right after another.
             progress_stored_at: if self.is_pause() {
                 progress_stored_at
@@ -145,7 +137,8 @@ impl TimeShift {
                 self.shift_pending(progress_stored_at)
             },
             unmailed: unmailed.map(|it| Box::new(self.shift_unmailed(*it))),
-        }
+        };
+        Usage::new(rate_limits, counts, rare)
     }
 
     pub(super) fn shift_alert_group(self, key: AlertGroup) -> AlertGroup {

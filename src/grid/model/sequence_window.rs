@@ -33,8 +33,27 @@ pub struct SequenceWindow {
     pub spool: SpoolId,
     /// The highest sequence seen.
     pub highest: u64,
-    /// Bit n: sequence `highest - n` was seen. Bit 0 is always set.
-    pub seen: u128,
+    /// Which sequences below that were seen.
+    pub seen: SeenSequences,
+}
+
+/// Bit n: sequence `highest - n` was seen. Bit 0 is always set. Not aligned as a number of that size
+/// is: each appliance has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenSequences([u64; 2]);
+
+impl From<u128> for SeenSequences {
+    fn from(bits: u128) -> Self {
+        let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
+        Self([half(bits), half(bits >> 64)])
+    }
+}
+
+impl SeenSequences {
+    /// The bits as a number.
+    pub fn bits(self) -> u128 {
+        u128::from(self.0[1]) << 64 | u128::from(self.0[0])
+    }
 }
 
 impl SequenceWindow {
@@ -46,7 +65,7 @@ impl SequenceWindow {
     fn contains(&self, sequence: u64) -> bool {
         match self.highest.checked_sub(sequence) {
             None => false,
-            Some(below) if below < WINDOW_WIDTH => self.seen >> below & 1 == 1,
+            Some(below) if below < WINDOW_WIDTH => self.seen.bits() >> below & 1 == 1,
             Some(_) => true,
         }
     }
@@ -54,24 +73,37 @@ impl SequenceWindow {
     fn mark(&mut self, sequence: u64) {
         if let Some(below) = self.highest.checked_sub(sequence) {
             if below < WINDOW_WIDTH {
-                self.seen |= 1 << below;
+                self.seen = (self.seen.bits() | 1 << below).into();
             }
             return;
         }
         let ahead = sequence - self.highest;
-        self.seen = if ahead < WINDOW_WIDTH { self.seen << ahead | 1 } else { 1 };
+        let shifted = if ahead < WINDOW_WIDTH { self.seen.bits() << ahead } else { 0 };
+        self.seen = (shifted | 1).into();
         self.highest = sequence;
     }
 }
 
 /// The windows of one appliance, most recently used first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SequenceWindows(Vec<SequenceWindow>);
+pub struct SequenceWindows(StoredWindows);
+
+/// Most appliances have one window; it lies beside the rest of the appliance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum StoredWindows {
+    /// None.
+    #[default]
+    Empty,
+    /// One.
+    One(SequenceWindow),
+    /// Two or more.
+    Many(Box<[SequenceWindow]>),
+}
 
 impl SequenceWindows {
     /// Whether that sequence was marked.
     pub fn contains(&self, boot: BootId, spool: SpoolId, sequence: Sequence) -> bool {
-        self.find(boot, spool).is_some_and(|at| self.0[at].contains(sequence.get()))
+        self.find(boot, spool).is_some_and(|at| self.values()[at].contains(sequence.get()))
     }
 
     /// Whether that spool is known in that boot.
@@ -81,47 +113,64 @@ impl SequenceWindows {
 
     /// The highest sequence marked of that spool in that boot.
     pub fn highest(&self, boot: BootId, spool: SpoolId) -> Option<u64> {
-        self.find(boot, spool).map(|at| self.0[at].highest)
+        self.find(boot, spool).map(|at| self.values()[at].highest)
     }
 
     /// Marks a sequence as seen; evicts if needed, and spares the boot `current`.
     pub fn mark(&mut self, boot: BootId, spool: SpoolId, sequence: Sequence, current: BootId) {
-        let mut window = match self.find(boot, spool) {
-            Some(0) => return self.0[0].mark(sequence.get()),
-            Some(at) => self.0.remove(at),
-            None => {
-                let new = SequenceWindow { boot, spool, highest: sequence.get(), seen: 1 };
-                self.evict(&new, current);
-                new
-            }
-        };
-        window.mark(sequence.get());
-        self.0.insert(0, window);
+        if let Some(at) = self.find(boot, spool) {
+            let windows = self.values_mut();
+            windows[..=at].rotate_right(1);
+            return windows[0].mark(sequence.get());
+        }
+        let new = SequenceWindow { boot, spool, highest: sequence.get(), seen: 1.into() };
+        let full = self.values().len() >= WINDOWS_MAX;
+        let evicted = full.then(|| self.evicted_by(&new, current));
+        let kept = self.values().iter().enumerate().filter(|(at, _)| Some(*at) != evicted);
+        let windows: Vec<_> = std::iter::once(new).chain(kept.map(|(_, it)| *it)).collect();
+        *self = Self::new(&windows);
     }
 
     /// The windows as values, most recently used first.
     pub fn values(&self) -> &[SequenceWindow] {
-        &self.0
+        match &self.0 {
+            StoredWindows::Empty => &[],
+            StoredWindows::One(window) => std::slice::from_ref(window),
+            StoredWindows::Many(windows) => windows,
+        }
     }
 
-    /// Adds a stored window after the existing ones.
-    pub fn push_back(&mut self, window: SequenceWindow) {
-        if self.0.len() < WINDOWS_MAX {
-            self.0.push(window);
+    fn values_mut(&mut self) -> &mut [SequenceWindow] {
+        match &mut self.0 {
+            StoredWindows::Empty => &mut [],
+            StoredWindows::One(window) => std::slice::from_mut(window),
+            StoredWindows::Many(windows) => windows,
         }
+    }
+
+    /// The windows of these values, most recently used first; those beyond [`WINDOWS_MAX`] are left.
+    pub fn from_values(windows: &[SequenceWindow]) -> Self {
+        Self::new(&windows[..windows.len().min(WINDOWS_MAX)])
+    }
+
+    fn new(windows: &[SequenceWindow]) -> Self {
+        Self(match windows {
+            [] => StoredWindows::Empty,
+            [window] => StoredWindows::One(*window),
+            windows => StoredWindows::Many(windows.into()),
+        })
     }
 
     fn find(&self, boot: BootId, spool: SpoolId) -> Option<usize> {
-        self.0.iter().position(|window| window.boot == boot && window.spool == spool)
+        self.values().iter().position(|window| window.boot == boot && window.spool == spool)
     }
 
-    fn evict(&mut self, new: &SequenceWindow, current: BootId) {
-        if self.0.len() < WINDOWS_MAX {
-            return;
-        }
-        let singles = self.0.iter().chain([new]).filter(|window| window.is_single()).count();
+    /// Which window has to make room for a new one.
+    fn evicted_by(&self, new: &SequenceWindow, current: BootId) -> usize {
+        let windows = self.values();
+        let singles = windows.iter().chain([new]).filter(|window| window.is_single()).count();
         let longest_unused = |is_single: bool, is_current: bool| {
-            self.0.iter().rposition(|window| {
+            windows.iter().rposition(|window| {
                 window.is_single() == is_single && (window.boot == current) == is_current
             })
         };
@@ -133,7 +182,7 @@ impl SequenceWindows {
                 .or_else(|| longest_unused(false, true))
         };
         // There is always one: of 17 windows, either kind is more than half.
-        self.0.remove(goes.unwrap_or(self.0.len() - 1));
+        goes.unwrap_or(windows.len() - 1)
     }
 }
 
@@ -232,11 +281,7 @@ mod tests {
         for n in 1..=40 {
             windows.mark(boot(n.into()), spool(n % 7 + 1), number(n % 3 + 1), boot(3));
         }
-        let mut restored = SequenceWindows::default();
-        for window in windows.values() {
-            restored.push_back(*window);
-        }
-        assert_eq!(restored, windows);
+        assert_eq!(SequenceWindows::from_values(windows.values()), windows);
     }
 
     type MarkedSequence = (u128, u64, u64, u128);

@@ -95,6 +95,8 @@ impl Sessions {
         seats.contact_deadline = None;
         let had_twins = seats.has_conflict();
         if seats.tracked.len() < TRACKED_MAX {
+            // Nearly always the only one.
+            seats.tracked.reserve_exact(1);
             seats.tracked.push((session, boot));
         } else {
             seats.untracked += 1;
@@ -115,7 +117,10 @@ impl Sessions {
         self.open_count = self.open_count.saturating_sub(1);
         let Some(seats) = self.get_mut(number) else { return };
         match seats.tracked.iter().position(|(seat, _)| *seat == session) {
-            Some(at) => drop(seats.tracked.remove(at)),
+            Some(at) => {
+                seats.tracked.remove(at);
+                seats.tracked.shrink_to_fit();
+            }
             None => seats.untracked = seats.untracked.saturating_sub(1),
         }
         if seats.is_empty() {

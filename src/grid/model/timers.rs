@@ -18,13 +18,15 @@ const ROUND: i64 = 4_096;
 
 const NEVER: i64 = i64::MAX;
 
+const NO_SLOT: u16 = u16::MAX;
+
 /// The timers of appliances.
 #[derive(Clone, Debug)]
 pub struct Timers {
     /// By appliance: its deadline, in microseconds.
     deadlines: Vec<i64>,
-    /// By appliance: the tick of its entry in a slot.
-    queued_ticks: Vec<i64>,
+    /// By appliance: the slot of its entry, which tells the tick: it lies within a round.
+    queued_slots: Vec<u16>,
     slots: Vec<Vec<u32>>,
     /// All ticks up to this one are processed.
     tick: i64,
@@ -36,7 +38,7 @@ impl Timers {
     pub fn new(now: Timestamp) -> Self {
         Self {
             deadlines: Vec::new(),
-            queued_ticks: Vec::new(),
+            queued_slots: Vec::new(),
             slots: vec![Vec::new(); SLOTS],
             tick: tick_at(now) - 1,
             active: 0,
@@ -48,7 +50,7 @@ impl Timers {
         let at = row.0 as usize;
         if at >= self.deadlines.len() {
             self.deadlines.resize(at + 1, NEVER);
-            self.queued_ticks.resize(at + 1, NEVER);
+            self.queued_slots.resize(at + 1, NO_SLOT);
         }
         let deadline = deadline.map_or(NEVER, Timestamp::as_micros);
         match (self.deadlines[at] != NEVER, deadline != NEVER) {
@@ -85,10 +87,10 @@ impl Timers {
                 let at = row as usize;
                 let deadline = self.deadlines[at];
                 // This entry was replaced by a nearer one.
-                if slot(self.queued_ticks[at]) != slot(tick) || self.queued_ticks[at] == NEVER {
+                if usize::from(self.queued_slots[at]) != slot(tick) {
                     continue;
                 }
-                self.queued_ticks[at] = NEVER;
+                self.queued_slots[at] = NO_SLOT;
                 if deadline == NEVER {
                     continue;
                 }
@@ -111,11 +113,16 @@ impl Timers {
     fn insert(&mut self, row: u32, deadline: i64) {
         let at = row as usize;
         let wanted = deadline.div_euclid(TICK_US).max(self.tick + 1).min(self.tick + ROUND);
-        if self.queued_ticks[at] <= wanted && self.queued_ticks[at] > self.tick {
+        let queued = self.queued_slots[at];
+        // How far its entry and the wanted one are ahead.
+        let first = self.tick + 1;
+        let queued_ahead = (i64::from(queued) - first).rem_euclid(ROUND);
+        if queued != NO_SLOT && queued_ahead <= wanted - first {
             return;
         }
-        self.queued_ticks[at] = wanted;
-        self.slots[slot(wanted)].push(row);
+        let wanted = slot(wanted);
+        self.queued_slots[at] = u16::try_from(wanted).unwrap_or(NO_SLOT);
+        self.slots[wanted].push(row);
     }
 }
 

@@ -4,6 +4,7 @@
 //! `decide/admission.rs`.
 
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -12,8 +13,10 @@ use super::settings::{RateLimit, RateLimits};
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::values::event::EventKind;
-use crate::grid::values::outcome::Outcome;
 use crate::grid::values::time::Timestamp;
+
+pub use crate::grid::model::outcome_counts::{OutcomeCounts, OutcomeKind};
+pub use crate::grid::model::rate_limit_state::RateLimitState;
 
 /// A suppression ends after this time without an event over the limit.
 pub const SUPPRESSION_QUIET_TIME: Duration = Duration::from_secs(60);
@@ -33,35 +36,76 @@ const RESERVE_LIMIT: RateLimit =
 /// The most bytes of a suppressed text that are kept as a sample.
 const SAMPLE_BYTES_MAX: usize = 200;
 
-/// The usage of one appliance.
+/// The usage of one appliance. What most of them do not have is apart: see [`RareUsage`], whose fields
+/// are read as if they were here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The state of its rate limits.
     pub rate_limits: RateLimitState,
+    /// How many events had which outcome.
+    pub counts: OutcomeCounts,
+    /// `None`: all of it is empty.
+    rare: Option<Box<RareUsage>>,
+}
+
+/// The usage that most appliances do not have at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RareUsage {
     /// Its alert groups; at most [`crate::grid::model::alert_group::ALERT_GROUPS_MAX`].
     pub alert_groups: Vec<AlertGroup>,
     /// The current suppression, if any.
     pub suppression: Option<Box<Suppression>>,
-    /// How many events had which outcome.
-    pub counts: OutcomeCounts,
     /// When a progress report was last stored.
     pub progress_stored_at: Timestamp,
     /// Suppressed alerts that no mail contains yet.
     pub unmailed: Option<Box<UnmailedAlerts>>,
 }
 
+static NO_RARE_USAGE: RareUsage = RareUsage {
+    alert_groups: Vec::new(),
+    suppression: None,
+    progress_stored_at: Timestamp::EPOCH,
+    unmailed: None,
+};
+
+impl Deref for Usage {
+    type Target = RareUsage;
+
+    fn deref(&self) -> &RareUsage {
+        self.rare.as_deref().unwrap_or(&NO_RARE_USAGE)
+    }
+}
+
 impl Usage {
+    /// A usage of these parts.
+    pub fn new(rate_limits: RateLimitState, counts: OutcomeCounts, rare: RareUsage) -> Self {
+        let rare = (rare != NO_RARE_USAGE).then(|| Box::new(rare));
+        Self { rate_limits, counts, rare }
+    }
+
+    /// Its parts.
+    pub fn into_parts(self) -> (RateLimitState, OutcomeCounts, RareUsage) {
+        (self.rate_limits, self.counts, self.rare.map(|rare| *rare).unwrap_or_default())
+    }
+
     /// The alert group with that hash.
     pub fn alert_group(&self, id: Uuid) -> Option<&AlertGroup> {
         self.alert_groups.iter().find(|key| key.id == id)
     }
 
+    /// Changes what most appliances do not have.
+    pub(in crate::grid) fn update_rare(&mut self, change: impl FnOnce(&mut RareUsage)) {
+        let mut rare = self.rare.take().unwrap_or_default();
+        change(&mut rare);
+        self.rare = Some(rare).filter(|rare| **rare != NO_RARE_USAGE);
+    }
+
     /// Inserts or replaces an alert group.
     pub(in crate::grid) fn put_alert_group(&mut self, key: AlertGroup) {
-        match self.alert_groups.iter_mut().find(|known| known.id == key.id) {
+        self.update_rare(|rare| match rare.alert_groups.iter_mut().find(|it| it.id == key.id) {
             Some(known) => *known = key,
-            None => self.alert_groups.push(key),
-        }
+            None => rare.alert_groups.push(key),
+        });
     }
 
     /// When the next mail is due about an alert that goes on, or about alerts that were suppressed.
@@ -150,88 +194,6 @@ impl RateLimitKind {
             Self::Replay => budgets.replay,
             Self::Fatal | Self::Escalated => Some(RESERVE_LIMIT),
         }
-    }
-}
-
-/// When each rate limit is refilled. A limit that was never used is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RateLimitState([Timestamp; RateLimitKind::ALL.len()]);
-
-impl RateLimitState {
-    /// When that rate limit is refilled.
-    pub fn refilled_at(&self, budget: RateLimitKind) -> Timestamp {
-        self.0[budget as usize]
-    }
-
-    /// Sets when that rate limit is refilled.
-    pub fn set(&mut self, budget: RateLimitKind, full_at: Timestamp) {
-        self.0[budget as usize] = full_at;
-    }
-}
-
-/// The outcome of an event, without the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OutcomeKind {
-    /// Stored as a record.
-    Stored,
-    /// The same alert again.
-    Repeated,
-    /// A progress report right after another.
-    Coalesced,
-    /// Over a rate limit.
-    Suppressed,
-    /// Stored, but rejected by the rules.
-    Refused,
-    /// Of another boot, or older than what is known.
-    Backfilled,
-    /// Below the class's lowest severity.
-    BelowThreshold,
-}
-
-impl OutcomeKind {
-    /// `None` for a duplicate: it was counted when it was first received.
-    pub fn new(outcome: Outcome) -> Option<Self> {
-        Some(match outcome {
-            Outcome::Stored => Self::Stored,
-            Outcome::Repeated => Self::Repeated,
-            Outcome::Coalesced => Self::Coalesced,
-            Outcome::Suppressed => Self::Suppressed,
-            Outcome::Rejected(_) => Self::Refused,
-            Outcome::OlderBoot | Outcome::StaleEvent => Self::Backfilled,
-            Outcome::BelowThreshold => Self::BelowThreshold,
-            Outcome::Duplicate => return None,
-        })
-    }
-}
-
-/// How many events had which outcome, since the appliance is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OutcomeCounts(Vec<(EventKind, OutcomeKind, u64)>);
-
-impl OutcomeCounts {
-    /// Adds one.
-    pub fn increment(&mut self, kind: EventKind, outcome: OutcomeKind) {
-        self.set(kind, outcome, self.get(kind, outcome) + 1);
-    }
-
-    /// Sets a count.
-    pub fn set(&mut self, kind: EventKind, outcome: OutcomeKind, count: u64) {
-        match self.0.binary_search_by_key(&(kind, outcome), |(kind, outcome, _)| (*kind, *outcome))
-        {
-            Ok(at) => self.0[at].2 = count,
-            Err(at) => self.0.insert(at, (kind, outcome, count)),
-        }
-    }
-
-    /// The count.
-    pub fn get(&self, kind: EventKind, outcome: OutcomeKind) -> u64 {
-        let found = self.iter().find(|it| (it.0, it.1) == (kind, outcome));
-        found.map_or(0, |(_, _, count)| count)
-    }
-
-    /// All counts that are not zero, by kind and outcome.
-    pub fn iter(&self) -> impl Iterator<Item = (EventKind, OutcomeKind, u64)> {
-        self.0.iter().copied()
     }
 }
 
@@ -345,6 +307,15 @@ pub enum SuppressionPhase {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_empty_takes_no_room() {
+        let mut usage = Usage::default();
+        usage.update_rare(|rare| rare.progress_stored_at = Timestamp::MAX);
+        assert_ne!(usage, Usage::default());
+        usage.update_rare(|rare| rare.progress_stored_at = Timestamp::EPOCH);
+        assert_eq!(usage, Usage::default());
+    }
 
     #[test]
     fn summaries_come_at_1_5_and_30_minutes_then_daily() {

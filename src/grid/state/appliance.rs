@@ -3,6 +3,9 @@
 //! Guarantees that only effects and its own events change it, and that `Appliance::to_effects`
 //! returns it by value. Does not know other appliances.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::grid::log::effect::{ApplianceEffect, Effect};
@@ -11,7 +14,7 @@ use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::crash_dump::{ApplianceLock, CRASH_DUMPS_MAX, CrashDump};
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
 use crate::grid::model::sequence_window::SequenceWindows;
-use crate::grid::model::settings::{DEFAULT_CLASS, Overrides};
+use crate::grid::model::settings::Overrides;
 use crate::grid::model::usage::{OutcomeKind, RateLimitState, SuppressionPhase, Usage};
 use crate::grid::values::event::EventBody;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, RecordNumber};
@@ -21,7 +24,8 @@ use crate::grid::values::time::Timestamp;
 /// The most past boot ids remembered per appliance.
 pub const PAST_BOOTS_MAX: usize = 16;
 
-/// One appliance.
+/// One appliance. What most of them do not have is apart: see [`RareFacts`], whose fields are read as if
+/// they were here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Appliance {
     /// Its number.
@@ -31,19 +35,13 @@ pub struct Appliance {
     /// Its UUID, from the broker when the appliance was registered.
     pub uuid: Uuid,
     /// Its class.
-    pub class: Box<str>,
-    /// Its own settings.
-    pub overrides: Overrides,
+    pub class: Arc<str>,
     /// The current boot; `None`: never booted.
     pub boot: Option<Boot>,
-    /// Earlier boots, newest first.
-    pub past_boots: Vec<BootId>,
     /// The state of its start.
     pub lifecycle: Lifecycle,
     /// Since when it is in that state.
     pub since: Timestamp,
-    /// Recent failed starts, oldest first.
-    pub failed_starts: Vec<Timestamp>,
     /// The sequences received.
     pub windows: SequenceWindows,
     /// When its last event arrived.
@@ -52,31 +50,65 @@ pub struct Appliance {
     pub last_record: RecordNumber,
     /// Its usage of rate limits, and its counts.
     pub usage: Usage,
+    /// `None`: all of it is empty.
+    rare: Option<Box<RareFacts>>,
+}
+
+/// What most appliances do not have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RareFacts {
+    /// Its own settings.
+    pub overrides: Overrides,
+    /// Earlier boots, newest first.
+    pub past_boots: Vec<BootId>,
+    /// Recent failed starts, oldest first.
+    pub failed_starts: Vec<Timestamp>,
     /// Its crash dumps, the newest first; at most [`CRASH_DUMPS_MAX`].
     pub crash_dumps: Vec<CrashDump>,
     /// Its lock, if it is locked.
     pub lock: Option<Box<ApplianceLock>>,
 }
 
+impl RareFacts {
+    const NONE: Self = Self {
+        overrides: Overrides { managed: None, boot_timeout: None, report_deadline: None },
+        past_boots: Vec::new(),
+        failed_starts: Vec::new(),
+        crash_dumps: Vec::new(),
+        lock: None,
+    };
+}
+
+static NO_RARE_FACTS: RareFacts = RareFacts::NONE;
+
+impl Deref for Appliance {
+    type Target = RareFacts;
+
+    fn deref(&self) -> &RareFacts {
+        self.rare.as_deref().unwrap_or(&NO_RARE_FACTS)
+    }
+}
+
 impl Appliance {
-    pub(in crate::grid) fn new(number: ApplianceIndex, name: ApplianceName, uuid: Uuid) -> Self {
+    pub(in crate::grid) fn new(
+        number: ApplianceIndex,
+        name: ApplianceName,
+        uuid: Uuid,
+        class: Arc<str>,
+    ) -> Self {
         Self {
             number,
             name,
             uuid,
-            class: DEFAULT_CLASS.into(),
-            overrides: Overrides::default(),
+            class,
             boot: None,
-            past_boots: Vec::new(),
             lifecycle: Lifecycle::Idle,
             since: Timestamp::EPOCH,
-            failed_starts: Vec::new(),
             windows: SequenceWindows::default(),
             last_event_at: None,
             last_record: 0,
             usage: Usage::default(),
-            crash_dumps: Vec::new(),
-            lock: None,
+            rare: None,
         }
     }
 
@@ -121,22 +153,24 @@ impl Appliance {
         if outcome == Outcome::Stored
             && matches!(received.event.body, EventBody::Maintenance { .. })
         {
-            self.usage.progress_stored_at = at;
+            self.usage.update_rare(|rare| rare.progress_stored_at = at);
         }
     }
 
     pub(in crate::grid) fn apply_effect(&mut self, effect: &ApplianceEffect) {
         match effect {
-            ApplianceEffect::Registered { class, overrides, .. } => {
-                self.class.clone_from(class);
-                self.overrides = overrides.clone();
+            // The class is shared with others of it: see `State`.
+            ApplianceEffect::Registered { overrides, .. } => {
+                self.update_rare(|rare| rare.overrides = overrides.clone());
             }
             ApplianceEffect::Boot { boot } => {
                 let before = self.boot_id().filter(|id| boot.id != Some(*id));
                 if let Some(id) = before {
-                    self.past_boots.retain(|past| *past != id);
-                    self.past_boots.insert(0, id);
-                    self.past_boots.truncate(PAST_BOOTS_MAX);
+                    self.update_rare(|rare| {
+                        rare.past_boots.retain(|past| *past != id);
+                        rare.past_boots.insert(0, id);
+                        rare.past_boots.truncate(PAST_BOOTS_MAX);
+                    });
                 }
                 self.boot = Some(*boot);
             }
@@ -144,13 +178,12 @@ impl Appliance {
                 self.lifecycle = lifecycle.clone();
                 self.since = *since;
             }
-            ApplianceEffect::FailedStarts { at } => self.failed_starts.clone_from(at),
+            ApplianceEffect::FailedStarts { at } => {
+                self.update_rare(|rare| rare.failed_starts.clone_from(at));
+            }
             ApplianceEffect::History { history } => {
-                self.past_boots.clone_from(&history.past_boots);
-                self.windows = SequenceWindows::default();
-                for window in &history.windows {
-                    self.windows.push_back(*window);
-                }
+                self.update_rare(|rare| rare.past_boots.clone_from(&history.past_boots));
+                self.windows = SequenceWindows::from_values(&history.windows);
                 self.last_event_at = history.last_event_at;
                 self.last_record = history.last_record;
                 self.usage = history.usage.clone();
@@ -160,51 +193,60 @@ impl Appliance {
             }
             ApplianceEffect::RateLimitsReset => {
                 self.usage.rate_limits = RateLimitState::default();
-                for key in &mut self.usage.alert_groups {
-                    key.refilled_at = Timestamp::EPOCH;
-                }
+                self.usage.update_rare(|rare| {
+                    let groups = rare.alert_groups.iter_mut();
+                    groups.for_each(|key| key.refilled_at = Timestamp::EPOCH);
+                });
             }
             ApplianceEffect::AlertGroup { group } => self.usage.put_alert_group(group.clone()),
             ApplianceEffect::AlertGroupForgotten { id } => {
-                self.usage.alert_groups.retain(|key| key.id != *id);
+                self.usage.update_rare(|rare| rare.alert_groups.retain(|key| key.id != *id));
             }
             ApplianceEffect::RepeatsReported { group } => {
                 self.usage.put_alert_group(group.clone().mark_summarised())
             }
             ApplianceEffect::Suppression { phase, suppression } => {
-                self.usage.suppression = match phase {
+                let new = match phase {
                     SuppressionPhase::Begins
                     | SuppressionPhase::Counts
                     | SuppressionPhase::Summarised => Some(Box::new(suppression.clone())),
                     SuppressionPhase::Ends => None,
                 };
+                self.usage.update_rare(|rare| rare.suppression = new);
             }
             ApplianceEffect::SuppressedAlerts { unmailed } => {
-                self.usage.unmailed = Some(Box::new(unmailed.clone()));
+                let new = Some(Box::new(unmailed.clone()));
+                self.usage.update_rare(|rare| rare.unmailed = new);
             }
             ApplianceEffect::Counters { windows, last_event_at, counts } => {
-                self.windows = SequenceWindows::default();
-                for window in windows {
-                    self.windows.push_back(*window);
-                }
+                self.windows = SequenceWindows::from_values(windows);
                 self.last_event_at = Some(*last_event_at);
                 self.usage.counts = counts.clone();
             }
             ApplianceEffect::CrashDump { dump } => self.put_crash_dump(dump),
-            ApplianceEffect::Lock { lock } => self.lock.clone_from(lock),
+            ApplianceEffect::Lock { lock } => self.update_rare(|rare| rare.lock.clone_from(lock)),
             ApplianceEffect::Removed | ApplianceEffect::Tombstone { .. } => {}
         }
     }
 
     /// Replaces the crash dump of that request, or adds it as the newest.
     fn put_crash_dump(&mut self, dump: &CrashDump) {
-        match self.crash_dumps.iter_mut().find(|it| it.request == dump.request) {
-            Some(known) => known.clone_from(dump),
-            None => {
-                self.crash_dumps.insert(0, dump.clone());
-                self.crash_dumps.truncate(CRASH_DUMPS_MAX);
+        self.update_rare(|rare| {
+            match rare.crash_dumps.iter_mut().find(|it| it.request == dump.request) {
+                Some(known) => known.clone_from(dump),
+                None => {
+                    rare.crash_dumps.insert(0, dump.clone());
+                    rare.crash_dumps.truncate(CRASH_DUMPS_MAX);
+                }
             }
-        }
+        });
+    }
+
+    /// Changes what most appliances do not have.
+    fn update_rare(&mut self, change: impl FnOnce(&mut RareFacts)) {
+        let mut rare = self.rare.take().unwrap_or_else(|| Box::new(RareFacts::NONE));
+        change(&mut rare);
+        self.rare = Some(rare).filter(|rare| **rare != NO_RARE_FACTS);
     }
 
     pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
@@ -213,7 +255,7 @@ impl Appliance {
             ApplianceEffect::Registered {
                 name: self.name.clone(),
                 uuid: self.uuid,
-                class: self.class.clone(),
+                class: (&*self.class).into(),
                 overrides: self.overrides.clone(),
             }
             .of(number),

@@ -1,6 +1,6 @@
 //! Holds credentials: tokens, enrolled keys, administrators, and which appliances were revoked.
 //!
-//! Guarantees that it changes by effects only, and that [`Identities::to_effects`] gives it back by
+//! Guarantees that it changes by effects only, and that [`Identities::snapshot`] gives it back by
 //! value. The broker keeps a second copy for its listeners, by the same effects. Decides nothing, and
 //! does not know secrets.
 
@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::identity::IdentityEffect;
 use crate::grid::model::identity::{Administrator, EnrolledKey, Token, TokenPurpose};
+use crate::grid::state::sharded_map::ShardedMap;
+use crate::grid::state::shared_map::SharedMap;
 use crate::grid::values::id::ApplianceName;
 use crate::grid::values::identity::{AdministratorName, KeyHash, Role, Subject, TokenId};
 use crate::grid::values::time::Timestamp;
@@ -16,18 +18,28 @@ use crate::grid::values::time::Timestamp;
 /// All credentials.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Identities {
-    tokens: BTreeMap<TokenId, Token>,
+    tokens: SharedMap<TokenId, Token>,
     /// The tokens of each owner: a fleet is revoked without a search for each of its appliances.
     tokens_by_owner: BTreeSet<(Subject, TokenId)>,
     /// The tokens that end, by their end.
     token_ends: BTreeSet<(Timestamp, TokenId)>,
     /// Looked up at each event, for the timer of the certificate.
-    keys: HashMap<Subject, EnrolledKey>,
+    keys: ShardedMap<Subject, EnrolledKey>,
     subjects: HashMap<KeyHash, Subject>,
     administrators: BTreeMap<AdministratorName, Administrator>,
-    revoked: BTreeMap<ApplianceName, Timestamp>,
+    revoked: SharedMap<ApplianceName, Timestamp>,
     /// Keys that are never accepted again; one for each revocation and replacement.
-    revoked_keys: BTreeSet<KeyHash>,
+    revoked_keys: SharedMap<KeyHash, ()>,
+}
+
+/// All credentials as they were at one record.
+#[derive(Debug)]
+pub(super) struct IdentitiesSnapshot {
+    administrators: BTreeMap<AdministratorName, Administrator>,
+    tokens: SharedMap<TokenId, Token>,
+    keys: ShardedMap<Subject, EnrolledKey>,
+    revoked: SharedMap<ApplianceName, Timestamp>,
+    revoked_keys: SharedMap<KeyHash, ()>,
 }
 
 impl Identities {
@@ -52,11 +64,8 @@ impl Identities {
     }
 
     /// All enrolled keys: of appliances, then of administrators, by name.
-    #[expect(clippy::disallowed_methods, reason = "they are sorted")]
     pub fn keys(&self) -> impl ExactSizeIterator<Item = (&Subject, &EnrolledKey)> {
-        let mut keys: Vec<_> = self.keys.iter().collect();
-        keys.sort_unstable_by_key(|(subject, _)| *subject);
-        keys.into_iter()
+        sorted(&self.keys).into_iter()
     }
 
     /// Whose key it is.
@@ -101,14 +110,14 @@ impl Identities {
     pub fn revoked(&self) -> impl Iterator<Item = &ApplianceName> {
         let has_credential = |name: &&ApplianceName| {
             let subject = Subject::Appliance((*name).clone());
-            self.keys.contains_key(&subject) || self.access_tokens_of(&subject).next().is_some()
+            self.keys.get(&subject).is_some() || self.access_tokens_of(&subject).next().is_some()
         };
-        self.revoked.keys().filter(move |name| !has_credential(name))
+        self.revoked.iter().map(|(name, _)| name).filter(move |name| !has_credential(name))
     }
 
     /// Whether the key was revoked or replaced.
     pub fn is_revoked(&self, key: KeyHash) -> bool {
-        self.revoked_keys.contains(&key)
+        self.revoked_keys.get(&key).is_some()
     }
 
     /// The access tokens of that owner.
@@ -149,7 +158,7 @@ impl Identities {
             }
             IdentityEffect::KeyRemoved { subject } => self.remove_key(subject),
             IdentityEffect::KeyRevoked { key } => {
-                self.revoked_keys.insert(*key);
+                self.revoked_keys.insert(*key, ());
             }
             IdentityEffect::Administrator { name, administrator } => {
                 self.administrators.insert(name.clone(), *administrator);
@@ -163,26 +172,15 @@ impl Identities {
         }
     }
 
-    /// All of it as effects: applied to an empty value they give an equal one.
-    pub fn to_effects(&self, effects: &mut Vec<Effect>) {
-        let administrators = self.administrators.iter().map(|(name, administrator)| {
-            let (name, administrator) = (name.clone(), *administrator);
-            IdentityEffect::Administrator { name, administrator }
-        });
-        let tokens =
-            self.tokens.values().map(|token| IdentityEffect::Token { token: token.clone() });
-        let keys = self.keys().map(|(subject, key)| IdentityEffect::Key {
-            subject: subject.clone(),
-            key: key.clone(),
-        });
-        let revoked = self
-            .revoked
-            .iter()
-            .map(|(name, at)| IdentityEffect::ApplianceRevoked { name: name.clone(), at: *at });
-        let revoked_keys =
-            self.revoked_keys.iter().map(|key| IdentityEffect::KeyRevoked { key: *key });
-        let of_names = administrators.chain(tokens).chain(keys).chain(revoked);
-        effects.extend(of_names.chain(revoked_keys).map(Effect::Identity));
+    /// All of it as it is now.
+    pub(super) fn snapshot(&self) -> IdentitiesSnapshot {
+        IdentitiesSnapshot {
+            administrators: self.administrators.clone(),
+            tokens: self.tokens.clone(),
+            keys: self.keys.clone(),
+            revoked: self.revoked.clone(),
+            revoked_keys: self.revoked_keys.clone(),
+        }
     }
 
     fn remove_token(&mut self, id: TokenId) {
@@ -200,4 +198,42 @@ impl Identities {
             self.subjects.remove(&old.key);
         }
     }
+}
+
+impl IdentitiesSnapshot {
+    /// All of it as effects, in batches: applied to an empty value they give an equal one.
+    pub(super) fn into_effects(self) -> impl Iterator<Item = Vec<Effect>> + Send {
+        let administrators = self.administrators.into_iter().map(|(name, administrator)| {
+            vec![Effect::Identity(IdentityEffect::Administrator { name, administrator })]
+        });
+        let tokens = self.tokens.into_chunks().map(|chunk| {
+            let token = |(_, token): &(_, Token)| IdentityEffect::Token { token: token.clone() };
+            chunk.iter().map(token).map(Effect::Identity).collect()
+        });
+        let subjects: Vec<_> =
+            sorted(&self.keys).into_iter().map(|(subject, _)| subject.clone()).collect();
+        let of_keys = self.keys;
+        let keys = subjects.into_iter().filter_map(move |subject| {
+            let key = of_keys.get(&subject)?.clone();
+            Some(vec![Effect::Identity(IdentityEffect::Key { subject, key })])
+        });
+        let revoked = self.revoked.into_chunks().map(|chunk| {
+            let of = |(name, at): &(ApplianceName, Timestamp)| IdentityEffect::ApplianceRevoked {
+                name: name.clone(),
+                at: *at,
+            };
+            chunk.iter().map(of).map(Effect::Identity).collect()
+        });
+        let revoked_keys = self.revoked_keys.into_chunks().map(|chunk| {
+            let of = |(key, ()): &(KeyHash, ())| IdentityEffect::KeyRevoked { key: *key };
+            chunk.iter().map(of).map(Effect::Identity).collect()
+        });
+        administrators.chain(tokens).chain(keys).chain(revoked).chain(revoked_keys)
+    }
+}
+
+fn sorted(keys: &ShardedMap<Subject, EnrolledKey>) -> Vec<(&Subject, &EnrolledKey)> {
+    let mut keys: Vec<_> = keys.entries().collect();
+    keys.sort_unstable_by_key(|(subject, _)| *subject);
+    keys
 }

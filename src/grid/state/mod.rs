@@ -5,11 +5,18 @@
 //! applying the same records gives the same state, and that [`State::to_effects`] gives it back by value.
 //! Reads no settings and no clock.
 
+mod affected;
 pub mod appliance;
+mod class_names;
 pub mod identities;
+mod lived_time;
+mod name_table;
 pub mod outbox;
+mod rows;
+mod sharded_map;
+pub mod shared_map;
+pub mod snapshot;
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -17,15 +24,22 @@ use uuid::Uuid;
 use super::decide::CountedEvent;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::identity::IdentityEffect;
-use crate::grid::log::input::{BrokerPause, Input};
+use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::identity::{EnrolledKey, appliance_of};
 use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::state::affected::AffectedRows;
 use crate::grid::state::appliance::Appliance;
+use crate::grid::state::class_names::ClassNames;
 use crate::grid::state::identities::Identities;
+use crate::grid::state::lived_time::lived_since;
+use crate::grid::state::name_table::NameTable;
 use crate::grid::state::outbox::Outbox;
+use crate::grid::state::rows::{Row, Rows};
+use crate::grid::state::shared_map::SharedMap;
+use crate::grid::state::snapshot::StateSnapshot;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, RecordNumber};
 use crate::grid::values::identity::Subject;
@@ -38,23 +52,15 @@ const MISSING_ROWS_MAX: usize = 1 << 20;
 /// The fold of all records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    rows: Vec<Row>,
-    numbers: HashMap<ApplianceName, ApplianceIndex>,
-    alerts: BTreeMap<(Option<ApplianceIndex>, AlertKind), Alert>,
+    rows: Rows,
+    numbers: NameTable,
+    class_names: ClassNames,
+    alerts: SharedMap<(Option<ApplianceIndex>, AlertKind), Alert>,
     outbox: Outbox,
     identities: Identities,
     last: RecordNumber,
     last_at: Timestamp,
     lived_time: Duration,
-}
-
-/// A row: never reused for another appliance.
-#[derive(Clone, Debug, PartialEq)]
-enum Row {
-    Present(Box<Appliance>),
-    Removed(ApplianceName),
-    /// Its appliance was in records that are missing; it is registered anew when it connects.
-    Missing,
 }
 
 impl State {
@@ -76,12 +82,12 @@ impl State {
 
     /// The number of the appliance of that name.
     pub fn find(&self, name: &ApplianceName) -> Option<ApplianceIndex> {
-        self.numbers.get(name).copied()
+        self.numbers.find(name, |number| self.name(number))
     }
 
     /// The appliance of that number, if it exists.
     pub fn appliance(&self, number: ApplianceIndex) -> Option<&Appliance> {
-        match self.rows.get(row_index(number)?)? {
+        match self.rows.get(number)? {
             Row::Present(appliance) => Some(appliance),
             Row::Removed(_) | Row::Missing => None,
         }
@@ -89,20 +95,12 @@ impl State {
 
     /// The name of an appliance, even if it was removed.
     pub fn name(&self, number: ApplianceIndex) -> Option<&ApplianceName> {
-        Some(match self.rows.get(row_index(number)?)? {
-            Row::Present(appliance) => &appliance.name,
-            Row::Removed(name) => name,
-            Row::Missing => return None,
-        })
+        self.rows.name(number)
     }
 
     /// All appliances, in the order of their registration, from `first` on.
     pub fn appliances_from(&self, first: ApplianceIndex) -> impl Iterator<Item = &Appliance> {
-        let skipped = row_index(first).unwrap_or(0).min(self.rows.len());
-        self.rows[skipped..].iter().filter_map(|row| match row {
-            Row::Present(appliance) => Some(&**appliance),
-            Row::Removed(_) | Row::Missing => None,
-        })
+        self.rows.appliances_from(first)
     }
 
     /// All appliances, in the order of their registration.
@@ -131,7 +129,7 @@ impl State {
         number: Option<ApplianceIndex>,
         kind: AlertKind,
     ) -> impl Iterator<Item = (Option<ApplianceIndex>, AlertKind, &Alert)> {
-        let alerts = self.alerts.range((number, kind)..);
+        let alerts = self.alerts.range_from((number, kind));
         alerts.map(|((number, kind), alert)| (*number, *kind, alert))
     }
 
@@ -209,49 +207,51 @@ impl State {
         }
     }
 
+    /// The state as it is now, for as long as it is needed. Cheap; what changes meanwhile is copied.
+    pub fn snapshot(&self) -> StateSnapshot {
+        StateSnapshot {
+            rows: self.rows.clone(),
+            alerts: self.alerts.clone(),
+            outbox: self.outbox.snapshot(),
+            identities: self.identities.snapshot(),
+            last: self.last,
+            last_at: self.last_at,
+            lived_time: self.lived_time,
+        }
+    }
+
     /// The whole state as effects: applied to an empty state they give an equal one.
     pub fn to_effects(&self) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        for (row, number) in self.rows.iter().zip(1..) {
-            match row {
-                Row::Removed(name) => {
-                    let number = ApplianceIndex(number);
-                    effects.push(ApplianceEffect::Tombstone { name: name.clone() }.of(number));
-                }
-                Row::Missing => {}
-                Row::Present(appliance) => appliance.to_effects(&mut effects),
-            }
-        }
-        effects.extend(self.alerts.iter().map(|((number, kind), alert)| Effect::AlertRaised {
-            number: *number,
-            kind: *kind,
-            alert: alert.clone(),
-        }));
-        self.outbox.to_effects(&mut effects);
-        self.identities.to_effects(&mut effects);
-        if !self.lived_time.is_zero() {
-            effects.push(Effect::LivedTime { lived: self.lived_time });
-        }
-        effects
+        self.snapshot().into_effects().flatten().collect()
     }
 
     /// The state from the effects of [`State::to_effects`], as of record `last` at `last_at`.
     pub fn from_effects(effects: &[Effect], last: RecordNumber, last_at: Timestamp) -> Self {
         let mut state = Self::default();
-        for effect in effects {
-            let _touched = state.apply_effect(effect);
-        }
-        state.last = last;
-        state.last_at = last_at;
+        effects.iter().for_each(|effect| state.restore(effect));
+        state.set_last(last, last_at);
         state
+    }
+
+    /// Applies one effect of [`State::to_effects`]. [`State::set_last`] is to follow the last one.
+    pub fn restore(&mut self, effect: &Effect) {
+        let _touched = self.apply_effect(effect);
+    }
+
+    /// Sets the record as of which the state was restored.
+    pub fn set_last(&mut self, last: RecordNumber, last_at: Timestamp) {
+        (self.last, self.last_at) = (last, last_at);
     }
 
     /// The state after a shift of broker time.
     #[must_use]
     pub fn shifted(&self, shift: TimeShift) -> Self {
-        let effects: Vec<_> =
-            self.to_effects().into_iter().map(|effect| effect.shifted(shift)).collect();
-        Self::from_effects(&effects, self.last, self.last_at)
+        let mut state = Self::default();
+        for effect in self.snapshot().into_effects().flatten() {
+            state.restore(&effect.shifted(shift));
+        }
+        state.set_last(self.last, self.last_at);
+        state
     }
 
     /// Continues after record `last`, though records up to it are missing.
@@ -260,7 +260,7 @@ impl State {
     }
 
     fn appliance_mut(&mut self, number: ApplianceIndex) -> Option<&mut Appliance> {
-        match self.rows.get_mut(row_index(number)?)? {
+        match self.rows.get_mut(number)? {
             Row::Present(appliance) => Some(appliance),
             Row::Removed(_) | Row::Missing => None,
         }
@@ -320,8 +320,8 @@ impl State {
         if *change == ApplianceEffect::Removed {
             return self.remove(number);
         }
-        if let ApplianceEffect::Registered { name, uuid, .. } = change {
-            self.register(number, name, *uuid);
+        if let ApplianceEffect::Registered { name, uuid, class, .. } = change {
+            self.register(number, name, *uuid, class);
         }
         if let Some(appliance) = self.appliance_mut(number) {
             appliance.apply_effect(change);
@@ -329,67 +329,49 @@ impl State {
         AffectedAppliances::One(number)
     }
 
-    fn register(&mut self, number: ApplianceIndex, name: &ApplianceName, uuid: Uuid) {
-        if self.appliance(number).is_none() {
-            let new = Appliance::new(number, name.clone(), uuid);
-            self.put_row(number, Row::Present(Box::new(new)));
+    fn register(&mut self, number: ApplianceIndex, name: &ApplianceName, uuid: Uuid, class: &str) {
+        let class = self.class_names.shared(class);
+        if let Some(appliance) = self.appliance_mut(number) {
+            appliance.class = class;
+            return;
         }
+        let new = Appliance::new(number, name.clone(), uuid, class);
+        self.put_row(number, Row::Present(new));
         if self.appliance(number).is_some() {
-            self.numbers.insert(name.clone(), number);
+            let Self { numbers, rows, .. } = self;
+            numbers.insert(name, number, |number| rows.name(number));
         }
     }
 
     fn move_deadlines(&mut self, by: Duration, not_before: Timestamp) {
         let moved = |deadline: Timestamp| deadline.after(by).max(not_before);
-        for row in &mut self.rows {
-            if let Row::Present(appliance) = row {
+        self.rows.update(
+            |appliance| appliance.lifecycle.deadline().is_some(),
+            |appliance| {
                 let lifecycle = std::mem::replace(&mut appliance.lifecycle, Lifecycle::Idle);
                 appliance.lifecycle = lifecycle.map_deadlines(moved);
-            }
-        }
+            },
+        );
     }
 
     /// Sets a row. Unknown rows before it were in records that are missing.
     fn put_row(&mut self, number: ApplianceIndex, row: Row) {
-        let Some(at) = row_index(number).filter(|at| *at <= self.rows.len() + MISSING_ROWS_MAX)
-        else {
-            return;
-        };
-        if at >= self.rows.len() {
-            self.rows.resize(at + 1, Row::Missing);
+        if number.0 as usize <= self.rows.len() + MISSING_ROWS_MAX + 1 {
+            self.rows.put(number, row);
         }
-        self.rows[at] = row;
     }
 
     fn remove(&mut self, number: ApplianceIndex) -> AffectedAppliances {
         if let Some(name) = self.appliance(number).map(|appliance| appliance.name.clone()) {
-            self.numbers.remove(&name);
+            let Self { numbers, rows, .. } = self;
+            numbers.remove(&name, |number| rows.name(number));
             self.put_row(number, Row::Removed(name));
-            self.alerts.retain(|(of, _), _| *of != Some(number));
+            let open: Vec<_> = self.alerts_of(number).map(|(kind, _)| kind).collect();
+            for kind in open {
+                self.alerts.remove(&(Some(number), kind));
+            }
         }
         AffectedAppliances::One(number)
-    }
-}
-
-/// The appliances that a record affects, each once: mostly one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AffectedRows {
-    first: Option<ApplianceIndex>,
-    others: Vec<ApplianceIndex>,
-}
-
-impl AffectedRows {
-    /// The appliances, in the order of the effects.
-    pub fn iter(&self) -> impl Iterator<Item = ApplianceIndex> {
-        self.first.into_iter().chain(self.others.iter().copied())
-    }
-
-    fn add(&mut self, number: ApplianceIndex) {
-        if self.first.is_none() {
-            self.first = Some(number);
-        } else if self.first != Some(number) && !self.others.contains(&number) {
-            self.others.push(number);
-        }
     }
 }
 
@@ -397,27 +379,4 @@ enum AffectedAppliances {
     Nothing,
     One(ApplianceIndex),
     All,
-}
-
-/// How long a broker ran between a record and the one before it, at `before`.
-fn lived_since(record: &Record, before: Timestamp) -> Duration {
-    let mut shifts = record.effects.iter().filter_map(|effect| {
-        if let Effect::TimeShifted(shift) = effect { Some(shift.by) } else { None }
-    });
-    let shift = shifts.next();
-    match (&record.input, shift) {
-        (_, Some(by)) => record.at.since(before.shifted_by(by)),
-        // Of earlier releases: no broker was running, or the machine was suspended.
-        (Input::BrokerStarted(_), None) => Duration::ZERO,
-        (Input::BrokerPaused { lasted, cause: BrokerPause::ClockJumpedAhead }, None) => {
-            record.at.since(before).saturating_sub(*lasted)
-        }
-        // The first record of the journal.
-        (_, None) if record.number <= 1 => Duration::ZERO,
-        (_, None) => record.at.since(before),
-    }
-}
-
-fn row_index(number: ApplianceIndex) -> Option<usize> {
-    usize::try_from(number.0).ok()?.checked_sub(1)
 }

@@ -1,9 +1,11 @@
 //! Holds the queued mails, and which records contain finished ones.
 //!
-//! Guarantees that only effects change it, and that `Outbox::to_effects` returns it by value.
+//! Guarantees that only effects change it, and that [`OutboxSnapshot`] returns it by
+//! value.
 //! Decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::grid::log::effect::{Effect, MailEffect};
 use crate::grid::log::record::Record;
@@ -11,6 +13,7 @@ use crate::grid::model::mail_message::{
     BRIEFS_MAX, BriefNotice, DeliveryState, FINISHED_MAX, MailMessage, MessageNumber, NOTICES_MAX,
     Notice, Urgency,
 };
+use crate::grid::state::shared_map::SharedMap;
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 
@@ -18,13 +21,28 @@ use crate::grid::values::time::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outbox {
     /// By number, which is by age.
-    pub messages: BTreeMap<MessageNumber, MailMessage>,
+    pub messages: SharedMap<MessageNumber, MailMessage>,
     /// The last number used.
     pub last_number: MessageNumber,
     /// When the rate limits of each recipient are refilled.
     pub recipient_limits: BTreeMap<(Box<str>, Urgency), Timestamp>,
     /// Which record contains a finished mail; at most [`FINISHED_MAX`].
-    pub finished: BTreeMap<MessageNumber, RecordNumber>,
+    pub finished: SharedMap<MessageNumber, RecordNumber>,
+    /// The mails of each recipient, digests apart.
+    by_recipient: BTreeSet<(Arc<str>, bool, MessageNumber)>,
+    /// Those that failed.
+    failed: BTreeSet<MessageNumber>,
+    /// Those that were tried, and wait for the next try.
+    tried: BTreeSet<MessageNumber>,
+}
+
+/// The outbox as it was at one record.
+#[derive(Debug)]
+pub(super) struct OutboxSnapshot {
+    messages: SharedMap<MessageNumber, MailMessage>,
+    last_number: MessageNumber,
+    recipient_limits: BTreeMap<(Box<str>, Urgency), Timestamp>,
+    finished: SharedMap<MessageNumber, RecordNumber>,
 }
 
 /// A finished mail, from the record that contains it, and the mail that continues it, if any.
@@ -43,12 +61,13 @@ pub fn finished_message(
             outbox.apply_effect(change);
         }
     }
-    let message = outbox.messages.remove(&number).filter(|_| gone.contains(&number))?;
+    let message = outbox.remove(number).filter(|_| gone.contains(&number))?;
     // Of the mails that are left only that one has notices.
     let continuation = outbox.messages.values().find(|it| {
         it.recipient == message.recipient && !gone.contains(&it.number) && !it.notices.is_empty()
     });
-    Some((message, continuation.map(|it| it.number)))
+    let continuation = continuation.map(|it| it.number);
+    Some((message, continuation))
 }
 
 /// Statistics of the outbox.
@@ -79,6 +98,11 @@ impl Outbox {
         sum
     }
 
+    /// All queued mails, by number.
+    pub fn mails(&self) -> impl ExactSizeIterator<Item = &MailMessage> {
+        self.messages.values()
+    }
+
     /// A queued mail.
     pub fn message(&self, number: MessageNumber) -> Option<&MailMessage> {
         self.messages.get(&number)
@@ -87,26 +111,39 @@ impl Outbox {
     /// The mail or digest to that recipient that was never tried: further notices join it.
     pub fn open_batch(&self, recipient: &str, is_late: bool) -> Option<&MailMessage> {
         // It is the newest one of that recipient.
-        let is_its =
-            |it: &&MailMessage| *it.recipient == *recipient && it.digest.is_some() == is_late;
-        let newest = self.messages.values().rev().find(is_its);
-        newest.filter(|it| it.attempts == 0 && it.state == DeliveryState::Waiting)
+        let newest = self.mails_to(recipient, is_late).next_back()?;
+        Some(newest).filter(|it| it.attempts == 0 && it.state == DeliveryState::Waiting)
     }
 
-    /// The outbox as effects: applied to an empty one they give an equal one.
-    pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
-        for message in self.messages.values() {
-            message.to_effects(effects);
+    /// The mails to that recipient, or the digests, by number.
+    pub fn mails_to(
+        &self,
+        recipient: &str,
+        is_digest: bool,
+    ) -> impl DoubleEndedIterator<Item = &MailMessage> {
+        let of = |number| (Arc::from(recipient), is_digest, MessageNumber(number));
+        let numbers = self.by_recipient.range(of(0)..=of(u64::MAX));
+        numbers.filter_map(|(_, _, number)| self.message(*number))
+    }
+
+    /// Whether another mail than `number` has failed.
+    pub fn has_other_failed(&self, number: MessageNumber) -> bool {
+        self.failed.iter().any(|it| *it != number)
+    }
+
+    /// The mails that were tried before, and wait for the next try.
+    pub fn tried_mails(&self) -> impl Iterator<Item = &MailMessage> {
+        self.tried.iter().filter_map(|number| self.message(*number))
+    }
+
+    /// The outbox as it is now.
+    pub(super) fn snapshot(&self) -> OutboxSnapshot {
+        OutboxSnapshot {
+            messages: self.messages.clone(),
+            last_number: self.last_number,
+            recipient_limits: self.recipient_limits.clone(),
+            finished: self.finished.clone(),
         }
-        effects.extend(self.recipient_limits.iter().map(|((recipient, urgency), full_at)| {
-            let (recipient, urgency, full_at) = (recipient.clone(), *urgency, *full_at);
-            Effect::Mail(MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at })
-        }));
-        effects.extend(self.finished.iter().map(|(number, record)| {
-            let (number, record) = (*number, *record);
-            Effect::Mail(MailEffect::Finished { number, record })
-        }));
-        effects.push(Effect::Mail(MailEffect::LastNumber { number: self.last_number }));
     }
 
     /// Applies an effect.
@@ -115,13 +152,13 @@ impl Outbox {
             MailEffect::Header { message } => self.put_header(message),
             MailEffect::Notice { number, at, notice } => self.put_notice(*number, *at, notice),
             MailEffect::DigestCount { number, subject, count } => {
-                let message = self.messages.get_mut(number);
+                let message = self.message_mut(*number);
                 if let Some(late) = message.and_then(|it| it.digest.as_mut()) {
                     late.set_count(subject, *count);
                 }
             }
             MailEffect::Removed { number, record, .. } => {
-                self.messages.remove(number);
+                self.remove(*number);
                 if let Some(record) = record {
                     self.put_finished(*number, *record);
                 }
@@ -138,7 +175,8 @@ impl Outbox {
     /// Applies the state of a mail; its notices and the appliances of a digest stay.
     fn put_header(&mut self, head: &MailMessage) {
         self.last_number = self.last_number.max(head.number);
-        match self.messages.get_mut(&head.number) {
+        self.unlist(head.number);
+        match self.message_mut(head.number) {
             Some(known) => {
                 let notices = std::mem::take(&mut known.notices);
                 let briefs = std::mem::take(&mut known.briefs);
@@ -148,20 +186,52 @@ impl Outbox {
                     late.appliances = appliances;
                 }
             }
-            None => drop(self.messages.insert(head.number, head.clone())),
+            None => self.messages.insert(head.number, head.clone()),
         }
+        self.list(head.number);
+    }
+
+    fn message_mut(&mut self, number: MessageNumber) -> Option<&mut MailMessage> {
+        self.messages.get_mut(&number)
+    }
+
+    fn remove(&mut self, number: MessageNumber) -> Option<MailMessage> {
+        self.unlist(number);
+        self.messages.remove(&number)
+    }
+
+    /// Adds a mail to the lists by recipient and state.
+    fn list(&mut self, number: MessageNumber) {
+        let Some(message) = self.messages.get(&number) else { return };
+        self.by_recipient.insert(recipient_key(message));
+        match message.state {
+            DeliveryState::Failed => drop(self.failed.insert(number)),
+            DeliveryState::Waiting if message.attempts > 0 => drop(self.tried.insert(number)),
+            DeliveryState::Waiting | DeliveryState::InFlight => {}
+        }
+    }
+
+    /// Removes a mail from the lists by recipient and state.
+    fn unlist(&mut self, number: MessageNumber) {
+        let Some(message) = self.messages.get(&number) else { return };
+        self.by_recipient.remove(&recipient_key(message));
+        self.failed.remove(&number);
+        self.tried.remove(&number);
     }
 
     fn put_finished(&mut self, number: MessageNumber, record: RecordNumber) {
         self.finished.insert(number, record);
         while self.finished.len() > FINISHED_MAX {
-            self.finished.pop_first();
+            let Some(oldest) = self.finished.iter().next().map(|(number, _)| *number) else {
+                break;
+            };
+            self.finished.remove(&oldest);
         }
     }
 
     /// Applies one brief notice of a mail.
     fn put_brief(&mut self, number: MessageNumber, at: usize, brief: &BriefNotice) {
-        let Some(message) = self.messages.get_mut(&number) else { return };
+        let Some(message) = self.message_mut(number) else { return };
         if let Some(known) = message.briefs.get_mut(at) {
             known.clone_from(brief);
         } else if message.briefs.len() < BRIEFS_MAX {
@@ -171,12 +241,40 @@ impl Outbox {
 
     /// Applies one notice of a mail.
     fn put_notice(&mut self, number: MessageNumber, at: usize, notice: &Notice) {
-        let Some(message) = self.messages.get_mut(&number) else { return };
+        let Some(message) = self.message_mut(number) else { return };
         if let Some(known) = message.notices.get_mut(at) {
             known.clone_from(notice);
         } else if message.notices.len() < NOTICES_MAX {
             message.notices.push(notice.clone());
         }
+    }
+}
+
+fn recipient_key(message: &MailMessage) -> (Arc<str>, bool, MessageNumber) {
+    (Arc::from(&*message.recipient), message.digest.is_some(), message.number)
+}
+
+impl OutboxSnapshot {
+    /// The outbox as effects, in batches: applied to an empty one they give an equal one.
+    pub(super) fn into_effects(self) -> impl Iterator<Item = Vec<Effect>> + Send {
+        let messages = self.messages.into_chunks().map(|chunk| {
+            let mut effects = Vec::new();
+            chunk.iter().for_each(|(_, message)| message.to_effects(&mut effects));
+            effects
+        });
+        let limits = self.recipient_limits.into_iter().map(|((recipient, urgency), full_at)| {
+            let limit = MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at };
+            vec![Effect::Mail(limit)]
+        });
+        let finished = self.finished.into_chunks().map(|chunk| {
+            let of = |(number, record): &(MessageNumber, RecordNumber)| MailEffect::Finished {
+                number: *number,
+                record: *record,
+            };
+            chunk.iter().map(of).map(Effect::Mail).collect()
+        });
+        let last = MailEffect::LastNumber { number: self.last_number };
+        messages.chain(limits).chain(finished).chain([vec![Effect::Mail(last)]])
     }
 }
 

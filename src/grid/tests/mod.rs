@@ -22,6 +22,7 @@ mod identity;
 mod journal_incidents;
 mod mail;
 mod maintenance;
+mod many_appliances;
 mod promises;
 mod properties;
 mod random_actions;

@@ -18,10 +18,8 @@ pub(in crate::grid) fn retry_waiting(
     arrived: &MailMessage,
     now: Timestamp,
 ) -> Vec<Effect> {
-    let waits = |it: &&MailMessage| {
-        it.number != arrived.number && it.state == DeliveryState::Waiting && it.attempts > 0
-    };
-    let waiting: Vec<_> = state.outbox().messages.values().filter(waits).collect();
+    let tried = state.outbox().tried_mails();
+    let waiting: Vec<_> = tried.filter(|it| it.number != arrived.number).collect();
     let is_its = |it: &MailMessage| it.recipient == arrived.recipient;
     let (own, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| is_its(it));
     let (summaries, live): (Vec<_>, Vec<_>) = own.into_iter().partition(|it| it.digest.is_some());
