@@ -25,7 +25,7 @@ pub use state::{EncodedState, decode_state, encode_state};
 
 use prost::Message;
 
-pub use self::plain_event::is_plain_event;
+pub use self::plain_event::{LOSSES_KEY, is_plain_event};
 
 use crate::grid::log::record::Record;
 use crate::grid::values::outcome::{EventRejection, Outcome};

@@ -25,14 +25,23 @@ enum WireValue<'a> {
     Fixed,
 }
 
+/// What the bytes of every event with losses contain: the key of that field.
+pub const LOSSES_KEY: [u8; 2] = [0xba, 0x01];
+
 /// Whether the record is of an event that was simply stored: all that is shown of it as text is the
-/// text of the event.
-pub fn is_plain_event(mut record: &[u8]) -> bool {
+/// text of the event. `may_tell_more`: it may have losses, or a counter in place of a text; so may all
+/// alerts, and records with [`LOSSES_KEY`] in them.
+pub fn is_plain_event(mut record: &[u8], may_tell_more: bool) -> bool {
     let mut is_event = false;
     while !record.is_empty() {
         match next_field(&mut record) {
             Some((NUMBER | AT_US, WireValue::Varint(_))) => {}
-            Some((EVENT, WireValue::Bytes(event))) if has_own_text_only(event) => is_event = true,
+            Some((EVENT, WireValue::Bytes(event))) => {
+                if may_tell_more && !has_own_text_only(event) {
+                    return false;
+                }
+                is_event = true;
+            }
             Some((OUTCOME, WireValue::Varint(OUTCOME_STORED))) => {}
             Some((FLAGS, WireValue::Varint(bits))) if has_no_explained_flag(bits) => {}
             // Effects may tell more, as of a crash dump.
@@ -63,6 +72,7 @@ fn has_own_text_only(mut event: &[u8]) -> bool {
     has_text || !has_counter
 }
 
+#[inline]
 fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u64, WireValue<'a>)> {
     let key = varint(message)?;
     let value = match key & 7 {
@@ -78,13 +88,19 @@ fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u64, WireValue<'a>)> {
     Some((key >> 3, value))
 }
 
+#[inline]
 fn split<'a>(message: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (bytes, rest) = message.split_at_checked(length)?;
     *message = rest;
     Some(bytes)
 }
 
+#[inline]
 fn varint(message: &mut &[u8]) -> Option<u64> {
+    if let [low @ ..0x80, rest @ ..] = *message {
+        *message = rest;
+        return Some((*low).into());
+    }
     let mut value = 0;
     for (index, byte) in message.iter().enumerate().take(10) {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -94,4 +110,15 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
         }
     }
     None
+}
+
+#[cfg(test)]
+#[test]
+fn the_key_of_losses_is_that_of_the_generated_message() {
+    use prost::Message;
+
+    use super::proto;
+    let dropped_before = vec![proto::DroppedEvents::default()];
+    let event = proto::ReceivedEvent { dropped_before, ..Default::default() };
+    assert_eq!(event.encode_to_vec(), [LOSSES_KEY[0], LOSSES_KEY[1], 0]);
 }

@@ -9,8 +9,17 @@ use super::text_search::TextSearch;
 use crate::broker::NameIndex;
 use crate::codec;
 use crate::contract::encode;
+use crate::grid::values::event::EventKind;
 use crate::grid::values::id::ApplianceIndex;
 use crate::journal::{ContentFilter, RecordSlice};
+
+/// The kinds of events without a counter.
+const PLAIN_KINDS: [u8; 4] = [
+    EventKind::StartedOk.number(),
+    EventKind::StartFailed.number(),
+    EventKind::Maintenance.number(),
+    EventKind::Log.number(),
+];
 
 /// Text and boot of a filter.
 pub(super) struct TextAndBoot {
@@ -20,6 +29,7 @@ pub(super) struct TextAndBoot {
     boot: String,
     text_search: Option<TextSearch>,
     boot_search: Option<TextSearch>,
+    loss_search: TextSearch,
     names: NameIndex,
 }
 
@@ -35,6 +45,7 @@ impl TextAndBoot {
             boot: boot.to_owned(),
             text_search: (!text.is_empty()).then(|| TextSearch::new(text)),
             boot_search: boot_bytes.map(|bytes| TextSearch::of_bytes(&bytes)),
+            loss_search: TextSearch::of_bytes(&codec::LOSSES_KEY),
             names: names.clone(),
         })
     }
@@ -55,16 +66,20 @@ impl TextAndBoot {
 
 impl ContentFilter for TextAndBoot {
     fn retain(&self, payload: &[u8], records: &mut Vec<RecordSlice>, scratch: &mut Vec<u8>) {
-        let mut no_scratch = Vec::new();
-        let mut boots = self.boot_search.as_ref().map(|it| it.places(payload, &mut no_scratch));
+        let (mut no_boot_scratch, mut no_loss_scratch) = (Vec::new(), Vec::new());
+        let mut boots =
+            self.boot_search.as_ref().map(|it| it.places(payload, &mut no_boot_scratch));
+        let mut losses = self.loss_search.places(payload, &mut no_loss_scratch);
         let mut texts = self.text_search.as_ref().map(|it| it.places(payload, scratch));
         records.retain(|record| {
             let range = &record.range;
             let bytes = &payload[range.clone()];
             boots.as_mut().is_none_or(|boots| boots.has_one_in(range))
-                && texts
-                    .as_mut()
-                    .is_none_or(|texts| texts.has_one_in(range) || !codec::is_plain_event(bytes))
+                && texts.as_mut().is_none_or(|texts| {
+                    let is_other = !PLAIN_KINDS.contains(&record.header.kind);
+                    texts.has_one_in(range)
+                        || !codec::is_plain_event(bytes, is_other || losses.has_one_in(range))
+                })
                 && self.matches(bytes)
         });
     }

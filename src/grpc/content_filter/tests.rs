@@ -19,6 +19,7 @@ use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::grpc::filter::RecordMatcher;
+use crate::journal::RecordHeader;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::EPOCH.after(Duration::from_secs(1_795_185_000 + seconds))
@@ -149,7 +150,8 @@ fn payload(records: &[Record]) -> (Vec<u8>, Vec<RecordSlice>) {
         let start = payload.len();
         codec::RecordBytes::new(record).write_into(&mut payload);
         let range = start..payload.len();
-        slices.push(RecordSlice { number, header: Default::default(), range });
+        let header = RecordHeader { kind: record.kind().number(), ..RecordHeader::default() };
+        slices.push(RecordSlice { number, header, range });
     }
     (payload, slices)
 }
