@@ -19,6 +19,11 @@ impl NameIndex {
         name.map(ToString::to_string).unwrap_or_default()
     }
 
+    /// How many indices there are, those without a name included.
+    pub fn count(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The indexes whose name matches.
     pub fn matching(&self, is_match: impl Fn(&str) -> bool) -> Vec<ApplianceIndex> {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);

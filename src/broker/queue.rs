@@ -262,6 +262,11 @@ impl BrokerHandle {
         &self.name_index
     }
 
+    /// KiB of events that were received and wait to be decided.
+    pub fn queued_kib(&self) -> usize {
+        (QUEUED_KIB_MAX as usize).saturating_sub(self.byte_permits.available_permits())
+    }
+
     /// Subscribes to changes from now on; each is published after it is durable.
     pub fn watch(&self) -> broadcast::Receiver<ChangedAppliances> {
         self.changes.subscribe()

@@ -11,8 +11,8 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::Services;
+use super::appliance_changes::{APPLIANCES_PER_QUERY, ApplianceUpdate, ChangedAppliance};
 use super::appliances::{ApplianceMatcher, list_page};
-use crate::broker::ChangedAppliances;
 use crate::contract::proto::WatchAppliancesResponse;
 use crate::contract::{encode, proto};
 use crate::grid::Grid;
@@ -20,9 +20,6 @@ use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 use crate::grid::values::time::Timestamp;
 use crate::grpc::panic_guard;
 use crate::grpc::stream_sender::{StreamEnd, StreamSender};
-
-/// Most appliances in a query.
-const APPLIANCES_PER_QUERY: usize = 256;
 
 /// Opens a watch.
 pub(super) fn open(
@@ -57,19 +54,17 @@ enum WatchedState {
 
 impl ApplianceWatch {
     async fn run(&mut self) -> Result<(), StreamEnd> {
-        let mut changes = self.services.broker.watch();
+        let mut updates = self.services.appliance_changes.subscribe(&self.services);
         self.send_all().await?;
         self.send(None, false, true).await?;
         loop {
-            let changed = tokio::select! {
-                changed = changes.recv() => changed,
+            let update = tokio::select! {
+                update = updates.recv() => update,
                 end = self.sender.closed() => return Err(end),
             };
-            match changed {
-                Ok(ChangedAppliances::Listed(numbers)) => {
-                    self.send_changed(numbers.to_vec()).await?
-                }
-                Ok(ChangedAppliances::All) | Err(RecvError::Lagged(_)) => self.send_all().await?,
+            match update {
+                Ok(ApplianceUpdate::Changed(appliances)) => self.send_changed(&appliances).await?,
+                Ok(ApplianceUpdate::All) | Err(RecvError::Lagged(_)) => self.send_all().await?,
                 Err(RecvError::Closed) => return Ok(()),
             }
         }
@@ -102,16 +97,21 @@ impl ApplianceWatch {
         Ok(())
     }
 
-    async fn send_changed(&mut self, numbers: Vec<ApplianceIndex>) -> Result<(), StreamEnd> {
-        let wanted = self.matcher.clone();
-        let query = move |grid: &Grid, _| {
-            let names = numbers.into_iter().filter_map(|number| grid.state().name(number));
-            names.filter(|name| wanted.matches_name(name.as_str())).cloned().collect()
-        };
-        let mut names: BTreeSet<ApplianceName> = self.query(query).await?;
-        while !names.is_empty() {
-            let some = take_names(&mut names, APPLIANCES_PER_QUERY);
-            self.send_names(some).await?;
+    async fn send_changed(&mut self, appliances: &[ChangedAppliance]) -> Result<(), StreamEnd> {
+        for ChangedAppliance { name, current } in appliances {
+            if !self.matcher.matches_name(name.as_str()) {
+                continue;
+            }
+            let state = match current {
+                Some(appliance) if self.matcher.matches_shown(appliance) => {
+                    WatchedState::Matching(appliance.clone())
+                }
+                // What the client does not have it need not be told.
+                Some(_) | None if !self.sent_names.contains(name) => continue,
+                Some(appliance) => WatchedState::NotMatching(appliance.clone()),
+                None => WatchedState::Removed,
+            };
+            self.send_state(state, name.clone()).await?;
         }
         Ok(())
     }
@@ -126,21 +126,30 @@ impl ApplianceWatch {
             names.into_iter().map(state).collect::<Vec<_>>()
         };
         for (state, name) in self.query(query).await? {
-            match state {
-                WatchedState::Matching(appliance) => {
-                    self.send(Some(appliance), false, false).await?;
-                    self.sent_names.insert(name);
-                }
-                WatchedState::NotMatching(appliance) if self.sent_names.remove(&name) => {
-                    self.send(Some(appliance), false, false).await?;
-                }
-                WatchedState::Removed if self.sent_names.remove(&name) => {
-                    let name = name.to_string();
-                    let appliance = proto::Appliance { name, ..Default::default() };
-                    self.send(Some(appliance), true, false).await?;
-                }
-                WatchedState::NotMatching(_) | WatchedState::Removed => {}
+            self.send_state(state, name).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_state(
+        &mut self,
+        state: WatchedState,
+        name: ApplianceName,
+    ) -> Result<(), StreamEnd> {
+        match state {
+            WatchedState::Matching(appliance) => {
+                self.send(Some(appliance), false, false).await?;
+                self.sent_names.insert(name);
             }
+            WatchedState::NotMatching(appliance) if self.sent_names.remove(&name) => {
+                self.send(Some(appliance), false, false).await?;
+            }
+            WatchedState::Removed if self.sent_names.remove(&name) => {
+                let name = name.to_string();
+                let appliance = proto::Appliance { name, ..Default::default() };
+                self.send(Some(appliance), true, false).await?;
+            }
+            WatchedState::NotMatching(_) | WatchedState::Removed => {}
         }
         Ok(())
     }
@@ -305,7 +314,8 @@ mod tests {
         remove(&started, "db2").await;
         let rows = [1, 3, 2].map(ApplianceIndex).to_vec();
         for _ in 0..2 {
-            assert!(watch.send_changed(rows.clone()).await.is_ok());
+            let changed = watch.services.changed_appliances(rows.clone()).await.expect("it runs");
+            assert!(watch.send_changed(&changed).await.is_ok());
         }
         let once = [in_state("db1", Idle), in_state("db2", Unspecified)];
         assert_eq!(

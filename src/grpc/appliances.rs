@@ -279,6 +279,14 @@ impl ApplianceMatcher {
         let is_of_class = self.classes.as_ref().is_none_or(|it| it.is_match(&*appliance.class));
         has_state && is_suppressed && is_of_class && self.matches_name(appliance.name.as_str())
     }
+
+    /// The same for one that is encoded already.
+    pub(super) fn matches_shown(&self, appliance: &proto::Appliance) -> bool {
+        let has_state = self.states.is_empty() || self.states.contains(&appliance.state);
+        let is_suppressed = !self.only_suppressed || appliance.suppression.is_some();
+        let is_of_class = self.classes.as_ref().is_none_or(|it| it.is_match(&appliance.class));
+        has_state && is_suppressed && is_of_class && self.matches_name(&appliance.name)
+    }
 }
 
 pub(super) type AppliancePage = (Vec<proto::Appliance>, Option<ApplianceIndex>);

@@ -3,11 +3,11 @@
 //! Guarantees that an invalid filter is rejected with the field's name, and that the journal skips
 //! what its masks can tell; the rest (text, boot) is checked by the content. Reads no records.
 
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use prost::Message;
 use tonic::Status;
 
 use super::content_filter::TextAndBoot;
@@ -42,11 +42,13 @@ pub(super) struct RecordMatcher {
     until: Option<Timestamp>,
     text: String,
     boot: String,
+    key: Box<[u8]>,
 }
 
 impl RecordMatcher {
     pub(super) fn new(filter: Option<RecordFilter>) -> Result<Self, Status> {
         let filter = filter.unwrap_or_default();
+        let key = canonical(filter.clone()).encode_to_vec().into();
         let mut violations = Vec::new();
         let appliances = patterns("filter.appliances", &filter.appliances, &mut violations);
         let mut kind_mask = 0;
@@ -92,6 +94,7 @@ impl RecordMatcher {
             until,
             text: filter.text.to_lowercase(),
             boot: filter.boot_id.to_lowercase(),
+            key,
         })
     }
 
@@ -105,17 +108,20 @@ impl RecordMatcher {
             until: None,
             text: String::new(),
             boot: String::new(),
+            key: Box::default(),
         }
     }
 
+    /// Equal for filters of requests that match the same records, as far as their form shows it.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// The filter for the journal, and how many names were checked for it.
-    pub(super) fn journal_filter(&self, names: &NameIndex) -> (HeaderFilter, u32) {
-        let names_seen = Cell::new(0);
+    pub(super) fn journal_filter(&self, names: &NameIndex) -> (HeaderFilter, usize) {
+        let names_seen = names.count();
         let appliances = self.appliances.as_ref().map(|globs| {
-            let rows = names.matching(|name| {
-                names_seen.set(names_seen.get() + 1);
-                globs.is_match(name)
-            });
+            let rows = names.matching(|name| globs.is_match(name));
             rows.into_iter().map(|number| number.0).collect::<HashSet<_>>()
         });
         let filter = HeaderFilter {
@@ -125,7 +131,7 @@ impl RecordMatcher {
             kind_mask: self.kind_mask,
             appliances,
         };
-        (filter, names_seen.get())
+        (filter, names_seen)
     }
 
     /// The condition on the content of records, for the journal; `None`: any.
@@ -133,25 +139,26 @@ impl RecordMatcher {
         TextAndBoot::new(&self.text, &self.boot, names).map(|it| Arc::new(it) as _)
     }
 
-    /// Checks the names added since `names_seen`: names are never removed.
+    /// Checks the names added since `names_seen`: names are never removed. Returns whether one matches.
     pub(super) fn add_new_names(
         &self,
-        filter: &mut HeaderFilter,
-        names_seen: &mut u32,
+        filter: &mut Arc<HeaderFilter>,
+        names_seen: &mut usize,
         names: &NameIndex,
-    ) {
-        let (Some(globs), Some(rows)) = (&self.appliances, &mut filter.appliances) else { return };
-        loop {
-            let number = *names_seen + 1;
+    ) -> bool {
+        let Some(globs) = &self.appliances else { return false };
+        let mut has_new = false;
+        let count = names.count();
+        for number in (*names_seen..count).filter_map(|seen| u32::try_from(seen + 1).ok()) {
+            // An index lost with missing records has none, and matches nothing.
             let name = names.name(ApplianceIndex(number));
-            if name.is_empty() {
-                return;
+            if !name.is_empty() && globs.is_match(name) {
+                Arc::make_mut(filter).appliances.get_or_insert_default().insert(number);
+                has_new = true;
             }
-            if globs.is_match(name) {
-                rows.insert(number);
-            }
-            *names_seen = number;
         }
+        *names_seen = count;
+        has_new
     }
 
     /// Whether the filter includes the oldest records.
@@ -166,6 +173,17 @@ impl RecordMatcher {
             || record.explanation.to_lowercase().contains(&self.text);
         has_text && record.boot_id.starts_with(&self.boot)
     }
+}
+
+/// The filter with its alternatives in one order and its texts in one case.
+fn canonical(mut filter: RecordFilter) -> RecordFilter {
+    filter.appliances.sort_unstable();
+    filter.appliances.dedup();
+    filter.kinds.sort_unstable();
+    filter.kinds.dedup();
+    filter.text = filter.text.to_lowercase();
+    filter.boot_id = filter.boot_id.to_lowercase();
+    filter
 }
 
 /// Compiles patterns of names; `None`: any name.

@@ -8,9 +8,9 @@ use tonic::{Request, Response, Status};
 
 use super::filter::RecordMatcher;
 use super::page::{self, PageItem};
-use super::{Services, export, principal, status, tail};
+use super::tail::{self, TailStart};
+use super::{Services, encoded_body, export, principal, status};
 use crate::codec;
-use crate::contract::encode;
 use crate::contract::encoded::EncodedExport;
 use crate::contract::proto::{
     CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordRequest,
@@ -18,6 +18,7 @@ use crate::contract::proto::{
     TailRecordsResponse,
 };
 use crate::contract::servers::grid_log_service_server::GridLogService;
+use crate::contract::{decode_timestamp, encode};
 use crate::grid::values::id::ApplianceIndex;
 use crate::journal::{EncodedRecord, HeaderFilter, PageLimit, RecordPage};
 use crate::tasks;
@@ -109,8 +110,8 @@ impl GridLogService for Services {
         Ok(Response::new(self.count_page(request.into_inner()).await?))
     }
 
-    type TailRecordsStream =
-        Pin<Box<dyn Stream<Item = Result<TailRecordsResponse, Status>> + Send>>;
+    /// Without messages: they are encoded once for all tails, and passed to the response as they are.
+    type TailRecordsStream = tokio_stream::Empty<Result<TailRecordsResponse, Status>>;
 
     async fn tail_records(
         &self,
@@ -122,9 +123,19 @@ impl GridLogService for Services {
         if request.history > PAGE_SIZE_MAX {
             return Err(status::invalid_field("history", "at most 1000 records are allowed"));
         }
+        let time = request.from_time.as_ref().map(|time| {
+            let outside = || status::invalid_field("from_time", "is outside the years 1 to 9999");
+            decode_timestamp(time).ok_or_else(outside)
+        });
+        let time = time.transpose()?;
         let behind = RecordCursor::decode("cursor", &request.cursor, self)?;
-        let stream = tail::open(self.clone(), filter, request.history as usize, behind);
-        Ok(Response::new(Box::pin(stream)))
+        let start = match (behind, request.from_number, time) {
+            (Some(number), _, _) => TailStart::After(number),
+            (None, number @ 1.., _) => TailStart::After((number - 1).min(self.reader.durable())),
+            (None, 0, Some(time)) => TailStart::At(time),
+            (None, 0, None) => TailStart::History(request.history as usize),
+        };
+        Ok(encoded_body::respond(tail::open(self.clone(), filter, start), tokio_stream::empty()))
     }
 
     type ExportRecordsStream = Pin<Box<dyn Stream<Item = Result<EncodedExport, Status>> + Send>>;

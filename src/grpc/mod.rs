@@ -5,6 +5,7 @@
 //! encodes the reply.
 
 mod alerts;
+mod appliance_changes;
 mod appliance_watch;
 mod appliances;
 mod authorization;
@@ -13,6 +14,7 @@ mod broker_status;
 mod call_metrics;
 mod content_filter;
 mod crash_dumps;
+mod encoded_body;
 mod events;
 mod export;
 mod filter;
@@ -61,6 +63,9 @@ use crate::crash_dump::agents::Agents;
 use crate::grid::log::identity::SecurityIncident;
 use crate::grid::values::identity::KeyHash;
 use crate::grid::values::time::Timestamp;
+use crate::grpc::appliance_changes::ApplianceChanges;
+use crate::grpc::encoded_body::WithEncodedBodies;
+use crate::grpc::tail::SharedTails;
 use crate::guru_meditation::Reporter;
 use crate::identity::authenticator::{AuthenticationMode, Authenticator};
 use crate::identity::ca::CertificateAuthority;
@@ -100,6 +105,8 @@ pub struct Services {
     /// The own CA; `None`: without TLS, or with the operator's CA.
     authority: Option<Arc<CertificateAuthority>>,
     crash_dumps: CrashDumps,
+    tails: Arc<SharedTails>,
+    appliance_changes: Arc<ApplianceChanges>,
     /// The certificates that the listener shows; `None`: without TLS.
     certificates: Option<watch::Receiver<Arc<TlsConfigs>>>,
     /// Load tests may use this broker.
@@ -127,6 +134,8 @@ impl Services {
             authenticator: None,
             authority: None,
             crash_dumps: CrashDumps::new(started.broker.clone(), Agents::default()),
+            tails: Arc::new(SharedTails::new(started.broker.clone())),
+            appliance_changes: Arc::new(ApplianceChanges::new()),
             certificates: None,
             is_benchmark: false,
             stopping,
@@ -244,7 +253,7 @@ pub async fn routes(
         .add_service(
             EventServiceServer::new(services.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
         )
-        .add_service(GridLogServiceServer::new(services.clone()))
+        .add_service(WithEncodedBodies(GridLogServiceServer::new(services.clone())))
         .add_service(ApplianceServiceServer::new(services.clone()))
         .add_service(AlertServiceServer::new(services.clone()))
         .add_service(CrashDumpServiceServer::new(services.clone()))

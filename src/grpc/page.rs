@@ -7,8 +7,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use prost::Message;
+use prost::Message as _;
 
+use crate::contract::proto::tail_records_response::Message;
 use crate::contract::proto::{Missing, PageScan, Record};
 use crate::journal::{RecordPage, ScanStatistics};
 
@@ -30,6 +31,14 @@ impl PageItem {
         match self {
             Self::Record(record) => record.number,
             Self::Missing(missing) => missing.last,
+        }
+    }
+
+    /// As a message of a tail.
+    pub(super) fn into_message(self) -> Message {
+        match self {
+            Self::Record(record) => Message::Record(*record),
+            Self::Missing(missing) => Message::Missing(missing),
         }
     }
 

@@ -132,6 +132,18 @@ pub(super) fn journal_unreadable(error: &JournalError) -> Status {
     Status::with_error_details(Code::Internal, error.to_string(), details)
 }
 
+/// The thread that reads for a stream could not be started.
+pub(super) fn no_thread(error: &std::io::Error) -> Status {
+    let details = ErrorDetails::with_error_info("THREAD", DOMAIN, []);
+    let text = format!("the broker cannot start a thread: {error}; try again");
+    Status::with_error_details(Code::Unavailable, text, details)
+}
+
+/// The thread that read for a stream panicked.
+pub(super) fn reader_panicked() -> Status {
+    Status::internal("reading the grid log panicked: bug in gridd; see the report")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -60,7 +60,7 @@ impl<T> StreamSender<T> {
         }
     }
 
-    /// For the error that is sent if the task panics.
+    /// For what is not sent by the task: the error if it panics, and what others send for it.
     pub(super) fn error_sender(&self) -> mpsc::Sender<Result<T, Status>> {
         self.responses.clone()
     }

@@ -1,38 +1,65 @@
-//! Streams the newest records and all new ones, each once and without gaps.
+//! Streams stored records and all new ones, each once and without gaps.
 //!
-//! Guarantees that by reading the journal by number, woken by each commit: what a client has not read
-//! yet waits on disk, not in memory. Each message's cursor is after everything sent so far and before
-//! everything else. Does not wait for slow clients in the loop.
+//! Reads what is stored by number, by itself, until it is near the end; then it is live: one follower
+//! reads for all tails (`follower`). Guarantees that by joining behind an exact record. A client that
+//! does not read is not waited for: its tail is told that it is behind, and reads the store again until it
+//! can be live. Each message's cursor is after everything sent so far and before everything else.
+
+mod follower;
+mod groups;
+mod membership;
+mod messages;
+mod pace;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use tokio_stream::Stream;
+use bytes::Bytes;
 use tonic::Status;
 
+use self::follower::response;
+use self::groups::{Departure, TailFilter};
+pub(super) use self::membership::SharedTails;
+use self::messages::{BatchBuilder, MessageBatch, append_message};
 use super::Services;
+use super::encoded_body::EncodedMessages;
 use super::filter::RecordMatcher;
-use super::grid_log::RecordCursor;
 use super::page::{self, PageItem};
+use crate::clock::monotonic_now;
 use crate::contract::proto::TailRecordsResponse;
-use crate::contract::proto::tail_records_response::Message;
+use crate::grid::values::time::Timestamp;
 use crate::grpc::panic_guard;
+use crate::grpc::status;
 use crate::grpc::stream_sender::{StreamEnd, StreamSender};
-use crate::journal::HeaderFilter;
+use crate::journal::{HeaderFilter, PageLimit};
+use crate::tasks;
 
 /// Records read at once.
 const BATCH: usize = 256;
 
-/// Opens a tail after the record `behind`, or with `history` records.
-pub(super) fn open(
-    services: Services,
-    filter: RecordMatcher,
-    history: usize,
-    behind: Option<u64>,
-) -> impl Stream<Item = Result<TailRecordsResponse, Status>> + Send + use<> {
-    let (sender, stream) = StreamSender::new(services.stopping.clone());
+/// Most bytes of the journal read for them.
+const BATCH_READ_BYTES: u64 = 32 << 20;
+
+/// Where a tail starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TailStart {
+    /// With so many of the newest records.
+    History(usize),
+    /// After this record.
+    After(u64),
+    /// With the first record received then or later.
+    At(Timestamp),
+}
+
+/// Opens a tail.
+pub(super) fn open(services: Services, filter: RecordMatcher, start: TailStart) -> EncodedMessages {
+    let room = services.tails.limits.queued_batches;
+    let (sender, stream) = StreamSender::with_room(room, services.stopping.clone());
     panic_guard::spawn_stream("tail", sender.error_sender(), async move {
+        let filter = TailFilter::new(filter, services.broker.name_index());
         let mut tail = RecordTail { services, filter, sender };
-        let result = tail.run(history, behind).await;
+        let result = tail.run(start).await;
         tail.sender.finish(result).await;
     });
     stream
@@ -40,66 +67,115 @@ pub(super) fn open(
 
 struct RecordTail {
     services: Services,
-    filter: RecordMatcher,
-    sender: StreamSender<TailRecordsResponse>,
+    filter: TailFilter,
+    sender: StreamSender<Bytes>,
+}
+
+/// What one read of the store found.
+struct StoredBatches {
+    batches: Vec<MessageBatch>,
+    /// The last number that was read.
+    reached: u64,
 }
 
 impl RecordTail {
-    async fn run(&mut self, history: usize, behind: Option<u64>) -> Result<(), StreamEnd> {
-        let mut durable = self.services.reader.watch_durable();
-        let (wanted, mut names_seen) =
-            self.filter.journal_filter(self.services.broker.name_index());
-        let mut wanted = Arc::new(wanted);
-        let mut reached = match behind {
-            Some(number) => number,
-            None => {
-                let end = *durable.borrow_and_update();
-                for item in self.newest(&wanted, history, end).await? {
-                    self.send_item(item).await?;
-                }
+    async fn run(&mut self, start: TailStart) -> Result<(), StreamEnd> {
+        let mut reached = match start {
+            TailStart::After(number) => number,
+            TailStart::At(time) => self.first_since(time).await?.saturating_sub(1),
+            TailStart::History(count) => {
+                let end = self.services.reader.durable();
+                self.send_newest(count, end).await?;
                 end
             }
         };
         // A cursor from the start on, so that a client can resume even a quiet tail.
-        self.send(None, reached).await?;
+        self.send(&response(None, reached, &self.services)).await?;
         loop {
-            let end = *durable.borrow_and_update();
-            let names = self.services.broker.name_index();
-            self.filter.add_new_names(Arc::make_mut(&mut wanted), &mut names_seen, names);
-            while reached < end {
-                let page_reached = self.send_page(&wanted, reached + 1).await?;
-                if page_reached <= reached {
-                    break;
-                }
-                reached = page_reached;
-            }
-            tokio::select! {
-                changed = durable.changed() => if changed.is_err() { return Ok(()) },
+            reached = self.catch_up(reached).await?;
+            let (shared, queue) = (&self.services.tails, self.sender.error_sender());
+            let joining = shared.join(&self.services, self.filter.clone(), reached, queue);
+            let mut membership = joining?;
+            let departed = tokio::select! {
+                departed = membership.departed() => departed,
                 end = self.sender.closed() => return Err(end),
+            };
+            drop(membership);
+            reached = match departed {
+                Some(Departure::Behind(number)) => {
+                    let behind = self.services.reader.durable().saturating_sub(number);
+                    let told = response(None, number, &self.services);
+                    self.send(&TailRecordsResponse { behind, ..told }).await?;
+                    number
+                }
+                Some(Departure::TooLate(number)) => number,
+                Some(Departure::Failed(status)) => return Err(status.into()),
+                None => {
+                    let text = "the thread that follows the grid log ended: bug in gridd";
+                    return Err(self
+                        .sender
+                        .ensure_open()
+                        .err()
+                        .unwrap_or_else(|| StreamEnd::Failed(Status::internal(text))));
+                }
+            };
+        }
+    }
+
+    /// Sends what is stored after `reached`, until the tail can be live; returns the last number read.
+    async fn catch_up(&mut self, mut reached: u64) -> Result<u64, StreamEnd> {
+        while reached < self.services.tails.joins_from(self.services.reader.durable()) {
+            self.sender.ensure_open()?;
+            let read = self.read(reached).await?;
+            for batch in &read.batches {
+                if let Some(bytes) = batch.after(reached) {
+                    self.sender.send(bytes).await?;
+                }
+            }
+            if read.reached <= reached {
+                break;
+            }
+            reached = read.reached;
+        }
+        Ok(reached)
+    }
+
+    /// Reads one page when it is this tail's turn, on a thread that may block on the disk.
+    async fn read(&self, behind: u64) -> Result<StoredBatches, StreamEnd> {
+        let turn = self.services.tails.pace.reader_turn().await;
+        let began = monotonic_now();
+        let (services, filter) = (self.services.clone(), self.filter.clone());
+        let read = tasks::spawn_blocking("read for a tail", move || {
+            let batch_bytes = services.tails.limits.batch_bytes;
+            services.read_batches(&filter, behind, batch_bytes)
+        });
+        let read = read.await.map_err(|_| status::reader_panicked())?;
+        self.services.tails.pace.rest(began.elapsed()).await;
+        drop(turn);
+        Ok(read?)
+    }
+
+    /// The number of the first record received at that time or later; the next number if there is none.
+    async fn first_since(&self, time: Timestamp) -> Result<u64, StreamEnd> {
+        let wanted =
+            Arc::new(HeaderFilter { since_us: time.as_micros(), ..HeaderFilter::default() });
+        let mut from = self.services.reader.first();
+        loop {
+            self.sender.ensure_open()?;
+            let page = self.services.read_page(Arc::clone(&wanted), from, 1, false).await?;
+            if let Some(record) = page.records.first() {
+                return Ok(record.number);
+            }
+            match page.next {
+                Some(next) => from = next,
+                None => return Ok(page.reached + 1),
             }
         }
     }
 
-    /// Sends the records and gaps of one page from `from` on; returns the last number read.
-    async fn send_page(&mut self, wanted: &Arc<HeaderFilter>, from: u64) -> Result<u64, StreamEnd> {
-        self.sender.ensure_open()?;
-        let page = self.services.read_page(wanted.clone(), from, BATCH, false).await?;
-        let mut missing = page::skipped_gaps(&page);
-        missing.extend(page::trimmed_before_ascending(&page, from, self.services.reader.first()));
-        let records = self.services.encode_records(&self.filter, &page.records)?;
-        for item in page::merge(records, missing, false) {
-            self.send_item(item).await?;
-        }
-        Ok(page.reached)
-    }
-
-    /// The newest matching records up to `end` and the gaps between them, oldest first.
-    async fn newest(
-        &self,
-        wanted: &Arc<HeaderFilter>,
-        count: usize,
-        end: u64,
-    ) -> Result<Vec<PageItem>, StreamEnd> {
+    /// Sends the newest matching records up to `end` and the gaps between them, oldest first.
+    async fn send_newest(&mut self, count: usize, end: u64) -> Result<(), StreamEnd> {
+        let wanted = &self.filter.wanted;
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         let mut from = (count > 0 && end > 0).then_some(end);
         while let Some(number) = from {
@@ -107,23 +183,65 @@ impl RecordTail {
             let page =
                 self.services.read_page(wanted.clone(), number, count - found.len(), true).await?;
             missing.extend(page::skipped_gaps(&page));
-            found.extend(self.services.encode_records(&self.filter, &page.records)?);
+            found.extend(self.services.encode_records(&self.filter.matcher, &page.records)?);
             from = page.next.filter(|_| found.len() < count);
         }
-        Ok(page::merge(found, missing, false))
+        let items = page::merge(found, missing, false);
+        for batch in self.services.batches(items, self.services.tails.limits.batch_bytes) {
+            if let Some(bytes) = batch.after(0) {
+                self.sender.send(bytes).await?;
+            }
+        }
+        Ok(())
     }
 
-    async fn send_item(&mut self, item: PageItem) -> Result<(), StreamEnd> {
-        let through = item.last();
-        let message = match item {
-            PageItem::Record(record) => Message::Record(*record),
-            PageItem::Missing(missing) => Message::Missing(missing),
+    async fn send(&mut self, message: &TailRecordsResponse) -> Result<(), StreamEnd> {
+        let mut framed = Vec::new();
+        append_message(&mut framed, message);
+        self.sender.send(framed.into()).await
+    }
+}
+
+impl Services {
+    /// Reads the records and gaps after `behind`, one page, as messages. Blocks on the disk.
+    fn read_batches(
+        &self,
+        filter: &TailFilter,
+        behind: u64,
+        batch_bytes: usize,
+    ) -> Result<StoredBatches, Status> {
+        let from = behind + 1;
+        let limit = PageLimit { records: BATCH, bytes: BATCH_READ_BYTES };
+        let mut filter = filter.clone();
+        let page = loop {
+            let page = self.reader.forward(from, &filter.wanted, limit);
+            let page = page.map_err(|error| status::journal_unreadable(&error))?;
+            // A record of an appliance that was added after the filter was made would be left out.
+            if !filter.add_new_names(self.broker.name_index()) {
+                break page;
+            }
         };
-        self.send(Some(message), through).await
+        let mut missing = page::skipped_gaps(&page);
+        missing.extend(page::trimmed_before_ascending(&page, from, self.reader.first()));
+        let records = self.encode_records(&filter.matcher, &page.records)?;
+        let batches = self.batches(page::merge(records, missing, false), batch_bytes);
+        Ok(StoredBatches { batches, reached: page.reached })
     }
 
-    async fn send(&mut self, message: Option<Message>, through: u64) -> Result<(), StreamEnd> {
-        let cursor = RecordCursor::encode(through, &self.services);
-        self.sender.send(TailRecordsResponse { message, cursor }).await
+    /// Messages of ascending items.
+    fn batches(&self, items: Vec<PageItem>, batch_bytes: usize) -> Vec<MessageBatch> {
+        let (mut batches, mut builder) = (Vec::new(), BatchBuilder::default());
+        let mut framed = Vec::new();
+        for item in items {
+            let last = item.last();
+            framed.clear();
+            append_message(&mut framed, &response(Some(item.into_message()), last, self));
+            builder.push(last, &framed);
+            if builder.is_full(batch_bytes) {
+                batches.extend(builder.take());
+            }
+        }
+        batches.extend(builder.take());
+        batches
     }
 }

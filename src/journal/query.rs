@@ -40,8 +40,17 @@ impl Default for HeaderFilter {
 impl HeaderFilter {
     /// Whether a record with this header matches.
     pub fn matches(&self, header: &RecordHeader) -> bool {
-        (self.since_us..=self.until_us).contains(&header.at_us)
-            && self.severity_mask & 1 << header.severity != 0
+        self.includes_time(header.at_us) && self.matches_at_any_time(header)
+    }
+
+    /// Whether a record received at that time may match.
+    pub fn includes_time(&self, at_us: i64) -> bool {
+        (self.since_us..=self.until_us).contains(&at_us)
+    }
+
+    /// Whether a record with this header matches, if its time does.
+    pub fn matches_at_any_time(&self, header: &RecordHeader) -> bool {
+        self.severity_mask & 1 << header.severity != 0
             && self.kind_mask & 1 << header.kind != 0
             && self
                 .appliances

@@ -221,6 +221,20 @@ impl JournalReader {
         }
     }
 
+    /// The newest records from `from` on, as blocks of the commit log: as many as one read has, at most
+    /// some beyond [`Self::durable`]. `None` where [`Self::forward`] has to look: `from` was trimmed, or is
+    /// in the archive alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::forward`].
+    pub fn newest_blocks(&self, from: u64) -> Result<Option<Vec<Block>>, JournalError> {
+        if from <= self.archive.trimmed_through() {
+            return Ok(None);
+        }
+        self.files.blocks_from(from)
+    }
+
     /// The data folder.
     pub fn data_folder(&self) -> &Path {
         &self.dir

@@ -106,7 +106,7 @@ pub struct RecordSlice {
 pub fn locate_records(
     info: &BlockInfo,
     payload: &[u8],
-    is_wanted: impl Fn(u64, &RecordHeader) -> bool,
+    mut is_wanted: impl FnMut(u64, &RecordHeader) -> bool,
     records: &mut Vec<RecordSlice>,
 ) -> Result<(), FrameError> {
     records.clear();
@@ -155,11 +155,16 @@ fn split_record(payload: &mut Bytes) -> Option<(RecordHeader, Bytes)> {
         return None;
     }
     let mut record = payload.split_to(length);
+    let header = read_header(&mut record)?;
+    Some((header, record))
+}
+
+fn read_header(record: &mut impl Buf) -> Option<RecordHeader> {
     let at_us = record.try_get_i64_le().ok()?;
     let severity_kind = record.try_get_u8().ok()?;
-    let appliance = u32::try_from(decode_varint(&mut record).ok()?).ok()?;
+    let appliance = u32::try_from(decode_varint(record).ok()?).ok()?;
     let (severity, kind) = (severity_kind >> 5, severity_kind & 31);
-    Some((RecordHeader { at_us, severity, kind, appliance }, record))
+    Some(RecordHeader { at_us, severity, kind, appliance })
 }
 
 /// The summary of the records of a block of the archive, so that a search can skip it.

@@ -169,3 +169,39 @@ async fn a_tail_of_some_appliances_hears_of_one_that_appears_later() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_tail_whose_client_does_not_read_delays_nobody_and_misses_nothing() {
+    const EVENTS: u64 = 20_000;
+    let gridd = Gridd::without_rate_limits().await;
+    let filter = RecordFilter { kinds: vec![4], ..Default::default() };
+    let ask = TailRecordsRequest { filter: Some(filter), ..Default::default() };
+    let mut unread = tailed(&gridd, ask.clone()).await;
+    let mut session = Session::open(&gridd, "db1", 1, 0).await;
+    for number in 1..=EVENTS {
+        session.say(&event(Kind::Log(Log {}), 0, &format!("{number:0300}"))).await;
+        if number % 1_000 == 0 {
+            session.acked(number).await;
+        }
+    }
+    let first = texts(&mut unread, EVENTS).await;
+    assert!(first.iter().zip(1..).all(|(text, number)| *text == format!("{number:0300}")));
+    let all = TailRecordsRequest { from_number: 1, ..ask.clone() };
+    assert_eq!(texts(&mut tailed(&gridd, all).await, EVENTS).await, first);
+    let from_time = Some(prost_types::Timestamp { seconds: 1, nanos: 0 });
+    let all = TailRecordsRequest { from_time, ..ask };
+    assert_eq!(texts(&mut tailed(&gridd, all).await, EVENTS).await, first);
+}
+
+/// The texts of the next records.
+async fn texts(tail: &mut Tail, count: u64) -> Vec<String> {
+    let mut texts = Vec::new();
+    while (texts.len() as u64) < count {
+        match tail.next().await.message {
+            Some(Message::Record(record)) => texts.push(record.text),
+            Some(Message::Missing(missing)) => panic!("nothing is missing: {missing:?}"),
+            None => {}
+        }
+    }
+    texts
+}

@@ -36,6 +36,8 @@ pub(crate) struct LogTail<'a> {
     shown_through: u64,
     /// The current outage was reported.
     is_disconnected: bool,
+    /// That records come faster than they are shown was reported.
+    is_behind: bool,
 }
 
 impl<'a> LogTail<'a> {
@@ -52,7 +54,8 @@ impl<'a> LogTail<'a> {
             shown_through = status.into_inner().last_record;
         }
         let cursor = String::new();
-        Ok(Self { broker, filter, history, cursor, shown_through, is_disconnected: false })
+        let (is_disconnected, is_behind) = (false, false);
+        Ok(Self { broker, filter, history, cursor, shown_through, is_disconnected, is_behind })
     }
 
     /// Shows records until dropped; waits `first_delay` before the first reconnect.
@@ -108,6 +111,7 @@ impl<'a> LogTail<'a> {
             filter: Some(self.filter.clone()),
             history: if self.cursor.is_empty() { history } else { 0 },
             cursor: self.cursor.clone(),
+            ..TailRecordsRequest::default()
         };
         let reply = self.broker.grid_log().tail_records(self.broker.streaming(request)).await?;
         Ok(reply.into_inner())
@@ -119,6 +123,12 @@ impl<'a> LogTail<'a> {
         listing: &mut ListWriter<'_, Record>,
     ) -> Result<(), CliError> {
         self.is_disconnected = false;
+        if message.behind > 0 && !std::mem::replace(&mut self.is_behind, true) {
+            crate::print_note(&format!(
+                "records come faster than they are shown: {} behind; none is left out",
+                message.behind
+            ));
+        }
         match message.message {
             Some(Message::Record(record)) if record.number > self.shown_through => {
                 self.shown_through = record.number;

@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes};
 
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, FrameError};
+use crate::journal::frame::{Block, BlockHeader, FrameError};
 
 /// Blocks are gathered into runs of at least this many bytes.
 const RUN_BYTES: u64 = 64 << 10;
@@ -73,8 +73,8 @@ impl LogFile {
         runs.get(at).copied().filter(|run| run.first <= number)
     }
 
-    /// The blocks of a run; `None` if the file was removed meanwhile.
-    fn read(&self, run: BlockRun) -> Result<Option<Vec<Block>>, JournalError> {
+    /// The blocks of a run that have `from` or later numbers; `None` if the file was removed meanwhile.
+    fn read(&self, run: BlockRun, from: u64) -> Result<Option<Vec<Block>>, JournalError> {
         let length = usize::try_from(run.end - run.offset).expect("a run fits into memory");
         let mut bytes = vec![0; length];
         let handle = match File::open(&self.path) {
@@ -94,13 +94,19 @@ impl LogFile {
         let mut expected = run.first;
         while !rest.is_empty() {
             let offset = run.end - rest.len() as u64;
-            let block = Block::parse(&rest).map_err(|source| damaged(offset, source))?;
-            if block.header.info.first != expected {
+            let header = BlockHeader::parse(&rest).map_err(|source| damaged(offset, source))?;
+            if header.info.first != expected {
                 return Err(damaged(offset, FrameError::OutOfPlace));
             }
-            expected = block.header.info.last() + 1;
-            rest.advance(block.header.block_bytes());
-            blocks.push(block);
+            expected = header.info.last() + 1;
+            // A reader that follows the log has read and checked the blocks before.
+            if expected > from {
+                blocks.push(Block::parse(&rest).map_err(|source| damaged(offset, source))?);
+            }
+            if header.block_bytes() > rest.len() {
+                return Err(damaged(offset, FrameError::TooShort));
+            }
+            rest.advance(header.block_bytes());
         }
         Ok(Some(blocks))
     }
@@ -130,6 +136,18 @@ impl LogFiles {
         &self,
         number: u64,
     ) -> Result<Option<Vec<Block>>, JournalError> {
+        self.read_run(number, 0)
+    }
+
+    /// The block with `number` and some after it; `None` if the number is not in the log.
+    pub(in crate::journal) fn blocks_from(
+        &self,
+        number: u64,
+    ) -> Result<Option<Vec<Block>>, JournalError> {
+        self.read_run(number, number)
+    }
+
+    fn read_run(&self, number: u64, from: u64) -> Result<Option<Vec<Block>>, JournalError> {
         let found = {
             let files = self.list();
             let after = files.partition_point(|file| file.first <= number);
@@ -139,7 +157,7 @@ impl LogFiles {
             })
         };
         let Some((file, run)) = found else { return Ok(None) };
-        match file.read(run)? {
+        match file.read(run, from)? {
             None if self.contains(&file) => {
                 let not_found = std::io::Error::from(ErrorKind::NotFound);
                 Err(JournalError::io("open", &file.path)(not_found))
