@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use grid_broker::contract::encoded::EncodedExport;
 use grid_broker::contract::event_server::event_service_server::{EventService, EventServiceServer};
-use grid_broker::contract::proto::session_response::Message;
 use grid_broker::contract::proto::{
-    Ack, CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordRequest,
+    CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordRequest,
     GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
-    ListRecordsRequest, ListRecordsResponse, ReportResponse, SessionResponse, TailRecordsRequest,
-    TailRecordsResponse, Welcome,
+    ListRecordsRequest, ListRecordsResponse, ReportResponse, TailRecordsRequest,
+    TailRecordsResponse,
 };
 use grid_broker::contract::raw::{ClientMessage, RawReportRequest, RawSessionRequest};
+use grid_broker::contract::raw_response::{BrokerMessage, RawAck, RawSessionResponse};
 use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
 use grid_broker::contract::servers::grid_log_service_server::{
     GridLogService, GridLogServiceServer,
@@ -46,7 +46,7 @@ const BATCH_EVENTS: u64 = 1_024;
 /// Batches that wait for a commit.
 const WAITING: usize = 1_024;
 
-type Replies = mpsc::Sender<Result<SessionResponse, Status>>;
+type Replies = mpsc::Sender<Result<RawSessionResponse, Status>>;
 
 /// A stream that ends at once.
 type Nothing<T> = tokio_stream::Empty<Result<T, Status>>;
@@ -116,9 +116,9 @@ fn commit_all(
         commit.clear();
         for (events, through, replies) in batches.drain(..) {
             stored.fetch_add(events, Ordering::Relaxed);
-            let message = Some(Message::Ack(Ack { through, ..Ack::default() }));
+            let message = Some(BrokerMessage::Ack(RawAck { through, ..RawAck::default() }));
             // A client that is gone, or does not read, gets no reply.
-            let _ = replies.try_send(Ok(SessionResponse { message }));
+            let _ = replies.try_send(Ok(RawSessionResponse { message }));
         }
     }
     Ok(())
@@ -139,8 +139,8 @@ async fn receive(
                     events += 1;
                 }
                 Some(ClientMessage::Hello(_)) => {
-                    let message = Some(Message::Welcome(Welcome::default()));
-                    let _ = replies.send(Ok(SessionResponse { message })).await;
+                    let message = Some(BrokerMessage::Welcome(Box::default()));
+                    let _ = replies.send(Ok(RawSessionResponse { message })).await;
                 }
                 Some(_) | None => {}
             }
@@ -167,7 +167,7 @@ async fn receive(
 
 #[tonic::async_trait]
 impl EventService for Ceiling {
-    type SessionStream = ReceiverStream<Result<SessionResponse, Status>>;
+    type SessionStream = ReceiverStream<Result<RawSessionResponse, Status>>;
 
     async fn report(
         &self,
