@@ -17,7 +17,7 @@ use grid_broker::contract::proto::{
     CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordRequest,
     GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
     ListRecordsRequest, ListRecordsResponse, ReportResponse, TailRecordsRequest,
-    TailRecordsResponse, Welcome,
+    TailRecordsResponse,
 };
 use grid_broker::contract::raw::{ClientMessage, RawReportRequest, RawSessionRequest};
 use grid_broker::contract::raw_response::{BrokerMessage, RawAck, RawSessionResponse};
@@ -116,7 +116,7 @@ fn commit_all(
         commit.clear();
         for (events, through, replies) in batches.drain(..) {
             stored.fetch_add(events, Ordering::Relaxed);
-            let message = Some(BrokerMessage::Ack(RawAck { through, exceptions: Vec::new() }));
+            let message = Some(BrokerMessage::Ack(RawAck { through, ..RawAck::default() }));
             // A client that is gone, or does not read, gets no reply.
             let _ = replies.try_send(Ok(RawSessionResponse { message }));
         }
@@ -139,7 +139,7 @@ async fn receive(
                     events += 1;
                 }
                 Some(ClientMessage::Hello(_)) => {
-                    let message = Some(BrokerMessage::Welcome(Welcome::default().into()));
+                    let message = Some(BrokerMessage::Welcome(Box::default()));
                     let _ = replies.send(Ok(RawSessionResponse { message })).await;
                 }
                 Some(_) | None => {}

@@ -64,7 +64,7 @@ pub struct Grid {
 }
 
 /// The most appliances whose timers are set later.
-const UNARMED_MAX: usize = 4_096;
+const UNARMED_MAX: usize = 16;
 
 /// The most mails that the mail sender has at once.
 pub const MAILS_IN_FLIGHT_MAX: usize = 64;
