@@ -13,6 +13,7 @@ const SHARDS: usize = 512;
 /// A hash map. Its clones share its shards until one of them changes.
 #[derive(Clone, Debug)]
 pub(super) struct ShardedMap<K, V> {
+    /// None before the first entry: most grids have no keys, and tests copy states by the thousand.
     shards: Box<[Arc<HashMap<K, V>>]>,
     hasher: RandomState,
     len: usize,
@@ -20,9 +21,7 @@ pub(super) struct ShardedMap<K, V> {
 
 impl<K, V> Default for ShardedMap<K, V> {
     fn default() -> Self {
-        let none: Arc<HashMap<K, V>> = Arc::default();
-        let shards = std::iter::repeat_n(none, SHARDS).collect();
-        Self { shards, hasher: RandomState::new(), len: 0 }
+        Self { shards: Box::default(), hasher: RandomState::new(), len: 0 }
     }
 }
 
@@ -60,6 +59,9 @@ impl<K: Eq + Hash, V> ShardedMap<K, V> {
 impl<K: Eq + Hash + Clone, V: Clone> ShardedMap<K, V> {
     /// Inserts or replaces a value.
     pub(super) fn insert(&mut self, key: K, value: V) {
+        if self.shards.is_empty() {
+            self.shards = std::iter::repeat_n(Arc::default(), SHARDS).collect();
+        }
         let shard = self.shard_of(&key);
         let old = Arc::make_mut(&mut self.shards[shard]).insert(key, value);
         self.len += usize::from(old.is_none());
