@@ -179,6 +179,11 @@ async fn run(program: &str, load: &Load) -> Result<Figures, Failure> {
     over.store(true, Ordering::Relaxed);
     let mut latencies = probing.await??;
     latencies.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a length is an index"
+    )]
     let at = |share: f64| {
         latencies.get((latencies.len() as f64 * share) as usize).copied().unwrap_or(0.0)
     };

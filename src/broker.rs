@@ -70,7 +70,7 @@ pub use backlog::Backlog;
 pub use name_index::NameIndex;
 pub use queue::{
     BatchExceptions, BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply,
-    IncomingEvent, SessionAccepted, SessionKey, Unavailable,
+    IncomingEvent, SessionAccepted, SessionEvent, SessionKey, Unavailable,
 };
 pub use start::{BrokerStartError, Started, start};
 
@@ -292,7 +292,7 @@ impl EventLoop {
     fn on_batch(
         &mut self,
         session: SessionId,
-        events: Vec<Box<ReceivedEvent>>,
+        events: Vec<SessionEvent>,
         reply: oneshot::Sender<BatchReply>,
         at: Timestamp,
     ) {

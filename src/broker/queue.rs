@@ -91,6 +91,9 @@ pub struct EventReply {
     pub suppressed_until: Option<Timestamp>,
 }
 
+/// An event of a session, in the box in which it reaches its record: it is passed on often.
+pub type SessionEvent = Box<ReceivedEvent>;
+
 /// The events of a batch that were not simply stored: where each is in the batch, and its result.
 pub type BatchExceptions = Vec<(usize, EventReply)>;
 
@@ -171,7 +174,7 @@ pub(super) enum BrokerRequest {
     },
     Batch {
         session: SessionKey,
-        events: Vec<Box<ReceivedEvent>>,
+        events: Vec<SessionEvent>,
         reply: oneshot::Sender<BatchReply>,
     },
     SessionEnded {
@@ -234,7 +237,7 @@ impl SessionKey {
         boot: Option<BootId>,
         sequence: Option<Sequence>,
         event: Event,
-    ) -> Box<ReceivedEvent> {
+    ) -> SessionEvent {
         Box::new(ReceivedEvent {
             appliance: self.appliance,
             boot: boot.or(Some(self.boot)),
@@ -299,7 +302,7 @@ impl BrokerHandle {
     pub async fn submit_batch(
         &self,
         session: SessionKey,
-        events: Vec<Box<ReceivedEvent>>,
+        events: Vec<SessionEvent>,
         bytes: usize,
     ) -> Result<oneshot::Receiver<BatchReply>, Unavailable> {
         self.ensure_room()?;

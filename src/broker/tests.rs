@@ -40,7 +40,7 @@ fn log_event(text: &str) -> IncomingEvent {
 fn of_session(
     key: SessionKey,
     events: impl IntoIterator<Item = IncomingEvent>,
-) -> Vec<Box<ReceivedEvent>> {
+) -> Vec<SessionEvent> {
     let of_session = |it: IncomingEvent| key.receive(it.boot, it.sequence, it.event);
     events.into_iter().map(of_session).collect()
 }

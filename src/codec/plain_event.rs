@@ -28,8 +28,9 @@ enum WireValue<'a> {
 /// What the bytes of every event with losses contain: the key of that field.
 pub const LOSSES_KEY: [u8; 2] = [0xba, 0x01];
 
-/// Whether the record is of an event that was simply stored: all that is shown of it as text is the
-/// text of the event. `may_tell_more`: it may have losses, or a counter in place of a text; so may all
+/// Whether the record is of an event that was simply stored, and its text is all that is shown as text.
+///
+/// `may_tell_more`: it may have losses, or a counter in place of a text; so may all
 /// alerts, and records with [`LOSSES_KEY`] in them.
 pub fn is_plain_event(mut record: &[u8], may_tell_more: bool) -> bool {
     let mut is_event = false;

@@ -33,7 +33,7 @@ pub struct RecordBytes<'a> {
 #[derive(Debug)]
 enum Content<'a> {
     Event(EventContent<'a>),
-    Other(proto::Record),
+    Other(Box<proto::Record>),
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl<'a> RecordBytes<'a> {
         let Input::Event(received) = &record.input else {
             let message = to_message(record);
             let len = message.encoded_len();
-            return Self { content: Content::Other(message), len };
+            return Self { content: Content::Other(message.into()), len };
         };
         let mut received_len = Length::default();
         write_event(received, &mut received_len);

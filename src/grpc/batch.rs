@@ -6,13 +6,12 @@
 use tonic::Status;
 
 use super::status;
-use crate::broker::SessionKey;
+use crate::broker::{SessionEvent, SessionKey};
 use crate::contract::decode;
 use crate::contract::decode::{DecodedEvent, InvalidEvent, violation};
 use crate::contract::proto;
 use crate::contract::raw::{ClientMessage, RawSessionRequest};
 use crate::contract::raw_response::RawAckException;
-use crate::grid::log::input::ReceivedEvent;
 
 /// Most messages in a batch.
 const BATCH_MESSAGES_MAX: usize = 1_024;
@@ -26,7 +25,7 @@ pub(super) const UNSUPPORTED: (&str, &str) =
 
 /// Decoded events, and the exceptions of those that cannot be decoded.
 pub(super) struct EventBatch {
-    pub(super) events: Vec<Box<ReceivedEvent>>,
+    pub(super) events: Vec<SessionEvent>,
     pub(super) exceptions: Vec<RawAckException>,
     pub(super) bytes: usize,
     /// The client is finished.

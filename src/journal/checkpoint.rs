@@ -306,7 +306,8 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_state_do_not_matter() {
-        let state: Vec<u8> = (0..2 * PART_BYTES + 5).map(|n| (n % 251) as u8).collect();
+        let state: Vec<u8> =
+            (0..2 * PART_BYTES + 5).map(|n| u8::try_from(n % 251).unwrap()).collect();
         let whole = encoded(state.clone().into());
         for length in [1_000, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES] {
             let parts: Vec<_> = state.chunks(length).map(<[u8]>::to_vec).collect();

@@ -21,7 +21,7 @@ use super::commit_log::TruncatedTail;
 use super::error::JournalError;
 use super::identity::Identity;
 use super::reader::JournalReader;
-use super::{Journal, JournalSettings, archive, checkpoint, commit_log, disk, identity};
+use super::{Journal, JournalSettings, Retention, archive, checkpoint, commit_log, disk, identity};
 use crate::journal::disk_state::{ArchiveLimits, DiskState, SEGMENTS_RETAINED};
 use crate::journal::log_truncation::LogTruncation;
 use crate::journal::threads::BackgroundThreads;
@@ -110,8 +110,7 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
     });
     let half_of_disk = disk::disk_bytes(dir)? / 2;
     let retention = settings.retention.capped_at(half_of_disk);
-    let retained_bytes = retention.bytes / u64::from(SEGMENTS_RETAINED);
-    let span_bytes = settings.segment_bytes.min(retained_bytes.max(SEGMENT_BYTES_MIN));
+    let span_bytes = segment_bytes(settings, retention);
     let upkeep =
         Arc::new(DiskState::new(dir, ArchiveLimits::from_settings(settings, half_of_disk)));
     let stop = Arc::new(AtomicBool::new(false));
@@ -144,6 +143,12 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
     };
     let checkpoint = saved.newest.map(|(through, _, state)| (through, state));
     Ok(OpenJournal { journal, reader, checkpoint, last_number, previous_term, recovered })
+}
+
+/// The size of a segment: small enough that several are retained.
+fn segment_bytes(settings: &JournalSettings, retention: Retention) -> u64 {
+    let retained_bytes = retention.bytes / u64::from(SEGMENTS_RETAINED);
+    settings.segment_bytes.min(retained_bytes.max(SEGMENT_BYTES_MIN))
 }
 
 /// Refuses a folder of others: it has files, and none of a journal.

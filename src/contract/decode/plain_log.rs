@@ -149,7 +149,7 @@ mod tests {
                     4 => one.boot_id = ["yesterday", &plain().boot_id, ""][shape as usize].into(),
                     5 => one.sequence = number,
                     6 => one.event_time = Some(prost_types::Timestamp {
-                        seconds: number.cast_signed() >> shape * 20,
+                        seconds: number.cast_signed() >> (shape * 20),
                         nanos: i32::try_from(number % 2_000_000_000).unwrap_or(-1),
                     }),
                     7 => one.uptime_ms = number,

@@ -250,7 +250,6 @@ async fn equal_filters_share_a_group_and_the_last_tail_ends_the_thread() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_readers_at_random_get_each_record_once() {
     let seed = std::env::var("GRID_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(7_u64);
-    println!("GRID_SEED={seed}");
     let mut state = seed;
     let mut random = |below: u64| {
         state =

@@ -1,7 +1,7 @@
 //! Recovers the archive at the start: lists sealed segments, and decides about unsealed ones.
 //!
 //! A sealed segment is accepted by its seal, without opening it. An unsealed one is discarded if
-//! the commit log still has its records. If not, it is checked and sealed here, and renamed to
+//! the commit log still has its records, and no later segment is sealed. If not, it is checked and sealed here, and renamed to
 //! `.damaged` when that fails. Guarantees that nothing is deleted that exists nowhere else. Does
 //! not know the content of a record.
 
@@ -104,12 +104,21 @@ pub(in crate::journal) fn open(
 impl RecoveredArchive {
     /// The newest lived time of any seal.
     fn newest_lived(&self) -> Result<Duration, JournalError> {
+        Ok(self.seals()?.map(|(_, seal)| seal.lived).max().unwrap_or_default())
+    }
+
+    fn is_before_a_sealed_one(&self, first: u64) -> Result<bool, JournalError> {
+        Ok(self.seals()?.any(|(other, _)| other > first))
+    }
+
+    /// The intact seals, with the first numbers of their segments.
+    fn seals(&self) -> Result<impl Iterator<Item = (u64, Seal)>, JournalError> {
         let firsts = disk::paths_in(&self.archive.folder)?.into_iter();
         let firsts = firsts.filter_map(|path| disk::number_in_name(&path, "span-", ".sealed"));
-        let seals = firsts.filter_map(|first| {
-            Seal::read(&self.archive.seal_path(first), self.archive.journal, first)
-        });
-        Ok(seals.map(|seal| seal.lived).max().unwrap_or_default())
+        Ok(firsts.filter_map(|first| {
+            let seal = Seal::read(&self.archive.seal_path(first), self.archive.journal, first)?;
+            Some((first, seal))
+        }))
     }
 
     /// The seal of a segment folder, existing or new; without one the folder is moved away.
@@ -123,7 +132,8 @@ impl RecoveredArchive {
         if let Some(seal) = Seal::read(&seal_path, self.archive.journal, first) {
             return Ok(Some(seal));
         }
-        if is_in_log(first) {
+        // The archiver goes on behind the newest seal: it would never rebuild an earlier segment.
+        if is_in_log(first) && !self.is_before_a_sealed_one(first)? {
             // First the seal, if there is a damaged one: it must not remain for the rebuilt
             // segment.
             remove_seal(&self.archive, first)?;

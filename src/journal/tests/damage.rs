@@ -64,6 +64,34 @@ fn numbers(ranges: &[RangeInclusive<u64>]) -> Vec<u64> {
 }
 
 #[test]
+fn a_segment_whose_seal_is_damaged_is_sealed_again_although_the_log_has_its_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = JournalSettings { segment_bytes: 8 << 10, ..small(dir.path()) };
+    let mut opened = Journal::open(&settings).unwrap();
+    append(&mut opened, 1..=2000);
+    let ranges = |opened: &OpenJournal| opened.journal.log_truncation.archive.ranges();
+    wait("several sealed segments", || ranges(&opened).len() >= 3);
+    let segments = ranges(&opened);
+    opened.journal.close().unwrap();
+    let seal = dir.path().join(format!("archive/span-{:020}.sealed", segments[0].start()));
+    let mut bytes = fs::read(&seal).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&seal, bytes).unwrap();
+
+    let opened = Journal::open(&settings).unwrap();
+    assert_eq!(
+        (&opened.recovered.rebuilt_segments, ranges(&opened)[0].clone()),
+        (&vec![], segments[0].clone())
+    );
+    // Now the log is truncated.
+    wait_checkpoint(dir.path(), &opened.journal, 1990, b"older");
+    wait_checkpoint(dir.path(), &opened.journal, 2000, b"newer");
+    let files = Arc::clone(&opened.journal.log_truncation.files);
+    wait("the log is truncated", || files.at_or_above(1) > Some(*segments[1].end()));
+    assert_eq!(read_both_ways(&opened.reader), []);
+}
+
+#[test]
 fn a_damaged_block_is_reported_and_the_rest_of_its_segment_is_read_now_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (settings, segments) = closed_journal(dir.path());

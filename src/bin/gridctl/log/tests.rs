@@ -160,7 +160,7 @@ pub(super) fn page(numbers: &[u64], missing: &[(u64, u64)], next: &str) -> ListR
 
 fn record_message(number: u64) -> Result<TailRecordsResponse, Status> {
     let message = Some(Message::Record(record(number)));
-    Ok(TailRecordsResponse { message, cursor: format!("behind {number}"), behind: None })
+    Ok(TailRecordsResponse { message, cursor: format!("behind {number}"), behind: 0 })
 }
 
 /// Returns what `gridctl log list` prints with these flags, and its result.
