@@ -1,6 +1,6 @@
 //! Holds credentials: tokens, enrolled keys, administrators, and which appliances were revoked.
 //!
-//! Guarantees that it changes by effects only, and that [`Identities::snapshot`] gives it back by
+//! Guarantees that it changes by effects only, and that `Identities::snapshot` gives it back by
 //! value. The broker keeps a second copy for its listeners, by the same effects. Decides nothing, and
 //! does not know secrets.
 

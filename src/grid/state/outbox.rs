@@ -1,6 +1,6 @@
 //! Holds the queued mails, and which records contain finished ones.
 //!
-//! Guarantees that only effects change it, and that [`OutboxSnapshot`] returns it by
+//! Guarantees that only effects change it, and that `OutboxSnapshot` returns it by
 //! value.
 //! Decides nothing.
 

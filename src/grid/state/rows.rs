@@ -1,6 +1,6 @@
 //! Holds the rows of appliances by number, in chunks that copies share until one of them changes.
 //!
-//! Guarantees that a clone costs one count per [`ROWS_PER_CHUNK`] rows, and that a change copies one such
+//! Guarantees that a clone costs one count per `ROWS_PER_CHUNK` rows, and that a change copies one such
 //! chunk at most, and only if a clone still has it. Does not know what an appliance means.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Implements an ordered map whose copies share what did not change since.
 //!
-//! Guarantees that a clone costs one count per [`ENTRIES_PER_CHUNK`] entries, and that a change copies
+//! Guarantees that a clone costs one count per `ENTRIES_PER_CHUNK` entries, and that a change copies
 //! one such chunk at most, and only if a clone still has it. Does not know what it holds.
 
 use std::sync::Arc;

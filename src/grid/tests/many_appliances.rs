@@ -20,11 +20,11 @@ use crate::grid::values::event::{EventBody, Severity};
 use crate::grid::values::id::{ApplianceIndex, SessionId};
 use crate::grid::values::time::Timestamp;
 
-fn unlimited() -> ClassSettings {
+pub(super) fn unlimited() -> ClassSettings {
     ClassSettings { rate_limits: RateLimits::UNLIMITED, ..ClassSettings::default() }
 }
 
-fn fleet(settings: GridSettings, count: u32) -> Grid {
+pub(super) fn fleet(settings: GridSettings, count: u32) -> Grid {
     let mut grid = Grid::new(State::default(), settings, at(0));
     for row in (1..=count).map(ApplianceIndex) {
         let (name, uuid) = (name(row), Uuid::from_u128(u128::from(row.0)));
@@ -36,7 +36,7 @@ fn fleet(settings: GridSettings, count: u32) -> Grid {
     grid
 }
 
-fn hello(row: ApplianceIndex) -> Occurrence {
+pub(super) fn hello(row: ApplianceIndex) -> Occurrence {
     Occurrence::SessionOpened(SessionHello {
         appliance: row,
         boot: boot(1),
@@ -49,7 +49,7 @@ fn hello(row: ApplianceIndex) -> Occurrence {
 }
 
 /// Fires the timers until then; returns their records.
-fn advance(grid: &mut Grid, until: Timestamp) -> Vec<Record> {
+pub(super) fn advance(grid: &mut Grid, until: Timestamp) -> Vec<Record> {
     let mut records = Vec::new();
     while let Some(now) = grid.poll_timeout().filter(|wake| *wake <= until) {
         for appliance in grid.due(now) {

@@ -4,6 +4,7 @@ mod admission;
 mod alert_groups;
 mod automatic_dumps;
 mod backlog_digest;
+mod boot_storm;
 mod boots;
 mod certificates;
 mod commands;
