@@ -1,4 +1,4 @@
-//! What do live tails of the grid log cost the events?
+//! Measures what live tails of the grid log cost the events.
 //!
 //! ```text
 //! cargo bench --bench live_tails -- GRIDD [OTHER-GRIDD...] [--tails=0,200] [--filters=nothing,one,all]

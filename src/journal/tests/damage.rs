@@ -79,10 +79,8 @@ fn a_segment_whose_seal_is_damaged_is_sealed_again_although_the_log_has_its_reco
     fs::write(&seal, bytes).unwrap();
 
     let opened = Journal::open(&settings).unwrap();
-    assert_eq!(
-        (&opened.recovered.rebuilt_segments, ranges(&opened)[0].clone()),
-        (&vec![], segments[0].clone())
-    );
+    assert!(!opened.recovered.rebuilt_segments.contains(segments[0].start()));
+    assert_eq!(ranges(&opened)[0], segments[0]);
     // Now the log is truncated.
     wait_checkpoint(dir.path(), &opened.journal, 1990, b"older");
     wait_checkpoint(dir.path(), &opened.journal, 2000, b"newer");
