@@ -22,9 +22,10 @@ use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::session_request::Message as Request;
 use grid_broker::contract::proto::session_response::Message as Response;
 use grid_broker::contract::proto::{
-    Ack, Event, Goodbye, Hello, SessionRequest, SessionResponse, StartedOk,
+    Ack, Event, Goodbye, Hello, Outcome, SessionRequest, SessionResponse, StartedOk,
 };
 
+use super::has_record;
 use super::latency::LatencyHistogram;
 use super::load_body::{FlowState, LoadBody, SendPhase, SentEvents, SessionFlow};
 use super::payload::EventWriter;
@@ -54,6 +55,12 @@ pub(crate) struct LoadCounts {
 }
 
 impl LoadCounts {
+    /// Whether some events were only counted, or had no effect.
+    pub(crate) fn has_counted(&self) -> bool {
+        let mut outcomes = self.exceptions.keys().filter_map(|it| Outcome::try_from(*it).ok());
+        outcomes.any(|outcome| !has_record(outcome))
+    }
+
     /// Adds the counts of another session.
     pub(crate) fn merge(&mut self, other: Self) {
         self.sent += other.sent;
