@@ -168,6 +168,10 @@ impl EventLoop {
     /// When to run even if no request arrives.
     fn next_wakeup(&self, ready: Timestamp) -> Timestamp {
         let longest = ready.after(WAIT_MAX);
+        if self.is_rejecting() {
+            // No deadline is decided: what is due would wake the loop for nothing.
+            return self.driver.flush_due().map_or(longest, |due| due.min(longest));
+        }
         let deadlines = self.pending_deadlines.next_check_at(ready);
         let wakes =
             [deadlines, self.driver.grid().poll_timeout(), self.driver.flush_due(), Some(longest)];

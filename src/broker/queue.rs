@@ -307,6 +307,8 @@ impl BrokerHandle {
     ) -> Result<oneshot::Receiver<BatchReply>, Unavailable> {
         self.ensure_room()?;
         let (reply, answer) = oneshot::channel();
+        // What they take in memory: an event of a few bytes takes a box like any other.
+        let bytes = bytes + events.len() * size_of::<ReceivedEvent>();
         self.enqueue(BrokerRequest::Batch { session, events, reply }, bytes).await?;
         Ok(answer)
     }

@@ -25,7 +25,9 @@ impl EncodedState {
     pub fn new(snapshot: StateSnapshot) -> Self {
         let (last, last_at_us) = (snapshot.last(), snapshot.last_at().as_micros());
         let head = proto::Checkpoint { last, last_at_us, effects: Vec::new() }.encode_to_vec();
-        let parts = snapshot.into_effects().map(|effects| encode_effects(&effects));
+        // Begun when the first part is taken, by another thread than the loop: keys are sorted first.
+        let effects = std::iter::once_with(move || snapshot.into_effects()).flatten();
+        let parts = effects.map(|effects| encode_effects(&effects));
         Self(Box::new(std::iter::once(head).chain(parts)))
     }
 }

@@ -23,6 +23,9 @@ pub(super) const WINDOW_EVENTS: u32 = 1_024;
 /// How many bytes of events a client may have unacknowledged.
 pub(super) const WINDOW_BYTES: u32 = 256 << 10;
 
+/// An empty queue with room for more messages is freed: most sessions are silent most of the time.
+const MESSAGES_KEPT: usize = 64;
+
 /// A message, the end of the stream, or its failure.
 pub(super) type ReceivedMessage = Result<Option<RawSessionRequest>, Status>;
 
@@ -44,7 +47,10 @@ impl ReadAhead {
     }
 
     /// All messages taken from here are in the broker's queue, or need no decision.
-    pub(super) fn update_backlog(&self) {
+    pub(super) fn update_backlog(&mut self) {
+        if self.waiting.is_empty() && self.waiting.capacity() > MESSAGES_KEPT {
+            self.waiting = VecDeque::new();
+        }
         self.backlog.set_oldest(self.waiting.front().map(|(_, at)| *at));
     }
 

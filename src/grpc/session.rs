@@ -222,12 +222,17 @@ impl OpenSession<'_> {
             }
             let (chunk, broken) = self.collect_batch();
             let is_last = chunk.is_last;
+            // Events before a violation are still stored and acknowledged. In a box, which a silent
+            // session does not have.
+            if let Err(ended) = Box::pin(self.submit(chunk)).await {
+                // What was submitted before may be durable: without its ack it is sent again.
+                let _ = Box::pin(self.acknowledge_all()).await;
+                return Err(ended);
+            }
+            // After the events, which must not wait behind a client that does not read.
             if let Some(id) = self.agent.take_unconfirmed() {
                 self.send(BrokerMessage::Notice(result_received(&encode_uuid(id)).into())).await?;
             }
-            // Events before a violation are still stored and acknowledged. In a box, which a silent
-            // session does not have.
-            Box::pin(self.submit(chunk)).await?;
             if is_last || broken.is_some() {
                 self.acknowledge_all().await?;
                 return broken.map_or(Ok(()), |status| Err(SessionEnd::Failed(status)));

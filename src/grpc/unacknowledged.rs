@@ -21,6 +21,9 @@ use crate::grpc::read_ahead::WINDOW_EVENTS;
 /// Batches of a session that wait for a commit: one that is being synced, and one that is next.
 const BATCHES_SUBMITTED_MAX: usize = 2;
 
+/// An empty queue with room for more batches is freed.
+const BATCHES_KEPT: usize = 8;
+
 /// Batches of one session that wait for their results.
 #[derive(Default)]
 pub(super) struct Unacknowledged {
@@ -49,6 +52,13 @@ pub(super) enum BatchReplies {
     Ready(BatchExceptions),
 }
 
+impl UnacknowledgedBatch {
+    /// How many events of the stream it covers: an undecodable one takes memory until the ack, too.
+    fn positions(&self) -> usize {
+        self.event_count + self.exceptions.len()
+    }
+}
+
 impl Unacknowledged {
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty()
@@ -64,7 +74,7 @@ impl Unacknowledged {
 
     /// Adds the next batch.
     pub(super) fn push(&mut self, batch: UnacknowledgedBatch) {
-        self.event_count += batch.event_count;
+        self.event_count += batch.positions();
         self.batches.push_back(batch);
     }
 
@@ -108,7 +118,10 @@ impl Unacknowledged {
     fn pop_ready(&mut self) -> Option<RawAck> {
         let is_ready = |it: &UnacknowledgedBatch| matches!(it.replies, BatchReplies::Ready(_));
         let batch = self.batches.pop_front_if(|it| is_ready(it))?;
-        self.event_count -= batch.event_count;
+        self.event_count -= batch.positions();
+        if self.batches.is_empty() && self.batches.capacity() > BATCHES_KEPT {
+            self.batches = VecDeque::new();
+        }
         let UnacknowledgedBatch { through, event_count, exceptions, replies } = batch;
         let BatchReplies::Ready(results) = replies else { return None };
         let mut positions = Positions {
@@ -199,6 +212,21 @@ mod tests {
         let ack = next(&mut waiting).await.expect("is ready");
         assert_eq!((ack.through, positions(&ack)), (18, vec![11, 12, 13, 15, 16, 18]));
         assert!(waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn undecodable_events_fill_the_window_too() {
+        let mut waiting = Unacknowledged::default();
+        let (_first, reply) = oneshot::channel();
+        let replies = BatchReplies::Submitted(reply);
+        waiting.push(UnacknowledgedBatch { replies, ..batch(1, 1, &[]) });
+        let mut through = 1;
+        while waiting.has_room() {
+            let undecodable: Vec<u64> = (through + 1..=through + 100).collect();
+            through += 100;
+            waiting.push(batch(through, 0, &undecodable));
+            assert!(through < 10_000, "it is bounded");
+        }
     }
 
     #[tokio::test]

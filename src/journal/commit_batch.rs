@@ -68,6 +68,9 @@ impl CommitBatch {
         len: usize,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        if self.too_large.is_some() {
+            return;
+        }
         if let Some(last) = self.blocks.last() {
             assert_eq!(number, last.next_number(), "the numbers of records are dense");
         }
@@ -212,6 +215,17 @@ mod tests {
             numbers.extend(records.iter().map(|record| record.number));
         }
         assert!(numbers.into_iter().eq(1..=u64::from(BLOCK_RECORDS) + 10));
+    }
+
+    #[test]
+    fn a_record_beyond_the_limit_is_named_whatever_follows_it() {
+        let mut batch = CommitBatch::default();
+        let header = RecordHeader::default();
+        batch.push(1, header, 1, |out| out.push(7));
+        batch.push(2, header, RECORD_BYTES_MAX + 1, |_| {});
+        batch.push(3, header, 1, |out| out.push(7));
+        let refused = batch.finish(Uuid::nil(), 1, 1);
+        assert!(matches!(refused, Err(JournalError::RecordTooLarge { number: 2, .. })));
     }
 
     #[test]

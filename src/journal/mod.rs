@@ -106,7 +106,7 @@ impl JournalSettings {
     }
 }
 
-/// The archiver is woken at once for as many new records.
+/// The archiver is woken at once when so many records are not archived.
 const ARCHIVE_RECORDS_MIN: u64 = 64;
 
 /// The writing end; owned by one ordinary thread.
@@ -116,8 +116,6 @@ pub struct Journal {
     term: u64,
     log: CommitLog,
     durable: watch::Sender<u64>,
-    /// The last record of which the archiver was told at once.
-    notified_at: u64,
     log_truncation: Arc<LogTruncation>,
     threads: BackgroundThreads,
     disk_state: Arc<DiskState>,
@@ -214,8 +212,7 @@ impl Journal {
         if let Some(last) = batch.last() {
             self.durable.send_replace(last);
             // The archiver packs no fewer records than that; it is woken once a second in any case.
-            if last >= self.notified_at + ARCHIVE_RECORDS_MIN {
-                self.notified_at = last;
+            if last >= self.log_truncation.archive.archived_through() + ARCHIVE_RECORDS_MIN {
                 self.threads.notify();
             }
         }

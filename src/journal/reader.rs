@@ -286,18 +286,20 @@ impl JournalReader {
         in_log.into_iter().chain(self.archive.at_or_above(number)).min()
     }
 
-    /// The largest number that is there and at most `number`.
     /// The nearest number at or beyond `from`, downwards if `descending`, that may match by the
-    /// indexes of the archive, or that they do not know; `None` if there is none.
+    /// indexes of the archive, or that they do not know; `None` if there is none. Looks no further than
+    /// `until`.
     pub(super) fn next_candidate(
         &self,
         from: u64,
         filter: &HeaderFilter,
         descending: bool,
+        until: u64,
     ) -> Result<Option<u64>, JournalError> {
-        self.archive.next_candidate(from, filter, descending)
+        self.archive.next_candidate(from, filter, descending, until)
     }
 
+    /// The largest number that is there and at most `number`.
     pub(super) fn at_or_below(&self, number: u64) -> Option<u64> {
         let in_log = self.files.at_or_below(number);
         in_log.into_iter().chain(self.archive.at_or_below(number)).max()

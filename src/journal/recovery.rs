@@ -120,6 +120,7 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
         Arc::clone(&upkeep),
         span_bytes,
         segments.trash,
+        &recovered.rebuilt_segments,
         Arc::clone(&stop),
     );
     let background =
@@ -133,7 +134,6 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
         term: previous_term + 1,
         log,
         durable,
-        notified_at: 0,
         log_truncation: release,
         threads: background,
         disk_state: upkeep,

@@ -19,6 +19,7 @@ const READ_ONLY_COMMANDS: &[&[&str]] = &[
     &["log"],
     &["log", "list"],
     &["log", "show"],
+    &["log", "histogram"],
     &["appliance"],
     &["appliance", "list"],
     &["appliance", "show"],

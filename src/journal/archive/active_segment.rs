@@ -6,6 +6,7 @@
 //! when a segment is full.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ impl Archive {
     /// Begins an empty segment.
     pub(super) fn begin_segment(&self, first: u64) -> Result<Arc<ActiveSegment>, JournalError> {
         let path = self.segment_path(first);
+        self.remove_seal(first)?;
         disk::create_folder(&path)?;
         let segment = Segment::open(path)?;
         let active = Arc::new(ActiveSegment { first, through: AtomicU64::new(first - 1), segment });
@@ -73,7 +75,10 @@ impl Archive {
         let mut trash = Vec::new();
         for path in disk::paths_in(&self.folder)? {
             let first = disk::number_in_name(&path, "span-", "");
-            if first.is_some_and(|first| first > through) {
+            if let Some(first) = first.filter(|first| *first > through) {
+                // The seal may be there already, if only the sync of its name failed: it must not
+                // remain for what is filled next.
+                self.remove_seal(first)?;
                 let discarded = path.with_added_extension("trash");
                 let _ = fs::remove_dir_all(&discarded);
                 disk::rename(&path, &discarded)?;
@@ -81,6 +86,18 @@ impl Archive {
             }
         }
         Ok(trash)
+    }
+
+    /// Removes a seal, durably.
+    pub(super) fn remove_seal(&self, first: u64) -> Result<(), JournalError> {
+        let path = self.seal_path(first);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => {
+                removed.map_err(JournalError::io("remove", &path))?;
+                disk::sync_folder(&self.folder)
+            }
+        }
     }
 
     /// Makes a full segment durable, checks all of it, and seals it with the lived time `lived`.
@@ -150,7 +167,7 @@ impl Archive {
         let numbers = first..=seal.last;
         let index = BlockIndex::scan_pack(folder, self.journal, &numbers, &self.is_closing)?;
         seal.newest_us = Some(seal::check_blocks(&index, first, seal)?);
-        if index.write(self.journal)? {
+        if index.write(self.journal, first)? {
             return Ok(());
         }
         Err(JournalError::Archive {

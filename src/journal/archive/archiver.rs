@@ -23,6 +23,9 @@ use crate::journal::error::JournalError;
 use crate::journal::log_truncation::LogTruncation;
 use crate::log_limiter::LogLimiter;
 
+/// Space that a seal needs besides the pack: its index, and names.
+const SEAL_ROOM_BYTES: u64 = 8 << 20;
+
 /// After so many failures of the active segment, the cause must be something else than the segment.
 const FAILURES_MAX: u32 = 3;
 
@@ -63,10 +66,14 @@ impl Archiver {
         upkeep: Arc<DiskState>,
         span_bytes: u64,
         trash: Vec<PathBuf>,
+        rebuilt: &[u64],
         stop: Arc<AtomicBool>,
     ) -> Self {
         let next = release.archive.sealed_through() + 1;
-        let left_unsealed = dense_range(next, release.files.ranges());
+        // Only what this start set aside: what an earlier one did may be of records that are lost, and
+        // whose numbers were assigned again.
+        let is_of_last_run = rebuilt.contains(&next);
+        let left_unsealed = dense_range(next, release.files.ranges()).filter(|_| is_of_last_run);
         Self {
             archive: Arc::clone(&release.archive),
             files: Arc::clone(&release.files),
@@ -113,7 +120,10 @@ impl Archiver {
         let trash = self.archive.trim(self.disk_state.trim_through())?;
         self.trash.extend(trash);
         if let Err(error) = self.take_over() {
-            self.restart_segment(error)?;
+            // Whatever is wrong with them, the records are packed again.
+            warn_of_retry(&error);
+            self.forget_active();
+            self.discard_active()?;
         }
         self.empty_trash()?;
         self.disk_state.ensure_ballast();
@@ -168,10 +178,14 @@ impl Archiver {
             return Err(error);
         }
         warn_of_retry(&error);
+        self.forget_active();
+        self.discard_active()
+    }
+
+    fn forget_active(&mut self) {
         (self.active, self.active_bytes) = (None, 0);
         self.pending.clear();
         self.next = self.archive.sealed_through() + 1;
-        self.discard_active()
     }
 
     fn is_stopped(&self) -> bool {
@@ -184,7 +198,10 @@ impl Archiver {
     }
 
     fn catch_up(&mut self) -> Result<(), JournalError> {
-        while !self.is_stopped() && self.has_room() {
+        while !self.is_stopped() {
+            if !self.has_room() {
+                return self.seal_before_full_disk();
+            }
             let durable = *self.durable.borrow();
             let unread = usize::try_from((durable + 1).saturating_sub(self.next))
                 .expect("there are fewer records than bytes of memory could count");
@@ -198,6 +215,16 @@ impl Archiver {
             } else {
                 self.write_block(size)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Seals the active segment while there is still space for its pack: then sled's files and a part of
+    /// the commit log are removed.
+    fn seal_before_full_disk(&mut self) -> Result<(), JournalError> {
+        let needed = self.active_bytes.saturating_add(SEAL_ROOM_BYTES);
+        if self.active.is_some() && self.disk_state.free_bytes()? >= needed {
+            return self.seal_active();
         }
         Ok(())
     }
@@ -236,15 +263,10 @@ impl Archiver {
         let Some(number) = self.files.at_or_above(self.next).filter(|number| *number <= durable)
         else {
             // Durable numbers that are not in the log are a gap that was found at the start.
-            self.next = durable + 1;
-            return Ok(());
+            return self.end_segment_before(durable + 1);
         };
         if number > self.next {
-            while !self.pending.is_empty() {
-                self.write_block(LARGE)?;
-            }
-            self.seal_active()?;
-            self.next = number;
+            self.end_segment_before(number)?;
         }
         for block in self.files.blocks_at(number)?.into_iter().flatten() {
             let number = block.header.info.first;
@@ -253,6 +275,16 @@ impl Archiver {
                 .map_err(|source| JournalError::Unreadable { number, source })?;
             self.next = self.next.max(block.header.info.last() + 1);
         }
+        Ok(())
+    }
+
+    /// Seals what there is before a gap, and goes on behind it.
+    fn end_segment_before(&mut self, number: u64) -> Result<(), JournalError> {
+        while !self.pending.is_empty() {
+            self.write_block(LARGE)?;
+        }
+        self.seal_active()?;
+        self.next = number;
         Ok(())
     }
 

@@ -131,7 +131,7 @@ impl BlockIndex {
     }
 
     /// Writes the index into the folder, durably; `false` if this is not all of a pack.
-    pub(super) fn write(&self, journal: Uuid) -> Result<bool, JournalError> {
+    pub(super) fn write(&self, journal: Uuid, first: u64) -> Result<bool, JournalError> {
         let Some(at) = self.files.iter().position(|(path, _)| path.ends_with(PACK)) else {
             return Ok(false);
         };
@@ -147,7 +147,7 @@ impl BlockIndex {
         if bytes != end || !self.has_postings {
             return Ok(false);
         }
-        let index = encode_index(journal, &self.blocks, &self.postings);
+        let index = encode_index(journal, first, &self.blocks, &self.postings);
         disk::replace_file(&self.folder.join(INDEX), &index).map(|()| true)
     }
 

@@ -231,7 +231,7 @@ impl Archive {
         // One reader at a time, and none while a repair moves the folder.
         if let Ok(is_closed) = self.repair_lock.try_lock()
             && !*is_closed
-            && let Err(error) = index.write(self.journal)
+            && let Err(error) = index.write(self.journal, first)
         {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "an index can't be written; the next reader scans the segment");

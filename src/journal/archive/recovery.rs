@@ -80,13 +80,13 @@ pub(in crate::journal) fn open(
                     let bytes = disk::allocated_below(&path);
                     drop(sealed.insert(first, SealedSegment::new(seal, bytes)));
                 }
-                None => remove_seal(&recovered.archive, first)?,
+                None => recovered.archive.remove_seal(first)?,
             }
         } else if let Some(first) = disk::number_in_name(&path, "span-", ".sealed")
             && !recovered.archive.segment_path(first).exists()
         {
             // A seal without its segment would later be valid for a new segment of that number.
-            remove_seal(&recovered.archive, first)?;
+            recovered.archive.remove_seal(first)?;
         }
     }
     recovered.term = sealed.values().map(|segment| segment.seal.term).max().unwrap_or(0);
@@ -136,7 +136,7 @@ impl RecoveredArchive {
         if is_in_log(first) && !self.is_before_a_sealed_one(first)? {
             // First the seal, if there is a damaged one: it must not remain for the rebuilt
             // segment.
-            remove_seal(&self.archive, first)?;
+            self.archive.remove_seal(first)?;
             let trash = path.with_added_extension("trash");
             let _ = fs::remove_dir_all(&trash);
             disk::rename(&path, &trash)?;
@@ -213,13 +213,4 @@ fn seal_of_index(index: &BlockIndex, first: u64) -> Result<Seal, JournalError> {
     let mut seal = Seal { last, term, newest_us: None, lived: Duration::ZERO, missing: Vec::new() };
     seal.newest_us = Some(seal::check_blocks(index, first, &seal)?);
     Ok(seal)
-}
-
-fn remove_seal(archive: &Archive, first: u64) -> Result<(), JournalError> {
-    let path = archive.seal_path(first);
-    if path.exists() {
-        fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
-        disk::sync_folder(&archive.folder)?;
-    }
-    Ok(())
 }

@@ -30,20 +30,26 @@ enum Step {
 
 impl Archive {
     /// The nearest number at or beyond `from`, downwards if `descending`, whose record may match by
-    /// the indexes; `None` if there is none down to number 1.
+    /// the indexes; `None` if there is none down to number 1. Beyond `until` nothing is looked at:
+    /// then the answer is any number beyond it.
     pub(in crate::journal) fn next_candidate(
         &self,
         from: u64,
         filter: &HeaderFilter,
         descending: bool,
+        until: u64,
     ) -> Result<Option<u64>, JournalError> {
         let mut number = from;
-        while let Some((first, present)) = self.present_range_with(number) {
+        let is_beyond = |number: u64| if descending { number < until } else { number > until };
+        while !is_beyond(number)
+            && let Some((first, present)) = self.present_range_with(number)
+        {
             match self.step(first, number, &present, filter, descending) {
                 Ok(Step::Candidate(found)) => return Ok(Some(found)),
-                // The reader meets the damage at this number, and has it repaired.
-                Err(error) if error.is_damaged_segment() => return Ok(Some(number)),
-                Err(error) => return Err(error),
+                Err(error @ JournalError::Closed { .. }) => return Err(error),
+                // The reader meets it at this number: damage is repaired, and what the commit log has
+                // is read there.
+                Err(_) => return Ok(Some(number)),
                 Ok(Step::Beyond) if !descending => number = *present.end() + 1,
                 Ok(Step::Beyond) => match present.start() - 1 {
                     0 => return Ok(None),

@@ -143,12 +143,16 @@ impl SegmentTotals {
     }
 }
 
-/// Encodes the index of dense blocks of one pack.
-pub(super) fn encode_index(journal: Uuid, blocks: &[IndexedBlock], postings: &Postings) -> Vec<u8> {
+/// Encodes the index of the blocks of one pack; `first` is the first number of the segment.
+pub(super) fn encode_index(
+    journal: Uuid,
+    first: u64,
+    blocks: &[IndexedBlock],
+    postings: &Postings,
+) -> Vec<u8> {
     let mut body = Vec::new();
     encode_varint(blocks.len() as u64, &mut body);
-    let (mut next, mut at_us) = (blocks.first().map_or(0, |block| block.first), 0_i64);
-    let first = next;
+    let (mut next, mut at_us) = (first, 0_i64);
     for block in blocks {
         encode_varint(block.first - next, &mut body);
         encode_varint(block.last - block.first, &mut body);

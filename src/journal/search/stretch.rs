@@ -85,7 +85,9 @@ impl<'a> StretchReader<'a> {
     fn skip_by_index(&self, rest: &mut Rest) -> Result<(), JournalError> {
         let Search { reader, query, .. } = &**self.search;
         let number = rest.next();
-        let candidate = reader.next_candidate(number, &query.filter, query.is_newest_first)?;
+        let until = if query.is_newest_first { rest.first } else { rest.last };
+        let is_descending = query.is_newest_first;
+        let candidate = reader.next_candidate(number, &query.filter, is_descending, until)?;
         let skipped_through = match (candidate, query.is_newest_first) {
             (Some(candidate), _) if candidate == number => return Ok(()),
             (Some(candidate), false) => rest.last.min(candidate - 1),

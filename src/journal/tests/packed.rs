@@ -202,7 +202,8 @@ fn visited(opened: &OpenJournal, filter: &HeaderFilter, descending: bool) -> BTr
     let archive = &opened.journal.log_truncation.archive;
     let mut visited = BTreeSet::new();
     let mut from = if descending { 1000 } else { 1 };
-    while let Some(at) = archive.next_candidate(from, filter, descending).unwrap() {
+    let until = if descending { 1 } else { u64::MAX };
+    while let Some(at) = archive.next_candidate(from, filter, descending, until).unwrap() {
         if at > 1000 {
             break;
         }
@@ -246,8 +247,8 @@ fn no_candidate_is_skipped_and_segments_that_cannot_match_are() {
         assert!(late.iter().all(|number| !segments[0].contains(number)));
     }
     let archive = &opened.journal.log_truncation.archive;
-    assert_eq!(archive.next_candidate(1000, &of(10), true).unwrap(), Some(1000));
-    assert_eq!(archive.next_candidate(*segments[0].end(), &of(10), true).unwrap(), None);
+    assert_eq!(archive.next_candidate(1000, &of(10), true, 1).unwrap(), Some(1000));
+    assert_eq!(archive.next_candidate(*segments[0].end(), &of(10), true, 1).unwrap(), None);
 }
 
 #[test]

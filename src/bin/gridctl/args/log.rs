@@ -29,7 +29,6 @@ pub(crate) enum LogCommand {
     List(Box<LogList>),
     /// Export every record as JSON lines or CSV, oldest first, as fast as the broker can
     #[command(
-        alias = "dump",
         after_help = "The formats are those of `log list --all --output jsonl` and `csv`; JSON lines are the default. It \
         ends with the record\nthat is the newest when it begins. A lost connection is made again, up to 8 times in a row.\n\n\
         With --file, records go to FILE.partial, which becomes FILE when all are in it and synced. After \

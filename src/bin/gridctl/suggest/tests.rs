@@ -44,6 +44,7 @@ fn the_lists_of_reading_and_changing_commands_are_complete() {
     assert_eq!(
         acting,
         [
+            "log export",
             "appliance add",
             "appliance set",
             "appliance remove",
@@ -67,6 +68,7 @@ fn the_lists_of_reading_and_changing_commands_are_complete() {
             "admin remove",
             "login",
             "logout",
+            "bench",
             "context use",
             "generate",
         ]
