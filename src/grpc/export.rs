@@ -39,7 +39,7 @@ pub(super) struct ExportRange {
     has_start: bool,
 }
 
-/// The range of a request whose cursor is at `behind`.
+/// The range of a request whose cursor is at `behind`; a `first` that is set wins over its position.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ pub(super) fn range(
         return Err(status::precondition("CURSOR_AHEAD", text));
     }
     let has_start = first > 0 || behind.is_some();
-    let first = first.max(behind.map_or(1, |number| number.saturating_add(1))).max(1);
+    let first = if first > 0 { first } else { behind.map_or(1, |number| number.saturating_add(1)) };
     let last = if last == 0 { durable } else { last.min(durable) };
     Ok(ExportRange { first, last, has_start })
 }
@@ -114,13 +114,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_starts_after_the_cursor_and_ends_with_the_newest() {
+    fn a_range_starts_where_it_is_asked_to_or_after_the_cursor() {
         let numbers = |first, last, behind| {
             range(first, last, behind, 100).map(|it| (it.first, it.last, it.has_start)).ok()
         };
         assert_eq!(numbers(0, 0, None), Some((1, 100, false)));
         assert_eq!(numbers(7, 20, None), Some((7, 20, true)));
-        assert_eq!(numbers(7, 0, Some(30)), Some((31, 100, true)));
+        assert_eq!(numbers(0, 0, Some(30)), Some((31, 100, true)));
+        assert_eq!(numbers(7, 0, Some(30)), Some((7, 100, true)), "from before the cursor");
         assert_eq!(numbers(50, 0, Some(30)), Some((50, 100, true)));
         assert_eq!(numbers(0, 500, Some(100)), Some((101, 100, true)), "nothing is left");
         assert_eq!(numbers(101, 0, None), Some((101, 100, true)));

@@ -1,6 +1,7 @@
 //! An export has the lines of a list of all records, byte for byte, and costs nobody else.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
@@ -11,7 +12,7 @@ use grid_broker::contract::proto::{
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::support::{Gridd, Session, event, eventually, soon};
+use crate::support::{Gridd, Session, clean, event, eventually, run, soon};
 
 /// Events of each session.
 const EVENTS: u64 = 1_500;
@@ -80,10 +81,44 @@ async fn an_export_to_a_file_is_that_to_standard_output() {
     let filed = ["log", "export", "-o", "csv", "--kind", "log", "--file", &path];
     gridd.gridctl(&filed).await.done();
     let expected = gridd.gridctl(&["log", "export", "-o", "csv", "--kind", "log"]).await.done();
-    assert_eq!(std::fs::read_to_string(&path).expect("the file"), expected);
+    assert_eq!(fs::read_to_string(&path).expect("the file"), expected);
     assert!(printed.len() > expected.len());
     let again = gridd.gridctl(&filed).await;
     assert_eq!(again.code, Some(2), "it is not replaced: {again:?}");
+}
+
+#[tokio::test]
+async fn an_export_continues_wherever_it_was_interrupted() {
+    let gridd = Gridd::without_rate_limits().await;
+    fill(&gridd).await;
+    for format in ["jsonl", "csv"] {
+        let path = gridd.path("grid.log").display().to_string();
+        let words = ["log", "export", "-o", format, "--kind", "log,alert"];
+        let whole = gridd.gridctl(&words).await.done();
+        // Killed within its first part, with the umask of many systems.
+        let limited = gridd.gridctl_command(&[&words[..], &["--file", &path]].concat());
+        let mut command = clean("/bin/sh");
+        command.args(["-c", "umask 002; ulimit -c 0; ulimit -f 100; exec \"$@\"", "sh"]);
+        command.arg(limited.get_program()).args(limited.get_args());
+        let killed = run(command).await;
+        assert_ne!(killed.code, Some(0), "{killed:?}");
+        let (partial, description) = (format!("{path}.partial"), format!("{path}.resume"));
+        let written = fs::read(&partial).expect("what was written");
+        let kept = format!("{path}.kept");
+        fs::copy(&description, &kept).expect("its description");
+        assert!(whole.as_bytes().starts_with(&written) && whole.len() > written.len() * 2);
+        let line = whole.find('\n').expect("lines") + 1;
+        let two = line + whole[line..].find('\n').expect("lines") + 1;
+        let late = whole.len() - 1_000;
+        for end in [written.len(), 0, 1, line, two, two + 10, late, whole.len()] {
+            fs::write(&partial, &whole.as_bytes()[..end]).expect("written");
+            // With its permissions.
+            fs::copy(&kept, &description).expect("copied");
+            gridd.gridctl(&["log", "export", "--file", &path, "--resume"]).await.done();
+            assert!(fs::read(&path).expect("a file") == whole.as_bytes(), "{format}: {end}");
+            fs::remove_file(&path).expect("removed");
+        }
+    }
 }
 
 /// All records of an export, and the cursor of each message with the last number before it.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use clap::Parser;
+use prost::Message as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -11,9 +12,9 @@ use grid_broker::client::ADMINISTRATOR_METADATA;
 use grid_broker::contract::encoded::EncodedExport;
 use grid_broker::contract::proto::tail_records_response::Message;
 use grid_broker::contract::proto::{
-    CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordResponse,
-    GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, RecordKind,
-    TailRecordsRequest, TailRecordsResponse,
+    CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, ExportRecordsResponse,
+    GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
+    RecordKind, TailRecordsRequest, TailRecordsResponse,
 };
 use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
 use grid_broker::contract::servers::grid_log_service_server::{
@@ -96,10 +97,18 @@ impl GridLogService for ScriptedGridLog {
         request: Request<ExportRecordsRequest>,
     ) -> Result<Response<Self::ExportRecordsStream>, Status> {
         let mut lines = self.0.lock().unwrap();
-        lines.exported.push(request.into_inner());
+        let request = request.into_inner();
+        let first = first_exported(&request);
+        lines.exported.push(request);
         match lines.exports.pop_front() {
             Some(messages) if messages.is_empty() => Err(Status::unavailable("starting")),
-            Some(messages) => Ok(Response::new(tokio_stream::iter(messages))),
+            Some(messages) => {
+                let messages: Vec<_> = messages
+                    .into_iter()
+                    .map(|it| it.map(|part| without_before(first, part)))
+                    .collect();
+                Ok(Response::new(tokio_stream::iter(messages)))
+            }
             None => Err(Status::unimplemented("over")),
         }
     }
@@ -120,6 +129,19 @@ impl BrokerService for ScriptedGridLog {
     ) -> Result<Response<GetReportResponse>, Status> {
         Err(Status::unimplemented("not scripted"))
     }
+}
+
+/// Where an export begins, as a real broker decides it; cursors are `behind NUMBER`.
+fn first_exported(request: &ExportRecordsRequest) -> u64 {
+    let behind = request.cursor.strip_prefix("behind ").and_then(|number| number.parse().ok());
+    if request.first > 0 { request.first } else { behind.map_or(1, |number: u64| number + 1) }
+}
+
+/// The part of an export without the records before `first`.
+fn without_before(first: u64, part: EncodedExport) -> EncodedExport {
+    let mut message = ExportRecordsResponse::decode(part.bytes).unwrap();
+    message.records.retain(|record| record.number >= first);
+    EncodedExport { bytes: message.encode_to_vec().into() }
 }
 
 impl ScriptedGridLog {

@@ -132,11 +132,7 @@ impl ExportFile {
         let mut draft = self.description.clone().into_os_string();
         draft.push(".new");
         let draft = PathBuf::from(draft);
-        let written = File::create(&draft).and_then(|mut file| {
-            file.write_all(json.as_bytes())?;
-            file.sync_all()
-        });
-        written.map_err(io_error("write", &draft))?;
+        write_private(&draft, json.as_bytes()).map_err(io_error("write", &draft))?;
         Ok(fs::rename(&draft, &self.description).map_err(io_error("write", &self.description))?)
     }
 
@@ -220,6 +216,18 @@ fn scan(
         }
         part.bytes += length as u64;
     }
+}
+
+/// Writes a file that nobody else can change, whatever the umask: gridctl reads no other one.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // One that a crash left would keep its permissions.
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn names(path: &Path) -> (PathBuf, PathBuf) {

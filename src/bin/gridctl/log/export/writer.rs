@@ -75,9 +75,11 @@ impl<'a> RecordExport<'a> {
 
     /// Which records are missing from the target: from the last one on, to compare it.
     pub(super) fn request(&self) -> ExportRecordsRequest {
+        // The cursor names the grid log only: it may be behind records that were never written.
+        let first_min = u64::from(!self.plan.cursor.is_empty());
         ExportRecordsRequest {
             filter: Some(self.filter()),
-            first: self.through,
+            first: self.through.max(first_min),
             last: 0,
             cursor: self.plan.cursor.clone(),
         }

@@ -27,7 +27,9 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 fn kinds() -> impl Strategy<Value = Option<Kind>> {
-    let counter = (texts(), any::<f64>()).prop_map(|(name, value)| Counter { name, value });
+    // An encoded -0 is 0, so it is made none before.
+    let counter =
+        (texts(), any::<f64>()).prop_map(|(name, value)| Counter { name, value: value + 0.0 });
     prop_oneof![
         Just(None),
         Just(Some(Kind::StartedOk(StartedOk {}))),
