@@ -4,7 +4,7 @@
 //! decoded; and that a tail whose queue is full is never waited for: it leaves, and is told after which
 //! record. Reads no journal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,6 +20,9 @@ use crate::journal::{HeaderFilter, RecordHeader};
 
 /// Combinations of appliance, kind and severity for which the matching groups are remembered.
 const COMBINATIONS_MAX: usize = 262_144;
+
+/// Entries of the different lists of groups that are remembered for them.
+const LISTED_GROUPS_MAX: usize = 1 << 20;
 
 /// What a tail wants, as far as it knows the names of appliances.
 #[derive(Clone, Debug)]
@@ -137,12 +140,45 @@ fn combination(header: &RecordHeader) -> (u32, u8) {
     (header.appliance, header.kind | header.severity << 5)
 }
 
+/// The groups whose filter includes an appliance, a kind and a severity.
+#[derive(Debug, Default)]
+struct Candidates {
+    by_combination: HashMap<(u32, u8), Arc<[usize]>>,
+    /// Each list once: most combinations have the same.
+    lists: HashSet<Arc<[usize]>>,
+    /// The entries of `lists`.
+    listed: usize,
+}
+
+impl Candidates {
+    fn get(&self, key: (u32, u8)) -> Option<&Arc<[usize]>> {
+        self.by_combination.get(&key)
+    }
+
+    fn insert(&mut self, key: (u32, u8), found: Vec<usize>) -> Arc<[usize]> {
+        if self.by_combination.len() >= COMBINATIONS_MAX || self.listed >= LISTED_GROUPS_MAX {
+            self.clear();
+        }
+        let list = self.lists.get(found.as_slice()).map(Arc::clone).unwrap_or_else(|| {
+            self.listed += found.len();
+            let list = Arc::<[usize]>::from(found);
+            self.lists.insert(Arc::clone(&list));
+            list
+        });
+        self.by_combination.insert(key, Arc::clone(&list));
+        list
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// All groups.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     groups: Vec<Group>,
-    /// The groups whose filter includes an appliance, a kind and a severity.
-    candidates: HashMap<(u32, u8), Arc<[usize]>>,
+    candidates: Candidates,
 }
 
 impl Groups {
@@ -199,7 +235,7 @@ impl Groups {
     /// Whether a record with this header may be for a group.
     pub(super) fn has_candidates(&mut self, header: &RecordHeader) -> bool {
         let key = combination(header);
-        match self.candidates.get(&key) {
+        match self.candidates.get(key) {
             Some(known) => !known.is_empty(),
             None => self.candidates(header).is_some(),
         }
@@ -208,17 +244,13 @@ impl Groups {
     /// The groups that a record with this header may be for.
     pub(super) fn candidates(&mut self, header: &RecordHeader) -> Option<Arc<[usize]>> {
         let key = combination(header);
-        if let Some(known) = self.candidates.get(&key) {
+        if let Some(known) = self.candidates.get(key) {
             return (!known.is_empty()).then(|| Arc::clone(known));
-        }
-        if self.candidates.len() >= COMBINATIONS_MAX {
-            self.candidates.clear();
         }
         let at_any_time = |group: &Group| group.filter.wanted.matches_at_any_time(header);
         let groups = (0..).zip(&self.groups);
-        let found: Arc<[usize]> =
-            groups.filter(|(_, group)| at_any_time(group)).map(|(at, _)| at).collect();
-        self.candidates.insert(key, Arc::clone(&found));
+        let found = groups.filter(|(_, group)| at_any_time(group)).map(|(at, _)| at).collect();
+        let found = self.candidates.insert(key, found);
         (!found.is_empty()).then_some(found)
     }
 
@@ -244,5 +276,27 @@ impl Groups {
     pub(super) fn fail_all(&mut self, status: &Status) {
         self.groups.iter_mut().for_each(|group| group.fail(status));
         self.sweep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_lists_are_kept_once_and_the_cache_ends_with_its_bound() {
+        let mut candidates = Candidates::default();
+        for appliance in 0..1_000 {
+            candidates.insert((appliance, 0), (0..200).collect());
+        }
+        assert_eq!((candidates.lists.len(), candidates.listed), (1, 200));
+        assert_eq!(candidates.by_combination.len(), 1_000);
+        for appliance in 1_000..1_020 {
+            let first = appliance as usize;
+            let list = candidates.insert((appliance, 0), (first..first + 100_000).collect());
+            assert_eq!(candidates.get((appliance, 0)), Some(&list));
+            assert!(candidates.listed < LISTED_GROUPS_MAX + 100_000);
+        }
+        assert!(candidates.by_combination.len() < 20, "it was cleared");
     }
 }
