@@ -113,6 +113,10 @@ impl Follower {
         let Join { mut filter, behind, queue, departure } = join;
         filter.add_new_names(self.services.broker.name_index());
         let mut member = Member { queue, departure: Some(departure), queued_through: behind };
+        if member.has_left() {
+            // No later change would tell of it.
+            return;
+        }
         if behind < self.position {
             match self.bridge(&filter, &mut member) {
                 Ok(true) => {}

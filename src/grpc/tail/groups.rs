@@ -72,7 +72,7 @@ impl Member {
         }
     }
 
-    fn has_left(&self) -> bool {
+    pub(super) fn has_left(&self) -> bool {
         self.queue.is_closed() || self.departure.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 }

@@ -239,12 +239,37 @@ async fn equal_filters_share_a_group_and_the_last_tail_ends_the_thread() {
     }
     assert_eq!(clients[2].numbers(), [0; 0]);
     drop(clients);
+    until_follower_ended(&broker).await;
+}
+
+async fn until_follower_ended(broker: &Broker) {
     let ended = async {
         while broker.services.tails.joins_from(u64::MAX - 1) != u64::MAX - 1 {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(timeout(), ended).await.expect("the thread ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_leaves_before_it_is_admitted_is_no_member() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let broker = Broker::start(dir.path(), NARROW).await;
+    let (services, end) = (&broker.services, broker.durable());
+    let matcher = RecordMatcher::new(Some(everything())).expect("a filter");
+    let filter = TailFilter::new(matcher, services.broker.name_index());
+    let (queue, _unread) = tokio::sync::mpsc::channel(1);
+    // Its end is known only from what the tail dropped: the queue stays open.
+    let join = || services.tails.join(services, filter.clone(), end, queue.clone());
+    let staying = join().expect("a thread");
+    while services.tails.joins_from(u64::MAX - 1) != end {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..50 {
+        drop(join().expect("a thread"));
+    }
+    drop(staying);
+    until_follower_ended(&broker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
