@@ -85,6 +85,8 @@ impl RecordTail {
             TailStart::At(time) => self.first_since(time).await?.saturating_sub(1),
             TailStart::History(count) => {
                 let end = self.services.reader.durable();
+                // Records up to there of appliances added since the filter was made are not read again.
+                self.filter.add_new_names(self.services.broker.name_index());
                 self.send_newest(count, end).await?;
                 end
             }
