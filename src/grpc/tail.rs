@@ -143,8 +143,12 @@ impl RecordTail {
     }
 
     /// Reads one page when it is this tail's turn, on a thread that may block on the disk.
-    async fn read(&self, behind: u64) -> Result<StoredBatches, StreamEnd> {
-        let turn = self.services.tails.pace.reader_turn().await;
+    async fn read(&mut self, behind: u64) -> Result<StoredBatches, StreamEnd> {
+        let turn = tokio::select! {
+            turn = self.services.tails.pace.reader_turn() => turn,
+            end = self.sender.closed() => return Err(end),
+        };
+        self.sender.ensure_open()?;
         let began = monotonic_now();
         let (services, filter) = (self.services.clone(), self.filter.clone());
         let read = tasks::spawn_blocking("read for a tail", move || {
@@ -152,7 +156,10 @@ impl RecordTail {
             services.read_batches(&filter, behind, batch_bytes)
         });
         let read = read.await.map_err(|_| status::reader_panicked())?;
-        self.services.tails.pace.rest(began.elapsed()).await;
+        tokio::select! {
+            () = self.services.tails.pace.rest(began.elapsed()) => {}
+            end = self.sender.closed() => return Err(end),
+        }
         drop(turn);
         Ok(read?)
     }
