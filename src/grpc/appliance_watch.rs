@@ -65,9 +65,18 @@ impl ApplianceWatch {
             match update {
                 Ok(ApplianceUpdate::Changed(appliances)) => self.send_changed(&appliances).await?,
                 Ok(ApplianceUpdate::All) | Err(RecvError::Lagged(_)) => self.send_all().await?,
-                Err(RecvError::Closed) => return Ok(()),
+                Err(RecvError::Closed) => return Err(self.collector_ended().await),
             }
         }
+    }
+
+    /// Why there are no more changes: the broker ended, or the task that collects them panicked.
+    async fn collector_ended(&self) -> StreamEnd {
+        if let Err(end) = self.sender.ensure_open() {
+            return end;
+        }
+        let text = "the task that collects changes of appliances ended: bug in gridd";
+        self.query(|_, _| ()).await.err().unwrap_or_else(|| Status::internal(text).into())
     }
 
     /// Sends all that match, then updates of names that the client has and that did not match.
