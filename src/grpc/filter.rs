@@ -134,6 +134,11 @@ impl RecordMatcher {
         (filter, names_seen)
     }
 
+    /// Whether the content of records has to be read to tell which match.
+    pub(super) fn has_content_condition(&self) -> bool {
+        !self.text.is_empty() || !self.boot.is_empty()
+    }
+
     /// The condition on the content of records, for the journal; `None`: any.
     pub(super) fn content_filter(&self, names: &NameIndex) -> Option<Arc<dyn ContentFilter>> {
         TextAndBoot::new(&self.text, &self.boot, names).map(|it| Arc::new(it) as _)

@@ -2,18 +2,21 @@
 //!
 //! Guarantees that a page ends after about a second with what was found until then, and that a search
 //! ends with the block that it reads once its caller goes: an administrator who closes a page burdens
-//! nobody. Does not know gaps (`page`) or filters (`filter`).
+//! nobody. Of those that may read much a few run at one time. Does not know gaps (`page`) or filters
+//! (`filter`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::Status;
 
 use super::filter::RecordMatcher;
 use super::grid_log::RecordCursor;
 use super::page::{self, PagedRange};
 use super::{Services, status};
+use crate::broker::Unavailable;
 use crate::clock::monotonic_now;
 use crate::contract::decode::violation;
 use crate::contract::proto::record_count::Key;
@@ -27,7 +30,7 @@ use crate::journal::{
     CountBy, JournalError, JournalReader, PageLimit, RecordCounts, RecordPage, RecordQuery,
     SearchPage, TimeBuckets,
 };
-use crate::tasks;
+use crate::{listener, tasks};
 
 /// Most bytes of the journal read for one page: a page may therefore be short.
 const PAGE_BYTES: u64 = 1 << 30;
@@ -37,6 +40,11 @@ const PAGE_TIME: Duration = Duration::from_secs(1);
 
 /// A reply ends with so many counts, and those of a few more blocks.
 const COUNTS_MAX: usize = 10_000;
+
+/// Searches for a text or a boot and counts that run at one time; others wait for their turn.
+const SEARCHES_MAX: usize = 4;
+
+static SEARCHES: Semaphore = Semaphore::const_new(SEARCHES_MAX);
 
 /// Stops a search whose caller went.
 struct StopOnDrop(Arc<AtomicBool>);
@@ -56,13 +64,17 @@ impl Services {
         records: usize,
         is_newest_first: bool,
     ) -> Result<(RecordPage, PageScan), Status> {
+        let turn = match filter.has_content_condition() {
+            true => Some(self.search_turn().await?),
+            false => None,
+        };
         let began = monotonic_now();
         let from = from.min(self.reader.durable());
         let limit = PageLimit { records, bytes: PAGE_BYTES };
         let search = move |reader: &JournalReader, query: &RecordQuery| {
             reader.search(from, query, limit, page::ENCODED_BYTES_MAX)
         };
-        let (page, read) = self.run_search(filter, is_newest_first, search).await?;
+        let (page, read) = self.run_search(filter, is_newest_first, turn, search).await?;
         let range = PagedRange { from, reached: page.reached, is_newest_first };
         Ok((page, page::scan_statistics(range, read, began.elapsed())))
     }
@@ -72,15 +84,17 @@ impl Services {
         &self,
         request: CountRecordsRequest,
     ) -> Result<CountRecordsResponse, Status> {
-        let began = monotonic_now();
         let by = count_by(&request)?;
         let filter = RecordMatcher::new(request.filter)?;
         let token = RecordCursor::decode("page_token", &request.page_token, self)?;
         let from = token.unwrap_or(1);
         let limit = PageLimit { records: COUNTS_MAX, bytes: PAGE_BYTES };
+        let turn = self.search_turn().await?;
+        let began = monotonic_now();
         let count =
             move |reader: &JournalReader, query: &RecordQuery| reader.count(from, query, by, limit);
-        let counted: SearchPage<RecordCounts> = self.run_search(&filter, false, count).await?;
+        let counted: SearchPage<RecordCounts> =
+            self.run_search(&filter, false, Some(turn), count).await?;
         let SearchPage { found, next, reached, missing, trimmed, statistics } = counted;
         let page = RecordPage { records: Vec::new(), next, reached, missing, trimmed };
         let mut missing = page::skipped_gaps(&page);
@@ -113,22 +127,37 @@ impl Services {
         RecordCount { key: Some(key), records }
     }
 
-    /// Runs a search on a thread that may block on the disk.
+    /// The turn of a search that may read much; to be released after it.
+    async fn search_turn(&self) -> Result<SemaphorePermit<'static>, Status> {
+        let mut stopping = self.stopping.clone();
+        let stopped = || status::unavailable(Unavailable::Stopping);
+        tokio::select! {
+            turn = SEARCHES.acquire() => turn.map_err(|_| stopped()),
+            () = listener::shutdown_requested(&mut stopping) => Err(stopped()),
+        }
+    }
+
+    /// Runs a search on a thread that may block on the disk, and that keeps `turn` to its end.
     async fn run_search<T: Send + 'static>(
         &self,
         filter: &RecordMatcher,
         is_newest_first: bool,
+        turn: Option<SemaphorePermit<'static>>,
         search: impl FnOnce(&JournalReader, &RecordQuery) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, Status> {
+        // Before the names: a record of an appliance that is added later is after it.
+        let through = self.reader.durable();
         let names = self.broker.name_index();
         let content = filter.content_filter(names);
         let (filter, _) = filter.journal_filter(names);
         let stop = Arc::new(AtomicBool::new(false));
         let stop_on_drop = StopOnDrop(Arc::clone(&stop));
-        let query = RecordQuery { filter, content, is_newest_first, stop };
+        let query = RecordQuery { filter, content, through, is_newest_first, stop };
         let reader = self.reader.clone();
-        let mut search =
-            tasks::spawn_blocking("search the grid log", move || search(&reader, &query));
+        let mut search = tasks::spawn_blocking("search the grid log", move || {
+            let _turn = turn;
+            search(&reader, &query)
+        });
         let result = tokio::select! {
             result = &mut search => result,
             () = tokio::time::sleep(PAGE_TIME) => {

@@ -100,6 +100,8 @@ pub struct RecordQuery {
     pub filter: HeaderFilter,
     /// The condition on the content of what is left.
     pub content: Option<Arc<dyn ContentFilter>>,
+    /// The last number that is looked at, if it is durable.
+    pub through: u64,
     /// Downwards from the start, else upwards.
     pub is_newest_first: bool,
     /// Once it is true, the search ends with the block that it reads.

@@ -164,9 +164,9 @@ impl JournalReader {
         is_newest_first: bool,
     ) -> Result<RecordPage, JournalError> {
         let (filter, content, stop) = (filter.clone(), None, Arc::default());
-        let query = RecordQuery { filter, content, is_newest_first, stop };
+        let query = RecordQuery { filter, content, through: u64::MAX, is_newest_first, stop };
         let sink = RecordSink::new(limit.records, usize::MAX);
-        let numbers = self.numbers(from, is_newest_first);
+        let numbers = self.numbers(from, &query);
         let page = Search::new(self, &query, limit, false).run(numbers, sink)?;
         let SearchPage { found, next, reached, missing, trimmed, statistics: _ } = page;
         Ok(RecordPage { records: found.records, next, reached, missing, trimmed })
@@ -186,7 +186,7 @@ impl JournalReader {
         record_bytes: usize,
     ) -> Result<(RecordPage, ScanStatistics), JournalError> {
         let sink = RecordSink::new(limit.records, record_bytes);
-        let numbers = self.numbers(from, query.is_newest_first);
+        let numbers = self.numbers(from, query);
         let page = Search::new(self, query, limit, true).run(numbers, sink)?;
         let SearchPage { found, next, reached, missing, trimmed, statistics } = page;
         Ok((RecordPage { records: found.records, next, reached, missing, trimmed }, statistics))
@@ -205,17 +205,17 @@ impl JournalReader {
         by: CountBy,
         limit: PageLimit,
     ) -> Result<SearchPage<RecordCounts>, JournalError> {
-        let numbers = self.numbers(from, query.is_newest_first);
+        let numbers = self.numbers(from, query);
         let sink = CountSink::new(by, limit.records);
         let page = Search::new(self, query, limit, true).run(numbers, sink)?;
         let SearchPage { found, next, reached, missing, trimmed, statistics } = page;
         Ok(SearchPage { found: found.counts, next, reached, missing, trimmed, statistics })
     }
 
-    /// The numbers from `from` on that are durable and not trimmed now.
-    fn numbers(&self, from: u64, is_newest_first: bool) -> RangeInclusive<u64> {
-        let end = self.durable();
-        match is_newest_first {
+    /// The numbers of the query from `from` on that are durable and not trimmed now.
+    fn numbers(&self, from: u64, query: &RecordQuery) -> RangeInclusive<u64> {
+        let end = self.durable().min(query.through);
+        match query.is_newest_first {
             true => self.first()..=from.min(end),
             false => from.max(self.first().min(end + 1))..=end,
         }
