@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::Archive;
 use crate::journal::archive::pack::INDEX;
-use crate::journal::archive::segment_index::{IndexedBlock, SegmentTotals};
+use crate::journal::archive::segment_index::SegmentTotals;
 use crate::journal::error::JournalError;
 use crate::journal::query::HeaderFilter;
 
@@ -60,18 +60,13 @@ impl Archive {
         Ok(Some(number))
     }
 
-    /// The sealed blocks from the one around `number` to the next gap or the end of the segment, as
-    /// the index describes them; `None` if `number` is not sealed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for counts by time and mask, which follow"))]
-    pub(in crate::journal) fn sealed_blocks_from(
+    /// The blocks of a sealed segment, as its index describes them.
+    #[cfg(test)]
+    pub(in crate::journal) fn indexed_blocks(
         &self,
-        number: u64,
-    ) -> Result<Option<Vec<IndexedBlock>>, JournalError> {
-        let Some((first, present)) = self.present_range_with(number) else { return Ok(None) };
-        let index = self.block_index(first)?;
-        let Some(at) = index.position(number) else { return Ok(None) };
-        let blocks = index.blocks()[at..].iter();
-        Ok(Some(blocks.take_while(|block| block.last <= *present.end()).copied().collect()))
+        first: u64,
+    ) -> Result<Vec<crate::journal::archive::segment_index::IndexedBlock>, JournalError> {
+        Ok(self.block_index(first)?.blocks().to_vec())
     }
 
     /// The segment with `number`, and the range of present numbers around it.

@@ -53,7 +53,7 @@ pub(super) struct BenchFigures {
     pub(super) stored: StoredCheck,
 }
 
-/// The parts of all whose latencies are told.
+/// The percentiles that are shown, as parts of all.
 const PARTS: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 

@@ -12,8 +12,8 @@ fn percentiles_are_within_two_percent() {
         histogram.record(Duration::from_micros(micros), 1);
     }
     for (part, micros) in [(0.5, 50_000.0), (0.99, 99_000.0), (0.000_1, 10.0)] {
-        let told = histogram.percentile(part).unwrap().as_secs_f64() * 1e6;
-        assert!((told / micros - 1.0).abs() < 0.02, "{part}: {told}");
+        let found = histogram.percentile(part).unwrap().as_secs_f64() * 1e6;
+        assert!((found / micros - 1.0).abs() < 0.02, "{part}: {found}");
     }
     assert_eq!(histogram.percentile(1.0), Some(Duration::from_micros(100_000)));
     assert_eq!(histogram.max(), Duration::from_micros(100_000));

@@ -165,7 +165,7 @@ impl FinishedLoad {
             .collect();
         let all = async {
             for closed in closing {
-                // A session that does not end in order is no matter of the figures.
+                // How a session ends does not change the figures.
                 let _ = closed.await;
             }
         };

@@ -123,15 +123,15 @@ impl EventWriter {
     fn fill_text(&mut self, sequence: u64) {
         self.text.clear();
         let text = &mut self.text;
-        write_number(text, self.sender);
+        text.extend_from_slice(itoa::Buffer::new().format(self.sender).as_bytes());
         text.push(b'/');
-        write_number(text, sequence);
+        text.extend_from_slice(itoa::Buffer::new().format(sequence).as_bytes());
         text.push(b' ');
         let mut mixed = mix(self.sender << 40 ^ sequence);
         while text.len() < self.text_bytes {
             let at = usize::try_from(mixed & 31).unwrap_or(0);
             text.extend_from_slice(PHRASES[at].as_bytes());
-            write_number(text, mixed >> 5 & 0x3ff);
+            text.extend_from_slice(itoa::Buffer::new().format(mixed >> 5 & 0x3ff).as_bytes());
             text.push(b' ');
             mixed = mix(mixed);
         }
@@ -183,19 +183,4 @@ fn write_varint(into: &mut Vec<u8>, mut value: u64) {
 fn varint_length(value: u64) -> usize {
     // Seven bits a byte, and one byte for 0.
     usize::try_from((64 - (value | 1).leading_zeros()).div_ceil(7)).unwrap_or(10)
-}
-
-/// Decimal digits.
-fn write_number(into: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    into.extend_from_slice(&digits[at..]);
 }

@@ -176,7 +176,7 @@ impl LoadSession {
         }
         ready.push(framed(Request::Goodbye(Goodbye { reason: "the load test ended".to_owned() })));
         self.flow.enter(SendPhase::Closing, ready);
-        // The end is what matters: a broker that went away has it, too.
+        // Any end will do: a broker that went away ends the stream, too.
         while self.receive().await.is_ok() {}
     }
 
