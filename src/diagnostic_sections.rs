@@ -244,7 +244,7 @@ impl GridOverview {
         deadlines.truncate(DEADLINES_MAX);
         let deadlines = deadlines.into_iter();
         let deadlines = deadlines.map(|(at, name, state)| (at, format!("{name} ({state})")));
-        let alerts = grid.state().alerts();
+        let alerts = grid.state().findings();
         let mut texts: Vec<_> =
             alerts.map(|(_, _, alert)| (alert.since, alert.text.to_string())).collect();
         texts.sort_by_key(|(since, _)| std::cmp::Reverse(*since));

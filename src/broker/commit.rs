@@ -90,8 +90,8 @@ impl EventLoop {
                     self.commit.has_time_shifted |= matches!(effect, Effect::TimeShifted(_));
                 }
                 Effect::Appliance { .. }
-                | Effect::AlertRaised { .. }
-                | Effect::AlertCleared { .. }
+                | Effect::FindingRaised { .. }
+                | Effect::FindingCleared { .. }
                 | Effect::LivedTime { .. }
                 | Effect::Mail(_) => {}
                 Effect::Identity(change) => self.commit.identity_changes.push(change.clone()),

@@ -17,7 +17,7 @@ use crate::broker::shared_status::SharedStatus;
 use crate::clock::monotonic_now;
 use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::log::journal_incident::JournalIncident;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 use crate::journal::JournalError;
@@ -194,7 +194,7 @@ impl EventLoop {
             }
         };
         let mark = self.disk_guard.reject_below;
-        let is_open = self.driver.grid().state().alert(None, AlertKind::DiskLow).is_some();
+        let is_open = self.driver.grid().state().finding(None, FindingKind::DiskLow).is_some();
         // A little more is wanted for the way back, so that the alert does not flutter.
         let is_low = free < if is_open { mark + mark / 8 } else { mark };
         self.disk_guard.status.disk_is_low.store(is_low, Ordering::Release);
@@ -223,7 +223,7 @@ impl EventLoop {
 
     /// Opens an alert while the system grants too few resources, until nothing failed for a while.
     fn check_resources(&mut self, now: Timestamp) {
-        let open = self.driver.grid().state().alert(None, AlertKind::ResourcesShort).is_some();
+        let open = self.driver.grid().state().finding(None, FindingKind::ResourcesShort).is_some();
         match (resources::shortage(), open) {
             (Some(what), false) => {
                 tracing::error!("resources are short: {what}");

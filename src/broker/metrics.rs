@@ -65,7 +65,7 @@ pub(super) fn count_deadline(metrics: &Metrics, record: Option<&Record>) {
             Some(ApplianceEffect::Lifecycle { lifecycle: Lifecycle::Failed(_), .. })
         )
     };
-    let raises = |effect: &Effect| matches!(effect, Effect::AlertRaised { .. });
+    let raises = |effect: &Effect| matches!(effect, Effect::FindingRaised { .. });
     metrics.deadline(Label(if effects.iter().any(fails) {
         "failed"
     } else if effects.iter().any(raises) {

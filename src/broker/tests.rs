@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::grid::log::applied_settings::AppliedSettings;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::settings;
 use crate::grid::values::event::{BoundedText, Event, EventBody, Severity};
 use crate::grid::values::id::{ApplianceName, BootId, SessionId, SpoolId};
@@ -105,7 +105,7 @@ async fn started_with(journal: journal::JournalSettings, grid: settings::GridSet
 }
 
 async fn is_low(broker: &BrokerHandle) -> bool {
-    let alert = |grid: &Grid, _| grid.state().alert(None, AlertKind::DiskLow).is_some();
+    let alert = |grid: &Grid, _| grid.state().finding(None, FindingKind::DiskLow).is_some();
     broker.query(alert).await.expect("answers")
 }
 
@@ -245,7 +245,7 @@ fn records_found_missing_are_a_fatal_alert_also_after_a_restart() {
     block_on(async {
         let missing = async |started: &Started| {
             let alert = |grid: &Grid, _| {
-                let alert = grid.state().alert(None, AlertKind::RecordsMissing);
+                let alert = grid.state().finding(None, FindingKind::RecordsMissing);
                 alert.map(|it| (it.severity, it.text.to_string()))
             };
             started.broker.query(alert).await.expect("answers")
@@ -329,7 +329,7 @@ fn a_spool_is_known_until_the_journal_is_lost_then_its_events_are_new() {
             assert_eq!(answers.expect("is stored"), [expected; 2], "turn {turn}");
             assert!(open_session(broker, 4).await.1, "as soon as one of its events is");
             let missing =
-                |grid: &Grid, _| grid.state().alert(None, AlertKind::RecordsMissing).is_some();
+                |grid: &Grid, _| grid.state().finding(None, FindingKind::RecordsMissing).is_some();
             assert!(!broker.query(missing).await.expect("answers"));
             broker.stop().await.expect("stops");
             started.ended.await.expect("no panic").expect("stops cleanly");

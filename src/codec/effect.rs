@@ -11,19 +11,19 @@ use super::{clock, identity, mail, proto};
 use crate::codec::appliance;
 use crate::codec::values::{micros, severity_number};
 use crate::grid::log::effect::Effect;
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode(effect: &Effect) -> proto::Effect {
     let change = match effect {
         Effect::Appliance { number, change } => appliance::encode(*number, change),
-        Effect::AlertRaised { number, kind, alert } => {
-            P::AlertRaised(encode_alert_raised(*number, *kind, alert))
+        Effect::FindingRaised { number, kind, finding } => {
+            P::FindingRaised(encode_finding_raised(*number, *kind, finding))
         }
-        Effect::AlertCleared { number, kind: it } => P::AlertCleared(proto::AlertCleared {
+        Effect::FindingCleared { number, kind: it } => P::FindingCleared(proto::FindingCleared {
             number: number.map_or(0, |number| number.0),
-            kind: encode_alert_kind(*it).into(),
+            kind: encode_finding_kind(*it).into(),
         }),
         Effect::DeadlinesMoved { by, not_before } => P::DeadlinesMoved(proto::DeadlinesMoved {
             by_us: micros(*by),
@@ -45,18 +45,18 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
     };
     #[expect(clippy::wildcard_enum_match_arm, reason = "changes of appliances are decoded above")]
     Ok(match change {
-        P::AlertRaised(it) => Effect::AlertRaised {
+        P::FindingRaised(it) => Effect::FindingRaised {
             number: appliance_or_broker(it.number),
-            kind: decode_alert_kind(it.kind)?,
-            alert: Alert {
+            kind: decode_finding_kind(it.kind)?,
+            finding: Finding {
                 severity: decode_severity(it.severity)?,
                 since: Timestamp::from_micros(it.since_us),
                 text: it.text.into(),
             },
         },
-        P::AlertCleared(it) => Effect::AlertCleared {
+        P::FindingCleared(it) => Effect::FindingCleared {
             number: appliance_or_broker(it.number),
-            kind: decode_alert_kind(it.kind)?,
+            kind: decode_finding_kind(it.kind)?,
         },
         P::DeadlinesMoved(it) => Effect::DeadlinesMoved {
             by: Duration::from_micros(it.by_us),
@@ -70,55 +70,55 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
     })
 }
 
-fn encode_alert_raised(
+fn encode_finding_raised(
     number: Option<ApplianceIndex>,
-    it: AlertKind,
-    alert: &Alert,
-) -> proto::AlertRaised {
-    proto::AlertRaised {
+    it: FindingKind,
+    finding: &Finding,
+) -> proto::FindingRaised {
+    proto::FindingRaised {
         number: number.map_or(0, |number| number.0),
-        kind: encode_alert_kind(it).into(),
-        severity: severity_number(alert.severity),
-        since_us: alert.since.as_micros(),
-        text: alert.text.to_string(),
+        kind: encode_finding_kind(it).into(),
+        severity: severity_number(finding.severity),
+        since_us: finding.since.as_micros(),
+        text: finding.text.to_string(),
     }
 }
 
-fn encode_alert_kind(kind: AlertKind) -> proto::AlertKind {
+fn encode_finding_kind(kind: FindingKind) -> proto::FindingKind {
     match kind {
-        AlertKind::StartFailed => proto::AlertKind::StartFailed,
-        AlertKind::Stuck => proto::AlertKind::Stuck,
-        AlertKind::NoContact => proto::AlertKind::NoContact,
-        AlertKind::NameConflict => proto::AlertKind::TwoMachines,
-        AlertKind::Flapping => proto::AlertKind::Flapping,
-        AlertKind::RecordsMissing => proto::AlertKind::RecordsMissing,
-        AlertKind::DiskLow => proto::AlertKind::DiskLow,
-        AlertKind::MailFails => proto::AlertKind::MailFails,
-        AlertKind::ClockDiffers => proto::AlertKind::ClockDiffers,
-        AlertKind::ResourcesShort => proto::AlertKind::ResourcesShort,
-        AlertKind::CertificateEnding => proto::AlertKind::CertificateEnding,
-        AlertKind::TokenReused => proto::AlertKind::TokenReused,
-        AlertKind::ServerCertificate => proto::AlertKind::ServerCertificate,
+        FindingKind::StartFailed => proto::FindingKind::StartFailed,
+        FindingKind::Stuck => proto::FindingKind::Stuck,
+        FindingKind::NoContact => proto::FindingKind::NoContact,
+        FindingKind::NameConflict => proto::FindingKind::TwoMachines,
+        FindingKind::Flapping => proto::FindingKind::Flapping,
+        FindingKind::RecordsMissing => proto::FindingKind::RecordsMissing,
+        FindingKind::DiskLow => proto::FindingKind::DiskLow,
+        FindingKind::MailFails => proto::FindingKind::MailFails,
+        FindingKind::ClockDiffers => proto::FindingKind::ClockDiffers,
+        FindingKind::ResourcesShort => proto::FindingKind::ResourcesShort,
+        FindingKind::CertificateEnding => proto::FindingKind::CertificateEnding,
+        FindingKind::TokenReused => proto::FindingKind::TokenReused,
+        FindingKind::ServerCertificate => proto::FindingKind::ServerCertificate,
     }
 }
 
-fn decode_alert_kind(kind: i32) -> Result<AlertKind, DecodeError> {
-    Ok(match proto::AlertKind::try_from(kind) {
-        Ok(proto::AlertKind::StartFailed) => AlertKind::StartFailed,
-        Ok(proto::AlertKind::Stuck) => AlertKind::Stuck,
-        Ok(proto::AlertKind::NoContact) => AlertKind::NoContact,
-        Ok(proto::AlertKind::TwoMachines) => AlertKind::NameConflict,
-        Ok(proto::AlertKind::Flapping) => AlertKind::Flapping,
-        Ok(proto::AlertKind::RecordsMissing) => AlertKind::RecordsMissing,
-        Ok(proto::AlertKind::DiskLow) => AlertKind::DiskLow,
-        Ok(proto::AlertKind::MailFails) => AlertKind::MailFails,
-        Ok(proto::AlertKind::ClockDiffers) => AlertKind::ClockDiffers,
-        Ok(proto::AlertKind::ResourcesShort) => AlertKind::ResourcesShort,
-        Ok(proto::AlertKind::CertificateEnding) => AlertKind::CertificateEnding,
-        Ok(proto::AlertKind::TokenReused) => AlertKind::TokenReused,
-        Ok(proto::AlertKind::ServerCertificate) => AlertKind::ServerCertificate,
-        Ok(proto::AlertKind::Unspecified) | Err(_) => {
-            return Err(DecodeError::Newer { what: "an alert kind" });
+fn decode_finding_kind(kind: i32) -> Result<FindingKind, DecodeError> {
+    Ok(match proto::FindingKind::try_from(kind) {
+        Ok(proto::FindingKind::StartFailed) => FindingKind::StartFailed,
+        Ok(proto::FindingKind::Stuck) => FindingKind::Stuck,
+        Ok(proto::FindingKind::NoContact) => FindingKind::NoContact,
+        Ok(proto::FindingKind::TwoMachines) => FindingKind::NameConflict,
+        Ok(proto::FindingKind::Flapping) => FindingKind::Flapping,
+        Ok(proto::FindingKind::RecordsMissing) => FindingKind::RecordsMissing,
+        Ok(proto::FindingKind::DiskLow) => FindingKind::DiskLow,
+        Ok(proto::FindingKind::MailFails) => FindingKind::MailFails,
+        Ok(proto::FindingKind::ClockDiffers) => FindingKind::ClockDiffers,
+        Ok(proto::FindingKind::ResourcesShort) => FindingKind::ResourcesShort,
+        Ok(proto::FindingKind::CertificateEnding) => FindingKind::CertificateEnding,
+        Ok(proto::FindingKind::TokenReused) => FindingKind::TokenReused,
+        Ok(proto::FindingKind::ServerCertificate) => FindingKind::ServerCertificate,
+        Ok(proto::FindingKind::Unspecified) | Err(_) => {
+            return Err(DecodeError::Newer { what: "a kind of finding" });
         }
     })
 }

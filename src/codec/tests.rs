@@ -18,8 +18,8 @@ use crate::grid::log::journal_incident::{JournalIncident, TrimReason, Trimmed};
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::timer::Timer;
 use crate::grid::log::wall_clock_change::WallClockChange;
-use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::boot::ApplianceHistory;
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::settings::Overrides;
 use crate::grid::values::event::{
@@ -304,23 +304,23 @@ fn every_effect_reads_back() {
     ];
     effects.extend(boots().map(|boot| ApplianceEffect::Boot { boot }.of(number)));
     for kind in [
-        AlertKind::StartFailed,
-        AlertKind::Stuck,
-        AlertKind::NoContact,
-        AlertKind::NameConflict,
-        AlertKind::Flapping,
-        AlertKind::RecordsMissing,
-        AlertKind::DiskLow,
-        AlertKind::ClockDiffers,
-        AlertKind::MailFails,
-        AlertKind::ResourcesShort,
-        AlertKind::CertificateEnding,
-        AlertKind::TokenReused,
-        AlertKind::ServerCertificate,
+        FindingKind::StartFailed,
+        FindingKind::Stuck,
+        FindingKind::NoContact,
+        FindingKind::NameConflict,
+        FindingKind::Flapping,
+        FindingKind::RecordsMissing,
+        FindingKind::DiskLow,
+        FindingKind::ClockDiffers,
+        FindingKind::MailFails,
+        FindingKind::ResourcesShort,
+        FindingKind::CertificateEnding,
+        FindingKind::TokenReused,
+        FindingKind::ServerCertificate,
     ] {
-        let alert = Alert { severity: Severity::Error, since: at(6), text: "text".into() };
-        effects.push(Effect::AlertRaised { number: Some(number), kind, alert });
-        effects.push(Effect::AlertCleared { number: None, kind });
+        let finding = Finding { severity: Severity::Error, since: at(6), text: "text".into() };
+        effects.push(Effect::FindingRaised { number: Some(number), kind, finding });
+        effects.push(Effect::FindingCleared { number: None, kind });
     }
     effects.extend(
         lifecycles()

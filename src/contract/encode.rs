@@ -164,7 +164,7 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
         open_alerts: grid
             .state()
-            .alerts_of(appliance.number)
+            .findings_of(appliance.number)
             .map(|(_, alert)| alert.text.to_string())
             .collect(),
         last_record: appliance.last_record,

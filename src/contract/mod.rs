@@ -11,7 +11,7 @@ pub mod raw_response;
 
 use uuid::Uuid;
 
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::values::time::Timestamp;
 
@@ -80,22 +80,22 @@ pub fn decode_severity(sent: proto::Severity) -> Option<Severity> {
 }
 
 /// Decodes an alert kind; `None`: unspecified.
-pub fn decode_alert_kind(sent: proto::AlertKind) -> Option<AlertKind> {
+pub fn decode_alert_kind(sent: proto::AlertKind) -> Option<FindingKind> {
     match sent {
         proto::AlertKind::Unspecified => None,
-        proto::AlertKind::StartFailed => Some(AlertKind::StartFailed),
-        proto::AlertKind::Stuck => Some(AlertKind::Stuck),
-        proto::AlertKind::NoContact => Some(AlertKind::NoContact),
-        proto::AlertKind::TwoMachines => Some(AlertKind::NameConflict),
-        proto::AlertKind::Flapping => Some(AlertKind::Flapping),
-        proto::AlertKind::RecordsMissing => Some(AlertKind::RecordsMissing),
-        proto::AlertKind::DiskLow => Some(AlertKind::DiskLow),
-        proto::AlertKind::MailFails => Some(AlertKind::MailFails),
-        proto::AlertKind::ClockDiffers => Some(AlertKind::ClockDiffers),
-        proto::AlertKind::ResourcesShort => Some(AlertKind::ResourcesShort),
-        proto::AlertKind::CertificateEnding => Some(AlertKind::CertificateEnding),
-        proto::AlertKind::TokenReused => Some(AlertKind::TokenReused),
-        proto::AlertKind::ServerCertificate => Some(AlertKind::ServerCertificate),
+        proto::AlertKind::StartFailed => Some(FindingKind::StartFailed),
+        proto::AlertKind::Stuck => Some(FindingKind::Stuck),
+        proto::AlertKind::NoContact => Some(FindingKind::NoContact),
+        proto::AlertKind::TwoMachines => Some(FindingKind::NameConflict),
+        proto::AlertKind::Flapping => Some(FindingKind::Flapping),
+        proto::AlertKind::RecordsMissing => Some(FindingKind::RecordsMissing),
+        proto::AlertKind::DiskLow => Some(FindingKind::DiskLow),
+        proto::AlertKind::MailFails => Some(FindingKind::MailFails),
+        proto::AlertKind::ClockDiffers => Some(FindingKind::ClockDiffers),
+        proto::AlertKind::ResourcesShort => Some(FindingKind::ResourcesShort),
+        proto::AlertKind::CertificateEnding => Some(FindingKind::CertificateEnding),
+        proto::AlertKind::TokenReused => Some(FindingKind::TokenReused),
+        proto::AlertKind::ServerCertificate => Some(FindingKind::ServerCertificate),
     }
 }
 

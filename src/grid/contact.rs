@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Grid;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::GRACE_AFTER_DOWNTIME;
 use crate::grid::values::id::ApplianceIndex;
@@ -34,7 +34,7 @@ impl Grid {
             self.sessions.set_contact_deadline(number, until);
             // Perhaps neither of the two machines comes back: then this deadline resolves the
             // alert.
-            if self.state.alert(Some(number), AlertKind::NameConflict).is_some() {
+            if self.state.finding(Some(number), FindingKind::NameConflict).is_some() {
                 self.sessions.set_conflict_deadline(number, earliest);
             }
             self.arm(number);

@@ -7,8 +7,8 @@ use super::decide::Decision;
 use super::{Grid, UNARMED_MAX};
 use crate::grid::log::input::Input;
 use crate::grid::log::timer::Timer;
-use crate::grid::model::alert::AlertKind;
 use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::FLAPPING_WINDOW;
 use crate::grid::state::appliance::Appliance;
@@ -101,7 +101,7 @@ impl Grid {
     /// When an appliance that runs no longer counts as flapping.
     fn flapping_until(&self, appliance: &Appliance) -> Option<Timestamp> {
         let first = appliance.failed_starts.first()?;
-        self.state.alert(Some(appliance.number), AlertKind::Flapping)?;
+        self.state.finding(Some(appliance.number), FindingKind::Flapping)?;
         (appliance.lifecycle == Lifecycle::Running).then(|| first.after(FLAPPING_WINDOW))
     }
 }

@@ -19,7 +19,7 @@ use crate::contract::servers::alert_service_server::AlertService;
 use crate::contract::{encode, proto};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 
@@ -62,7 +62,7 @@ impl AlertService for Services {
 }
 
 /// Where a page starts: an appliance's index, none for the broker itself, and an alert kind.
-type AlertPosition = (Option<ApplianceIndex>, AlertKind);
+type AlertPosition = (Option<ApplianceIndex>, FindingKind);
 
 /// `INDEX.KIND`, both as numbers; index 0 is the broker.
 fn encode_position((row, kind): AlertPosition) -> String {
@@ -71,7 +71,7 @@ fn encode_position((row, kind): AlertPosition) -> String {
 
 fn decode_position(token: &str) -> Result<AlertPosition, Status> {
     if token.is_empty() {
-        return Ok((None, AlertKind::FIRST));
+        return Ok((None, FindingKind::FIRST));
     }
     let read = || {
         let (row, kind) = token.split_once('.')?;
@@ -106,7 +106,7 @@ impl AlertMatcher {
     }
 
     /// `name` is none for the broker itself.
-    fn matches(&self, name: Option<&str>, alert: &Alert) -> bool {
+    fn matches(&self, name: Option<&str>, alert: &Finding) -> bool {
         let is_about = match (name, &self.names) {
             (None, names) => names.is_none(),
             (Some(_), _) if self.of_broker => false,
@@ -129,7 +129,7 @@ fn list(
 ) -> (Vec<OpenAlert>, Option<AlertPosition>) {
     let (mut found, mut bytes) = (Vec::new(), 0);
     let (row, kind) = from;
-    for ((row, kind, alert), examined) in grid.state().alerts_from(row, kind).zip(0..) {
+    for ((row, kind, alert), examined) in grid.state().findings_from(row, kind).zip(0..) {
         let is_full = found.len() == size || bytes >= page::ENCODED_BYTES_MAX;
         if is_full || examined == ROWS_PER_QUERY {
             return (found, Some((row, kind)));
@@ -144,7 +144,7 @@ fn list(
     (found, None)
 }
 
-fn find(grid: &Grid, name: Option<&ApplianceName>, kind: AlertKind) -> Result<OpenAlert, Status> {
+fn find(grid: &Grid, name: Option<&ApplianceName>, kind: FindingKind) -> Result<OpenAlert, Status> {
     let row = match name {
         None => None,
         Some(name) => Some(grid.state().find(name).ok_or_else(|| {
@@ -152,11 +152,11 @@ fn find(grid: &Grid, name: Option<&ApplianceName>, kind: AlertKind) -> Result<Op
             status::command_rejected(&CommandRejection::NotFound { name })
         })?),
     };
-    if let Some(alert) = grid.state().alert(row, kind) {
+    if let Some(alert) = grid.state().finding(row, kind) {
         return Ok(encode::alert::alert(name.map_or("", ApplianceName::as_str), kind, alert));
     }
     let about = name.map_or("the broker itself", ApplianceName::as_str);
-    let of_row = grid.state().alerts_from(row, AlertKind::FIRST);
+    let of_row = grid.state().findings_from(row, FindingKind::FIRST);
     let open: BTreeSet<&str> =
         of_row.take_while(|(of, _, _)| *of == row).map(|(_, kind, _)| kind.as_str()).collect();
     let open = if open.is_empty() { vec!["none"] } else { open.into_iter().collect() };
@@ -171,7 +171,9 @@ mod tests {
 
     #[test]
     fn a_page_continues_where_the_last_one_ended() {
-        for at in [(None, AlertKind::DiskLow), (Some(ApplianceIndex(7)), AlertKind::StartFailed)] {
+        for at in
+            [(None, FindingKind::DiskLow), (Some(ApplianceIndex(7)), FindingKind::StartFailed)]
+        {
             assert_eq!(decode_position(&encode_position(at)).unwrap(), at);
         }
         for odd in ["1", "x.1", "1.x", "1.0", "1.99", "-1.1", "1.1.1"] {
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn alerts_of_the_broker_match_no_appliance_name() {
-        let alert = Alert {
+        let alert = Finding {
             severity: Severity::Error,
             since: crate::grid::values::time::Timestamp::EPOCH,
             text: "x".into(),

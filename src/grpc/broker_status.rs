@@ -132,7 +132,7 @@ fn summarize(grid: &Grid) -> BrokerSummary {
         *counts.entry(i32::from(encode::state(&appliance.lifecycle))).or_insert(0) += 1;
     }
     let counts = counts.into_iter().map(|(state, count)| StateCount { state, count }).collect();
-    let mut alerts: Vec<_> = grid.state().alerts().map(|(_, _, alert)| alert).collect();
+    let mut alerts: Vec<_> = grid.state().findings().map(|(_, _, alert)| alert).collect();
     alerts.sort_by_key(|alert| std::cmp::Reverse(alert.since));
     let alerts = alerts.into_iter().take(ALERTS_MAX).map(|alert| alert.text.to_string());
     let recipients = grid.settings().mail().map_or(0, |mail| mail.recipients.len());

@@ -139,7 +139,7 @@ fn collect(grid: &Grid) -> GridMetrics {
         *appliances.entry(Label::without_prefix("APPLIANCE_STATE_", name)).or_default() += 1;
     }
     let mut alerts = BTreeMap::new();
-    for (_, kind, alert) in grid.state().alerts() {
+    for (_, kind, alert) in grid.state().findings() {
         let severity = encode::encode_severity(alert.severity).as_str_name();
         let labels = (Label(kind.as_str()), Label::without_prefix("SEVERITY_", severity));
         *alerts.entry(labels).or_default() += 1;

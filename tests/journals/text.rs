@@ -44,7 +44,7 @@ pub(crate) fn state(state: &State) -> String {
         }
         writeln!(out, "  {}", admission(&it.usage)).unwrap();
     }
-    for (number, kind, alert) in state.alerts() {
+    for (number, kind, alert) in state.findings() {
         let row = number.map_or(0, |number| number.0);
         let (since, text) = (alert.since.as_micros(), &alert.text);
         writeln!(out, "{row} {kind:?} {:?} since {since}: {text}", alert.severity).unwrap();

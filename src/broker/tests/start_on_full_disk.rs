@@ -70,7 +70,7 @@ fn a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it() {
     let name = "broker::tests::start_on_full_disk::a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it";
     on_small_disk(name, 128, |dir| {
         block_on(async {
-            let alert = |grid: &Grid, _| grid.state().alert(None, AlertKind::DiskLow).cloned();
+            let alert = |grid: &Grid, _| grid.state().finding(None, FindingKind::DiskLow).cloned();
             let first = started(small_journal(dir)).await;
             let filler = fill(dir, 20 << 20);
             wait_until("the alert", async || is_low(&first.broker).await).await;

@@ -3,11 +3,11 @@
 //! Guarantees that every alert kind has a number of the contract. Escapes nothing.
 
 use super::{encode_severity, encode_timestamp, proto};
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 
 /// Encodes an open alert about `appliance`; the name is empty for the broker itself.
-pub fn alert(appliance: &str, which: AlertKind, alert: &Alert) -> proto::OpenAlert {
-    let Alert { severity, since, text } = alert;
+pub fn alert(appliance: &str, which: FindingKind, alert: &Finding) -> proto::OpenAlert {
+    let Finding { severity, since, text } = alert;
     proto::OpenAlert {
         appliance: appliance.to_owned(),
         kind: alert_kind(which).into(),
@@ -18,21 +18,21 @@ pub fn alert(appliance: &str, which: AlertKind, alert: &Alert) -> proto::OpenAle
 }
 
 /// Encodes an alert kind.
-pub fn alert_kind(kind: AlertKind) -> proto::AlertKind {
+pub fn alert_kind(kind: FindingKind) -> proto::AlertKind {
     match kind {
-        AlertKind::StartFailed => proto::AlertKind::StartFailed,
-        AlertKind::Stuck => proto::AlertKind::Stuck,
-        AlertKind::NoContact => proto::AlertKind::NoContact,
-        AlertKind::NameConflict => proto::AlertKind::TwoMachines,
-        AlertKind::Flapping => proto::AlertKind::Flapping,
-        AlertKind::RecordsMissing => proto::AlertKind::RecordsMissing,
-        AlertKind::DiskLow => proto::AlertKind::DiskLow,
-        AlertKind::MailFails => proto::AlertKind::MailFails,
-        AlertKind::ClockDiffers => proto::AlertKind::ClockDiffers,
-        AlertKind::ResourcesShort => proto::AlertKind::ResourcesShort,
-        AlertKind::CertificateEnding => proto::AlertKind::CertificateEnding,
-        AlertKind::TokenReused => proto::AlertKind::TokenReused,
-        AlertKind::ServerCertificate => proto::AlertKind::ServerCertificate,
+        FindingKind::StartFailed => proto::AlertKind::StartFailed,
+        FindingKind::Stuck => proto::AlertKind::Stuck,
+        FindingKind::NoContact => proto::AlertKind::NoContact,
+        FindingKind::NameConflict => proto::AlertKind::TwoMachines,
+        FindingKind::Flapping => proto::AlertKind::Flapping,
+        FindingKind::RecordsMissing => proto::AlertKind::RecordsMissing,
+        FindingKind::DiskLow => proto::AlertKind::DiskLow,
+        FindingKind::MailFails => proto::AlertKind::MailFails,
+        FindingKind::ClockDiffers => proto::AlertKind::ClockDiffers,
+        FindingKind::ResourcesShort => proto::AlertKind::ResourcesShort,
+        FindingKind::CertificateEnding => proto::AlertKind::CertificateEnding,
+        FindingKind::TokenReused => proto::AlertKind::TokenReused,
+        FindingKind::ServerCertificate => proto::AlertKind::ServerCertificate,
     }
 }
 

@@ -10,8 +10,8 @@ use crate::grid::decide::transition::Transition;
 use crate::grid::decide::{crash_dump, identity};
 use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::effect::ApplianceEffect;
-use crate::grid::model::alert::AlertKind;
 use crate::grid::model::crash_dump::{ApplianceLock, DumpEnd};
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::{Dumping, Lifecycle, Maintenance};
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
 use crate::grid::model::usage::SuppressionPhase;
@@ -261,7 +261,7 @@ fn set_appliance(
 fn stop_appliance(change: &mut Transition<'_>) {
     change.end_crash_dump(DumpEnd::Stopped);
     change.set_lifecycle(Lifecycle::Idle);
-    for kind in [AlertKind::NoContact, AlertKind::NameConflict, AlertKind::Flapping] {
+    for kind in [FindingKind::NoContact, FindingKind::NameConflict, FindingKind::Flapping] {
         change.clear(kind);
     }
 }

@@ -14,7 +14,7 @@ use crate::grid::decide::{Decider, DecisionDraft, crash_dump};
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle, LifecycleInput, ProgressReport};
 use crate::grid::model::sessions::SessionConflict;
 use crate::grid::model::usage::SuppressionPhase;
@@ -60,14 +60,14 @@ impl Decider<'_> {
         let admission = Admission { appliance, rules: &rules, now: self.now, record };
         let number = appliance.number;
         // An event that restores contact always has a record.
-        let is_lost = self.state.alert(Some(number), AlertKind::NoContact).is_some();
+        let is_lost = self.state.finding(Some(number), FindingKind::NoContact).is_some();
         let restores_contact = is_live && is_lost && relation != BootRelation::Stale;
         let counted = |outcome, effects: Vec<Effect>| {
             if !restores_contact {
                 return DecisionDraft::counted(outcome, flags, effects);
             }
-            let kind = AlertKind::NoContact;
-            let found = Effect::AlertCleared { number: Some(number), kind };
+            let kind = FindingKind::NoContact;
+            let found = Effect::FindingCleared { number: Some(number), kind };
             DecisionDraft::new(outcome, flags, [effects, vec![found]].concat())
         };
         match admission.check(received, relation) {
@@ -174,7 +174,7 @@ impl Decider<'_> {
         let is_live = received.session.is_some() && received.event.spooled_at.is_none();
         if is_live && self.context.conflict != SessionConflict::Absent {
             let text = explain::duplicate_name(appliance.name.as_str());
-            change.raise(AlertKind::NameConflict, Severity::Error, text);
+            change.raise(FindingKind::NameConflict, Severity::Error, text);
         }
         let (effects, flags) = change.into_effects();
         DecisionDraft::new(Outcome::OlderBoot, flags, effects)

@@ -14,7 +14,7 @@ use crate::grid::decide::command::require_class;
 use crate::grid::decide::{CommandRejection, DecisionDraft};
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::identity::{IdentityCommand, IdentityEffect};
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::identity::{
     Administrator, CertificateGrant, EnrolmentScope, EnrolmentTerms, Token, TokenPurpose,
     appliance_of,
@@ -207,18 +207,18 @@ impl IdentityDecider<'_> {
         let subject = Subject::Appliance(name.clone());
         let mut effects = appliance_revoked(self.state, name, self.now);
         effects.extend(self.reuse_alert_cleared(&subject));
-        effects.extend(self.cleared(&subject, AlertKind::CertificateEnding));
+        effects.extend(self.cleared(&subject, FindingKind::CertificateEnding));
         done(effects)
     }
 
     fn reuse_alert_cleared(&self, subject: &Subject) -> Option<Effect> {
-        self.cleared(subject, AlertKind::TokenReused)
+        self.cleared(subject, FindingKind::TokenReused)
     }
 
-    fn cleared(&self, subject: &Subject, kind: AlertKind) -> Option<Effect> {
+    fn cleared(&self, subject: &Subject, kind: FindingKind) -> Option<Effect> {
         let number = Some(self.state.find(appliance_of(subject)?)?);
-        self.state.alert(number, kind)?;
-        Some(Effect::AlertCleared { number, kind })
+        self.state.finding(number, kind)?;
+        Some(Effect::FindingCleared { number, kind })
     }
 
     /// Registers the appliance, unless it exists.

@@ -8,7 +8,7 @@ use crate::grid::decide::DecisionDraft;
 use crate::grid::explain::journal::{describe_ranges, disk_low_text};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::journal_incident::JournalIncident;
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::state::State;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::RecordNumber;
@@ -25,17 +25,19 @@ impl JournalIncident {
             Self::DiskLow { free, threshold } => {
                 vec![raised_or_updated(
                     state,
-                    AlertKind::DiskLow,
+                    FindingKind::DiskLow,
                     now,
                     disk_low_text(*free, *threshold),
                 )]
             }
-            Self::DiskRecovered { .. } => cleared(state, AlertKind::DiskLow).into_iter().collect(),
+            Self::DiskRecovered { .. } => {
+                cleared(state, FindingKind::DiskLow).into_iter().collect()
+            }
             Self::ResourcesShort { message: what } => {
-                vec![raised(AlertKind::ResourcesShort, now, what.clone().into_string())]
+                vec![raised(FindingKind::ResourcesShort, now, what.clone().into_string())]
             }
             Self::ResourcesRecovered => {
-                cleared(state, AlertKind::ResourcesShort).into_iter().collect()
+                cleared(state, FindingKind::ResourcesShort).into_iter().collect()
             }
         })
     }
@@ -48,28 +50,28 @@ pub(in crate::grid) fn gaps_at_start(
     now: Timestamp,
 ) -> Option<Effect> {
     if missing.is_empty() {
-        return cleared(state, AlertKind::RecordsMissing);
+        return cleared(state, FindingKind::RecordsMissing);
     }
-    Some(raised_or_updated(state, AlertKind::RecordsMissing, now, describe_ranges(missing)))
+    Some(raised_or_updated(state, FindingKind::RecordsMissing, now, describe_ranges(missing)))
 }
 
 /// Raises an alert with the current text; an open one keeps its start.
-fn raised_or_updated(state: &State, kind: AlertKind, now: Timestamp, text: String) -> Effect {
-    let since = state.alert(None, kind).map_or(now, |open| open.since);
+fn raised_or_updated(state: &State, kind: FindingKind, now: Timestamp, text: String) -> Effect {
+    let since = state.finding(None, kind).map_or(now, |open| open.since);
     raised(kind, since, text)
 }
 
 /// Adds gaps found while running to the known ones.
 fn missing_alert(state: &State, ranges: &[RangeInclusive<RecordNumber>], now: Timestamp) -> Effect {
     let new = describe_ranges(ranges);
-    let text = match state.alert(None, AlertKind::RecordsMissing) {
+    let text = match state.finding(None, FindingKind::RecordsMissing) {
         Some(open) if open.text.len() + new.len() <= ALERT_TEXT_BYTES_MAX => {
             format!("{}; {new}", open.text)
         }
         Some(_) => format!("{new}; earlier records of the grid log contain others"),
         None => new,
     };
-    raised(AlertKind::RecordsMissing, now, text)
+    raised(FindingKind::RecordsMissing, now, text)
 }
 
 /// The alert on acknowledged events that the journal does not contain; once.
@@ -82,7 +84,7 @@ pub(in crate::grid) fn client_ahead_of_journal(
     let (first, last) = (lost.start(), lost.end());
     let of_it = format!(" of {name} were acknowledged and are missing");
     let new = format!("events {first} to {last}{of_it}");
-    let text = match state.alert(None, AlertKind::RecordsMissing) {
+    let text = match state.finding(None, FindingKind::RecordsMissing) {
         // Once per appliance: it could send other numbers without end.
         Some(open) if open.text.contains(&of_it) => return None,
         Some(open) if open.text.len() + new.len() <= ALERT_TEXT_BYTES_MAX => {
@@ -92,29 +94,29 @@ pub(in crate::grid) fn client_ahead_of_journal(
         Some(_) => return None,
         None => new,
     };
-    Some(raised(AlertKind::RecordsMissing, now, text))
+    Some(raised(FindingKind::RecordsMissing, now, text))
 }
 
-fn raised(kind: AlertKind, now: Timestamp, text: String) -> Effect {
+fn raised(kind: FindingKind, now: Timestamp, text: String) -> Effect {
     let severity = match kind {
-        AlertKind::RecordsMissing => Severity::Fatal,
-        AlertKind::DiskLow
-        | AlertKind::StartFailed
-        | AlertKind::Stuck
-        | AlertKind::NoContact
-        | AlertKind::NameConflict
-        | AlertKind::Flapping
-        | AlertKind::MailFails
-        | AlertKind::ClockDiffers
-        | AlertKind::ResourcesShort
-        | AlertKind::CertificateEnding
-        | AlertKind::TokenReused
-        | AlertKind::ServerCertificate => Severity::Error,
+        FindingKind::RecordsMissing => Severity::Fatal,
+        FindingKind::DiskLow
+        | FindingKind::StartFailed
+        | FindingKind::Stuck
+        | FindingKind::NoContact
+        | FindingKind::NameConflict
+        | FindingKind::Flapping
+        | FindingKind::MailFails
+        | FindingKind::ClockDiffers
+        | FindingKind::ResourcesShort
+        | FindingKind::CertificateEnding
+        | FindingKind::TokenReused
+        | FindingKind::ServerCertificate => Severity::Error,
     };
-    let alert = Alert { severity, since: now, text: text.into() };
-    Effect::AlertRaised { number: None, kind, alert }
+    let finding = Finding { severity, since: now, text: text.into() };
+    Effect::FindingRaised { number: None, kind, finding }
 }
 
-fn cleared(state: &State, kind: AlertKind) -> Option<Effect> {
-    state.alert(None, kind).map(|_| Effect::AlertCleared { number: None, kind })
+fn cleared(state: &State, kind: FindingKind) -> Option<Effect> {
+    state.finding(None, kind).map(|_| Effect::FindingCleared { number: None, kind })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::grid::decide::{DecisionDraft, notify};
 use crate::grid::log::effect::{Effect, MailEffect};
 use crate::grid::log::record::Record;
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::mail_message::{
     BRIEFS_MAX, BacklogDigest, BriefNotice, Delivery, DeliveryState, MailMessage, MessageNumber,
     NOTICES_MAX, Notice, OutboxCommand, Urgency,
@@ -293,9 +293,9 @@ pub(in crate::grid) fn delivery_result(
     let mut effects = Vec::new();
     let alert = |text: String| {
         // Another text keeps the start of the alert.
-        let since = state.alert(None, AlertKind::MailFails).map_or(now, |open| open.since);
-        let alert = Alert { severity: Severity::Error, since, text: text.into() };
-        Effect::AlertRaised { number: None, kind: AlertKind::MailFails, alert }
+        let since = state.finding(None, FindingKind::MailFails).map_or(now, |open| open.since);
+        let finding = Finding { severity: Severity::Error, since, text: text.into() };
+        Effect::FindingRaised { number: None, kind: FindingKind::MailFails, finding }
     };
     let recipient = &message.recipient;
     let waited = message.clone();
@@ -319,7 +319,7 @@ pub(in crate::grid) fn delivery_result(
                     last_reply: last_reply.clone(),
                     ..waited
                 }));
-                let is_open = state.alert(None, AlertKind::MailFails).is_some();
+                let is_open = state.finding(None, FindingKind::MailFails).is_some();
                 if attempt >= ATTEMPTS_BEFORE_ALERT && !is_open {
                     effects.push(alert(failing_text(recipient, &last_reply)));
                 }
@@ -336,9 +336,9 @@ pub(in crate::grid) fn delivery_result(
 /// Resolves the mail alert once no other mail than `number` has failed.
 fn cleared_if_last(state: &State, number: MessageNumber) -> Option<Effect> {
     let has_failed = state.outbox().has_other_failed(number);
-    let is_open = state.alert(None, AlertKind::MailFails).is_some();
-    let kind = AlertKind::MailFails;
-    (is_open && !has_failed).then_some(Effect::AlertCleared { number: None, kind })
+    let is_open = state.finding(None, FindingKind::MailFails).is_some();
+    let kind = FindingKind::MailFails;
+    (is_open && !has_failed).then_some(Effect::FindingCleared { number: None, kind })
 }
 
 fn failed_message(message: MailMessage, last_reply: Box<str>, now: Timestamp) -> Effect {

@@ -29,7 +29,7 @@ use crate::grid::decide::transition::{BootRelation, Transition};
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, ReceivedEvent, SessionHello};
 use crate::grid::log::record::Record;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::sessions::SessionConflict;
 use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, GridSettings, Overrides};
 use crate::grid::model::usage::{RateLimitKind, Suppression, SuppressionPhase};
@@ -327,7 +327,7 @@ impl Decider<'_> {
         let rules = self.settings.rules(&appliance.class, &appliance.overrides);
         let mut change = Transition::new(self.state, appliance, &rules, self.now);
         if self.context.conflict == SessionConflict::Absent {
-            change.clear(AlertKind::NameConflict);
+            change.clear(FindingKind::NameConflict);
         }
         record_if_changed(change)
     }

@@ -9,9 +9,9 @@ use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{Input, ReceivedEvent};
 use crate::grid::log::record::Record;
-use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::alert_group;
 use crate::grid::model::alert_group::{ALERT_GROUPS_MAX, AlertGroup};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
 use crate::grid::model::mail_message::{Notice, SUPPRESSED};
 use crate::grid::model::notification_schedule::NotificationSchedule;
@@ -152,35 +152,35 @@ impl NoticeCollector<'_> {
     fn broker_alerts(&mut self, record: &mut Record) {
         let mut keys = Vec::new();
         for effect in &record.effects {
-            let Effect::AlertRaised { number, kind, alert } = effect else { continue };
+            let Effect::FindingRaised { number, kind, finding } = effect else { continue };
             let word = match kind {
-                AlertKind::StartFailed => failure_trigger(record),
+                FindingKind::StartFailed => failure_trigger(record),
                 // Mailed when it opened; a later start only updates its text.
-                AlertKind::DiskLow if alert.since < record.at => continue,
-                AlertKind::Stuck
-                | AlertKind::NoContact
-                | AlertKind::NameConflict
-                | AlertKind::Flapping
-                | AlertKind::RecordsMissing
-                | AlertKind::DiskLow
-                | AlertKind::ClockDiffers
-                | AlertKind::CertificateEnding
-                | AlertKind::ServerCertificate => kind.as_str(),
+                FindingKind::DiskLow if finding.since < record.at => continue,
+                FindingKind::Stuck
+                | FindingKind::NoContact
+                | FindingKind::NameConflict
+                | FindingKind::Flapping
+                | FindingKind::RecordsMissing
+                | FindingKind::DiskLow
+                | FindingKind::ClockDiffers
+                | FindingKind::CertificateEnding
+                | FindingKind::ServerCertificate => kind.as_str(),
                 // Mailed when it opened: who has the token could cause a mail each time.
-                AlertKind::TokenReused if alert.since < record.at => continue,
-                AlertKind::TokenReused => kind.as_str(),
+                FindingKind::TokenReused if finding.since < record.at => continue,
+                FindingKind::TokenReused => kind.as_str(),
                 // Such a mail could not be delivered.
-                AlertKind::MailFails => continue,
+                FindingKind::MailFails => continue,
                 // Any client could cause it, and a mail each time.
-                AlertKind::ResourcesShort => continue,
+                FindingKind::ResourcesShort => continue,
             };
             if !self.mail.triggers.contains(word) {
                 continue;
             }
             let mut again = Some(0);
-            if let (AlertKind::StartFailed, Some(number)) = (kind, *number) {
+            if let (FindingKind::StartFailed, Some(number)) = (kind, *number) {
                 let key;
-                (key, again) = self.start_failed(number, alert, record.number);
+                (key, again) = self.start_failed(number, finding, record.number);
                 keys.extend(key.map(|key| ApplianceEffect::AlertGroup { group: key }.of(number)));
             }
             let Some(again) = again else { continue };
@@ -188,9 +188,9 @@ impl NoticeCollector<'_> {
             self.notices.push(Notice {
                 subject: name.map_or("", |name| name.as_str()).into(),
                 topic: word.into(),
-                severity: alert.severity,
-                at: alert.since,
-                text: alert.text.clone(),
+                severity: finding.severity,
+                at: finding.since,
+                text: finding.text.clone(),
                 record: record.number,
                 is_resolved: false,
                 occurrences: again,
@@ -204,7 +204,7 @@ impl NoticeCollector<'_> {
     fn start_failed(
         &self,
         number: ApplianceIndex,
-        alert: &Alert,
+        alert: &Finding,
         record: RecordNumber,
     ) -> (Option<AlertGroup>, Option<u64>) {
         let Some(appliance) = self.state.appliance(number) else { return (None, Some(0)) };
@@ -221,7 +221,7 @@ impl NoticeCollector<'_> {
             notified: again,
             ..AlertGroup::new(id, label, content_hash, record, self.now)
         };
-        let flaps = self.state.alert(Some(number), AlertKind::Flapping).is_some();
+        let flaps = self.state.finding(Some(number), FindingKind::Flapping).is_some();
         let before = before.filter(|_| flaps);
         let again = schedule(&mut key, before, None, (alert.severity, &alert.text), self.now);
         (Some(key), again)

@@ -6,7 +6,7 @@ use crate::grid::decide::{Decider, DecisionDraft};
 use crate::grid::explain;
 use crate::grid::log::effect::Effect;
 use crate::grid::log::identity::{IdentityEffect, Refusal, SecurityIncident};
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::identity::Token;
 use crate::grid::values::event::Severity;
 
@@ -24,20 +24,20 @@ impl Decider<'_> {
                 Some(DecisionDraft::recorded(vec![used]))
             }
             SecurityIncident::ServerCertificate { problem } => {
-                let kind = AlertKind::ServerCertificate;
-                let open = self.state.alert(None, kind);
+                let kind = FindingKind::ServerCertificate;
+                let open = self.state.finding(None, kind);
                 let change = match (problem, open) {
                     (Some(text), Some(open)) if open.text == *text => return None,
-                    (Some(text), _) => Effect::AlertRaised {
+                    (Some(text), _) => Effect::FindingRaised {
                         number: None,
                         kind,
-                        alert: Alert {
+                        finding: Finding {
                             severity: Severity::Error,
                             since: open.map_or(self.now, |open| open.since),
                             text: text.clone(),
                         },
                     },
-                    (None, Some(_)) => Effect::AlertCleared { number: None, kind },
+                    (None, Some(_)) => Effect::FindingCleared { number: None, kind },
                     (None, None) => return None,
                 };
                 Some(DecisionDraft::recorded(vec![change]))
@@ -48,13 +48,13 @@ impl Decider<'_> {
     fn reuse_raised(&self, refusal: &Refusal) -> Option<Effect> {
         let name = refusal.reused_token_of.as_ref()?;
         let number = Some(self.state.find(name)?);
-        let kind = AlertKind::TokenReused;
-        let since = self.state.alert(number, kind).map_or(self.now, |open| open.since);
+        let kind = FindingKind::TokenReused;
+        let since = self.state.finding(number, kind).map_or(self.now, |open| open.since);
         let text = explain::token_reused(name.as_str(), &refusal.from).into();
-        Some(Effect::AlertRaised {
+        Some(Effect::FindingRaised {
             number,
             kind,
-            alert: Alert { severity: Severity::Error, since, text },
+            finding: Finding { severity: Severity::Error, since, text },
         })
     }
 }

@@ -7,9 +7,9 @@ use crate::grid::decide::{Decider, DecisionDraft, crash_dump, record_if_changed}
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::timer::Timer;
-use crate::grid::model::alert::AlertKind;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::crash_dump::DumpEnd;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput};
 use crate::grid::model::sessions::SessionConflict;
 use crate::grid::model::usage::SuppressionPhase;
@@ -46,15 +46,15 @@ impl Decider<'_> {
                     matches!(appliance.lifecycle, Lifecycle::Idle | Lifecycle::Dumping { .. });
                 if self.context.is_contact_lost && had_agent && !is_silence_expected {
                     let text = explain::no_contact(appliance.name.as_str(), rules.lost_contact);
-                    change.raise(AlertKind::NoContact, Severity::Warn, text);
+                    change.raise(FindingKind::NoContact, Severity::Warn, text);
                 }
             }
             Timer::NameConflict => match self.context.conflict {
-                SessionConflict::Absent => change.clear(AlertKind::NameConflict),
+                SessionConflict::Absent => change.clear(FindingKind::NameConflict),
                 SessionConflict::Possible => {}
                 SessionConflict::Confirmed => {
                     let text = explain::duplicate_name(appliance.name.as_str());
-                    change.raise(AlertKind::NameConflict, Severity::Error, text);
+                    change.raise(FindingKind::NameConflict, Severity::Error, text);
                 }
             },
             Timer::Suppression => change.push_effects(self.suppression_due(appliance)),
@@ -72,7 +72,7 @@ impl Decider<'_> {
                         appliance.name.as_str(),
                         (!has_ended).then(|| key.expires_at.since(self.now)),
                     );
-                    change.escalate(AlertKind::CertificateEnding, severity, text);
+                    change.escalate(FindingKind::CertificateEnding, severity, text);
                 }
             }
         }

@@ -11,9 +11,9 @@ use crate::grid::decide::crash_dump;
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
-use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::boot::Boot;
 use crate::grid::model::crash_dump::DumpEnd;
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput, StepResult, step};
 use crate::grid::model::settings::{
     ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_DOWNTIME,
@@ -123,7 +123,7 @@ impl<'a> Transition<'a> {
         let (end, heard) = (DumpEnd::NewBoot { boot: id }, self.appliance.last_event_at);
         self.effects.extend(crash_dump::ended(self.appliance, end, heard, self.now));
         // A lost contact of the boot before no longer matters.
-        self.clear(AlertKind::NoContact);
+        self.clear(FindingKind::NoContact);
         if self.rules.ignore_reboots && self.lifecycle == Lifecycle::Running && id.is_some() {
             self.flags |= RecordFlags::REBOOT_IGNORED;
             return;
@@ -166,7 +166,7 @@ impl<'a> Transition<'a> {
 
     /// Resolves a lost contact.
     pub(in crate::grid) fn contact_restored(&mut self) {
-        self.clear(AlertKind::NoContact);
+        self.clear(FindingKind::NoContact);
     }
 
     /// Applies an event or a deadline to the start.
@@ -258,15 +258,20 @@ impl<'a> Transition<'a> {
     }
 
     /// Opens an alert, unless it is open already.
-    pub(in crate::grid) fn raise(&mut self, kind: AlertKind, severity: Severity, text: String) {
+    pub(in crate::grid) fn raise(&mut self, kind: FindingKind, severity: Severity, text: String) {
         if !self.is_open(kind) {
             self.raise_new(kind, severity, text);
         }
     }
 
     /// Opens an alert, or raises the severity of the open one, which keeps its start.
-    pub(in crate::grid) fn escalate(&mut self, kind: AlertKind, severity: Severity, text: String) {
-        match self.state.alert(Some(self.appliance.number), kind) {
+    pub(in crate::grid) fn escalate(
+        &mut self,
+        kind: FindingKind,
+        severity: Severity,
+        text: String,
+    ) {
+        match self.state.finding(Some(self.appliance.number), kind) {
             Some(open) if open.severity >= severity => {}
             Some(open) => self.raise_since(kind, severity, text, open.since),
             None => self.raise_new(kind, severity, text),
@@ -274,10 +279,10 @@ impl<'a> Transition<'a> {
     }
 
     /// Resolves an alert, if it is open.
-    pub(in crate::grid) fn clear(&mut self, kind: AlertKind) {
+    pub(in crate::grid) fn clear(&mut self, kind: FindingKind) {
         if self.is_open(kind) {
             let number = Some(self.appliance.number);
-            self.effects.push(Effect::AlertCleared { number, kind });
+            self.effects.push(Effect::FindingCleared { number, kind });
         }
     }
 
@@ -320,18 +325,18 @@ impl<'a> Transition<'a> {
 
     fn update_start_failed(&mut self) {
         let Some(failed) = self.lifecycle.failed() else {
-            return self.clear(AlertKind::StartFailed);
+            return self.clear(FindingKind::StartFailed);
         };
         let text = explain::describe_failure(self.appliance.name.as_str(), failed);
-        let open = self.state.alert(Some(self.appliance.number), AlertKind::StartFailed);
+        let open = self.state.finding(Some(self.appliance.number), FindingKind::StartFailed);
         match open.filter(|_| !self.has_failed) {
             Some(open) if *open.text == *text => {}
             // Another text of the same failure: the alert keeps its start.
             Some(open) => {
                 let since = open.since;
-                self.raise_since(AlertKind::StartFailed, Severity::Error, text, since);
+                self.raise_since(FindingKind::StartFailed, Severity::Error, text, since);
             }
-            None => self.raise_new(AlertKind::StartFailed, Severity::Error, text),
+            None => self.raise_new(FindingKind::StartFailed, Severity::Error, text),
         }
     }
 
@@ -340,14 +345,14 @@ impl<'a> Transition<'a> {
         match &self.lifecycle {
             Lifecycle::Maintenance(known) if known.stuck_at.is_none() => {
                 let text = explain::no_progress(name, known, self.now);
-                self.raise(AlertKind::Stuck, Severity::Warn, text);
+                self.raise(FindingKind::Stuck, Severity::Warn, text);
             }
             Lifecycle::Idle
             | Lifecycle::Starting { .. }
             | Lifecycle::Maintenance(_)
             | Lifecycle::Running
             | Lifecycle::Failed(_)
-            | Lifecycle::Dumping { .. } => self.clear(AlertKind::Stuck),
+            | Lifecycle::Dumping { .. } => self.clear(FindingKind::Stuck),
         }
     }
 
@@ -357,27 +362,33 @@ impl<'a> Transition<'a> {
         // Only another failure opens it: after a stop the same three do not open it again.
         if recent >= FLAPPING_FAILURES && self.has_failed {
             let text = explain::flapping(self.appliance.name.as_str());
-            self.raise(AlertKind::Flapping, Severity::Error, text);
+            self.raise(FindingKind::Flapping, Severity::Error, text);
         } else if recent < FLAPPING_FAILURES && self.lifecycle == Lifecycle::Running {
-            self.clear(AlertKind::Flapping);
+            self.clear(FindingKind::Flapping);
         }
     }
 
     /// Whether the alert was open before this transition and is not resolved by it.
-    fn is_open(&self, kind: AlertKind) -> bool {
+    fn is_open(&self, kind: FindingKind) -> bool {
         let number = Some(self.appliance.number);
-        self.state.alert(number, kind).is_some()
-            && !self.effects.contains(&Effect::AlertCleared { number, kind })
+        self.state.finding(number, kind).is_some()
+            && !self.effects.contains(&Effect::FindingCleared { number, kind })
     }
 
-    fn raise_new(&mut self, kind: AlertKind, severity: Severity, text: String) {
+    fn raise_new(&mut self, kind: FindingKind, severity: Severity, text: String) {
         self.raise_since(kind, severity, text, self.now);
     }
 
-    fn raise_since(&mut self, kind: AlertKind, severity: Severity, text: String, since: Timestamp) {
-        let alert = Alert { severity, since, text: text.into() };
+    fn raise_since(
+        &mut self,
+        kind: FindingKind,
+        severity: Severity,
+        text: String,
+        since: Timestamp,
+    ) {
+        let finding = Finding { severity, since, text: text.into() };
         let number = Some(self.appliance.number);
-        self.effects.push(Effect::AlertRaised { number, kind, alert });
+        self.effects.push(Effect::FindingRaised { number, kind, finding });
     }
 }
 

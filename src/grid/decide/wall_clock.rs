@@ -8,7 +8,7 @@ use crate::grid::explain::wall_clock::{differs_text, followed_text};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::state::State;
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::{Offset, Timestamp};
@@ -37,11 +37,11 @@ impl WallClockChange {
 
 /// Resolves the alert on the wall clock.
 pub(in crate::grid) fn cleared(state: &State) -> Option<Effect> {
-    let kind = AlertKind::ClockDiffers;
-    state.alert(None, kind).map(|_| Effect::AlertCleared { number: None, kind })
+    let kind = FindingKind::ClockDiffers;
+    state.finding(None, kind).map(|_| Effect::FindingCleared { number: None, kind })
 }
 
 fn raised(text: String, now: Timestamp) -> Effect {
-    let alert = Alert { severity: Severity::Warn, since: now, text: text.into() };
-    Effect::AlertRaised { number: None, kind: AlertKind::ClockDiffers, alert }
+    let finding = Finding { severity: Severity::Warn, since: now, text: text.into() };
+    Effect::FindingRaised { number: None, kind: FindingKind::ClockDiffers, finding }
 }

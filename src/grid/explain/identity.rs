@@ -61,8 +61,8 @@ fn token_end(record: &Record) -> Option<crate::grid::values::time::Timestamp> {
         Effect::Identity(IdentityEffect::Token { token }) => token.expires_at,
         Effect::Identity(_)
         | Effect::Appliance { .. }
-        | Effect::AlertRaised { .. }
-        | Effect::AlertCleared { .. }
+        | Effect::FindingRaised { .. }
+        | Effect::FindingCleared { .. }
         | Effect::DeadlinesMoved { .. }
         | Effect::TimeShifted(_)
         | Effect::LivedTime { .. }

@@ -7,14 +7,13 @@ use crate::grid::log::command::AdminCommand;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerStarted, LastRun};
 use crate::grid::log::record::Record;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::values::time::describe_duration;
 
 pub(super) fn describe_hello(record: &Record) -> String {
-    let is_back = record
-        .effects
-        .iter()
-        .any(|effect| matches!(effect, Effect::AlertCleared { kind: AlertKind::NoContact, .. }));
+    let is_back = record.effects.iter().any(|effect| {
+        matches!(effect, Effect::FindingCleared { kind: FindingKind::NoContact, .. })
+    });
     let begins = record
         .effects
         .iter()

@@ -207,9 +207,9 @@ fn describe_change(change: &ApplianceEffect) -> Option<Sentence> {
 /// The text of a record that is not of an event.
 pub fn describe_record(record: &Record) -> Sentence {
     let raised = record.effects.iter().filter_map(|effect| match effect {
-        Effect::AlertRaised { alert, .. } => Some(Sentence::from(&*alert.text)),
+        Effect::FindingRaised { finding, .. } => Some(Sentence::from(&*finding.text)),
         Effect::Appliance { change, .. } => describe_change(change),
-        Effect::AlertCleared { .. }
+        Effect::FindingCleared { .. }
         | Effect::DeadlinesMoved { .. }
         | Effect::TimeShifted(_)
         | Effect::LivedTime { .. }

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::grid::log::identity::IdentityEffect;
 use crate::grid::log::time_shift::TimeShift;
-use crate::grid::model::alert::{Alert, AlertKind};
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::crash_dump::{ApplianceLock, CrashDump};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::{BriefNotice, MailMessage, MessageNumber, Notice, Urgency};
 use crate::grid::model::sequence_window::SequenceWindow;
@@ -32,21 +32,21 @@ pub enum Effect {
         /// The change.
         change: ApplianceEffect,
     },
-    /// An alert is opened.
-    AlertRaised {
+    /// A condition is observed.
+    FindingRaised {
         /// The appliance it is about; `None`: the broker.
         number: Option<ApplianceIndex>,
-        /// The alert kind.
-        kind: AlertKind,
-        /// The alert.
-        alert: Alert,
+        /// The kind of the finding.
+        kind: FindingKind,
+        /// The finding.
+        finding: Finding,
     },
-    /// An alert is resolved.
-    AlertCleared {
+    /// A condition is over.
+    FindingCleared {
         /// The appliance it is about; `None`: the broker.
         number: Option<ApplianceIndex>,
-        /// The alert kind.
-        kind: AlertKind,
+        /// The kind of the finding.
+        kind: FindingKind,
     },
     /// All deadlines are moved.
     DeadlinesMoved {
@@ -173,7 +173,7 @@ impl Effect {
     pub fn appliance(&self) -> Option<ApplianceIndex> {
         match self {
             Self::Appliance { number, .. } => Some(*number),
-            Self::AlertRaised { number, .. } | Self::AlertCleared { number, .. } => *number,
+            Self::FindingRaised { number, .. } | Self::FindingCleared { number, .. } => *number,
             Self::DeadlinesMoved { .. }
             | Self::TimeShifted(_)
             | Self::LivedTime { .. }
@@ -193,14 +193,14 @@ impl Effect {
             Self::Appliance { number, change } => {
                 Self::Appliance { number, change: change.shifted(shift) }
             }
-            Self::AlertRaised { number, kind, alert } => {
-                let Alert { severity, since, text } = alert;
-                let alert = Alert { severity, since: shift.shift_past(since), text };
-                Self::AlertRaised { number, kind, alert }
+            Self::FindingRaised { number, kind, finding } => {
+                let Finding { severity, since, text } = finding;
+                let finding = Finding { severity, since: shift.shift_past(since), text };
+                Self::FindingRaised { number, kind, finding }
             }
             Self::Mail(change) => Self::Mail(shift.shift_mail(change)),
             Self::Identity(change) => Self::Identity(shift.shift_identity(change)),
-            Self::AlertCleared { .. }
+            Self::FindingCleared { .. }
             | Self::DeadlinesMoved { .. }
             | Self::TimeShifted(_)
             | Self::LivedTime { .. } => self,

@@ -91,8 +91,8 @@ impl Record {
     /// How severe it is: its own severity, or that of an alert which it raises.
     pub fn severity(&self) -> Severity {
         let raised = self.effects.iter().filter_map(|effect| {
-            if let Effect::AlertRaised { alert, .. } = effect {
-                Some(alert.severity)
+            if let Effect::FindingRaised { finding, .. } = effect {
+                Some(finding.severity)
             } else {
                 matches!(effect.of_appliance(), Some(ApplianceEffect::Suppression { .. }))
                     .then_some(Severity::Warn)

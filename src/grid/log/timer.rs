@@ -4,7 +4,7 @@
 
 use super::effect::Effect;
 use crate::grid::log::effect::ApplianceEffect;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 
 /// What a deadline of an appliance was set for. Each may end once in one call of
 /// [`Grid::handle_timeout`](crate::grid::Grid::handle_timeout), in this order.
@@ -66,17 +66,19 @@ impl Timer {
         {
             return Self::Start;
         }
-        let concerns = |alert: AlertKind| {
+        let concerns = |alert: FindingKind| {
             effects.iter().any(|it| {
-                let (Effect::AlertRaised { kind, .. } | Effect::AlertCleared { kind, .. }) = it
+                let (Effect::FindingRaised { kind, .. } | Effect::FindingCleared { kind, .. }) = it
                 else {
                     return false;
                 };
                 *kind == alert
             })
         };
-        let timers =
-            [(AlertKind::NoContact, Self::Contact), (AlertKind::NameConflict, Self::NameConflict)];
+        let timers = [
+            (FindingKind::NoContact, Self::Contact),
+            (FindingKind::NameConflict, Self::NameConflict),
+        ];
         timers.into_iter().find(|(alert, _)| concerns(*alert)).map_or(Self::Start, |it| it.1)
     }
 }

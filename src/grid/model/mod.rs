@@ -3,10 +3,10 @@
 //!
 //! Guarantees plain values without clock or disk. Decides nothing about inputs.
 
-pub mod alert;
 pub mod alert_group;
 pub mod boot;
 pub mod crash_dump;
+pub mod finding;
 pub mod identity;
 pub mod lifecycle;
 pub mod mail_message;

@@ -1,4 +1,4 @@
-//! Holds what the grid knows: appliances, their starts, open alerts and queued mails.
+//! Holds what the grid knows: appliances, their starts, findings and queued mails.
 //!
 //! Guarantees that state changes in two ways only: [`State::replay`] applies a record, and
 //! [`State::apply_uncommitted`] counts what the next tally records before it is published; that
@@ -27,7 +27,7 @@ use crate::grid::log::identity::IdentityEffect;
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::identity::{EnrolledKey, appliance_of};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::state::affected::AffectedRows;
@@ -55,7 +55,7 @@ pub struct State {
     rows: Rows,
     numbers: NameTable,
     class_names: ClassNames,
-    alerts: SharedMap<(Option<ApplianceIndex>, AlertKind), Alert>,
+    findings: SharedMap<(Option<ApplianceIndex>, FindingKind), Finding>,
     outbox: Outbox,
     identities: Identities,
     last: RecordNumber,
@@ -113,31 +113,36 @@ impl State {
         ApplianceIndex(u32::try_from(self.rows.len() + 1).unwrap_or(u32::MAX))
     }
 
-    /// An open alert.
-    pub fn alert(&self, number: Option<ApplianceIndex>, kind: AlertKind) -> Option<&Alert> {
-        self.alerts.get(&(number, kind))
+    /// An finding.
+    pub fn finding(&self, number: Option<ApplianceIndex>, kind: FindingKind) -> Option<&Finding> {
+        self.findings.get(&(number, kind))
     }
 
-    /// All open alerts, those of the broker first, then by number.
-    pub fn alerts(&self) -> impl Iterator<Item = (Option<ApplianceIndex>, AlertKind, &Alert)> {
-        self.alerts.iter().map(|((number, kind), alert)| (*number, *kind, alert))
+    /// All findings, those of the broker first, then by number.
+    pub fn findings(
+        &self,
+    ) -> impl Iterator<Item = (Option<ApplianceIndex>, FindingKind, &Finding)> {
+        self.findings.iter().map(|((number, kind), finding)| (*number, *kind, finding))
     }
 
-    /// All open alerts from that key on, whether it is open or not.
-    pub fn alerts_from(
+    /// All findings from that key on, whether it is open or not.
+    pub fn findings_from(
         &self,
         number: Option<ApplianceIndex>,
-        kind: AlertKind,
-    ) -> impl Iterator<Item = (Option<ApplianceIndex>, AlertKind, &Alert)> {
-        let alerts = self.alerts.range_from((number, kind));
-        alerts.map(|((number, kind), alert)| (*number, *kind, alert))
+        kind: FindingKind,
+    ) -> impl Iterator<Item = (Option<ApplianceIndex>, FindingKind, &Finding)> {
+        let findings = self.findings.range_from((number, kind));
+        findings.map(|((number, kind), finding)| (*number, *kind, finding))
     }
 
-    /// The open alerts of one appliance.
-    pub fn alerts_of(&self, number: ApplianceIndex) -> impl Iterator<Item = (AlertKind, &Alert)> {
-        self.alerts_from(Some(number), AlertKind::FIRST)
+    /// The findings of one appliance.
+    pub fn findings_of(
+        &self,
+        number: ApplianceIndex,
+    ) -> impl Iterator<Item = (FindingKind, &Finding)> {
+        self.findings_from(Some(number), FindingKind::FIRST)
             .take_while(move |(of, _, _)| *of == Some(number))
-            .map(|(_, kind, alert)| (kind, alert))
+            .map(|(_, kind, finding)| (kind, finding))
     }
 
     /// The queued mails.
@@ -163,7 +168,7 @@ impl State {
     pub(in crate::grid) fn certificate_due(&self, appliance: &Appliance) -> Option<Timestamp> {
         let key = self.key_of(appliance)?;
         let left = key.expires_at.since(key.issued_at) / 6;
-        match self.alert(Some(appliance.number), AlertKind::CertificateEnding) {
+        match self.finding(Some(appliance.number), FindingKind::CertificateEnding) {
             None => Some(key.expires_at.before(left)),
             Some(open) => (open.severity < Severity::Error).then_some(key.expires_at),
         }
@@ -211,7 +216,7 @@ impl State {
     pub fn snapshot(&self) -> StateSnapshot {
         StateSnapshot {
             rows: self.rows.clone(),
-            alerts: self.alerts.clone(),
+            findings: self.findings.clone(),
             outbox: self.outbox.snapshot(),
             identities: self.identities.snapshot(),
             last: self.last,
@@ -269,12 +274,12 @@ impl State {
     fn apply_effect(&mut self, effect: &Effect) -> AffectedAppliances {
         match effect {
             Effect::Appliance { number, change } => self.apply_to_appliance(*number, change),
-            Effect::AlertRaised { number, kind, alert } => {
-                self.alerts.insert((*number, *kind), alert.clone());
+            Effect::FindingRaised { number, kind, finding } => {
+                self.findings.insert((*number, *kind), finding.clone());
                 number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
             }
-            Effect::AlertCleared { number, kind } => {
-                self.alerts.remove(&(*number, *kind));
+            Effect::FindingCleared { number, kind } => {
+                self.findings.remove(&(*number, *kind));
                 number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
             }
             Effect::Mail(change) => {
@@ -366,9 +371,9 @@ impl State {
             let Self { numbers, rows, .. } = self;
             numbers.remove(&name, |number| rows.name(number));
             self.put_row(number, Row::Removed(name));
-            let open: Vec<_> = self.alerts_of(number).map(|(kind, _)| kind).collect();
+            let open: Vec<_> = self.findings_of(number).map(|(kind, _)| kind).collect();
             for kind in open {
-                self.alerts.remove(&(Some(number), kind));
+                self.findings.remove(&(Some(number), kind));
             }
         }
         AffectedAppliances::One(number)

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::grid::log::effect::{ApplianceEffect, Effect};
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::state::identities::IdentitiesSnapshot;
 use crate::grid::state::outbox::OutboxSnapshot;
 use crate::grid::state::rows::{ROWS_PER_CHUNK, Row, RowChunk, Rows};
@@ -19,7 +19,7 @@ use crate::grid::values::time::Timestamp;
 #[derive(Debug)]
 pub struct StateSnapshot {
     pub(super) rows: Rows,
-    pub(super) alerts: SharedMap<(Option<ApplianceIndex>, AlertKind), Alert>,
+    pub(super) findings: SharedMap<(Option<ApplianceIndex>, FindingKind), Finding>,
     pub(super) outbox: OutboxSnapshot,
     pub(super) identities: IdentitiesSnapshot,
     pub(super) last: RecordNumber,
@@ -43,17 +43,17 @@ impl StateSnapshot {
     pub fn into_effects(self) -> impl Iterator<Item = Vec<Effect>> + Send {
         let rows = self.rows.into_chunks().zip(0..);
         let rows = rows.map(|(chunk, at)| row_effects(&chunk, at));
-        let alerts = self.alerts.into_chunks().map(|chunk| {
-            let raised = chunk.iter().map(|((number, kind), alert)| Effect::AlertRaised {
+        let findings = self.findings.into_chunks().map(|chunk| {
+            let raised = chunk.iter().map(|((number, kind), finding)| Effect::FindingRaised {
                 number: *number,
                 kind: *kind,
-                alert: alert.clone(),
+                finding: finding.clone(),
             });
             raised.collect()
         });
         let lived = (!self.lived_time.is_zero())
             .then(|| vec![Effect::LivedTime { lived: self.lived_time }]);
-        rows.chain(alerts)
+        rows.chain(findings)
             .chain(self.outbox.into_effects())
             .chain(self.identities.into_effects())
             .chain(lived)

@@ -7,7 +7,7 @@ use super::driver::*;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::usage::{OutcomeKind, SuppressionPhase};
 use crate::grid::values::event::{Counter, DroppedEvents, EventBody, EventKind, Severity};
@@ -245,7 +245,7 @@ fn reports_within_a_second_are_coalesced() {
     assert_eq!(timeline.failure(), "hung");
     // A report that ends a hang is more than a report.
     timeline.store(maintenance(1, 62, "checking"));
-    assert!(!timeline.is_open(AlertKind::StartFailed));
+    assert!(!timeline.is_open(FindingKind::StartFailed));
 }
 
 #[test]
@@ -367,9 +367,9 @@ fn any_event_restores_contact_even_if_it_is_not_stored() {
     timeline.at(100).store(alert("fan 1 stands"));
     timeline.close_session(1, session);
     timeline.at(300);
-    assert!(timeline.is_open(AlertKind::NoContact));
+    assert!(timeline.is_open(FindingKind::NoContact));
     assert_eq!(timeline.receive(alert("fan 1 stands")).0, Outcome::Repeated);
-    assert!(!timeline.is_open(AlertKind::NoContact));
+    assert!(!timeline.is_open(FindingKind::NoContact));
     let last = timeline.records.iter().rfind(|record| record.input != Input::Tally);
     assert_eq!(last.map(|it| it.outcome), Some(Outcome::Repeated), "that has a record");
 }

@@ -123,7 +123,7 @@ fn a_clock_wrong_by_years_dates_no_mail_and_no_alert() {
         }
         let late = summary(&timeline).digest.as_ref().expect("a summary");
         assert_eq!((late.first_at, late.last_at), (at(500), at(500)));
-        assert!(timeline.grid().state().alerts().all(|(_, _, alert)| alert.since == at(500)));
+        assert!(timeline.grid().state().findings().all(|(_, _, alert)| alert.since == at(500)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tests when a boot begins, and which events belong to another boot.
 
 use super::driver::*;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::settings::{ClassSettings, RateLimits};
 use crate::grid::state::appliance::PAST_BOOTS_MAX;
 use crate::grid::values::outcome::{EventRejection, Outcome};
@@ -19,7 +19,7 @@ fn the_hello_alone_begins_the_boot_and_sets_the_deadline() {
     assert_eq!(timeline.state(), "starting");
     timeline.at(311);
     assert_eq!(timeline.failure(), "boot_timeout");
-    assert_eq!(timeline.text(AlertKind::StartFailed), "db1 did not start within 300 s");
+    assert_eq!(timeline.text(FindingKind::StartFailed), "db1 did not start within 300 s");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::identity::*;
 use super::security::refused;
 use crate::grid::decide::identity::IdentityRejection as R;
 use crate::grid::log::input::Input;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::settings::{CertificateRules, GridSettings, MAIL_TRIGGERS, MailPolicy};
 use crate::grid::values::event::Severity;
 use crate::grid::values::identity::Serial;
@@ -91,7 +91,7 @@ fn a_certificate_that_is_not_renewed_is_an_alert_before_its_end_and_at_it() {
     assert_eq!(timeline.records.len(), records, "it is said once");
     timeline.at(30 * DAY + 1);
     assert_eq!(timeline.certificate_alert(), Some(Severity::Error));
-    let alert = timeline.grid().state().alert(Some(DB1), AlertKind::CertificateEnding);
+    let alert = timeline.grid().state().finding(Some(DB1), FindingKind::CertificateEnding);
     let since = alert.map(|alert| alert.since.since(at(25 * DAY)));
     assert!(since.is_some_and(|it| it < seconds(1)), "one alert, more severe: {since:?}");
     let record = timeline.records.last().expect("a record");

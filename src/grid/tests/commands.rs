@@ -3,7 +3,7 @@
 use super::super::decide::CommandRejection;
 use super::driver::*;
 use crate::grid::log::command::{AdminCommand, DumpOrder, OverrideReset};
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::outcome::{EventRejection, Outcome};
@@ -26,10 +26,10 @@ fn a_stop_makes_any_state_idle_and_closes_what_was_open() {
     let session = timeline.hello(1);
     timeline.close_session(1, session);
     timeline.at(301);
-    assert!(timeline.is_open(AlertKind::StartFailed) && timeline.is_open(AlertKind::NoContact));
+    assert!(timeline.is_open(FindingKind::StartFailed) && timeline.is_open(FindingKind::NoContact));
     timeline.stop();
     assert_eq!((timeline.state(), timeline.since(), timeline.deadline()), ("idle", 301, None));
-    assert_eq!(timeline.grid().state().alerts().count(), 0);
+    assert_eq!(timeline.grid().state().findings().count(), 0);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn who_becomes_unmanaged_in_a_start_or_after_its_failure_runs() {
         assert_eq!(timeline.state(), state);
         timeline.at(10).command(managed(false)).unwrap();
         assert_eq!((timeline.state(), timeline.since()), ("running", 10), "from {state}");
-        assert!(!timeline.is_open(AlertKind::StartFailed));
+        assert!(!timeline.is_open(FindingKind::StartFailed));
         timeline.at(1_000);
         assert_eq!(timeline.state(), "running", "from {state}");
     }
@@ -188,7 +188,7 @@ fn removal_takes_away_all_that_was_open() {
     timeline.hello(1);
     timeline.at(301);
     timeline.command(AdminCommand::Remove { name: name(DB1) }).unwrap();
-    assert_eq!(timeline.grid().state().alerts().count(), 0);
+    assert_eq!(timeline.grid().state().findings().count(), 0);
     assert_eq!(
         (timeline.grid().state().find(&name(DB1)), timeline.grid().poll_timeout()),
         (None, None)

@@ -8,8 +8,8 @@ use super::driver::*;
 use crate::grid::explain;
 use crate::grid::log::command::{AdminCommand, DumpOrder};
 use crate::grid::log::crash_dump::DumpResult;
-use crate::grid::model::alert::AlertKind;
 use crate::grid::model::crash_dump::{CRASH_DUMPS_MAX, DumpEnd, DumpTrigger, FOUND_DUMPS_MAX};
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::settings::{ClassSettings, MailPolicy, RateLimit, RateLimits};
 use crate::grid::values::event::Severity;
 use crate::grid::values::outcome::Outcome;
@@ -104,8 +104,8 @@ fn a_trigger_that_failed_leaves_a_failed_start_failed_once() {
         assert_eq!((timeline.state(), timeline.since()), ("failed", 20));
     }
     assert_eq!(timeline.grid().state().appliance(DB1).expect("it").failed_starts.len(), 1);
-    assert!(!timeline.is_open(AlertKind::Flapping));
-    assert!(timeline.is_open(AlertKind::StartFailed));
+    assert!(!timeline.is_open(FindingKind::Flapping));
+    assert!(timeline.is_open(FindingKind::StartFailed));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn events_of_the_same_boot_long_after_the_trigger_show_that_it_had_no_effect() {
     assert!(timeline.last().flags.contains(RecordFlags::DUMP_NO_EFFECT));
     assert_eq!(timeline.last().severity(), Severity::Warn);
     assert_eq!(timeline.newest_dump().end.map(|it| it.0), Some(DumpEnd::NoEffect));
-    assert!(!timeline.is_open(AlertKind::StartFailed));
+    assert!(!timeline.is_open(FindingKind::StartFailed));
     timeline.crash_dump();
 }
 

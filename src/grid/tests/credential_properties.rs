@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use super::driver::*;
 use crate::grid::log::identity::IdentityCommand;
 use crate::grid::log::input::Input;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::tests::random_actions::actions;
 use crate::grid::tests::simulation::Simulation;
 use crate::grid::values::identity::{Role, Subject};
@@ -44,7 +44,7 @@ pub(super) fn assert_credentials_are_sound(timeline: &Timeline) {
     });
     assert!(!made || identities.admin_count() > 0, "no admin is left");
     for appliance in state.appliances() {
-        let alert = state.alert(Some(appliance.number), AlertKind::CertificateEnding);
+        let alert = state.finding(Some(appliance.number), FindingKind::CertificateEnding);
         let key = identities.key(&Subject::Appliance(appliance.name.clone()));
         assert!(alert.is_none() || key.is_some(), "an alert without a certificate");
     }

@@ -6,7 +6,7 @@ use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, Input};
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::settings::ClassSettings;
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Offset;
@@ -74,13 +74,14 @@ fn a_downtime_moves_the_stuck_deadline_but_not_its_alert() {
     for tick in 0..=91 {
         timeline.at(tick * 10).store(maintenance(1, 34, "a"));
     }
-    assert!(timeline.is_open(AlertKind::Stuck));
+    assert!(timeline.is_open(FindingKind::Stuck));
     timeline.restart_after(seconds(30));
     timeline.store(maintenance(1, 34, "a"));
     timeline.at(990);
-    assert!(timeline.is_open(AlertKind::Stuck), "it has not moved, and is not said again");
+    assert!(timeline.is_open(FindingKind::Stuck), "it has not moved, and is not said again");
     let said = timeline.records.iter().flat_map(|record| &record.effects);
-    let stuck = said.filter(|it| matches!(it, Effect::AlertRaised { kind: AlertKind::Stuck, .. }));
+    let stuck =
+        said.filter(|it| matches!(it, Effect::FindingRaised { kind: FindingKind::Stuck, .. }));
     assert_eq!(stuck.count(), 1);
 }
 
@@ -101,9 +102,9 @@ fn contact_is_expected_again_after_a_downtime() {
     timeline.store(started_ok(1));
     timeline.at(100).restart_after(seconds(1_000));
     timeline.at(1_159);
-    assert!(!timeline.is_open(AlertKind::NoContact), "no verdict within 60 s");
+    assert!(!timeline.is_open(FindingKind::NoContact), "no verdict within 60 s");
     timeline.at(1_161);
-    assert!(timeline.is_open(AlertKind::NoContact));
+    assert!(timeline.is_open(FindingKind::NoContact));
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn an_appliance_back_after_a_downtime_never_lost_contact() {
     timeline.restart_after(seconds(1_000));
     timeline.at(1_050).hello(1);
     timeline.at(10_000);
-    assert!(!timeline.is_open(AlertKind::NoContact));
+    assert!(!timeline.is_open(FindingKind::NoContact));
 }
 
 #[test]
@@ -144,9 +145,9 @@ fn a_pause_extends_contact_too() {
     timeline.now = at(119);
     timeline.handle(Input::BrokerPaused { lasted: seconds(40), cause: BrokerPause::ProcessPaused });
     timeline.at(159);
-    assert!(!timeline.is_open(AlertKind::NoContact));
+    assert!(!timeline.is_open(FindingKind::NoContact));
     timeline.at(161);
-    assert!(timeline.is_open(AlertKind::NoContact));
+    assert!(timeline.is_open(FindingKind::NoContact));
 }
 
 #[test]

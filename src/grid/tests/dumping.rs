@@ -3,7 +3,7 @@
 use super::super::decide::CommandRejection;
 use super::driver::*;
 use crate::grid::log::crash_dump::DumpResult;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::settings::ClassSettings;
 use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
@@ -25,7 +25,7 @@ fn a_crash_dump_is_taken_of_the_running_and_the_failed() {
     timeline.store(start_failed(1, "x"));
     timeline.crash_dump();
     assert_eq!(timeline.state(), "dumping");
-    assert!(timeline.is_open(AlertKind::StartFailed), "its start failed all the same");
+    assert!(timeline.is_open(FindingKind::StartFailed), "its start failed all the same");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn dumping_without_a_new_boot_fails_at_the_dump_deadline() {
     timeline.at(1_001);
     assert_eq!(timeline.failure(), "dump_timeout");
     let text = "db1 did not boot again after the crash dump";
-    assert_eq!(timeline.text(AlertKind::StartFailed), text);
+    assert_eq!(timeline.text(FindingKind::StartFailed), text);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn the_unmanaged_run_after_the_dump_deadline_with_an_unknown_outcome() {
     timeline.at(1_001);
     assert_eq!(timeline.state(), "running");
     assert!(timeline.last().flags.contains(RecordFlags::OUTCOME_UNKNOWN));
-    assert!(!timeline.is_open(AlertKind::StartFailed));
+    assert!(!timeline.is_open(FindingKind::StartFailed));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_start_that_completes_while_it_is_dumped_has_not_failed() {
     timeline.at(310).crash_dump();
     let flags = timeline.at(320).store(started_ok(1));
     assert!(flags.contains(RecordFlags::LATE));
-    assert!(!timeline.is_open(AlertKind::StartFailed));
+    assert!(!timeline.is_open(FindingKind::StartFailed));
     timeline.at(330).driver_reports(DumpResult::Failed);
     assert_eq!((timeline.state(), timeline.since()), ("running", 320));
     assert!(timeline.grid().state().appliance(DB1).expect("it").failed_starts.is_empty());
@@ -128,9 +128,9 @@ fn silence_after_a_crash_dump_without_a_boot_is_a_lost_contact() {
     timeline.at(110).close_session(1, session);
     timeline.at(1_001);
     assert_eq!(timeline.state(), "running");
-    assert!(!timeline.is_open(AlertKind::NoContact));
+    assert!(!timeline.is_open(FindingKind::NoContact));
     timeline.at(1_200);
-    assert!(timeline.is_open(AlertKind::NoContact));
+    assert!(timeline.is_open(FindingKind::NoContact));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn silence_during_a_crash_dump_is_no_lost_contact() {
     timeline.driver_reports(DumpResult::Done);
     timeline.at(110).close_session(1, session);
     timeline.at(900);
-    assert!(!timeline.is_open(AlertKind::NoContact));
+    assert!(!timeline.is_open(FindingKind::NoContact));
     timeline.at(1_001);
     assert_eq!(timeline.failure(), "dump_timeout", "that is told in its place");
 }

@@ -9,7 +9,7 @@ use super::identity::*;
 use crate::grid::decide::identity::{IdentityRejection as R, TokenProblem};
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::identity::IdentityCommand;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::identity::{
     CertificateGrant, EnrolmentScope, EnrolmentTerms, TokenPurpose,
 };
@@ -300,5 +300,5 @@ fn a_removed_appliance_leaves_no_credential_and_the_next_of_its_name_starts_clea
     timeline.token(4, one(appliance("db1")), Some(1));
     timeline.granted(enrol_by(4, 2, None));
     timeline.later(31 * DAY);
-    assert!(timeline.grid().state().alert(Some(DB2), AlertKind::CertificateEnding).is_some());
+    assert!(timeline.grid().state().finding(Some(DB2), FindingKind::CertificateEnding).is_some());
 }

@@ -4,7 +4,7 @@ use super::driver::*;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{Input, SessionHello};
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::values::event::{EventBody, Severity};
 use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::outcome::{EventRejection, Outcome};
@@ -212,7 +212,8 @@ fn acknowledgements_for_events_that_are_not_known_raise_a_fatal_alert_once() {
     };
     assert_eq!(timeline.handle(hello(57, SessionId(90))).record, None, "all of it is known");
     timeline.handle(hello(70, SessionId(91)));
-    let alert = timeline.grid().state().alert(None, AlertKind::RecordsMissing).expect("is open");
+    let alert =
+        timeline.grid().state().finding(None, FindingKind::RecordsMissing).expect("is open");
     assert_eq!(alert.severity, Severity::Fatal);
     assert_eq!(&*alert.text, "events 58 to 70 of db1 were acknowledged and are missing");
     assert_eq!(timeline.handle(hello(70, SessionId(92))).record, None, "it is told already");
@@ -233,5 +234,5 @@ fn a_forgotten_spool_is_no_loss() {
     let hello =
         SessionHello { appliance, boot, uptime, spool, acked_through, is_transient, session };
     assert_eq!(timeline.handle(Input::Hello(hello)).record, None);
-    assert!(timeline.grid().state().alert(None, AlertKind::RecordsMissing).is_none());
+    assert!(timeline.grid().state().finding(None, FindingKind::RecordsMissing).is_none());
 }

@@ -9,7 +9,7 @@ use crate::grid::decide::identity::{IdentityRejection as R, IdentityReply, Token
 use crate::grid::explain::describe_record;
 use crate::grid::log::identity::IdentityCommand;
 use crate::grid::log::input::Input;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::identity::{
     CertificateGrant, EnrolledKey, EnrolmentScope, EnrolmentTerms, Token, TokenPurpose,
 };
@@ -146,7 +146,7 @@ impl Timeline {
     }
 
     pub(super) fn certificate_alert(&self) -> Option<Severity> {
-        let alert = self.grid().state().alert(Some(DB1), AlertKind::CertificateEnding);
+        let alert = self.grid().state().finding(Some(DB1), FindingKind::CertificateEnding);
         alert.map(|alert| alert.severity)
     }
 

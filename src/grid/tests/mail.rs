@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::driver::*;
 use crate::grid::log::effect::{Effect, MailEffect};
 use crate::grid::log::input::Input;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::mail_message::{
     Delivery, DeliveryState, MailMessage, MessageNumber, NOTICES_MAX, OutboxCommand,
 };
@@ -218,7 +218,7 @@ fn a_dead_server_is_tried_for_three_days_and_then_an_alert_is_opened() {
     assert!(pauses[7..].iter().all(|pause| (60..=61).contains(pause)), "{pauses:?}");
     assert_eq!(first(&timeline).state, DeliveryState::Failed);
     assert_eq!(&*first(&timeline).last_reply, "451 try again later");
-    let open = timeline.grid().state().alert(None, AlertKind::MailFails).expect("it is said");
+    let open = timeline.grid().state().finding(None, FindingKind::MailFails).expect("it is said");
     assert!(
         open.text.starts_with("mail 1 to anna@example.org failed permanently: 451"),
         "{}",
@@ -234,7 +234,7 @@ fn a_dead_server_is_tried_for_three_days_and_then_an_alert_is_opened() {
     timeline.at(81 * 3_600);
     let (_, mail, attempt) = *dispatched(&timeline).last().expect("tried");
     complete_delivery(&mut timeline, mail.0, attempt, Delivery::Sent("250".into()));
-    assert!(timeline.grid().state().alert(None, AlertKind::MailFails).is_none());
+    assert!(timeline.grid().state().finding(None, FindingKind::MailFails).is_none());
     assert_eq!(queued(&timeline).len(), 0);
 }
 
@@ -262,8 +262,9 @@ fn a_failed_mail_keeps_its_alert_open_until_it_is_removed() {
     timeline.at(31);
     complete_delivery(&mut timeline, 1, 1, Delivery::Refused("550 no such user".into()));
     complete_delivery(&mut timeline, 2, 1, Delivery::Sent("250".into()));
-    let is_open =
-        |timeline: &Timeline| timeline.grid().state().alert(None, AlertKind::MailFails).is_some();
+    let is_open = |timeline: &Timeline| {
+        timeline.grid().state().finding(None, FindingKind::MailFails).is_some()
+    };
     assert!(is_open(&timeline));
     let (message, order) = (MessageNumber(1), OutboxCommand::Drop);
     timeline.handle(Input::MailCommand { by: "anna".into(), message, command: order });

@@ -2,7 +2,7 @@
 
 use super::driver::*;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::{ClassSettings, OnStuck};
 use crate::grid::values::event::Severity;
@@ -40,8 +40,8 @@ fn silence_in_maintenance_fails_the_start() {
     timeline.at(71);
     assert_eq!(timeline.failure(), "hung");
     let text = "db1 hung in maintenance: silent for 60 s, last report \"checking database\" 34 %";
-    assert_eq!(timeline.text(AlertKind::StartFailed), text);
-    assert_eq!(timeline.severity(AlertKind::StartFailed), Some(Severity::Error));
+    assert_eq!(timeline.text(FindingKind::StartFailed), text);
+    assert_eq!(timeline.severity(FindingKind::StartFailed), Some(Severity::Error));
 }
 
 #[test]
@@ -85,17 +85,17 @@ fn progress_that_does_not_move_for_15_min_raises_an_alert_that_progress_closes()
         assert!(timeline.at(10 + tick * 10).store(again).contains(RecordFlags::REPEATED));
     }
     assert_eq!(timeline.state(), "maintenance");
-    assert_eq!(timeline.severity(AlertKind::Stuck), Some(Severity::Warn));
+    assert_eq!(timeline.severity(FindingKind::Stuck), Some(Severity::Warn));
     assert!(
-        timeline.text(AlertKind::Stuck).contains("34 % for 15 min"),
+        timeline.text(FindingKind::Stuck).contains("34 % for 15 min"),
         "{:?}",
-        timeline.text(AlertKind::Stuck)
+        timeline.text(FindingKind::Stuck)
     );
     let stuck =
         timeline.records.iter().filter(|record| record.flags.contains(RecordFlags::STUCK)).count();
     assert_eq!(stuck, 1, "said once");
     timeline.at(930).store(maintenance(1, 35, "checking database"));
-    assert!(!timeline.is_open(AlertKind::Stuck));
+    assert!(!timeline.is_open(FindingKind::Stuck));
 }
 
 #[test]
@@ -111,10 +111,13 @@ fn a_clock_or_a_spinner_in_the_text_is_no_progress() {
         let mut timeline = Timeline::with(ClassSettings::default());
         timeline.hello(1);
         for step in 0..=20 {
-            assert!(step > 17 || !timeline.is_open(AlertKind::Stuck), "after {step} steps of 50 s");
+            assert!(
+                step > 17 || !timeline.is_open(FindingKind::Stuck),
+                "after {step} steps of 50 s"
+            );
             timeline.at(10 + step * 50).store(said(step));
         }
-        assert!(timeline.is_open(AlertKind::Stuck));
+        assert!(timeline.is_open(FindingKind::Stuck));
     }
 }
 
@@ -125,7 +128,7 @@ fn without_a_percentage_another_text_is_progress_and_so_is_a_new_part() {
     for step in 0..40 {
         let words = if step % 2 == 0 { "rolling forward" } else { "rolling back" };
         timeline.at(10 + step * 50).store(maintenance(1, 0, words));
-        assert!(!timeline.is_open(AlertKind::Stuck));
+        assert!(!timeline.is_open(FindingKind::Stuck));
     }
     timeline.at(2_010).store(maintenance(1, 99, "checking the first disk"));
     for percent in 1..40 {
@@ -134,13 +137,13 @@ fn without_a_percentage_another_text_is_progress_and_so_is_a_new_part() {
             percent,
             "checking the second",
         ));
-        assert!(!timeline.is_open(AlertKind::Stuck), "{percent} %");
+        assert!(!timeline.is_open(FindingKind::Stuck), "{percent} %");
     }
     // The same part again and again is not progress.
     for (step, percent) in (0..).zip((1..40).chain(1..40)) {
         timeline.at(4_010 + step * 50).store(maintenance(1, percent, "checking the second"));
     }
-    assert!(timeline.is_open(AlertKind::Stuck));
+    assert!(timeline.is_open(FindingKind::Stuck));
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn a_class_may_fail_a_start_that_does_not_move() {
         }
     }
     assert_eq!(timeline.failure(), "no_progress");
-    assert!(!timeline.is_open(AlertKind::Stuck));
+    assert!(!timeline.is_open(FindingKind::Stuck));
 }
 
 #[test]
@@ -176,9 +179,9 @@ fn the_stuck_alert_ends_with_maintenance() {
         for tick in 1..=91 {
             timeline.at(10 + tick * 10).store(maintenance(1, 34, "checking database"));
         }
-        assert!(timeline.is_open(AlertKind::Stuck));
+        assert!(timeline.is_open(FindingKind::Stuck));
         end(&mut timeline);
-        assert!(!timeline.is_open(AlertKind::Stuck), "{}", timeline.state());
+        assert!(!timeline.is_open(FindingKind::Stuck), "{}", timeline.state());
     }
 }
 
@@ -192,7 +195,7 @@ fn who_hung_may_come_back_to_maintenance() {
         (timeline.state(), timeline.since(), timeline.deadline()),
         ("maintenance", 80, Some(140))
     );
-    assert!(!timeline.is_open(AlertKind::StartFailed));
+    assert!(!timeline.is_open(FindingKind::StartFailed));
 }
 
 #[test]

@@ -17,8 +17,8 @@ use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
-use crate::grid::model::alert::AlertKind;
 use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::sequence_window::WINDOWS_MAX;
 use crate::grid::model::settings::FLAPPING_FAILURES;
@@ -188,20 +188,20 @@ fn assert_is_sound(timeline: &Timeline) {
         assert!(appliance.usage.alert_groups.len() <= ALERT_GROUPS_MAX);
         assert!(appliance.failed_starts.len() <= FLAPPING_FAILURES);
         assert!(appliance.failed_starts.is_sorted());
-        let is_open = |kind| state.alert(Some(appliance.number), kind).is_some();
+        let is_open = |kind| state.finding(Some(appliance.number), kind).is_some();
         let is_failed = appliance.lifecycle.failed().is_some();
-        assert_eq!(is_open(AlertKind::StartFailed), is_failed);
+        assert_eq!(is_open(FindingKind::StartFailed), is_failed);
         let is_stuck = matches!(&appliance.lifecycle, Lifecycle::Maintenance(known)
             if known.stuck_at.is_none());
-        assert_eq!(is_open(AlertKind::Stuck), is_stuck);
+        assert_eq!(is_open(FindingKind::Stuck), is_stuck);
         if appliance.lifecycle == Lifecycle::Idle {
-            assert!(!is_open(AlertKind::NoContact) && !is_open(AlertKind::Flapping));
+            assert!(!is_open(FindingKind::NoContact) && !is_open(FindingKind::Flapping));
         }
         let deadline = appliance.lifecycle.deadline().filter(|it| *it < Timestamp::MAX);
         let wakes = deadline.is_none() || timeline.grid().poll_timeout().is_some();
         assert!(wakes, "a deadline is armed");
     }
-    for (number, _, _) in state.alerts() {
+    for (number, _, _) in state.findings() {
         let number = number.expect("nothing here is about the broker");
         assert!(state.appliance(number).is_some(), "the removed have nothing open");
     }

@@ -2,7 +2,7 @@
 
 use super::driver::*;
 use crate::grid::log::input::Input;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::mail_message::{Delivery, DeliveryState, MessageNumber, OutboxCommand};
 use crate::grid::state::outbox::finished_message;
 use crate::grid::tests::urgent_mail::{
@@ -148,7 +148,7 @@ fn when_a_dead_server_is_back_all_is_sent_within_a_minute_in_two_mails() {
     });
     assert!(joined.count() > 3);
     assert_eq!(outbox.messages.len(), 0);
-    assert!(timeline.grid().state().alert(None, AlertKind::MailFails).is_none());
+    assert!(timeline.grid().state().finding(None, FindingKind::MailFails).is_none());
 }
 
 #[test]
@@ -195,8 +195,8 @@ fn another_text_of_a_failure_keeps_its_start() {
     let mut timeline = Timeline::new();
     timeline.hello(1);
     timeline.at(301);
-    let since = timeline.alert(AlertKind::StartFailed).expect("it is open").since;
+    let since = timeline.alert(FindingKind::StartFailed).expect("it is open").since;
     assert_eq!(timeline.at(400).receive(start_failed(1, "no disk")).0, Outcome::Stored);
-    assert_eq!(timeline.alert(AlertKind::StartFailed).expect("it is open").since, since);
-    assert!(timeline.text(AlertKind::StartFailed).contains("no disk"));
+    assert_eq!(timeline.alert(FindingKind::StartFailed).expect("it is open").since, since);
+    assert!(timeline.text(FindingKind::StartFailed).contains("no disk"));
 }

@@ -4,7 +4,7 @@ use super::super::decide::Reply;
 use super::super::explain;
 use super::driver::*;
 use crate::grid::log::input::Input;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::values::outcome::{EventRejection, Outcome};
 use crate::grid::values::record_flags::RecordFlags;
 
@@ -31,7 +31,7 @@ fn an_event_older_than_the_newest_changes_nothing() {
     assert_eq!((outcome, flags), (Outcome::StaleEvent, RecordFlags::REPLAYED));
     assert_eq!(explain::describe_outcome(outcome).0, "STALE");
     assert_eq!((timeline.state(), timeline.failure()), ("failed", "reported"));
-    assert!(timeline.is_open(AlertKind::StartFailed));
+    assert!(timeline.is_open(FindingKind::StartFailed));
     assert_eq!(timeline.changes(), []);
     assert_eq!(replay(&mut timeline, started_ok(1).with_uptime(seconds(251))), Outcome::Stored);
     assert_eq!(timeline.state(), "running");
@@ -39,7 +39,7 @@ fn an_event_older_than_the_newest_changes_nothing() {
         replay(&mut timeline, start_failed(1, "x").with_uptime(seconds(9))),
         Outcome::StaleEvent
     );
-    assert!(!timeline.is_open(AlertKind::StartFailed));
+    assert!(!timeline.is_open(FindingKind::StartFailed));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_report_from_before_the_verdict_is_no_sign_of_life_after_it() {
     let behind = maintenance(1, 6, "a").with_uptime(seconds(310)).with_event_time(at(310));
     assert_eq!(replay(&mut timeline, behind), Outcome::Stored);
     assert_eq!(timeline.state(), "maintenance");
-    assert!(!timeline.is_open(AlertKind::StartFailed));
+    assert!(!timeline.is_open(FindingKind::StartFailed));
     // Hung, and then an earlier event arrives.
     timeline.at(700);
     assert_eq!(timeline.failure(), "hung");
@@ -129,7 +129,7 @@ fn a_start_that_failed_before_the_verdict_has_its_reason() {
     let failed = start_failed(1, "no disk").with_uptime(seconds(200));
     assert_eq!(replay(&mut timeline, failed), Outcome::Stored);
     assert_eq!(timeline.failure(), "reported");
-    assert_eq!(timeline.text(AlertKind::StartFailed), "start of db1 failed: no disk");
+    assert_eq!(timeline.text(FindingKind::StartFailed), "start of db1 failed: no disk");
 }
 
 #[test]
@@ -182,7 +182,8 @@ fn an_appliance_first_opens_a_session_and_then_sends_its_spool() {
         );
         assert_eq!((timeline.state(), timeline.db1().boot_id()), ("running", Some(boot(7))));
         assert!(
-            !timeline.is_open(AlertKind::StartFailed) && !timeline.is_open(AlertKind::NameConflict)
+            !timeline.is_open(FindingKind::StartFailed)
+                && !timeline.is_open(FindingKind::NameConflict)
         );
         timeline.at(10_000);
         assert_eq!(timeline.state(), "running");
@@ -209,7 +210,7 @@ fn a_session_sends_for_its_own_boot() {
     // Live, but of a boot without a session.
     assert_eq!(timeline.receive(started_ok(9).via(session)).0, Outcome::OlderBoot);
     assert_eq!((timeline.state(), timeline.db1().boot_id()), ("running", Some(boot(1))));
-    assert!(!timeline.is_open(AlertKind::NameConflict));
+    assert!(!timeline.is_open(FindingKind::NameConflict));
     // Outside a session it would begin a boot.
     timeline.store(log(9));
     assert_eq!((timeline.state(), timeline.db1().boot_id()), ("starting", Some(boot(9))));

@@ -8,7 +8,7 @@ use crate::grid::decide::identity::{IdentityRejection as R, IdentityReply};
 use crate::grid::log::identity::{IdentityCommand, Refusal, SecurityIncident};
 use crate::grid::log::input::Input;
 use crate::grid::log::record_kind::RecordKind;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::identity::TokenPurpose;
 use crate::grid::model::settings::GridSettings;
 use crate::grid::values::event::Severity;
@@ -100,7 +100,7 @@ fn a_token_with_two_keys_is_an_alert_until_somebody_acts() {
     for end in [revoke("db1"), IdentityCommand::RevokeToken { id: token_id(1) }] {
         let mut timeline = Timeline::enrolled();
         let reused = |timeline: &Timeline| {
-            timeline.grid().state().alert(Some(DB1), AlertKind::TokenReused).cloned()
+            timeline.grid().state().finding(Some(DB1), FindingKind::TokenReused).cloned()
         };
         timeline.at(5).handle(Input::Security(refused(true, 0)));
         let alert = reused(&timeline).expect("an alert");
@@ -157,7 +157,7 @@ fn security_incidents_are_records_of_their_own_kind() {
     }
     let token = timeline.grid().state().identities().token(token_id(1)).cloned();
     assert_eq!(token.and_then(|token| token.last_used_at), Some(at(180)));
-    assert_eq!(timeline.grid().state().alert(None, AlertKind::ServerCertificate), None);
+    assert_eq!(timeline.grid().state().finding(None, FindingKind::ServerCertificate), None);
 }
 
 #[test]

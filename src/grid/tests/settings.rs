@@ -4,7 +4,7 @@ use super::super::occurrence::Occurrence;
 use super::driver::*;
 use crate::grid::log::applied_settings::AppliedSettings;
 use crate::grid::log::effect::Effect;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::settings::ClassSettings;
 
 fn apply_rules(timeline: &mut Timeline, rules: ClassSettings) {
@@ -52,9 +52,9 @@ fn silence_is_measured_by_the_new_limit() {
         timeline.at(110);
         apply_rules(&mut timeline, with_lost_contact(limit));
         timeline.at(not_yet);
-        assert!(!timeline.is_open(AlertKind::NoContact), "{limit}");
+        assert!(!timeline.is_open(FindingKind::NoContact), "{limit}");
         timeline.at(then);
-        assert!(timeline.is_open(AlertKind::NoContact), "{limit}");
+        assert!(timeline.is_open(FindingKind::NoContact), "{limit}");
     }
 }
 
@@ -67,9 +67,9 @@ fn a_shorter_limit_leaves_at_least_a_minute() {
     timeline.at(1_000);
     apply_rules(&mut timeline, with_lost_contact(120));
     timeline.at(1_059);
-    assert!(!timeline.is_open(AlertKind::NoContact));
+    assert!(!timeline.is_open(FindingKind::NoContact));
     timeline.at(1_061);
-    assert!(timeline.is_open(AlertKind::NoContact));
+    assert!(timeline.is_open(FindingKind::NoContact));
 }
 
 #[test]
@@ -79,5 +79,5 @@ fn an_appliance_in_a_session_has_no_contact_deadline() {
     timeline.store(started_ok(1).via(session));
     apply_rules(&mut timeline, with_lost_contact(1));
     timeline.at(10_000);
-    assert!(!timeline.is_open(AlertKind::NoContact));
+    assert!(!timeline.is_open(FindingKind::NoContact));
 }

@@ -5,7 +5,7 @@ use super::driver::*;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::Severity;
@@ -43,21 +43,21 @@ impl Timeline {
         self.db1().since.since(at(0)).as_secs()
     }
 
-    pub(super) fn alert(&self, kind: AlertKind) -> Option<&Alert> {
-        self.grid().state().alert(Some(DB1), kind)
+    pub(super) fn alert(&self, kind: FindingKind) -> Option<&Finding> {
+        self.grid().state().finding(Some(DB1), kind)
     }
 
     /// The severity of an open alert of DB1.
-    pub(super) fn severity(&self, kind: AlertKind) -> Option<Severity> {
+    pub(super) fn severity(&self, kind: FindingKind) -> Option<Severity> {
         self.alert(kind).map(|alert| alert.severity)
     }
 
     /// The text of an open alert of DB1; empty: it is not open.
-    pub(super) fn text(&self, kind: AlertKind) -> &str {
+    pub(super) fn text(&self, kind: FindingKind) -> &str {
         self.alert(kind).map_or("", |alert| &alert.text)
     }
 
-    pub(super) fn is_open(&self, kind: AlertKind) -> bool {
+    pub(super) fn is_open(&self, kind: FindingKind) -> bool {
         self.alert(kind).is_some()
     }
 

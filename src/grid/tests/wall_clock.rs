@@ -9,7 +9,7 @@ use crate::grid::log::effect::Effect;
 use crate::grid::log::input::{BrokerStarted, Input, LastRun};
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::{Delivery, DeliveryState};
 use crate::grid::model::settings::{
@@ -166,7 +166,7 @@ fn three_failures_are_flapping_for_24_h_that_were_lived_through() {
                 timeline.hello(n);
                 timeline.store(start_failed(n, "no disk"));
             }
-            assert!(timeline.is_open(AlertKind::Flapping));
+            assert!(timeline.is_open(FindingKind::Flapping));
             timeline.hello(4);
             timeline.store(started_ok(4));
             if restarts {
@@ -175,9 +175,9 @@ fn three_failures_are_flapping_for_24_h_that_were_lived_through() {
                 timeline.set_clock(by)
             }
             wait(&mut timeline, 23 * 3_600);
-            assert!(timeline.is_open(AlertKind::Flapping), "by {by} s");
+            assert!(timeline.is_open(FindingKind::Flapping), "by {by} s");
             wait(&mut timeline, 3_700);
-            assert!(!timeline.is_open(AlertKind::Flapping), "by {by} s");
+            assert!(!timeline.is_open(FindingKind::Flapping), "by {by} s");
         }
     }
 }
@@ -207,9 +207,9 @@ fn contact_is_lost_in_its_time_and_not_by_a_clock() {
         wait(&mut timeline, 60);
         timeline.set_clock(by);
         wait(&mut timeline, 50);
-        assert!(!timeline.is_open(AlertKind::NoContact), "by {by} s");
+        assert!(!timeline.is_open(FindingKind::NoContact), "by {by} s");
         wait(&mut timeline, 20);
-        assert!(timeline.is_open(AlertKind::NoContact), "by {by} s");
+        assert!(timeline.is_open(FindingKind::NoContact), "by {by} s");
     }
 }
 
@@ -247,7 +247,11 @@ fn a_start_by_a_wrong_clock_fails_nothing_and_past_times_stay() {
 fn an_alert_is_open_while_the_clocks_differ_and_a_start_closes_it() {
     let mut timeline = Timeline::new();
     let is_open = |timeline: &Timeline| {
-        timeline.grid().state().alert(None, AlertKind::ClockDiffers).map(|it| it.text.to_string())
+        timeline
+            .grid()
+            .state()
+            .finding(None, FindingKind::ClockDiffers)
+            .map(|it| it.text.to_string())
     };
     let by = Offset::from_micros(YEAR * 1_000_000);
     timeline.handle(Input::WallClock(WallClockChange::Differs { by }));

@@ -10,7 +10,7 @@ use crate::contract::proto::RecordFilter;
 use crate::grid::log::effect::Effect;
 use crate::grid::log::input::{Input, ReceivedEvent};
 use crate::grid::log::record::Record;
-use crate::grid::model::alert::{Alert, AlertKind};
+use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::values::event::{
     BoundedText, Counter, DropReason, DroppedEvents, Event, EventBody, EventKind, Severity,
 };
@@ -119,8 +119,9 @@ fn inputs() -> impl Strategy<Value = Input> {
 }
 
 fn effects() -> impl Strategy<Value = Vec<Effect>> {
-    let alert = Alert { severity: Severity::Warn, since: at(1), text: "raised for disk".into() };
-    let raised = Effect::AlertRaised { number: None, kind: AlertKind::DiskLow, alert };
+    let finding =
+        Finding { severity: Severity::Warn, since: at(1), text: "raised for disk".into() };
+    let raised = Effect::FindingRaised { number: None, kind: FindingKind::DiskLow, finding };
     prop_oneof![5 => Just(Vec::new()), 1 => Just(vec![raised])]
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::grid::decide::DecisionDraft;
 use crate::grid::log::effect::Effect;
 use crate::grid::log::identity::IdentityEffect;
-use crate::grid::model::alert::AlertKind;
+use crate::grid::model::finding::FindingKind;
 use crate::grid::model::identity::{
     CertificateGrant, EnrolledKey, EnrolmentScope, EnrolmentTerms, Token, TokenPurpose,
     appliance_of, matches_pattern,
@@ -181,7 +181,7 @@ impl IdentityDecider<'_> {
         let grant = granted(subject, &key);
         effects.push(Effect::Identity(IdentityEffect::Key { subject: subject.clone(), key }));
         effects.extend(self.reuse_alert_cleared(subject));
-        effects.extend(self.cleared(subject, AlertKind::CertificateEnding));
+        effects.extend(self.cleared(subject, FindingKind::CertificateEnding));
         Ok((IdentityReply::Granted(grant), Some(DecisionDraft::recorded(effects))))
     }
 }

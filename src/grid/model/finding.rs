@@ -1,13 +1,13 @@
-//! Defines alerts: their kinds, and an open alert.
+//! Defines findings: conditions of appliances and of the broker that the broker itself observes.
 //!
-//! Decides nothing.
+//! Decides nothing. Alerts are what administrators see of them.
 
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
 
-/// The kinds of alerts, of appliances and of the broker itself.
+/// The kinds of findings, of appliances and of the broker itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AlertKind {
+pub enum FindingKind {
     /// Its start failed.
     StartFailed,
     /// Its progress does not change.
@@ -36,7 +36,7 @@ pub enum AlertKind {
     ServerCertificate,
 }
 
-impl AlertKind {
+impl FindingKind {
     /// The first one, in their order.
     pub const FIRST: Self = Self::StartFailed;
 
@@ -60,12 +60,12 @@ impl AlertKind {
     }
 }
 
-/// An open alert.
+/// An observed condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
+pub struct Finding {
     /// Its severity.
     pub severity: Severity,
-    /// When it was opened.
+    /// When it was first observed.
     pub since: Timestamp,
     /// Its text, a sentence; may contain hostile text.
     pub text: Box<str>,
