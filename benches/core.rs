@@ -85,6 +85,7 @@ fn log_event(appliance: u32, sequence: u64) -> Input {
             is_repeated: false,
             dropped_before: Vec::new(),
             group_key: None,
+            is_resolved: false,
             crash_dump: None,
         },
     }))

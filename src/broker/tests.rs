@@ -32,6 +32,7 @@ fn log_event(text: &str) -> IncomingEvent {
         is_repeated: false,
         dropped_before: Vec::new(),
         group_key: None,
+        is_resolved: false,
         crash_dump: None,
     };
     IncomingEvent { boot: None, sequence: None, event }

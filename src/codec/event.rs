@@ -39,6 +39,7 @@ mod tag {
     pub(super) const DROPPED_BEFORE: u32 = 23;
     pub(super) const ALERT_KEY: u32 = 24;
     pub(super) const CRASH_DUMP: u32 = 25;
+    pub(super) const ALERT_RESOLVED: u32 = 26;
 }
 
 /// Writes the fields of `grid.journal.v1.ReceivedEvent`, in their order.
@@ -90,6 +91,7 @@ pub(super) fn write_event(received: &ReceivedEvent, out: &mut impl FieldSink) {
     if let Some(found) = &event.crash_dump {
         out.message(tag::CRASH_DUMP, &crash_dump::encode_found(found));
     }
+    out.uint(tag::ALERT_RESOLVED, event.is_resolved.into());
 }
 
 fn encode_dropped(lost: &DroppedEvents) -> proto::DroppedEvents {
@@ -129,6 +131,7 @@ pub(super) fn decode_event(received: proto::ReceivedEvent) -> Result<ReceivedEve
                 .iter()
                 .map(decode_dropped)
                 .collect::<Result<_, _>>()?,
+            is_resolved: received.alert_resolved,
             group_key: Some(received.alert_key).filter(|key| !key.is_empty()).map(Into::into),
             crash_dump: received.crash_dump.map(crash_dump::decode_found).map(Box::new),
         },

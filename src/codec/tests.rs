@@ -87,6 +87,7 @@ fn received_event(kind: EventBody) -> ReceivedEvent {
             is_repeated: true,
             dropped_before: dropped_events(),
             group_key: Some("raid:md0".into()),
+            is_resolved: true,
             crash_dump: Some(Box::new(super::crash_dump_tests::found())),
         },
     }

@@ -83,8 +83,12 @@ fn general_event(bytes: &Bytes) -> Result<DecodedEvent, InvalidEvent> {
     let needs_text = needs_text(kind);
     let kind = check_kind(kind, &sent, &mut violations);
     let text = violations.check_utf8("text", &sent.text).unwrap_or_default();
-    if sent.text.is_empty() && needs_text {
+    let names_its_end = sent.alert_resolved && !sent.alert_key.is_empty();
+    if sent.text.is_empty() && needs_text && !names_its_end {
         violations.add("text", "is missing; required for log, and for alert without a counter");
+    }
+    if sent.alert_resolved && !matches!(kind, EventBody::Alert { .. }) {
+        violations.add("alert_resolved", "is allowed with alert only");
     }
     let checked = DecodedEvent {
         boot_id: check_boot_id(&sent.boot_id, "boot_id", &mut violations),
@@ -99,6 +103,7 @@ fn general_event(bytes: &Bytes) -> Result<DecodedEvent, InvalidEvent> {
             dropped_before: check_lost_before(&sent.lost_before, &mut violations),
             group_key: check_alert_key(&sent.alert_key, &kind, &mut violations),
             crash_dump: crash_dump::check(sent.crash_dump.as_ref(), &kind, &mut violations),
+            is_resolved: sent.alert_resolved,
             body: kind,
         },
     };

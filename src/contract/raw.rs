@@ -92,6 +92,9 @@ pub struct RawEvent {
     /// See the contract.
     #[prost(message, optional, tag = "27")]
     pub crash_dump: Option<RawFoundCrashDump>,
+    /// See the contract.
+    #[prost(bool, tag = "28")]
+    pub alert_resolved: bool,
 }
 
 /// `grid.events.v1.FoundCrashDump` with its texts as bytes.
@@ -187,6 +190,7 @@ mod tests {
                 took_ms: 1_500,
                 written_at: Some(Timestamp { seconds: 6, nanos: 7 }),
             }),
+            alert_resolved: true,
         }
     }
 

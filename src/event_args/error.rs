@@ -67,6 +67,12 @@ pub enum ArgError {
         /// As given.
         value: String,
     },
+    /// Neither `yes` nor `no`.
+    #[error("resolved=`{}` is neither `yes` (the problem is over) nor `no`", escape::excerpt(.value))]
+    Resolved {
+        /// As given.
+        value: String,
+    },
     /// Progress out of range.
     #[error("progress=`{}` is not a whole number from 1 to 100", escape::excerpt(.value))]
     Progress {

@@ -40,11 +40,12 @@ pub const EVENTS: [&str; EventKind::ALL.len()] = {
 pub const SEVERITIES: [&str; 5] = ["debug", "info", "warn", "error", "fatal"];
 
 /// The parameters, and the two aliases of `msg` last.
-pub const PARAMETERS: [&str; 10] = [
+pub const PARAMETERS: [&str; 11] = [
     "id",
     "msg",
     "severity",
     "key",
+    "resolved",
     "progress",
     "cnt_name",
     "cnt_value",
@@ -129,6 +130,7 @@ struct ArgParser {
     text: Option<ArgValue>,
     severity: Option<ArgValue>,
     key: Option<ArgValue>,
+    resolved: Option<ArgValue>,
     progress: Option<ArgValue>,
     counter_name: Option<ArgValue>,
     counter_value: Option<ArgValue>,
@@ -149,6 +151,7 @@ impl ArgParser {
             "msg" | "text" | "log_text" => &mut self.text,
             "severity" => &mut self.severity,
             "key" => &mut self.key,
+            "resolved" => &mut self.resolved,
             "progress" => &mut self.progress,
             "cnt_name" => &mut self.counter_name,
             "cnt_value" => &mut self.counter_value,
@@ -178,13 +181,18 @@ impl ArgParser {
         let next_report_within_ms = self.report_within_ms(name);
         let counter = self.counter(name);
         let alert_key = self.alert_key(name);
+        let alert_resolved = self.alert_resolved(name);
         // Half a counter has an error of its own.
         let tried_counter = self.counter_name.is_some() || self.counter_value.is_some();
         match name {
             Some(event @ "log") if text.is_empty() => {
                 self.errors.push(ArgError::MissingText { event });
             }
-            Some(event @ "alert") if text.is_empty() && !tried_counter => {
+            Some(event @ "alert")
+                if text.is_empty()
+                    && !tried_counter
+                    && !(alert_resolved && !alert_key.is_empty()) =>
+            {
                 self.errors.push(ArgError::MissingText { event });
             }
             _ => {}
@@ -201,8 +209,15 @@ impl ArgParser {
             return Err(ArgErrors(self.errors));
         };
         let severity = severity.into();
-        let event =
-            Event { kind, text, severity, next_report_within_ms, alert_key, ..Event::default() };
+        let event = Event {
+            kind,
+            text,
+            severity,
+            next_report_within_ms,
+            alert_key,
+            alert_resolved,
+            ..Event::default()
+        };
         Ok(EventCommand { event, name, corrections: self.corrections })
     }
 
@@ -277,6 +292,16 @@ impl ArgParser {
         }
         self.require_event("alert", event, "key", given.value.clone());
         given.value
+    }
+
+    /// `false` if it is not given or invalid.
+    fn alert_resolved(&mut self, event: Option<&'static str>) -> bool {
+        let Some(given) = self.resolved.take() else { return false };
+        if !matches!(given.value.as_str(), "yes" | "no") {
+            self.errors.push(ArgError::Resolved { value: given.value.clone() });
+        }
+        self.require_event("alert", event, "resolved", given.value.clone());
+        given.value == "yes"
     }
 
     fn counter(&mut self, event: Option<&'static str>) -> Option<Counter> {

@@ -35,6 +35,7 @@ fn plain(checked: &DecodedEvent) -> Plain {
         dropped_before: lost_before,
         group_key: alert_key,
         crash_dump,
+        is_resolved,
     } = event;
     let (mut progress, mut promise_ms, mut told) = (None, None, None);
     let kind = match kind {
@@ -81,6 +82,7 @@ fn plain(checked: &DecodedEvent) -> Plain {
             took_ms: found.took.map_or(0, |it| it.as_millis()),
             written_at_us: found.written_at.as_ref().map(us),
         }),
+        is_resolved: *is_resolved,
         boot: boot.map(|boot| boot.0),
         sequence: sequence.map(|it| it.get()),
     }
@@ -148,6 +150,7 @@ fn full(kind: Kind) -> Event {
         repeated: true,
         next_report_within_ms: within,
         lost_before: vec![lost(4, 1), lost(0, 4), lost(77, 9)],
+        alert_resolved: !alert_key.is_empty(),
         alert_key,
         crash_dump,
     }

@@ -35,6 +35,7 @@ pub(super) struct Plain {
     pub(super) lost: Vec<PlainLost>,
     pub(super) alert_key: Option<String>,
     pub(super) found: Option<PlainFound>,
+    pub(super) is_resolved: bool,
     pub(super) boot: Option<Uuid>,
     pub(super) sequence: Option<u64>,
 }
@@ -97,7 +98,10 @@ fn of_kind(sent: &Event, kind: &Kind) -> Result<Plain, Breach> {
         }
     };
     plain.kind = number;
-    holds(!needs_text || !sent.text.is_empty())?;
+    let names_its_end = sent.alert_resolved && !sent.alert_key.is_empty();
+    holds(!needs_text || !sent.text.is_empty() || names_its_end)?;
+    holds(number == 5 || !sent.alert_resolved)?;
+    plain.is_resolved = sent.alert_resolved;
     (plain.text, plain.is_cut) = cut(&sent.text, 4_096);
     holds((0..=5).contains(&sent.severity))?;
     plain.severity = if sent.severity == 0 { severity } else { sent.severity };

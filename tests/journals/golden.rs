@@ -42,6 +42,7 @@ fn event(kind: EventBody, text: &str) -> Event {
         is_repeated: false,
         dropped_before: Vec::new(),
         group_key: None,
+        is_resolved: false,
         crash_dump: None,
     }
 }

@@ -248,6 +248,7 @@ fn event_fields(event: &Event) -> Fields {
         lost_before,
         alert_key,
         crash_dump,
+        alert_resolved,
     } = event;
     let mut fields: Fields =
         vec![("kind", kind.as_ref().map(|kind| event_kind(kind).as_str().to_owned()).into())];
@@ -274,6 +275,7 @@ fn event_fields(event: &Event) -> Fields {
         ("lost_before", ObjectValue::List(lost_before.iter().map(lost_events_value).collect())),
         ("alert_key", alert_key.into()),
         ("crash_dump", ObjectValue::Object(crash_dump.as_ref().map(found_fields))),
+        ("alert_resolved", (*alert_resolved).into()),
     ]);
     fields
 }
@@ -335,7 +337,7 @@ mod tests {
                 r#""progress":34,"text":"checking","severity":null,"boot_id":"","#,
                 r#""sequence":18446744073709551615,"event_time":null,"uptime_ms":0,"#,
                 r#""spooled_at":null,"repeated":false,"next_report_within_ms":0,"#,
-                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null,"reason":"spool_full"}],"alert_key":"","crash_dump":null},"#,
+                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null,"reason":"spool_full"}],"alert_key":"","crash_dump":null,"alert_resolved":false},"#,
                 r#""administrator":"","flags":["replayed"],"settings":null}"#
             )
         );

@@ -23,7 +23,7 @@ pub(crate) use commands::{
     version,
     args_conflicts_with_subcommands = false,
     override_usage = "vme [OPTIONS] id=<event> [msg=<text>] [severity=<level>] [key=<key>]\n           \
-        [progress=<1..100>] [cnt_name=<name> cnt_value=<number>]\n           \
+        [resolved=yes] [progress=<1..100>] [cnt_name=<name> cnt_value=<number>]\n           \
         [next_report_within=<1s..60s>]\n       \
         vme [OPTIONS] run|maintain|notify|agent|enrol ...",
     after_help = HELP,
@@ -117,6 +117,8 @@ Event arguments:
                               and alert, else info]
   key=<key>                   With alert: the problem's group key, which identifies it even if
                               its text changes, such as raid:md0
+  resolved=yes                With alert: the problem of this key, counter or text is over; with
+                              key= the text may be left out
   progress=<1..100>           With maintenance: completed part of the start in whole percent
   cnt_name=, cnt_value=       With alert: a counter and its new value, always both
   next_report_within=<time>   With maintenance: the report deadline, 1s to 60s from now

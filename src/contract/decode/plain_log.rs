@@ -72,6 +72,7 @@ pub(super) fn decode(mut rest: &[u8]) -> Option<DecodedEvent> {
             is_repeated: false,
             dropped_before: Vec::new(),
             group_key: None,
+            is_resolved: false,
             crash_dump: None,
         },
     })

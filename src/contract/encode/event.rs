@@ -62,5 +62,6 @@ pub(super) fn event(received: &ReceivedEvent) -> proto::Event {
         lost_before: lost.collect(),
         alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
         crash_dump: event.crash_dump.as_deref().map(crash_dump::found),
+        alert_resolved: event.is_resolved,
     }
 }

@@ -36,6 +36,7 @@ fn log_record() -> Record {
         is_repeated: false,
         dropped_before: Vec::new(),
         group_key: None,
+        is_resolved: false,
         crash_dump: None,
     };
     let (appliance, session) = (ApplianceIndex(1), None);

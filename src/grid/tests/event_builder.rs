@@ -26,6 +26,7 @@ pub(super) fn new_event(boot_number: u128, kind: EventBody, text: &str) -> Event
         is_repeated: false,
         dropped_before: Vec::new(),
         group_key: None,
+        is_resolved: false,
         crash_dump: None,
     };
     let boot = (boot_number != 0).then(|| boot(boot_number));

@@ -38,6 +38,8 @@ pub struct Event {
     pub group_key: Option<Box<str>>,
     /// Alerts only: a crash dump that the appliance found.
     pub crash_dump: Option<Box<FoundDump>>,
+    /// Alerts only: the problem is over.
+    pub is_resolved: bool,
 }
 
 /// The content of an event: the five kinds, spelt as in CA AppLogic.

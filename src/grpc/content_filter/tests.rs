@@ -104,6 +104,7 @@ fn events() -> impl Strategy<Value = Input> {
             is_repeated: false,
             dropped_before: dropped,
             group_key: None,
+            is_resolved: false,
             crash_dump: None,
         };
         let (appliance, session) = (ApplianceIndex(1), None);

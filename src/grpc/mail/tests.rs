@@ -42,6 +42,7 @@ async fn started(folder: &std::path::Path) -> (Started, Services) {
         is_repeated: false,
         dropped_before: Vec::new(),
         group_key: None,
+        is_resolved: false,
         crash_dump: None,
     };
     let name = ApplianceName::new("db1").expect("a name");

@@ -170,7 +170,7 @@ impl LineWriter {
         push_number(event.next_report_within_ms, out);
         out.extend_from_slice(b",\"lost_before\":[],\"alert_key\":");
         push_json_text(event.alert_key, out)?;
-        out.extend_from_slice(b",\"crash_dump\":null}");
+        out.extend_from_slice(b",\"crash_dump\":null,\"alert_resolved\":false}");
         Some(())
     }
 

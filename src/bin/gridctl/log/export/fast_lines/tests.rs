@@ -66,6 +66,7 @@ fn events() -> impl Strategy<Value = Event> {
                     .collect(),
                 alert_key,
                 crash_dump: rare.map(|()| FoundCrashDump::default()),
+                alert_resolved: rare.is_some(),
             }
         },
     )
