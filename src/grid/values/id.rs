@@ -105,6 +105,14 @@ pub type RecordNumber = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
+/// The number of an alert, from 1 upwards; never reused in a journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AlertId(pub u64);
+
+/// The number of a silence, from 1 upwards; never reused in a journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SilenceId(pub u64);
+
 #[cfg(test)]
 mod tests {
     use super::*;
