@@ -13,6 +13,7 @@ use crate::grid::model::mail_message::{
     BacklogDigest, BriefNotice, Delivery, DeliveryState, MailMessage, MessageNumber, Notice,
     OutboxCommand, Urgency,
 };
+use crate::grid::values::id::AlertId;
 use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode_delivery(
@@ -210,6 +211,11 @@ fn encode_notice(number: MessageNumber, at: usize, notice: &Notice) -> proto::Me
         record: notice.record,
         is_resolved: notice.is_resolved,
         occurrences: notice.occurrences,
+        alert: notice.alert.map_or(0, |it| it.0),
+        class: notice.class.to_string(),
+        since_us: notice.since.map(Timestamp::as_micros),
+        count: notice.count,
+        acknowledged: notice.acknowledged,
     }
 }
 
@@ -221,14 +227,21 @@ fn encode_brief(number: MessageNumber, at: usize, brief: &BriefNotice) -> proto:
         topic: brief.topic.to_string(),
         severity: severity_number(brief.severity),
         is_resolved: brief.is_resolved,
+        alert: brief.alert.map_or(0, |it| it.0),
+        class: brief.class.to_string(),
     }
 }
 
 fn decode_brief(it: proto::MessageBrief) -> Result<MailEffect, DecodeError> {
     let at = usize::try_from(it.at).unwrap_or(usize::MAX);
-    let (about, kind) = (it.subject.into(), it.topic.into());
-    let (severity, is_resolved) = (decode_severity(it.severity)?, it.is_resolved);
-    let brief = BriefNotice { subject: about, topic: kind, severity, is_resolved };
+    let brief = BriefNotice {
+        subject: it.subject.into(),
+        topic: it.topic.into(),
+        severity: decode_severity(it.severity)?,
+        is_resolved: it.is_resolved,
+        alert: AlertId::from_number(it.alert),
+        class: it.class.into(),
+    };
     Ok(MailEffect::Brief { number: MessageNumber(it.number), at, brief })
 }
 
@@ -243,6 +256,11 @@ fn decode_notice(it: proto::MessageNotice) -> Result<MailEffect, DecodeError> {
         record: it.record,
         is_resolved: it.is_resolved,
         occurrences: it.occurrences,
+        alert: AlertId::from_number(it.alert),
+        class: it.class.into(),
+        since: it.since_us.map(Timestamp::from_micros),
+        count: it.count,
+        acknowledged: it.acknowledged,
     };
     Ok(MailEffect::Notice { number: MessageNumber(it.number), at, notice })
 }

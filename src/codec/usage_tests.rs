@@ -20,6 +20,7 @@ use crate::grid::model::usage::{
     SuppressionPhase, Usage,
 };
 use crate::grid::values::event::{EventKind, Severity};
+use crate::grid::values::id::AlertId;
 
 /// A usage with every field set, each to a different value.
 pub(super) fn usage() -> Usage {
@@ -145,6 +146,11 @@ fn every_mail_reads_back() {
         record: 6,
         is_resolved: true,
         occurrences: 17,
+        alert: Some(AlertId(9)),
+        class: "web".into(),
+        since: Some(at(2)),
+        count: 40,
+        acknowledged: true,
     };
     let brief = BriefNotice::from(&notice);
     effects.push(MailEffect::Brief { number, at: 255, brief });

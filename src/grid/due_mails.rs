@@ -248,6 +248,11 @@ mod tests {
             record: 1,
             is_resolved: false,
             occurrences: 0,
+            alert: None,
+            class: "".into(),
+            since: None,
+            count: 0,
+            acknowledged: false,
         };
         MailMessage {
             number: MessageNumber(number),

@@ -114,6 +114,11 @@ pub(crate) fn message(number: u64, to: &str) -> MailMessage {
         record: 12,
         is_resolved: false,
         occurrences: 0,
+        alert: None,
+        class: "".into(),
+        since: None,
+        count: 0,
+        acknowledged: false,
     };
     MailMessage {
         number: MessageNumber(number),

@@ -168,18 +168,31 @@ fn join_counts(counts: &[(String, u64)]) -> String {
     counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
-/// `2026-11-20 14:02:10 error db1 start_failed: start of db1 failed (record 7)`.
+/// `2026-11-20 14:02:10 error db1 start_failed: start of db1 failed (record 7, alert 3, class db)`.
 fn describe_notice(notice: &MailNotice, look: &OutputOptions) -> String {
     let at = look.format_time(&notice.at);
     let severity = labels::severity(notice.severity).unwrap_or_default();
     let appliance = subject::format(&notice.appliance);
-    let over = if notice.resolved { ", resolved" } else { "" };
-    let again = match notice.repeats {
-        0 => String::new(),
-        again => format!(", repeated {again} times since the last mail"),
-    };
-    let MailNotice { kind, text, record_number, .. } = notice;
-    format!("{at} {severity} {appliance} {kind}: {text} (record {record_number}{again}{over})")
+    let mut notes = vec![format!("record {}", notice.record_number)];
+    if notice.alert_id > 0 {
+        notes.push(format!("alert {}", notice.alert_id));
+    }
+    if !notice.class.is_empty() {
+        notes.push(format!("class {}", notice.class));
+    }
+    if notice.open_since.is_some() {
+        notes.push(format!("open since {}", look.format_time(&notice.open_since)));
+    }
+    if notice.count > 0 {
+        notes.push(format!("reported {} in all", format_count(notice.count, "time")));
+    }
+    if notice.repeats > 0 {
+        notes.push(format!("repeated {} times since the last mail", notice.repeats));
+    }
+    notes.extend(notice.acknowledged.then(|| "acknowledged".to_owned()));
+    notes.extend(notice.resolved.then(|| "resolved".to_owned()));
+    let MailNotice { kind, text, .. } = notice;
+    format!("{at} {severity} {appliance} {kind}: {text} ({})", notes.join(", "))
 }
 
 /// `error db1 start_failed`.
@@ -191,12 +204,14 @@ fn describe_brief(brief: &MailBrief) -> String {
 }
 
 fn brief_fields(brief: &MailBrief) -> ObjectValue {
-    let MailBrief { appliance, kind, severity, resolved } = brief;
+    let MailBrief { appliance, kind, severity, resolved, alert_id, class } = brief;
     ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
         ("kind", kind.into()),
         ("severity", labels::severity(*severity).into()),
         ("resolved", (*resolved).into()),
+        ("alert_id", (*alert_id).into()),
+        ("class", class.into()),
     ]))
 }
 
@@ -259,8 +274,21 @@ fn summary_fields(summary: &MailSummary) -> Fields {
 }
 
 fn notice_fields(notice: &MailNotice) -> ObjectValue {
-    let MailNotice { appliance, kind, severity, at, text, record_number, resolved, repeats: again } =
-        notice;
+    let MailNotice {
+        appliance,
+        kind,
+        severity,
+        at,
+        text,
+        record_number,
+        resolved,
+        repeats: again,
+        alert_id,
+        class,
+        open_since,
+        count,
+        acknowledged,
+    } = notice;
     ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
         ("kind", kind.into()),
@@ -270,6 +298,11 @@ fn notice_fields(notice: &MailNotice) -> ObjectValue {
         ("record_number", (*record_number).into()),
         ("resolved", (*resolved).into()),
         ("repeats", (*again).into()),
+        ("alert_id", (*alert_id).into()),
+        ("class", class.into()),
+        ("open_since", open_since.into()),
+        ("count", (*count).into()),
+        ("acknowledged", (*acknowledged).into()),
     ]))
 }
 

@@ -70,12 +70,14 @@ pub fn completed_mail(number: MessageNumber, record: &Record) -> Option<proto::M
 }
 
 fn brief(brief: &BriefNotice) -> proto::MailBrief {
-    let BriefNotice { subject, topic, severity, is_resolved } = brief;
+    let BriefNotice { subject, topic, severity, is_resolved, alert, class } = brief;
     proto::MailBrief {
         appliance: subject.to_string(),
         kind: topic.to_string(),
         severity: encode_severity(*severity).into(),
         resolved: *is_resolved,
+        alert_id: alert.map_or(0, |it| it.0),
+        class: class.to_string(),
     }
 }
 
@@ -110,7 +112,21 @@ pub fn mail_state(state: DeliveryState) -> proto::MailState {
 }
 
 fn notice(notice: &Notice) -> proto::MailNotice {
-    let Notice { subject, topic, severity, at, text, record, is_resolved, occurrences } = notice;
+    let Notice {
+        subject,
+        topic,
+        severity,
+        at,
+        text,
+        record,
+        is_resolved,
+        occurrences,
+        alert,
+        class,
+        since,
+        count,
+        acknowledged,
+    } = notice;
     proto::MailNotice {
         appliance: subject.to_string(),
         kind: topic.to_string(),
@@ -120,5 +136,10 @@ fn notice(notice: &Notice) -> proto::MailNotice {
         record_number: *record,
         resolved: *is_resolved,
         repeats: *occurrences,
+        alert_id: alert.map_or(0, |it| it.0),
+        class: class.to_string(),
+        open_since: since.map(encode_timestamp),
+        count: *count,
+        acknowledged: *acknowledged,
     }
 }

@@ -92,6 +92,11 @@ impl NoticeCollector<'_> {
                 record: record.number,
                 is_resolved: false,
                 occurrences: again,
+                alert: None,
+                class: "".into(),
+                since: None,
+                count: 0,
+                acknowledged: false,
             });
         }
     }
@@ -128,6 +133,11 @@ impl NoticeCollector<'_> {
                 record: record.number,
                 is_resolved: false,
                 occurrences: 0,
+                alert: None,
+                class: "".into(),
+                since: None,
+                count: 0,
+                acknowledged: false,
             });
         }
     }
@@ -194,6 +204,11 @@ impl NoticeCollector<'_> {
                 record: record.number,
                 is_resolved: false,
                 occurrences: again,
+                alert: None,
+                class: "".into(),
+                since: None,
+                count: 0,
+                acknowledged: false,
             });
         }
         record.effects.extend(keys);
@@ -254,6 +269,11 @@ impl NoticeCollector<'_> {
                 record: key.record,
                 is_resolved: false,
                 occurrences: mailed.occurrences,
+                alert: None,
+                class: "".into(),
+                since: None,
+                count: 0,
+                acknowledged: false,
             });
         }
     }
@@ -293,6 +313,11 @@ impl NoticeCollector<'_> {
             record: record.number,
             is_resolved: false,
             occurrences: 0,
+            alert: None,
+            class: "".into(),
+            since: None,
+            count: 0,
+            acknowledged: false,
         });
     }
 }

@@ -250,7 +250,8 @@ impl TimeShift {
                 MailEffect::Header { message: Box::new(self.shift_message(*message)) }
             }
             MailEffect::Notice { number, at, notice } => {
-                let notice = Notice { at: self.shift_past(notice.at), ..notice };
+                let since = notice.since.map(|since| self.shift_past(since));
+                let notice = Notice { at: self.shift_past(notice.at), since, ..notice };
                 MailEffect::Notice { number, at, notice }
             }
             MailEffect::RecipientLimit { recipient, urgency, refilled_at } => {

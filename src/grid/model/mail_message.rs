@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::grid::values::event::Severity;
-use crate::grid::values::id::RecordNumber;
+use crate::grid::values::id::{AlertId, RecordNumber};
 use crate::grid::values::time::Timestamp;
 
 /// The most notices in one mail; more are counted.
@@ -172,6 +172,16 @@ pub struct Notice {
     pub is_resolved: bool,
     /// How often it occurred since the last mail on it, including this one; 0: it is new.
     pub occurrences: u64,
+    /// The alert that it reports; `None`: it reports no alert, or an older broker wrote it.
+    pub alert: Option<AlertId>,
+    /// The class of the appliance; empty: it has none, or the notice is about the broker.
+    pub class: Box<str>,
+    /// Since when the alert is open; `None`: not known.
+    pub since: Option<Timestamp>,
+    /// How often the alert was reported in all; 0: not known.
+    pub count: u64,
+    /// An administrator acknowledged the alert.
+    pub acknowledged: bool,
 }
 
 impl Notice {
@@ -198,13 +208,23 @@ pub struct BriefNotice {
     pub severity: Severity,
     /// It is resolved.
     pub is_resolved: bool,
+    /// The alert that it reports, as in [`Notice::alert`].
+    pub alert: Option<AlertId>,
+    /// The class of the appliance, as in [`Notice::class`].
+    pub class: Box<str>,
 }
 
 impl From<&Notice> for BriefNotice {
     fn from(notice: &Notice) -> Self {
-        let Notice { subject, topic, severity, is_resolved, .. } = notice;
-        let (about, kind) = (subject.clone(), topic.clone());
-        Self { subject: about, topic: kind, severity: *severity, is_resolved: *is_resolved }
+        let Notice { subject, topic, severity, is_resolved, alert, class, .. } = notice;
+        Self {
+            subject: subject.clone(),
+            topic: topic.clone(),
+            severity: *severity,
+            is_resolved: *is_resolved,
+            alert: *alert,
+            class: class.clone(),
+        }
     }
 }
 

@@ -101,6 +101,23 @@ pub type Sequence = NonZeroU64;
 /// The number of a record in the grid log: without gaps, from 1 upwards.
 pub type RecordNumber = u64;
 
+/// The number of an alert: from 1 upwards, never reused in a journal. 0 is no alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AlertId(pub u64);
+
+impl AlertId {
+    /// The id of that number, as it is stored and sent; `None` for 0.
+    pub fn from_number(number: u64) -> Option<Self> {
+        (number > 0).then_some(Self(number))
+    }
+}
+
+impl fmt::Display for AlertId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
 /// Identifies a session within one run of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);

@@ -144,6 +144,11 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> MailMessage {
         record: 0,
         is_resolved: false,
         occurrences: 0,
+        alert: None,
+        class: "".into(),
+        since: None,
+        count: 0,
+        acknowledged: false,
     };
     MailMessage {
         number: MessageNumber(0),

@@ -51,6 +51,11 @@ fn notice(about: &str, kind: &str, text: &str) -> Notice {
         record: 12,
         is_resolved: false,
         occurrences: 0,
+        alert: None,
+        class: "".into(),
+        since: None,
+        count: 0,
+        acknowledged: false,
     }
 }
 

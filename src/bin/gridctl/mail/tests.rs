@@ -32,6 +32,11 @@ fn queued_mail(number: u64) -> Mail {
         record_number: 12,
         resolved: false,
         repeats: 0,
+        alert_id: 3,
+        class: "db".to_owned(),
+        open_since: at(1_795_183_320),
+        count: 41,
+        acknowledged: true,
     };
     Mail {
         number,
@@ -146,7 +151,9 @@ async fn all_pages_make_one_list_and_hostile_replies_are_harmless() {
         r#""last_reply":"550 no such\u009b user","notices":[{"appliance":"shop:main.db1","#,
         r#""kind":"start_failed","severity":"error","at":"2026-11-20T14:02:10Z","#,
         r#""text":"start of shop:main.db1 failed: no\u001b[2J disk","record_number":12,"#,
-        r#""resolved":false,"repeats":0}],"more_notices":2,"#,
+        r#""resolved":false,"repeats":0,"alert_id":3,"class":"db","#,
+        r#""open_since":"2026-11-20T14:02:00Z","count":41,"acknowledged":true}],"#,
+        r#""more_notices":2,"#,
         r#""removed_at":"2026-12-20T14:02:10Z","briefs":[],"ended_at":null,"#,
         r#""record_number":0,"joined":0,"summary":null}"#
     );
@@ -190,7 +197,7 @@ async fn one_mail_is_lines() {
         "deleted at:   2026-12-20 14:02:10Z",
         "attempts:     3",
         r"last reply:   550 no such\u{9b} user",
-        r"contains:     2026-11-20 14:02:10Z error shop:main.db1 start_failed: start of shop:main.db1 failed: no\x1b[2J disk (record 12)",
+        r"contains:     2026-11-20 14:02:10Z error shop:main.db1 start_failed: start of shop:main.db1 failed: no\x1b[2J disk (record 12, alert 3, class db, open since 2026-11-20 14:02:00Z, reported 41 times in all, acknowledged)",
         "and:          2 more",
     ];
     assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
