@@ -101,8 +101,12 @@ pub type Sequence = NonZeroU64;
 /// The number of a record in the grid log: without gaps, from 1 upwards.
 pub type RecordNumber = u64;
 
-/// The number of an alert: from 1 upwards, never reused in a journal. 0 is no alert.
+/// Identifies a session within one run of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// The number of an alert, from 1 upwards; never reused in a journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AlertId(pub u64);
 
 impl AlertId {
@@ -117,14 +121,6 @@ impl fmt::Display for AlertId {
         self.0.fmt(out)
     }
 }
-
-/// Identifies a session within one run of the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u64);
-
-/// The number of an alert, from 1 upwards; never reused in a journal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AlertId(pub u64);
 
 /// The number of a silence, from 1 upwards; never reused in a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
