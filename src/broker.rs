@@ -323,9 +323,11 @@ impl EventLoop {
         let record = decision.record.as_ref().map(|record| record.number);
         let (outcome, flags) = match decision.reply {
             Reply::Event(outcome, flags) => (outcome, flags),
-            Reply::Command(_) | Reply::Mail(_) | Reply::Identity(_) | Reply::Nothing => {
-                (Outcome::Stored, RecordFlags::NONE)
-            }
+            Reply::Command(_)
+            | Reply::Mail(_)
+            | Reply::Alert(_)
+            | Reply::Identity(_)
+            | Reply::Nothing => (Outcome::Stored, RecordFlags::NONE),
         };
         self.commit.counts.count(kind, outcome);
         let suppressed_until = match outcome {

@@ -92,6 +92,7 @@ impl EventLoop {
                 Effect::Appliance { .. }
                 | Effect::FindingRaised { .. }
                 | Effect::FindingCleared { .. }
+                | Effect::Alert(_)
                 | Effect::LivedTime { .. }
                 | Effect::Mail(_) => {}
                 Effect::Identity(change) => self.commit.identity_changes.push(change.clone()),

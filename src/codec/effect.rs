@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::DecodeError;
 use super::proto::effect::Change as P;
 use super::values::decode_severity;
-use super::{clock, identity, mail, proto};
+use super::{alert, clock, identity, mail, proto};
 use crate::codec::appliance;
 use crate::codec::values::{micros, severity_number};
+use crate::grid::log::alert_effect::AlertEffect;
 use crate::grid::log::effect::Effect;
 use crate::grid::model::finding::{Finding, FindingKind};
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{AlertId, ApplianceIndex, SilenceId};
 use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode(effect: &Effect) -> proto::Effect {
@@ -31,6 +32,7 @@ pub(super) fn encode(effect: &Effect) -> proto::Effect {
         }),
         Effect::TimeShifted(shift) => P::TimeShifted(clock::encode_shift(*shift)),
         Effect::LivedTime { lived } => P::Lived(proto::LivedTime { lived_us: micros(*lived) }),
+        Effect::Alert(change) => alert::encode_effect(change),
         Effect::Mail(change) => P::Mail(mail::encode_effect(change)),
         Effect::Identity(change) => P::Identity(identity::encode_effect(change)),
     };
@@ -64,6 +66,13 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
         },
         P::TimeShifted(it) => Effect::TimeShifted(clock::decode_shift(it)),
         P::Lived(it) => Effect::LivedTime { lived: Duration::from_micros(it.lived_us) },
+        P::Alert(it) => Effect::Alert(alert::decode_state(it)?),
+        P::AlertForgotten(it) => Effect::Alert(AlertEffect::Forgotten { id: AlertId(it.id) }),
+        P::Notification(it) => Effect::Alert(alert::decode_decision(it)?),
+        P::AlertNumbers(it) => Effect::Alert(AlertEffect::LastNumbers {
+            alert: AlertId(it.alert),
+            silence: SilenceId(it.silence),
+        }),
         P::Mail(it) => Effect::Mail(mail::decode_effect(it)?),
         P::Identity(it) => Effect::Identity(identity::decode_effect(it)?),
         _ => return Err(DecodeError::Newer { what: "an effect" }),
@@ -84,7 +93,7 @@ fn encode_finding_raised(
     }
 }
 
-fn encode_finding_kind(kind: FindingKind) -> proto::FindingKind {
+pub(super) fn encode_finding_kind(kind: FindingKind) -> proto::FindingKind {
     match kind {
         FindingKind::StartFailed => proto::FindingKind::StartFailed,
         FindingKind::Stuck => proto::FindingKind::Stuck,
@@ -102,7 +111,7 @@ fn encode_finding_kind(kind: FindingKind) -> proto::FindingKind {
     }
 }
 
-fn decode_finding_kind(kind: i32) -> Result<FindingKind, DecodeError> {
+pub(super) fn decode_finding_kind(kind: i32) -> Result<FindingKind, DecodeError> {
     Ok(match proto::FindingKind::try_from(kind) {
         Ok(proto::FindingKind::StartFailed) => FindingKind::StartFailed,
         Ok(proto::FindingKind::Stuck) => FindingKind::Stuck,

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use super::DecodeError;
 use super::proto;
-use super::{clock, event, identity, mail, timer};
+use super::{alert, clock, event, identity, mail, timer};
 use crate::codec::values::{
     decode_boot, decode_name, decode_overrides, decode_uuid, encode_boot, encode_overrides, micros,
 };
 use crate::codec::{applied_settings, crash_dump, journal_incident};
+use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, SessionHello};
 use crate::grid::log::journal_incident::JournalIncident;
 use crate::grid::model::mail_message::MessageNumber;
-use crate::grid::values::id::{ApplianceIndex, SessionId, SpoolId};
+use crate::grid::values::id::{AlertId, ApplianceIndex, SessionId, SpoolId};
 use crate::grid::values::outcome::EventRejection;
 
 /// `None` for an event: [`event::write_event`] writes it.
@@ -80,6 +81,10 @@ pub(super) fn encode(input: &Input) -> Option<proto::record::Input> {
         Input::Identity { by, command } => {
             P::IdentityCommand(identity::encode_command(by, command))
         }
+        Input::Alert(AlertInput::Due { id }) => P::AlertDue(proto::AlertDue { id: id.0 }),
+        Input::Alert(AlertInput::Command { by, id, command }) => {
+            P::AlertCommand(alert::encode_command(by, *id, command))
+        }
         Input::CrashDump(report) => P::CrashDump(crash_dump::encode_report(report)),
         Input::Security(incident) => P::SecurityIncident(identity::encode_incident(incident)),
         Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
@@ -104,6 +109,8 @@ pub(super) fn decode(
             acked_through: hello.acked_through,
             is_transient: hello.transient,
         }),
+        P::AlertDue(it) => Input::Alert(AlertInput::Due { id: AlertId(it.id) }),
+        P::AlertCommand(it) => alert::decode_command(it)?,
         P::SessionEnded(ended) => Input::SessionEnded {
             appliance: ApplianceIndex(ended.appliance),
             boot: decode_boot(&ended.boot)?,

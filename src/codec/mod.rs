@@ -4,6 +4,7 @@
 //! wrote is rejected with a clear message instead of being decoded in part. Does not know files or
 //! blocks.
 
+mod alert;
 mod appliance;
 mod applied_settings;
 mod clock;

@@ -2,16 +2,13 @@
 //!
 //! Guarantees that an unknown value is an error. Does not know events.
 
-use std::time::Duration;
-
 use super::appliance::encode_window;
 use super::event::decode_event_kind;
+use super::values::severity_number;
 use super::values::{decode_severity, decode_uuid};
-use super::values::{micros, severity_number};
 use super::{DecodeError, proto};
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::model::alert_group::AlertGroup;
-use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{
@@ -19,7 +16,7 @@ use crate::grid::model::usage::{
     Suppression, SuppressionPhase, Usage,
 };
 use crate::grid::values::event::Severity;
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{AlertId, ApplianceIndex};
 use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode_rate_limit_state(
@@ -54,40 +51,8 @@ pub(super) fn encode_alert_group(key: &AlertGroup) -> proto::AlertGroup {
         last_seen_at_us: key.last_seen_at.as_micros(),
         repeats: key.repeats,
         first_repeat_at_us: key.first_repeat_at.as_micros(),
-        notified: key.notified.as_ref().map(encode_notification_schedule),
+        alert: key.alert.map_or(0, |id| id.0),
     }
-}
-
-fn encode_notification_schedule(it: &NotificationSchedule) -> proto::NotificationSchedule {
-    proto::NotificationSchedule {
-        content_hash: it.content_hash.as_bytes().to_vec(),
-        severity: severity_number(it.severity),
-        at_us: it.notified_at.as_micros(),
-        times: it.repeat_count,
-        has_sent_change: it.has_sent_change,
-        since: it.occurrences,
-        is_changed: it.is_changed,
-        last_seen_at_us: it.last_seen_at.as_micros(),
-        pause_us: micros(it.last_gap),
-        text: it.last_text.to_string(),
-    }
-}
-
-fn decode_notification_schedule(
-    it: proto::NotificationSchedule,
-) -> Result<NotificationSchedule, DecodeError> {
-    Ok(NotificationSchedule {
-        content_hash: decode_uuid(&it.content_hash)?,
-        severity: decode_severity(it.severity)?,
-        notified_at: Timestamp::from_micros(it.at_us),
-        repeat_count: it.times,
-        has_sent_change: it.has_sent_change,
-        occurrences: it.since,
-        is_changed: it.is_changed,
-        last_seen_at: Timestamp::from_micros(it.last_seen_at_us),
-        last_gap: Duration::from_micros(it.pause_us),
-        last_text: it.text.into(),
-    })
 }
 
 fn encode_unmailed(it: &UnmailedAlerts) -> proto::UnmailedAlerts {
@@ -152,7 +117,7 @@ pub(super) fn decode_alert_group(
         last_seen_at: Timestamp::from_micros(key.last_seen_at_us),
         repeats: key.repeats,
         first_repeat_at: Timestamp::from_micros(key.first_repeat_at_us),
-        notified: key.notified.map(decode_notification_schedule).transpose()?,
+        alert: Some(key.alert).filter(|id| *id > 0).map(AlertId),
     })
 }
 

@@ -12,7 +12,6 @@ use crate::grid::model::mail_message::{
     BacklogDigest, BriefNotice, Delivery, DeliveryState, MailMessage, MessageNumber, Notice,
     OutboxCommand, Urgency,
 };
-use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{
@@ -64,21 +63,6 @@ fn unmailed() -> UnmailedAlerts {
     }
 }
 
-fn repeating() -> NotificationSchedule {
-    NotificationSchedule {
-        content_hash: Uuid::from_u128(3),
-        severity: Severity::Warn,
-        notified_at: at(1),
-        repeat_count: 2,
-        has_sent_change: true,
-        occurrences: 3,
-        is_changed: true,
-        last_seen_at: at(4),
-        last_gap: std::time::Duration::from_secs(5),
-        last_text: "disk 3 is full".into(),
-    }
-}
-
 fn alert_group() -> AlertGroup {
     AlertGroup {
         id: Uuid::from_u128(1),
@@ -90,7 +74,7 @@ fn alert_group() -> AlertGroup {
         last_seen_at: at(5),
         repeats: 6,
         first_repeat_at: at(7),
-        notified: Some(repeating()),
+        alert: Some(AlertId(9)),
     }
 }
 

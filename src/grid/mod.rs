@@ -11,6 +11,7 @@
 mod contact;
 pub mod decide;
 pub mod driver;
+mod due_alerts;
 mod due_mails;
 pub mod explain;
 pub mod log;
@@ -27,7 +28,9 @@ use occurrence::Occurrence;
 use state::State;
 
 use crate::grid::decide::pending_counts::PendingCounts;
+use crate::grid::due_alerts::AlertQueue;
 use crate::grid::due_mails::MailQueue;
+use crate::grid::log::alert_effect::AlertEffect;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
@@ -59,6 +62,7 @@ pub struct Grid {
     /// When the next mail is due.
     mail_due_at: Option<Timestamp>,
     mail_queue: MailQueue,
+    alert_queue: AlertQueue,
     /// The offset of a second clock that may be right as well, from broker time.
     other_clock_offset: Option<Offset>,
 }
@@ -81,10 +85,12 @@ impl Grid {
             pending_counts: PendingCounts::default(),
             mail_due_at: None,
             mail_queue: MailQueue::default(),
+            alert_queue: AlertQueue::default(),
             other_clock_offset: None,
         };
         grid.set_all_timers();
         grid.list_all_mails();
+        grid.list_all_alerts();
         grid
     }
 
@@ -234,7 +240,11 @@ impl Grid {
             return Some(received.appliance);
         }
         let is_of_time = matches!(record.input, Input::Deadline { .. });
+        let is_of_alert = matches!(record.input, Input::Alert(_));
         let of = |effect: &Effect| {
+            if let Effect::Alert(AlertEffect::Changed { alert }) = effect {
+                return alert.appliance.filter(|_| is_of_alert);
+            }
             let Effect::Appliance { number, change } = effect else { return None };
             let is_summary = matches!(
                 change,
@@ -275,9 +285,13 @@ impl Grid {
         }
         if record.effects.iter().any(|it| matches!(it, Effect::TimeShifted(_))) {
             self.list_all_mails();
-        } else if record.effects.iter().any(|it| matches!(it, Effect::Mail(_))) {
+            self.list_all_alerts();
+            return;
+        }
+        if record.effects.iter().any(|it| matches!(it, Effect::Mail(_))) {
             self.follow_mails(record);
         }
+        self.follow_alerts(record);
     }
 
     /// Lets other rules hold from `now` on. What was decided by the old ones stays, deadlines of

@@ -5,6 +5,7 @@
 
 use super::decide::Decision;
 use super::{Grid, UNARMED_MAX};
+use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::input::Input;
 use crate::grid::log::timer::Timer;
 use crate::grid::model::alert_group::AlertGroup;
@@ -20,7 +21,7 @@ impl Grid {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let unarmed = self.unarmed.iter().filter_map(|number| self.next_timer(*number));
         let (timers, mail) = (self.timers.next_wake(), self.mail_due_at);
-        unarmed.chain(timers).chain(mail).min()
+        unarmed.chain(timers).chain(mail).chain(self.alert_queue.next_due_at()).min()
     }
 
     /// The appliances of which a timer may have ended at `now`, each once:
@@ -45,8 +46,12 @@ impl Grid {
         decisions
     }
 
-    /// Decides on the next mail that is due at `now`; to be called until there is none.
+    /// Decides on the next alert or mail that is due at `now`; to be called until there is none.
     pub fn handle_mail_timeout(&mut self, now: Timestamp) -> Option<Decision> {
+        if let Some(id) = self.alert_queue.next_at(now) {
+            let due = Input::Alert(AlertInput::Due { id });
+            return Some(self.decide_and_apply(due, now));
+        }
         let message = self.due_mail(now)?;
         Some(self.decide_and_apply(Input::MailDue { message }, now))
     }

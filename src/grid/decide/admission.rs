@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::grid::decide::alerts::report::source_of;
 use crate::grid::decide::crash_dump;
 use crate::grid::decide::transition::BootRelation;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::ReceivedEvent;
+use crate::grid::model::alert::Alert;
 use crate::grid::model::alert_group;
 use crate::grid::model::alert_group::{ALERT_GROUPS_MAX, AlertGroup, REPEAT_WINDOW};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::ClassSettings;
 use crate::grid::model::usage::{RateLimitKind, Suppression, SuppressionPhase};
+use crate::grid::state::alerts::Alerts;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::event::{Counter, Event, EventBody, Severity};
 use crate::grid::values::id::RecordNumber;
@@ -39,6 +42,7 @@ pub(in crate::grid) enum AdmissionVerdict {
 /// The appliance, its rules and the time of an admission check.
 pub(in crate::grid) struct Admission<'a> {
     pub(in crate::grid) appliance: &'a Appliance,
+    pub(in crate::grid) alerts: &'a Alerts,
     pub(in crate::grid) rules: &'a ClassSettings,
     pub(in crate::grid) now: Timestamp,
     /// The number that the event's record would get.
@@ -62,6 +66,10 @@ impl Admission<'_> {
             return AdmissionVerdict::BelowThreshold;
         }
         let is_current = relation == BootRelation::Current;
+        // That a known problem is over must not be lost: its beginning was within the limits.
+        if is_current && self.ends_alert(event) {
+            return AdmissionVerdict::Admit(Vec::new());
+        }
         let boots = matches!(relation, BootRelation::Begins(_)).then_some(RateLimitKind::Boots);
         if event.spooled_at.is_some() {
             let verdict = self.admit(boots, RateLimitKind::Replay);
@@ -85,7 +93,9 @@ impl Admission<'_> {
                 RateLimitKind::Lifecycle
             }
             EventBody::Log => RateLimitKind::Log,
-            EventBody::Alert { .. } if event.text.is_empty() => RateLimitKind::Counter,
+            EventBody::Alert { .. } if event.text.is_empty() || event.is_resolved => {
+                RateLimitKind::Counter
+            }
             EventBody::Alert { counter } => {
                 return self.check_alert(event, counter.as_ref(), boots, is_current);
             }
@@ -101,6 +111,14 @@ impl Admission<'_> {
             && received.event.dropped_before.is_empty()
             && matches!(self.appliance.lifecycle, Lifecycle::Maintenance(_))
             && self.now < usage.progress_stored_at.after(COALESCE_WITHIN)
+    }
+
+    fn ends_alert(&self, event: &Event) -> bool {
+        event.is_resolved
+            && self
+                .alerts
+                .newest(Some(self.appliance.number), source_of(event).0)
+                .is_some_and(Alert::is_open)
     }
 
     fn admit(&self, boots: Option<RateLimitKind>, of_kind: RateLimitKind) -> AdmissionVerdict {
@@ -163,8 +181,14 @@ impl Admission<'_> {
         let (id, label) = group_key_of(event, counter, event.severity);
         let content_hash = alert_group::hash_content(event.severity, text);
         let known = self.appliance.usage.alert_group(id);
-        // In another boot an alert is new. A report of dropped events must be recorded, too.
-        let may_repeat = is_current && event.dropped_before.is_empty();
+        // In another boot an alert is new, and so is one that has ended. A report of dropped events must
+        // be recorded, too.
+        let has_ended = |key: &AlertGroup| {
+            let alert = key.alert.and_then(|id| self.alerts.get(id));
+            alert.is_some_and(|alert| !alert.is_open())
+        };
+        let may_repeat =
+            is_current && event.dropped_before.is_empty() && !known.is_some_and(has_ended);
         let repeated = known.filter(|key| may_repeat && key.is_repeat(content_hash, self.now));
         if let Some(key) = repeated {
             return AdmissionVerdict::Repeat(key.clone().with_repeat(self.now));
@@ -186,11 +210,9 @@ impl Admission<'_> {
             effects.extend(gone.map(|id| ApplianceEffect::AlertGroupForgotten { id }.of(number)));
         }
         let (now, record) = (self.now, self.record);
-        let mailed = known.and_then(|key| key.notified.clone());
-        let mailed = mailed.map(|mailed| mailed.with_occurrence(content_hash, text, now));
         let key = AlertGroup {
             refilled_at: full_at,
-            notified: mailed,
+            alert: known.and_then(|key| key.alert),
             ..AlertGroup::new(id, label, content_hash, record, now)
         };
         effects.push(ApplianceEffect::AlertGroup { group: key }.of(number));

@@ -73,9 +73,14 @@ pub enum MailRejection {
 
 /// Adds the mails to a record that it causes. An event from a spool is history and must not alarm
 /// anybody: it goes to a digest.
-pub(in crate::grid) fn enqueue(state: &State, settings: &GridSettings, record: &mut Record) {
+pub(in crate::grid) fn enqueue(
+    state: &State,
+    settings: &GridSettings,
+    record: &mut Record,
+    of_alerts: Vec<Notice>,
+) {
     let Some(mail) = settings.mail() else { return };
-    let notices = notify::notifications(state, mail, record);
+    let notices = notify::notifications(state, mail, record, of_alerts);
     let is_late = record.flags.contains(RecordFlags::REPLAYED);
     let mut last = state.outbox().last_number;
     for recipient in &mail.recipients {

@@ -4,6 +4,7 @@
 //! change of state has a record, and that a rejected input changes nothing. Applies nothing.
 
 pub(in crate::grid) mod admission;
+pub mod alerts;
 pub(in crate::grid) mod command;
 pub(in crate::grid) mod crash_dump;
 pub(in crate::grid) mod event;
@@ -23,9 +24,11 @@ use uuid::Uuid;
 
 use super::state::State;
 use crate::grid::decide::admission::Admission;
+use crate::grid::decide::alerts::command::AlertRejection;
 use crate::grid::decide::identity::{IdentityRejection, IdentityReply};
 use crate::grid::decide::mail::MailRejection;
 use crate::grid::decide::transition::{BootRelation, Transition};
+use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, ReceivedEvent, SessionHello};
 use crate::grid::log::record::Record;
@@ -34,7 +37,7 @@ use crate::grid::model::sessions::SessionConflict;
 use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, GridSettings, Overrides};
 use crate::grid::model::usage::{RateLimitKind, Suppression, SuppressionPhase};
 use crate::grid::state::appliance::Appliance;
-use crate::grid::values::id::{ApplianceIndex, ApplianceName};
+use crate::grid::values::id::{AlertId, ApplianceIndex, ApplianceName};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::{Offset, Timestamp};
@@ -120,6 +123,8 @@ pub enum Reply {
     Command(Result<ApplianceIndex, CommandRejection>),
     /// To a command about a mail.
     Mail(Result<(), MailRejection>),
+    /// The result of a command about an alert.
+    Alert(Result<AlertId, AlertRejection>),
     /// To a command on credentials.
     Identity(Box<Result<IdentityReply, IdentityRejection>>),
     /// Nobody waits for a reply.
@@ -204,6 +209,17 @@ pub fn decide(
                 Err(rejection) => (Reply::Identity(Err(rejection).into()), None),
             }
         }
+        Input::Alert(AlertInput::Due { id }) => {
+            let due = state.alerts().get(*id).and_then(|alert| alert.due_at());
+            let is_due = due.is_some_and(|due| due <= now);
+            (Reply::Nothing, is_due.then(|| DecisionDraft::recorded(Vec::new())))
+        }
+        Input::Alert(AlertInput::Command { id, command, .. }) => {
+            match alerts::command::check(state, *id, command, now) {
+                Ok(()) => (Reply::Alert(Ok(*id)), Some(DecisionDraft::recorded(Vec::new()))),
+                Err(rejection) => (Reply::Alert(Err(rejection)), None),
+            }
+        }
         Input::Security(incident) => (Reply::Nothing, view.security(incident)),
         Input::CrashDump(report) => (Reply::Nothing, view.crash_dump(report)),
         // Tallies are made by `Grid::next_tally`, from the pending counts.
@@ -254,10 +270,10 @@ impl Decider<'_> {
         let shift = made.effects.iter().find_map(|effect| {
             if let Effect::TimeShifted(shift) = effect { Some(*shift) } else { None }
         });
-        match shift {
-            Some(shift) => mail::enqueue(&self.state.shifted(shift), self.settings, &mut made),
-            None => mail::enqueue(self.state, self.settings, &mut made),
-        }
+        let shifted = shift.map(|shift| self.state.shifted(shift));
+        let state = shifted.as_ref().unwrap_or(self.state);
+        let notices = alerts::follow(state, self.settings, &mut made);
+        mail::enqueue(state, self.settings, &mut made, notices);
         (Some(made), None)
     }
 
@@ -283,7 +299,13 @@ impl Decider<'_> {
             BootRelation::Adopts(id) => change.adopt_boot(id),
             BootRelation::Begins(id) => {
                 let record = self.state.last() + 1;
-                let admission = Admission { appliance, rules: &rules, now: self.now, record };
+                let admission = Admission {
+                    appliance,
+                    alerts: self.state.alerts(),
+                    rules: &rules,
+                    now: self.now,
+                    record,
+                };
                 let limit = (!appliance.awaits_ordered_boot()).then_some(RateLimitKind::Boots);
                 match admission.acquire(limit) {
                     Ok(effects) => change.push_effects(effects),

@@ -7,7 +7,6 @@ use crate::grid::decide::{Decider, DecisionDraft, crash_dump, record_if_changed}
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::timer::Timer;
-use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::crash_dump::DumpEnd;
 use crate::grid::model::finding::FindingKind;
 use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput};
@@ -142,28 +141,14 @@ impl Decider<'_> {
         over.map(|key| ApplianceEffect::RepeatsReported { group: key.clone() }.of(number)).collect()
     }
 
-    /// The alerts that a mail is to mention again: those that go on, and those that were suppressed.
+    /// The suppressed alerts that a mail is to mention.
     fn reminders_due(&self, appliance: &Appliance) -> Vec<Effect> {
         let number = appliance.number;
-        let mut effects = Vec::new();
-        for key in &appliance.usage.alert_groups {
-            let Some(mailed) = key.notified.as_ref().filter(|mailed| self.is_due(mailed.due_at()))
-            else {
-                continue;
-            };
-            let mailed = Some(mailed.clone().with_notification(key.content_hash, self.now));
-            effects.push(
-                ApplianceEffect::AlertGroup {
-                    group: AlertGroup { notified: mailed, ..key.clone() },
-                }
-                .of(number),
-            );
-        }
         let unmailed = appliance.usage.unmailed.as_ref().filter(|it| self.is_due(it.due_at()));
-        effects.extend(unmailed.map(|unmailed| {
+        let reported = unmailed.map(|unmailed| {
             let unmailed = unmailed.with_own_mail(self.now);
             ApplianceEffect::SuppressedAlerts { unmailed }.of(number)
-        }));
-        effects
+        });
+        reported.into_iter().collect()
     }
 }

@@ -63,6 +63,7 @@ fn token_end(record: &Record) -> Option<crate::grid::values::time::Timestamp> {
         | Effect::Appliance { .. }
         | Effect::FindingRaised { .. }
         | Effect::FindingCleared { .. }
+        | Effect::Alert(_)
         | Effect::DeadlinesMoved { .. }
         | Effect::TimeShifted(_)
         | Effect::LivedTime { .. }

@@ -3,6 +3,7 @@
 //! Guarantees the same text on the command line, on pages and in mails. Text of appliances is
 //! inserted unchanged: the caller escapes a sentence and formats the times in it.
 
+pub mod alert;
 pub mod crash_dump;
 mod identity;
 mod inputs;
@@ -210,6 +211,7 @@ pub fn describe_record(record: &Record) -> Sentence {
         Effect::FindingRaised { finding, .. } => Some(Sentence::from(&*finding.text)),
         Effect::Appliance { change, .. } => describe_change(change),
         Effect::FindingCleared { .. }
+        | Effect::Alert(_)
         | Effect::DeadlinesMoved { .. }
         | Effect::TimeShifted(_)
         | Effect::LivedTime { .. }
@@ -230,6 +232,7 @@ pub fn describe_record(record: &Record) -> Sentence {
             let appliances = if of == 1 { "appliance" } else { "appliances" };
             format!("counts of {of} {appliances}, of events without records of their own").into()
         }
+        Input::Alert(input) => alert::describe_input(record, input),
         Input::Hello(_) => describe_hello(record).into(),
         Input::SessionEnded { .. } => "only one machine uses the name again".into(),
         Input::Registered { .. } => "new appliance registered".into(),

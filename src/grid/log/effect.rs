@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::grid::log::alert_effect::AlertEffect;
 use crate::grid::log::identity::IdentityEffect;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::model::alert_group::AlertGroup;
@@ -48,6 +49,8 @@ pub enum Effect {
         /// The kind of the finding.
         kind: FindingKind,
     },
+    /// An alert changed, or a notification was decided on.
+    Alert(AlertEffect),
     /// All deadlines are moved.
     DeadlinesMoved {
         /// By how much.
@@ -174,7 +177,8 @@ impl Effect {
         match self {
             Self::Appliance { number, .. } => Some(*number),
             Self::FindingRaised { number, .. } | Self::FindingCleared { number, .. } => *number,
-            Self::DeadlinesMoved { .. }
+            Self::Alert(_)
+            | Self::DeadlinesMoved { .. }
             | Self::TimeShifted(_)
             | Self::LivedTime { .. }
             | Self::Mail(_)
@@ -198,6 +202,7 @@ impl Effect {
                 let finding = Finding { severity, since: shift.shift_past(since), text };
                 Self::FindingRaised { number, kind, finding }
             }
+            Self::Alert(change) => Self::Alert(shift.shift_alert_effect(change)),
             Self::Mail(change) => Self::Mail(shift.shift_mail(change)),
             Self::Identity(change) => Self::Identity(shift.shift_identity(change)),
             Self::FindingCleared { .. }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::applied_settings::AppliedSettings;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::crash_dump::DumpReport;
@@ -48,7 +49,8 @@ impl Input {
             | Self::MailCommand { .. }
             | Self::Settings(_)
             | Self::Identity { .. }
-            | Self::Security(_) => None,
+            | Self::Security(_)
+            | Self::Alert(_) => None,
         }
     }
 
@@ -75,7 +77,8 @@ impl Input {
             | Self::Settings(_)
             | Self::Identity { .. }
             | Self::Security(_)
-            | Self::CrashDump(_) => None,
+            | Self::CrashDump(_)
+            | Self::Alert(_) => None,
         }
     }
 
@@ -110,7 +113,8 @@ impl Input {
             | Self::Settings(_)
             | Self::Identity { .. }
             | Self::Security(_)
-            | Self::CrashDump(_) => None,
+            | Self::CrashDump(_)
+            | Self::Alert(_) => None,
         }
     }
 }
@@ -215,6 +219,8 @@ pub enum Input {
     Security(SecurityIncident),
     /// The driver of a crash dump is done.
     CrashDump(DumpReport),
+    /// An alert is due, or an administrator sent a command about it.
+    Alert(AlertInput),
 }
 
 /// An event with its envelope.

@@ -2,6 +2,8 @@
 //!
 //! Guarantees absolute values in every effect. Knows no encoding.
 
+pub mod alert_effect;
+pub mod alert_input;
 pub mod applied_settings;
 pub mod command;
 pub mod crash_dump;

@@ -5,6 +5,7 @@
 
 use super::effect::Effect;
 use super::record::Record;
+use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::crash_dump::DumpResult;
 use crate::grid::log::effect::ApplianceEffect;
@@ -69,13 +70,15 @@ impl Record {
                 RecordKind::Session
             }
             Input::Deadline { timer, .. } if timer.is_of_admission() => RecordKind::Suppression,
-            Input::Deadline { .. } => RecordKind::Deadline,
+            Input::Deadline { .. } | Input::Alert(AlertInput::Due { .. }) => RecordKind::Deadline,
             Input::RepeatsEnded { .. } => RecordKind::Suppression,
             Input::Tally => RecordKind::Tally,
             Input::MailDue { .. } | Input::MailDelivery { .. } | Input::MailCommand { .. } => {
                 RecordKind::Mail
             }
-            Input::Command { .. } => RecordKind::Administrator,
+            Input::Command { .. } | Input::Alert(AlertInput::Command { .. }) => {
+                RecordKind::Administrator
+            }
             Input::Identity { .. } | Input::Security(_) => RecordKind::Security,
             Input::CrashDump(_) => RecordKind::CrashDump,
             Input::BrokerStarted(_)
@@ -124,7 +127,7 @@ impl Record {
                 Severity::Warn
             }
             Input::Tally => return Severity::Debug,
-            Input::MailDue { .. } => Severity::Debug,
+            Input::MailDue { .. } | Input::Alert(AlertInput::Due { .. }) => Severity::Debug,
             Input::MailDelivery { .. } | Input::MailCommand { .. } => Severity::Info,
             Input::Hello(_)
             | Input::SessionEnded { .. }
@@ -138,6 +141,7 @@ impl Record {
             | Input::Settings(_)
             | Input::Identity { .. }
             | Input::CrashDump(_)
+            | Input::Alert(AlertInput::Command { .. })
             | Input::Security(
                 SecurityIncident::Accessed { .. } | SecurityIncident::ServerCertificate { .. },
             ) => Severity::Info,

@@ -6,15 +6,16 @@
 //! clock gave them. Guarantees that no time of the state is forgotten: every value is destructured
 //! completely. Decides nothing.
 
+use crate::grid::log::alert_effect::AlertEffect;
 use crate::grid::log::effect::MailEffect;
 use crate::grid::log::identity::IdentityEffect;
+use crate::grid::model::alert::{Acknowledgement, Alert, AlertEnd, AlertStep, Notified};
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::boot::{ApplianceHistory, Boot};
 use crate::grid::model::crash_dump::CrashDump;
 use crate::grid::model::identity::{Administrator, Token};
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
 use crate::grid::model::mail_message::{BacklogDigest, MailMessage, Notice};
-use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::usage::{RareUsage, RateLimitKind, SuppressedEvents, Suppression, Usage};
 use crate::grid::values::time::{Offset, Timestamp};
@@ -152,7 +153,7 @@ impl TimeShift {
             last_seen_at,
             repeats,
             first_repeat_at,
-            notified,
+            alert,
         } = key;
         AlertGroup {
             id,
@@ -164,15 +165,7 @@ impl TimeShift {
             last_seen_at: self.shift_pending(last_seen_at),
             repeats,
             first_repeat_at: self.shift_pending(first_repeat_at),
-            notified: notified.map(|it| self.shift_notified(it)),
-        }
-    }
-
-    fn shift_notified(self, it: NotificationSchedule) -> NotificationSchedule {
-        NotificationSchedule {
-            notified_at: self.shift_pending(it.notified_at),
-            last_seen_at: self.shift_pending(it.last_seen_at),
-            ..it
+            alert,
         }
     }
 
@@ -242,6 +235,41 @@ impl TimeShift {
     /// The end of a token: it does not move while no broker is running.
     fn shift_expiry(self, at: Timestamp) -> Timestamp {
         if self.is_pause() { at } else { self.shift_pending(at) }
+    }
+
+    pub(super) fn shift_alert_effect(self, change: AlertEffect) -> AlertEffect {
+        match change {
+            AlertEffect::Changed { alert } => {
+                AlertEffect::Changed { alert: Box::new(self.shift_alert(*alert)) }
+            }
+            AlertEffect::Forgotten { .. }
+            | AlertEffect::Decided(_)
+            | AlertEffect::LastNumbers { .. } => change,
+        }
+    }
+
+    fn shift_alert(self, alert: Alert) -> Alert {
+        let pending = |at: Option<Timestamp>| at.map(|at| self.shift_pending(at));
+        Alert {
+            opened_at: self.shift_past(alert.opened_at),
+            // Ages are measured from these: a clock must not change them.
+            last_seen_at: self.shift_pending(alert.last_seen_at),
+            end: alert.end.map(|end| AlertEnd { at: self.shift_pending(end.at), ..end }),
+            acknowledgement: alert.acknowledgement.map(|it| Acknowledgement {
+                at: self.shift_past(it.at),
+                // An administrator gave that time by the wall clock.
+                ..it
+            }),
+            notified: alert.notified.map(|it| Notified { at: self.shift_pending(it.at), ..it }),
+            next_at: pending(alert.next_at),
+            closes_at: pending(alert.closes_at),
+            steps: alert
+                .steps
+                .into_iter()
+                .map(|step| AlertStep { at: self.shift_past(step.at), ..step })
+                .collect(),
+            ..alert
+        }
     }
 
     pub(super) fn shift_mail(self, change: MailEffect) -> MailEffect {

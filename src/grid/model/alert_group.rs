@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::values::event::{Counter, Severity};
-use crate::grid::values::id::RecordNumber;
+use crate::grid::values::id::{AlertId, RecordNumber};
 use crate::grid::values::time::Timestamp;
 
 /// The most groups remembered per appliance.
@@ -51,8 +50,8 @@ pub struct AlertGroup {
     pub repeats: u64,
     /// When the first of these was received.
     pub first_repeat_at: Timestamp,
-    /// What was mailed of it; `None`: nothing yet.
-    pub notified: Option<NotificationSchedule>,
+    /// The alert that its events opened; `None`: none did.
+    pub alert: Option<AlertId>,
 }
 
 impl AlertGroup {
@@ -65,7 +64,6 @@ impl AlertGroup {
         now: Timestamp,
     ) -> Self {
         let (full_at, began_at, said_at, first_repeat_at) = (Timestamp::EPOCH, now, now, now);
-        let (repeats, mailed) = (0, None);
         Self {
             id,
             label,
@@ -74,9 +72,9 @@ impl AlertGroup {
             record,
             run_began_at: began_at,
             last_seen_at: said_at,
-            repeats,
+            repeats: 0,
             first_repeat_at,
-            notified: mailed,
+            alert: None,
         }
     }
 
@@ -92,20 +90,8 @@ impl AlertGroup {
             self.first_repeat_at = now;
         }
         self.repeats += 1;
-        let again = |mailed: NotificationSchedule| {
-            let text = mailed.last_text.clone();
-            mailed.with_occurrence(self.content_hash, &text, now)
-        };
-        self.notified = self.notified.map(again);
         self.last_seen_at = now;
         self
-    }
-
-    /// When the run must be recorded or a mail must report that it continues. `None`: there is
-    /// nothing to report.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let mailed = self.notified.as_ref().and_then(NotificationSchedule::due_at);
-        self.run_deadline().into_iter().chain(mailed).min()
     }
 
     /// When the run must be recorded.
@@ -124,11 +110,9 @@ impl AlertGroup {
 
     /// Whether it can be removed at `now` without loss.
     pub fn is_idle(&self, now: Timestamp) -> bool {
-        let is_over = self.notified.as_ref().is_none_or(|mailed| mailed.is_idle(now));
         self.repeats == 0
             && self.refilled_at <= now
             && self.last_seen_at.after(REPEAT_WINDOW) <= now
-            && is_over
     }
 }
 
@@ -153,11 +137,6 @@ pub fn group_key(
     };
     let end = key.floor_char_boundary(LABEL_BYTES_MAX);
     (hash(&format!("{space} {severity:?} {key}")), key[..end].into())
-}
-
-/// The group key under which failed starts are mailed.
-pub fn failed_starts_key() -> (Uuid, Box<str>) {
-    (hash("failed starts"), "start_failed".into())
 }
 
 /// The hash of an alert's severity and text.

@@ -3,6 +3,7 @@
 //!
 //! Guarantees plain values without clock or disk. Decides nothing about inputs.
 
+pub mod alert;
 pub mod alert_group;
 pub mod boot;
 pub mod crash_dump;
@@ -10,7 +11,7 @@ pub mod finding;
 pub mod identity;
 pub mod lifecycle;
 pub mod mail_message;
-pub mod notification_schedule;
+pub mod notification;
 pub mod outcome_counts;
 pub mod rate_limit;
 pub mod rate_limit_state;

@@ -37,6 +37,23 @@ pub struct GridSettings {
     crash_dumps: BTreeMap<String, CrashDumpSettings>,
     mail: Option<MailPolicy>,
     certificates: CertificateRules,
+    alerts: AlertRules,
+}
+
+/// When alerts end that nothing else ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertRules {
+    /// After how long without a report the alert of an event ends. 24 h: DESIGN, section 5.
+    pub close_after: Duration,
+    /// The same for a fatal one. 7 d: likewise.
+    pub close_fatal_after: Duration,
+}
+
+impl Default for AlertRules {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self { close_after: day, close_fatal_after: day * 7 }
+    }
 }
 
 /// For how long certificates of the broker's CA are valid.
@@ -75,7 +92,7 @@ impl Default for MailPolicy {
 }
 
 /// What can trigger a mail: alerts of appliances, and alerts of the broker.
-pub const MAIL_TRIGGERS: [&str; 15] = [
+pub const MAIL_TRIGGERS: [&str; 18] = [
     "alert",
     "start_failed",
     "boot_timeout",
@@ -91,6 +108,9 @@ pub const MAIL_TRIGGERS: [&str; 15] = [
     "token_reused",
     "server_certificate",
     "crash_dump",
+    "counter",
+    "suppression",
+    "events_lost",
 ];
 
 impl GridSettings {
@@ -103,6 +123,7 @@ impl GridSettings {
             crash_dumps: BTreeMap::new(),
             mail: None,
             certificates: CertificateRules::default(),
+            alerts: AlertRules::default(),
         }
     }
 
@@ -143,6 +164,18 @@ impl GridSettings {
     pub fn with_certificates(mut self, certificates: CertificateRules) -> Self {
         self.certificates = certificates;
         self
+    }
+
+    /// Sets when alerts end.
+    #[must_use]
+    pub fn with_alerts(mut self, alerts: AlertRules) -> Self {
+        self.alerts = alerts;
+        self
+    }
+
+    /// When alerts end that nothing else ends.
+    pub fn alerts(&self) -> AlertRules {
+        self.alerts
     }
 
     /// For how long certificates are valid.

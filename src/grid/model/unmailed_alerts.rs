@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::grid::model::notification_schedule::{QUIET_MAX, repeat_interval};
+use crate::grid::model::notification::repeat_after;
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
 
@@ -14,6 +14,9 @@ pub const GROUPS_MAX: usize = 8;
 
 /// How long after the first one a mail is sent: most are in the mail on earlier alerts.
 const FIRST_MAIL_AFTER: Duration = Duration::from_secs(20);
+
+/// After this time without one the schedule begins anew.
+const QUIET_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// The most bytes of a text that are kept as a sample.
 const SAMPLE_BYTES_MAX: usize = 200;
@@ -75,7 +78,7 @@ impl UnmailedAlerts {
     /// When a mail reports them; `None`: there are none.
     pub fn due_at(&self) -> Option<Timestamp> {
         let soon = (self.count() > 0).then(|| self.first_at.after(FIRST_MAIL_AFTER))?;
-        let pause = self.mail_count.checked_sub(1).map_or(Duration::ZERO, repeat_interval);
+        let pause = self.mail_count.checked_sub(1).map_or(Duration::ZERO, repeat_after);
         Some(self.mailed_at.map_or(soon, |at| soon.max(at.after(pause))))
     }
 

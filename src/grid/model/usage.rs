@@ -108,10 +108,9 @@ impl Usage {
         });
     }
 
-    /// When the next mail is due about an alert that goes on, or about alerts that were suppressed.
+    /// When the next mail is due about alerts that were suppressed.
     pub fn reminder_due(&self) -> Option<Timestamp> {
-        let mailed = self.alert_groups.iter().filter_map(|key| key.notified.as_ref()?.due_at());
-        mailed.chain(self.unmailed.as_ref().and_then(|unmailed| unmailed.due_at())).min()
+        self.unmailed.as_ref().and_then(|unmailed| unmailed.due_at())
     }
 }
 

@@ -6,6 +6,7 @@
 //! Reads no settings and no clock.
 
 mod affected;
+pub mod alerts;
 pub mod appliance;
 mod class_names;
 pub mod identities;
@@ -31,6 +32,7 @@ use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::identity::{EnrolledKey, appliance_of};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::state::affected::AffectedRows;
+use crate::grid::state::alerts::Alerts;
 use crate::grid::state::appliance::Appliance;
 use crate::grid::state::class_names::ClassNames;
 use crate::grid::state::identities::Identities;
@@ -56,6 +58,7 @@ pub struct State {
     numbers: NameTable,
     class_names: ClassNames,
     findings: SharedMap<(Option<ApplianceIndex>, FindingKind), Finding>,
+    alerts: Alerts,
     outbox: Outbox,
     identities: Identities,
     last: RecordNumber,
@@ -145,6 +148,11 @@ impl State {
             .map(|(_, kind, finding)| (kind, finding))
     }
 
+    /// The alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.alerts
+    }
+
     /// The queued mails.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
@@ -217,6 +225,7 @@ impl State {
         StateSnapshot {
             rows: self.rows.clone(),
             findings: self.findings.clone(),
+            alerts: self.alerts.snapshot(),
             outbox: self.outbox.snapshot(),
             identities: self.identities.snapshot(),
             last: self.last,
@@ -281,6 +290,10 @@ impl State {
             Effect::FindingCleared { number, kind } => {
                 self.findings.remove(&(*number, *kind));
                 number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
+            }
+            Effect::Alert(change) => {
+                self.alerts.apply_effect(change);
+                AffectedAppliances::Nothing
             }
             Effect::Mail(change) => {
                 self.outbox.apply_effect(change);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::model::finding::{Finding, FindingKind};
+use crate::grid::state::alerts::AlertsSnapshot;
 use crate::grid::state::identities::IdentitiesSnapshot;
 use crate::grid::state::outbox::OutboxSnapshot;
 use crate::grid::state::rows::{ROWS_PER_CHUNK, Row, RowChunk, Rows};
@@ -20,6 +21,7 @@ use crate::grid::values::time::Timestamp;
 pub struct StateSnapshot {
     pub(super) rows: Rows,
     pub(super) findings: SharedMap<(Option<ApplianceIndex>, FindingKind), Finding>,
+    pub(super) alerts: AlertsSnapshot,
     pub(super) outbox: OutboxSnapshot,
     pub(super) identities: IdentitiesSnapshot,
     pub(super) last: RecordNumber,
@@ -54,6 +56,7 @@ impl StateSnapshot {
         let lived = (!self.lived_time.is_zero())
             .then(|| vec![Effect::LivedTime { lived: self.lived_time }]);
         rows.chain(findings)
+            .chain(self.alerts.into_effects())
             .chain(self.outbox.into_effects())
             .chain(self.identities.into_effects())
             .chain(lived)

@@ -1,0 +1,71 @@
+//! Selects the alert on which something is to be decided next.
+//!
+//! Guarantees that a change of one alert costs the same however many there are. Made of the alerts,
+//! not part of the state. Decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Grid;
+use crate::grid::log::alert_effect::AlertEffect;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::record::Record;
+use crate::grid::state::alerts::Alerts;
+use crate::grid::values::id::AlertId;
+use crate::grid::values::time::Timestamp;
+
+/// The alerts by when something is to be decided on them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AlertQueue {
+    due: BTreeSet<(Timestamp, AlertId)>,
+    listed: BTreeMap<AlertId, Timestamp>,
+}
+
+impl AlertQueue {
+    fn new(alerts: &Alerts) -> Self {
+        let mut queue = Self::default();
+        alerts.iter().for_each(|alert| queue.set(alert.id, alert.due_at()));
+        queue
+    }
+
+    fn set(&mut self, id: AlertId, due: Option<Timestamp>) {
+        if let Some(before) = self.listed.remove(&id) {
+            self.due.remove(&(before, id));
+        }
+        if let Some(due) = due.filter(|due| *due < Timestamp::MAX) {
+            self.due.insert((due, id));
+            self.listed.insert(id, due);
+        }
+    }
+
+    fn follow(&mut self, record: &Record, alerts: &Alerts) {
+        for effect in &record.effects {
+            let Effect::Alert(change) = effect else { continue };
+            let id = match change {
+                AlertEffect::Changed { alert } => alert.id,
+                AlertEffect::Forgotten { id } => *id,
+                AlertEffect::Decided(_) | AlertEffect::LastNumbers { .. } => continue,
+            };
+            self.set(id, alerts.get(id).and_then(|alert| alert.due_at()));
+        }
+    }
+
+    pub(super) fn next_due_at(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    pub(super) fn next_at(&self, now: Timestamp) -> Option<AlertId> {
+        self.due.first().filter(|(due, _)| *due <= now).map(|(_, id)| *id)
+    }
+}
+
+impl Grid {
+    /// Lists all alerts anew.
+    pub(super) fn list_all_alerts(&mut self) {
+        self.alert_queue = AlertQueue::new(self.state.alerts());
+    }
+
+    /// Follows the changes of a record that was applied.
+    pub(super) fn follow_alerts(&mut self, record: &Record) {
+        self.alert_queue.follow(record, self.state.alerts());
+    }
+}

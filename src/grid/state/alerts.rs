@@ -1,0 +1,141 @@
+//! Holds the alerts: open ones, and those that ended lately.
+//!
+//! Guarantees that only effects change it, and that of each source of an appliance at most the newest
+//! alert is found. Decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::grid::log::alert_effect::AlertEffect;
+use crate::grid::log::effect::Effect;
+use crate::grid::model::alert::{Alert, AlertSource};
+use crate::grid::state::shared_map::SharedMap;
+use crate::grid::values::id::{AlertId, ApplianceIndex, SilenceId};
+use crate::grid::values::time::Timestamp;
+
+/// What identifies an alert.
+type AlertOrigin = (Option<ApplianceIndex>, AlertSource);
+
+/// The alerts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Alerts {
+    alerts: SharedMap<AlertId, Alert>,
+    /// The newest alert of each source.
+    newest: BTreeMap<AlertOrigin, AlertId>,
+    /// Those that ended, by when.
+    ended: BTreeSet<(Timestamp, AlertId)>,
+    last_id: AlertId,
+}
+
+/// The alerts as they were at one record.
+#[derive(Debug)]
+pub(super) struct AlertsSnapshot {
+    alerts: SharedMap<AlertId, Alert>,
+    last_id: AlertId,
+}
+
+impl Alerts {
+    /// The alert of that number.
+    pub fn get(&self, id: AlertId) -> Option<&Alert> {
+        self.alerts.get(&id)
+    }
+
+    /// The newest alert of that source, whether it is open or not.
+    pub fn newest(&self, appliance: Option<ApplianceIndex>, source: AlertSource) -> Option<&Alert> {
+        self.get(*self.newest.get(&(appliance, source))?)
+    }
+
+    /// All alerts by number, open or not.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Alert> {
+        self.alerts.values()
+    }
+
+    /// The alerts from that number on, open or not.
+    pub fn from(&self, first: AlertId) -> impl Iterator<Item = &Alert> {
+        self.alerts.range_from(first).map(|(_, alert)| alert)
+    }
+
+    /// The open alerts by number.
+    pub fn open(&self) -> impl Iterator<Item = &Alert> {
+        self.iter().filter(|alert| alert.is_open())
+    }
+
+    /// The newest alert of each source of that appliance, or of the broker.
+    pub fn of(&self, appliance: Option<ApplianceIndex>) -> impl Iterator<Item = &Alert> {
+        let first = AlertSource::Event(uuid::Uuid::nil());
+        let its = self.newest.range((appliance, first)..);
+        its.take_while(move |((of, _), _)| *of == appliance).filter_map(|(_, id)| self.get(*id))
+    }
+
+    /// How many ended.
+    pub fn ended_count(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// The one that ended first.
+    pub fn first_ended(&self) -> Option<AlertId> {
+        self.ended.first().map(|(_, id)| *id)
+    }
+
+    /// The last number used.
+    pub fn last_id(&self) -> AlertId {
+        self.last_id
+    }
+
+    /// The alerts as they are now.
+    pub(super) fn snapshot(&self) -> AlertsSnapshot {
+        AlertsSnapshot { alerts: self.alerts.clone(), last_id: self.last_id }
+    }
+
+    /// Applies an effect.
+    pub(in crate::grid) fn apply_effect(&mut self, effect: &AlertEffect) {
+        match effect {
+            AlertEffect::Changed { alert } => self.put(alert),
+            AlertEffect::Forgotten { id } => self.forget(*id),
+            AlertEffect::Decided(_) => {}
+            AlertEffect::LastNumbers { alert, .. } => self.last_id = self.last_id.max(*alert),
+        }
+    }
+
+    fn put(&mut self, alert: &Alert) {
+        self.unlist(alert.id);
+        self.last_id = self.last_id.max(alert.id);
+        let origin = (alert.appliance, alert.source);
+        let newest = self.newest.entry(origin).or_insert(alert.id);
+        *newest = alert.id.max(*newest);
+        if let Some(end) = alert.end {
+            self.ended.insert((end.at, alert.id));
+        }
+        self.alerts.insert(alert.id, alert.clone());
+    }
+
+    fn forget(&mut self, id: AlertId) {
+        self.unlist(id);
+        let Some(alert) = self.alerts.remove(&id) else { return };
+        let origin = (alert.appliance, alert.source);
+        if self.newest.get(&origin) == Some(&id) {
+            self.newest.remove(&origin);
+        }
+    }
+
+    fn unlist(&mut self, id: AlertId) {
+        let end = self.get(id).and_then(|alert| alert.end);
+        if let Some(end) = end {
+            self.ended.remove(&(end.at, id));
+        }
+    }
+}
+
+impl AlertsSnapshot {
+    /// The alerts as effects, in batches: applied to empty ones they give equal ones.
+    pub(super) fn into_effects(self) -> impl Iterator<Item = Vec<Effect>> + Send {
+        let last = AlertEffect::LastNumbers { alert: self.last_id, silence: SilenceId(0) };
+        let has_any = self.last_id > AlertId(0);
+        let alerts = self.alerts.into_chunks().map(|chunk| {
+            let changed = chunk.iter().map(|(_, alert)| {
+                Effect::Alert(AlertEffect::Changed { alert: Box::new(alert.clone()) })
+            });
+            changed.collect()
+        });
+        alerts.chain(has_any.then(|| vec![Effect::Alert(last)]))
+    }
+}
