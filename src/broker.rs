@@ -26,6 +26,7 @@ mod metrics;
 mod name_index;
 mod query;
 mod queue;
+mod readiness;
 mod reconfigure;
 mod retention;
 mod sessions;

@@ -21,6 +21,7 @@ pub mod error;
 mod file;
 mod filter;
 mod host_name;
+pub mod http_target;
 pub mod key;
 pub mod keys;
 pub mod mail;
@@ -30,6 +31,7 @@ pub mod report;
 pub mod secret;
 mod suggestion;
 pub mod tls;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -52,6 +54,9 @@ use self::mail::MailSettings;
 use self::openstack::OpenStackSettings;
 use self::report::ReportSettings;
 use self::tls::{Authentication, TlsSettings};
+use self::webhook::{
+    HeartbeatConfig, HeartbeatSettings, WEBHOOK_TABLE, WebhookConfigs, WebhookSettings,
+};
 use crate::config::error::{ConfigError, ConfigErrors, Origin};
 use crate::config::raw_value::{RawSetting, RawValue, dotted_key};
 use crate::config::smtp::SmtpConfig;
@@ -97,6 +102,14 @@ pub struct Settings {
     pub mail: MailSettings,
     /// The same, validated and ready to use; `None`: mail is not configured.
     pub smtp: Option<Arc<SmtpConfig>>,
+    /// Webhooks as configured, by name.
+    webhooks: BTreeMap<String, WebhookSettings>,
+    /// The same, validated and ready to use.
+    pub webhook_configs: Arc<WebhookConfigs>,
+    /// The heartbeat as configured.
+    pub heartbeat: HeartbeatSettings,
+    /// The same, validated and ready to use; `None`: there is none.
+    pub heartbeat_config: Option<Arc<HeartbeatConfig>>,
     /// OpenStack's API.
     pub openstack: OpenStackSettings,
     /// Output of Guru Meditation Reports.
@@ -121,6 +134,10 @@ impl Default for Settings {
             certificates: CertificateRules::default(),
             mail: MailSettings::default(),
             smtp: None,
+            webhooks: BTreeMap::new(),
+            webhook_configs: Arc::default(),
+            heartbeat: HeartbeatSettings::default(),
+            heartbeat_config: None,
             openstack: OpenStackSettings::default(),
             report: ReportSettings::default(),
             origins: BTreeMap::new(),
@@ -173,6 +190,10 @@ impl Settings {
             settings.origins.insert(crash_dump::appliance_table(&name), origin);
             tables.appliances.insert(name, CrashDumpSettings::default());
         }
+        for (name, origin) in file.webhooks {
+            settings.origins.insert(dotted_key(&[WEBHOOK_TABLE, name.as_str()]), origin);
+            settings.webhooks.insert(name, WebhookSettings::default());
+        }
         // Sources of higher priority come later.
         for raw_setting in [file.settings, variables, flag_settings(&given.flags)].concat() {
             let RawSetting { path, raw, origin } = raw_setting;
@@ -187,6 +208,7 @@ impl Settings {
             .with_mail(settings.mail.notification_rules())
             .with_certificates(settings.certificates);
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
+        errors.extend(settings.configure_webhooks(&errors, file.is_incomplete));
         errors.extend(settings.check_crash_dumps(&errors, file.is_incomplete));
         errors.extend(settings.check_listeners());
         // A listener that could not be read has its default.
@@ -212,6 +234,10 @@ impl Settings {
             [first, name, within @ ..] if first == APPLIANCE_TABLE => {
                 let key = keys::find_appliance_setting(within).ok_or_else(unknown)?;
                 key.accessor.set(raw, origin, tables.appliances.entry(name.clone()).or_default())
+            }
+            [first, name, within @ ..] if first == WEBHOOK_TABLE => {
+                let key = keys::find_webhook_setting(within).ok_or_else(unknown)?;
+                key.accessor.set(raw, origin, self.webhooks.entry(name.clone()).or_default())
             }
             path => keys::find_setting(path).ok_or_else(unknown)?.accessor.set(raw, origin, self),
         }
@@ -259,7 +285,7 @@ impl Settings {
         // An unknown key may be a typo of the missing one.
         let is_hidden = is_incomplete
             || reported.iter().any(|it| {
-                it.key.starts_with("mail.") && !keys::SETTINGS.iter().any(|key| key.path == it.key)
+                it.key.starts_with("mail.") && !keys::settings().any(|key| key.path == it.key)
             });
         let unreported = errors.into_iter().filter(|error| {
             !(error.keys.iter().any(|key| is_reported(key)) || error.is_missing && is_hidden)

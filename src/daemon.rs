@@ -144,7 +144,7 @@ pub async fn run(
     Journal::refuse_foreign_files(&settings.journal).map_err(BrokerStartError::Journal)?;
     let manager = ServiceManager::from_environment();
     let ready_file = start.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
-    let smtp_config = mail::watch_config(effective);
+    let configs = mail::SenderConfigs::watch(effective);
     let Listeners { grpc: (grpc, mut grpc_rules), http: (http, http_rules) } =
         listeners::bind(&settings).await?;
     let (grpc_at, http_at) = (http_rules.other_address, grpc_rules.other_address);
@@ -169,7 +169,7 @@ pub async fn run(
     let services = Services::new(&started, Some(reporter), stopping.clone())
         .with_crash_dumps(crash_dumps)
         .with_benchmark(settings.benchmark)
-        .with_mail_test(mail::mail_test(&smtp_config, journal, &started.broker))
+        .with_mail_test(mail::mail_test(&configs.smtp, journal, &started.broker))
         .with_identity(authenticator.clone(), identity.authority.clone(), identity.certificates());
     let (routes, health) = grpc_routes(services, authenticator, &started.metrics).await?;
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
@@ -194,7 +194,7 @@ pub async fn run(
 
     let Started { broker, mut ended, mail_jobs, .. } = started;
     let [mut mail_sender, delivery_reports] =
-        mail::start(journal, smtp_config, mail_jobs, broker.clone(), stopping);
+        mail::start(journal, configs, mail_jobs, broker.clone(), stopping);
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
         _ = &mut mail_sender => return Err(mail_sender_ended(&mut ended).await),
@@ -255,13 +255,15 @@ fn start_crash_dumps(started: &Started) -> CrashDumps {
     crash_dumps
 }
 
-/// Starts what reloads the settings, and what measures the journal.
+/// Starts what reloads the settings, what measures the journal, and the heartbeat.
 fn spawn_background(
     context: ReloadContext,
     reload: Reload,
     settings: watch::Sender<Settings>,
     started: &Started,
 ) {
+    let (stopping, metrics) = (context.stopping.clone(), started.metrics.clone());
+    mail::start_heartbeat(settings.subscribe(), metrics, started.broker.clone(), stopping);
     let reloading = reload::reload_on_sighup(context, reload, settings, started.broker.clone());
     drop(tasks::spawn("reload", reloading));
     drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));

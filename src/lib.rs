@@ -33,6 +33,7 @@ pub mod system_error;
 pub mod tasks;
 pub mod tracing_lines;
 pub mod units;
+pub mod webhook;
 
 #[cfg(test)]
 mod small_disk;

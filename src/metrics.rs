@@ -29,6 +29,8 @@ pub struct Metrics {
     refused: Family<CodeLabels, Counter>,
     deadlines: Family<VerdictLabels, Counter>,
     mails: Family<OutcomeLabels, Counter>,
+    webhooks: Family<OutcomeLabels, Counter>,
+    heartbeats: Family<OutcomeLabels, Counter>,
     commit_seconds: Histogram,
     commit_records: Histogram,
 }
@@ -71,9 +73,12 @@ struct OutcomeLabels {
     outcome: Label,
 }
 
-/// Outcomes of an attempt to deliver a mail. Exported even when 0, so that a series does not start
-/// with the first mail.
-const MAIL_OUTCOMES: [&str; 3] = ["sent", "deferred", "refused"];
+/// Outcomes of an attempt to deliver a mail, or a notification to a webhook. Exported even when 0, so
+/// that a series does not start with the first one.
+const DELIVERY_OUTCOMES: [&str; 3] = ["sent", "deferred", "refused"];
+
+/// Outcomes of a heartbeat, in the same way.
+const HEARTBEAT_OUTCOMES: [&str; 3] = ["sent", "failed", "held_back"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
@@ -176,18 +181,30 @@ impl OpenConnections {
     }
 }
 
+/// Counters that begin at 0 for each outcome, so that a rate can be told from the first one on.
+fn counters_of(outcomes: &[&'static str]) -> Family<OutcomeLabels, Counter> {
+    let counters = Family::<OutcomeLabels, Counter>::default();
+    for outcome in outcomes {
+        drop(counters.get_or_create(&OutcomeLabels { outcome: Label(outcome) }));
+    }
+    counters
+}
+
 impl Default for Metrics {
     fn default() -> Self {
-        let mails = Family::<OutcomeLabels, Counter>::default();
-        for outcome in MAIL_OUTCOMES {
-            drop(mails.get_or_create(&OutcomeLabels { outcome: Label(outcome) }));
-        }
+        let (mails, webhooks, heartbeats) = (
+            counters_of(&DELIVERY_OUTCOMES),
+            counters_of(&DELIVERY_OUTCOMES),
+            counters_of(&HEARTBEAT_OUTCOMES),
+        );
         let seconds = exponential_buckets(COMMIT_SECONDS_MIN, 2.0, COMMIT_SECONDS_BUCKETS);
         Self {
             events: Family::default(),
             refused: Family::default(),
             deadlines: Family::default(),
             mails,
+            webhooks,
+            heartbeats,
             commit_seconds: Histogram::new(seconds),
             commit_records: Histogram::new(exponential_buckets(1.0, 4.0, COMMIT_RECORDS_BUCKETS)),
         }
@@ -220,6 +237,16 @@ impl Metrics {
         self.mails.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
+    /// Counts an attempt to deliver a notification to a webhook, in the same way.
+    pub fn webhook(&self, outcome: Label) {
+        self.webhooks.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts a heartbeat: it was `sent`, it `failed`, or it was `held_back` since the broker is not well.
+    pub fn heartbeat(&self, outcome: Label) {
+        self.heartbeats.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
     /// Records a commit: how many records became durable, and how long it took.
     pub fn commit(&self, records: usize, lasted: Duration) {
         self.commit_seconds.observe(lasted.as_secs_f64());
@@ -247,6 +274,16 @@ impl Metrics {
             "mail_attempts",
             "Attempts to deliver a mail, by outcome: sent, deferred, refused",
             self.mails.clone(),
+        );
+        registry.register(
+            "webhook_attempts",
+            "Attempts to deliver a notification to a webhook, by outcome: sent, deferred, refused",
+            self.webhooks.clone(),
+        );
+        registry.register(
+            "heartbeats",
+            "Heartbeats by outcome: sent, failed, held_back",
+            self.heartbeats.clone(),
         );
         registry.register_with_unit(
             "commit_duration",

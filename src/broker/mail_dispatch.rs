@@ -84,7 +84,9 @@ impl EventLoop {
     pub(super) fn handle_mail_request(&mut self, work: MailRequest, at: Timestamp) {
         match work {
             MailRequest::Delivered { message, attempt, delivery } => {
-                metrics::count_mail_attempt(&self.metrics, &delivery);
+                let known = self.driver.grid().state().outbox().message(message);
+                let recipient = known.map_or("", |message| &message.recipient);
+                metrics::count_delivery(&self.metrics, recipient, &delivery);
                 self.decide(Input::MailDelivery { message, attempt, delivery }, at);
             }
             MailRequest::Command { by, message, order, reply } => {

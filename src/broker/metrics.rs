@@ -5,7 +5,7 @@
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::record::Record;
 use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::model::mail_message::Delivery;
+use crate::grid::model::mail_message::{Delivery, WEBHOOK_PREFIX};
 use crate::grid::values::event::EventKind;
 use crate::grid::values::outcome::Outcome;
 use crate::metrics::{Label, Metrics};
@@ -47,13 +47,18 @@ fn outcome_label(outcome: Outcome) -> Label {
     })
 }
 
-/// Counts an attempt to deliver a mail.
-pub(super) fn count_mail_attempt(metrics: &Metrics, delivery: &Delivery) {
-    metrics.mail(Label(match delivery {
+/// Counts an attempt to deliver a message to `recipient`: a mail, or one to a webhook.
+pub(super) fn count_delivery(metrics: &Metrics, recipient: &str, delivery: &Delivery) {
+    let outcome = Label(match delivery {
         Delivery::Sent(_) => "sent",
         Delivery::Deferred(_) => "deferred",
         Delivery::Refused(_) => "refused",
-    }));
+    });
+    if recipient.starts_with(WEBHOOK_PREFIX) {
+        metrics.webhook(outcome);
+    } else {
+        metrics.mail(outcome);
+    }
 }
 
 /// Counts a deadline that was decided.

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::crash_dump::{APPLIANCE_TABLE, appliance_table};
+use super::crash_dump::appliance_table;
 use super::key::ReloadPolicy;
-use super::keys::{self, CLASS_TABLE};
+use super::keys::{self, CLASS_TABLE, has_named_tables};
 use super::secret::REDACTED;
+use super::webhook::{WEBHOOK_SETTINGS, WEBHOOK_TABLE, webhook_path};
 use super::{EffectiveSetting, Settings};
 use crate::config::error::{ConfigErrors, Origin};
 use crate::config::raw_value::dotted_key;
@@ -61,7 +62,7 @@ impl Settings {
         let changes = self.changes_to(&new);
         let mut effective = new;
         let mut before = self.clone();
-        for key in keys::SETTINGS.iter().filter(|key| key.reload == ReloadPolicy::Restart) {
+        for key in keys::settings().filter(|key| key.reload == ReloadPolicy::Restart) {
             key.accessor.copy(&mut before, &mut effective);
             effective.origins.remove(key.path);
             let origin = self.origins.get(key.path).cloned();
@@ -107,7 +108,9 @@ impl Settings {
         let new_by_key = by_key(&new_list);
         // A removed class is reported above, and a removed budget by the value that replaces it.
         let is_in_table = |key: &str| {
-            [CLASS_TABLE, APPLIANCE_TABLE].iter().any(|table| key.split('.').next() == Some(table))
+            key.split('.')
+                .next()
+                .is_some_and(|first| first != WEBHOOK_TABLE && has_named_tables(first))
         };
         for it in old_list.iter().filter(|it| !is_in_table(&it.key)) {
             if !new_by_key.contains_key(it.key.as_str()) {
@@ -166,8 +169,16 @@ fn appliance_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
 fn secret_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
     let (mut one, mut other) = (old.clone(), new.clone());
     let changed =
-        keys::SETTINGS.iter().filter(|key| key.accessor.is_secret_changed(&mut one, &mut other));
-    let keys: Vec<_> = changed.map(|key| key.path.to_owned()).collect();
+        keys::settings().filter(|key| key.accessor.is_secret_changed(&mut one, &mut other));
+    let mut keys: Vec<_> = changed.map(|key| key.path.to_owned()).collect();
+    for (name, before) in &old.webhooks {
+        let Some(after) = new.webhooks.get(name) else { continue };
+        let (mut before, mut after) = (before.clone(), after.clone());
+        let changed = WEBHOOK_SETTINGS
+            .iter()
+            .filter(|key| key.accessor.is_secret_changed(&mut before, &mut after));
+        keys.extend(changed.map(|key| webhook_path(name, key.path)));
+    }
     keys.into_iter()
         .map(|key| SettingChange {
             policy: reload_policy(&key),
@@ -181,6 +192,6 @@ fn secret_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
 
 /// All settings within a class apply at once.
 fn reload_policy(key: &str) -> ReloadPolicy {
-    let found = keys::SETTINGS.iter().find(|it| it.path == key);
+    let found = keys::settings().find(|it| it.path == key);
     found.map_or(ReloadPolicy::Live, |it| it.reload)
 }

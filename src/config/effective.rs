@@ -4,7 +4,7 @@
 //! secrets are listed as `***`. Does not know what changed.
 
 use super::key::SettingKey;
-use super::{Settings, crash_dump, keys};
+use super::{Settings, crash_dump, keys, webhook};
 use crate::config::error::{ConfigError, Origin};
 
 /// An effective setting.
@@ -39,6 +39,7 @@ impl Settings {
         };
         all.extend(self.mail.warnings().into_iter().map(of_mail));
         all.extend(self.crash_dump_warnings());
+        all.extend(self.webhook_warnings());
         all.extend(self.plaintext_warning());
         all.extend(self.benchmark_warning());
         for name in self.grid.class_names() {
@@ -67,7 +68,7 @@ impl Settings {
     /// Calls `with` for each effective setting, with its warning if there is one.
     fn for_each_effective(&self, mut with: impl FnMut(EffectiveSetting, Option<ConfigError>)) {
         let mut whole = self.clone();
-        for key in &keys::SETTINGS {
+        for key in keys::settings() {
             self.visit_setting(key, &mut whole, key.path.to_owned(), &mut with);
         }
         for name in self.grid.class_names() {
@@ -80,6 +81,13 @@ impl Settings {
             let mut own = own.clone();
             for key in &crash_dump::APPLIANCE_SETTINGS {
                 let path = crash_dump::appliance_path(name, key.path);
+                self.visit_setting(key, &mut own, path, &mut with);
+            }
+        }
+        for (name, own) in &self.webhooks {
+            let mut own = own.clone();
+            for key in &webhook::WEBHOOK_SETTINGS {
+                let path = webhook::webhook_path(name, key.path);
                 self.visit_setting(key, &mut own, path, &mut with);
             }
         }

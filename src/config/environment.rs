@@ -6,8 +6,9 @@
 
 use std::ffi::OsString;
 
-use super::crash_dump::APPLIANCE_TABLE;
-use super::keys::{CLASS_TABLE, OTHER_VARIABLES, PREFIX, key_kind, variable_name, variable_names};
+use super::keys::{
+    OTHER_VARIABLES, PREFIX, has_named_tables, key_kind, variable_name, variable_names,
+};
 use crate::config::error::{ConfigError, Origin};
 use crate::config::raw_value::{RawSetting, RawValue};
 use crate::show::escape::excerpt;
@@ -74,11 +75,7 @@ fn key_path(name: &str) -> Result<Vec<String>, String> {
         return Ok(path);
     }
     let class = match path.as_slice() {
-        [first, name, ..]
-            if (first == CLASS_TABLE || first == APPLIANCE_TABLE) && !name.is_empty() =>
-        {
-            name
-        }
+        [first, name, ..] if has_named_tables(first) && !name.is_empty() => name,
         _ => "default",
     };
     let all = variable_names(class);

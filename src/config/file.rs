@@ -11,8 +11,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::crash_dump::{APPLIANCE_TABLE, DUMP_TABLE};
-use super::keys::{CLASS_TABLE, key_kind};
+use super::keys::{CLASS_TABLE, has_named_tables, key_kind};
 use super::suggestion::suggestion;
+use super::webhook::WEBHOOK_TABLE;
 use crate::config::error::{ConfigError, Origin};
 use crate::config::raw_value::{RawSetting, RawValue, dotted_key};
 use crate::grid::values::id::{InvalidName, is_valid_name};
@@ -31,6 +32,8 @@ pub(super) struct ParsedFile {
     pub(super) classes: Vec<(String, Origin)>,
     /// Appliances that have a table of crash dumps, and where the table begins.
     pub(super) appliances: Vec<(String, Origin)>,
+    /// Webhooks, and where their tables begin.
+    pub(super) webhooks: Vec<(String, Origin)>,
     pub(super) errors: Vec<ConfigError>,
     /// Parts of it could not be read.
     pub(super) is_incomplete: bool,
@@ -109,7 +112,8 @@ impl FileParser<'_> {
     ) {
         let kind = key_kind(path);
         if let (DeValue::Table(table), true) = (value.get_ref(), kind.is_table) {
-            if let [table @ (CLASS_TABLE | APPLIANCE_TABLE), name] = words(path)[..]
+            if let [table, name] = words(path)[..]
+                && has_named_tables(table)
                 && !is_valid_name(name)
             {
                 return self.add_error(
@@ -120,6 +124,7 @@ impl FileParser<'_> {
             }
             match words(path)[..] {
                 [CLASS_TABLE, name] => self.parsed.classes.push((name.to_owned(), origin)),
+                [WEBHOOK_TABLE, name] => self.parsed.webhooks.push((name.to_owned(), origin)),
                 [APPLIANCE_TABLE, name, DUMP_TABLE] => {
                     self.parsed.appliances.push((name.to_owned(), origin));
                 }

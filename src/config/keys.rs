@@ -10,6 +10,7 @@ use super::Settings;
 use super::crash_dump::{APPLIANCE_SETTINGS, APPLIANCE_TABLE, CLASS_DUMP_SETTINGS};
 use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::mail::{self, TextRule};
+use super::webhook::{HEARTBEAT_SETTINGS, WEBHOOK_SETTINGS, WEBHOOK_TABLE, WebhookSettings};
 use super::{openstack, tls};
 use crate::config::raw_value::dotted_key;
 use crate::grid::model::crash_dump::CrashDumpSettings;
@@ -82,8 +83,13 @@ const fn needs_restart<T>(
     SettingKey { path, accessor: place, reload: ReloadPolicy::Restart, flag }
 }
 
-/// The settings outside of classes.
-pub static SETTINGS: [SettingKey<Settings>; 47] = [
+/// The settings outside of tables with names.
+pub fn settings() -> impl Iterator<Item = &'static SettingKey<Settings>> {
+    SETTINGS.iter().chain(&HEARTBEAT_SETTINGS)
+}
+
+/// Most of them.
+static SETTINGS: [SettingKey<Settings>; 47] = [
     needs_restart("data", Accessor::Path(|it| &mut it.journal.dir), Some("--data")),
     needs_restart("grpc", Accessor::Address(|it| &mut it.grpc), Some("--grpc")),
     needs_restart("http", Accessor::Address(|it| &mut it.http), Some("--http")),
@@ -284,7 +290,7 @@ pub fn class_settings() -> impl Iterator<Item = &'static SettingKey<ClassSetting
 
 /// The setting outside of classes at `path`.
 pub(super) fn find_setting(path: &[String]) -> Option<&'static SettingKey<Settings>> {
-    SETTINGS.iter().find(|key| parts_below(key.path, path) == Some(0))
+    settings().find(|key| parts_below(key.path, path) == Some(0))
 }
 
 /// The setting of a class at `path` within it.
@@ -297,6 +303,18 @@ pub(super) fn find_appliance_setting(
     path: &[String],
 ) -> Option<&'static SettingKey<CrashDumpSettings>> {
     APPLIANCE_SETTINGS.iter().find(|key| parts_below(key.path, path) == Some(0))
+}
+
+/// The setting of a webhook at `path` within it.
+pub(super) fn find_webhook_setting(
+    path: &[String],
+) -> Option<&'static SettingKey<WebhookSettings>> {
+    WEBHOOK_SETTINGS.iter().find(|key| parts_below(key.path, path) == Some(0))
+}
+
+/// Whether the tables of that table have names of the operator's.
+pub(super) fn has_named_tables(table: &str) -> bool {
+    [CLASS_TABLE, APPLIANCE_TABLE, WEBHOOK_TABLE].contains(&table)
 }
 
 /// How many parts a key has below `path`; `None`: `path` is no prefix of it.
@@ -318,7 +336,7 @@ pub(super) struct KeyKind {
 pub(super) fn key_kind(path: &[String]) -> KeyKind {
     let found: Vec<usize> = match path {
         [] => return KeyKind { is_setting: false, is_table: true },
-        [first] | [first, _] if first == CLASS_TABLE || first == APPLIANCE_TABLE => {
+        [first] | [first, _] if has_named_tables(first) => {
             return KeyKind { is_setting: false, is_table: true };
         }
         [first, _, within @ ..] if first == CLASS_TABLE => {
@@ -327,7 +345,10 @@ pub(super) fn key_kind(path: &[String]) -> KeyKind {
         [first, _, within @ ..] if first == APPLIANCE_TABLE => {
             APPLIANCE_SETTINGS.iter().filter_map(|key| parts_below(key.path, within)).collect()
         }
-        [..] => SETTINGS.iter().filter_map(|key| parts_below(key.path, path)).collect(),
+        [first, _, within @ ..] if first == WEBHOOK_TABLE => {
+            WEBHOOK_SETTINGS.iter().filter_map(|key| parts_below(key.path, within)).collect()
+        }
+        [..] => settings().filter_map(|key| parts_below(key.path, path)).collect(),
     };
     let is_setting = found.contains(&0);
     KeyKind { is_setting, is_table: found.iter().any(|beyond| *beyond > 0) }
@@ -358,10 +379,12 @@ pub(super) fn variable_names(name: &str) -> Vec<String> {
         let table = table.map(|table| [table, name]);
         variable_name(&table.into_iter().flatten().chain(path.split('.')).collect::<Vec<_>>())
     };
-    let outside = SETTINGS.iter().filter_map(|key| name_of(key.path, None));
+    let outside = settings().filter_map(|key| name_of(key.path, None));
     let within = class_settings().filter_map(|key| name_of(key.path, Some(CLASS_TABLE)));
     let own = APPLIANCE_SETTINGS.iter();
     let own = own.filter_map(|key| name_of(key.path, Some(APPLIANCE_TABLE)));
+    let hooks = WEBHOOK_SETTINGS.iter();
+    let hooks = hooks.filter_map(|key| name_of(key.path, Some(WEBHOOK_TABLE)));
     let other = OTHER_VARIABLES.map(str::to_owned);
-    outside.chain(within).chain(own).chain(other).collect()
+    outside.chain(within).chain(own).chain(hooks).chain(other).collect()
 }

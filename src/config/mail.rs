@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::secret::Secret;
 use crate::config::smtp;
 use crate::grid;
+use crate::grid::model::mail_message::WEBHOOK_PREFIX;
 use crate::grid::model::settings::MAIL_TRIGGERS;
+use crate::grid::values::id::{InvalidName, is_valid_name};
 use crate::show::escape::excerpt;
 
 /// Most recipients.
@@ -138,11 +140,15 @@ impl MailSettings {
 
     /// The part of these settings that the core uses.
     pub fn notification_rules(&self) -> Option<grid::model::settings::MailPolicy> {
-        let recipients = self.recipients().map(|(address, _)| address.into()).collect();
+        // Addresses need a mail server; webhooks do not.
+        let is_reachable = |it: &str| self.is_configured() || it.starts_with(WEBHOOK_PREFIX);
+        let recipients = self.recipients().map(|(recipient, _)| recipient);
+        let recipients: Vec<_> = recipients.filter(|it| is_reachable(it)).map(Into::into).collect();
         let is_on = |kind: &&'static str| list_items(&self.on).any(|part| part == *kind);
         let on = MAIL_TRIGGERS.into_iter().filter(is_on).collect();
         let gather = self.gather;
-        self.is_configured().then_some(grid::model::settings::MailPolicy {
+        let has_receivers = self.is_configured() || !recipients.is_empty();
+        has_receivers.then_some(grid::model::settings::MailPolicy {
             recipients,
             triggers: on,
             group_wait: gather,
@@ -226,8 +232,8 @@ pub static SERVER: TextRule = TextRule {
 /// A list of recipients.
 pub static RECIPIENTS: TextRule = TextRule {
     allowed: "a list of at most 16 mail addresses with commas between, each with a time zone or \
-              without, none twice with different ones: \"anna@example.org Europe/Berlin, \
-              ops@example.org\"",
+              without, none twice with different ones, or webhook:NAME: \"anna@example.org \
+              Europe/Berlin, ops@example.org\"",
     error: recipients_error,
 };
 
@@ -251,6 +257,18 @@ fn is_valid_server(text: &str) -> bool {
     host.bytes().all(is_host) && !has_bad_port && smtp::server_name(host).is_some()
 }
 
+/// Why the recipient `webhook:NAME ZONE` is invalid.
+fn webhook_error(name: &str, zone: Option<&str>) -> Option<String> {
+    if !is_valid_name(name) {
+        return Some(format!(
+            "`{WEBHOOK_PREFIX}{}` names no webhook: {InvalidName}",
+            excerpt(name)
+        ));
+    }
+    let why = "a webhook has no time zone: it gets times in UTC";
+    zone.map(|_| format!("`{WEBHOOK_PREFIX}{name}` has one, but {why}"))
+}
+
 fn recipients_error(text: &str) -> Option<String> {
     let mail = MailSettings { to: text.to_owned(), ..MailSettings::default() };
     let count = mail.recipients().count();
@@ -259,6 +277,9 @@ fn recipients_error(text: &str) -> Option<String> {
     }
     let all: Vec<_> = parse_recipients(text).collect();
     all.iter().find_map(|(address, zone)| {
+        if let Some(name) = address.strip_prefix(WEBHOOK_PREFIX) {
+            return webhook_error(name, *zone);
+        }
         let is_address =
             address.len() <= ADDRESS_BYTES_MAX && smtp::parse_address(address).is_some();
         if !is_address {

@@ -2,15 +2,16 @@
 //!
 //! Guarantees that what is suggested exists. Does not know values.
 
-use super::crash_dump::{APPLIANCE_SETTINGS, APPLIANCE_TABLE, appliance_path};
-use super::keys::{CLASS_TABLE, SETTINGS, class_path, class_settings};
+use super::crash_dump::{APPLIANCE_SETTINGS, appliance_path};
+use super::keys::{class_path, class_settings, has_named_tables, settings};
+use super::webhook::{WEBHOOK_SETTINGS, webhook_path};
 use crate::config::raw_value::dotted_key;
 use crate::show::suggest::suggest;
 
 /// A suggestion for the unknown key `path`: the key that was probably meant, or all keys of its table.
 pub(super) fn suggestion(path: &[String]) -> String {
     let class = match path {
-        [first, name, ..] if first == CLASS_TABLE || first == APPLIANCE_TABLE => name,
+        [first, name, ..] if has_named_tables(first) => name,
         _ => "default",
     };
     let (table, last) = path.split_at(path.len().saturating_sub(1));
@@ -35,10 +36,11 @@ pub(super) fn suggestion(path: &[String]) -> String {
     }
 }
 
-/// All paths; those of classes and appliances for the one called `name`.
+/// All paths; those of tables with names for the one called `name`.
 fn all_paths(name: &str) -> Vec<String> {
-    let outside = SETTINGS.iter().map(|key| key.path.to_owned());
+    let outside = settings().map(|key| key.path.to_owned());
     let within = class_settings().map(|key| class_path(name, key.path));
     let own = APPLIANCE_SETTINGS.iter().map(|key| appliance_path(name, key.path));
-    outside.chain(within).chain(own).collect()
+    let hooks = WEBHOOK_SETTINGS.iter().map(|key| webhook_path(name, key.path));
+    outside.chain(within).chain(own).chain(hooks).collect()
 }

@@ -2,6 +2,7 @@
 
 mod crash_dump;
 mod errors;
+mod webhook;
 
 use std::path::Path;
 use std::time::Duration;
@@ -68,7 +69,7 @@ fn the_shipped_file_is_the_defaults_and_names_every_key() {
 
 #[test]
 fn every_key_is_shown_and_found_by_its_path_and_its_variable() {
-    for key in &keys::SETTINGS {
+    for key in keys::settings() {
         let path: Vec<String> = key.path.split('.').map(str::to_owned).collect();
         assert!(keys::key_kind(&path).is_setting, "{}", key.path);
         assert!(keys::find_setting(&path).is_some_and(|found| std::ptr::eq(found, key)));
@@ -303,7 +304,7 @@ proptest! {
             let (_file, mut given) = file(&text);
             given.environment = environment(&[(&name, &value)]).environment;
             match Settings::new(&given) {
-                Ok(settings) => prop_assert!(settings.effective().len() >= keys::SETTINGS.len()),
+                Ok(settings) => prop_assert!(settings.effective().len() >= keys::settings().count()),
                 Err(errors) => prop_assert!(!errors.to_string().is_empty()),
             }
         }

@@ -99,33 +99,19 @@ async fn readiness(State(front): State<HttpState>) -> (StatusCode, String) {
             None => (StatusCode::OK, "ready\n".to_owned()),
             Some(shortage) => (StatusCode::OK, format!("ready, but {shortage}\n")),
         },
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
 /// Why the broker accepts nothing at the moment.
 async fn unready_reason(front: &HttpState) -> Option<&'static str> {
     if *front.stopping.borrow() {
-        return Some("stopping\n");
+        return Some("stopping");
     }
     let Some(services) = front.served.borrow().clone() else {
-        return Some("starting: the journal is being read\n");
+        return Some("starting: the journal is being read");
     };
-    if services.broker.is_starved() {
-        return Some(
-            "starved: the system has no descriptors or memory for the journal; requests wait and are \
-             retried\n",
-        );
-    }
-    if services.broker.disk_is_low() {
-        return Some("disk low: nothing new is accepted until there is room; reading continues\n");
-    }
-    let answer = tokio::time::timeout(QUERY_TIMEOUT, services.broker.query(|_, _| ())).await;
-    match answer {
-        Ok(Ok(())) => None,
-        Ok(Err(_)) => Some("stopping\n"),
-        Err(_) => Some("stuck: the broker loop does not respond within 2 s; see gridd's tracing\n"),
-    }
+    services.broker.unready_reason().await
 }
 
 async fn metrics_response(State(front): State<HttpState>) -> Response {
@@ -148,12 +134,12 @@ mod tests {
         let (_sender, services) = watch::channel(None);
         let (stop, stopping) = watch::channel(false);
         let front = HttpState { served: services, stopping, connections: Connections::default() };
-        assert_eq!(unready_reason(&front).await, Some("starting: the journal is being read\n"));
+        assert_eq!(unready_reason(&front).await, Some("starting: the journal is being read"));
         let (status, _) = readiness(State(front.clone())).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let page = metrics_response(State(front.clone())).await;
         assert_eq!(page.status(), StatusCode::OK, "the process has metrics even then");
         stop.send_replace(true);
-        assert_eq!(unready_reason(&front).await, Some("stopping\n"));
+        assert_eq!(unready_reason(&front).await, Some("stopping"));
     }
 }

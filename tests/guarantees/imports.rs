@@ -110,6 +110,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("mail", &["broker", "clock", "config", "grid", "show", "tasks"]),
+    ("webhook", &["broker", "config", "grid", "mail", "metrics", "show", "tasks"]),
     ("service_manager", &["broker", "clock", "tasks"]),
     (
         "daemon",
@@ -134,6 +135,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "system_error",
             "tasks",
             "tracing_lines",
+            "webhook",
         ],
     ),
     ("lib", &[]),

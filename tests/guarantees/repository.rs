@@ -20,7 +20,7 @@ const NOT_PURE: [&str; 9] =
     ["tokio", "sled", "tonic", "lettre", "axum", "std::fs", "std::net", "SystemTime", "Instant"];
 
 /// Crates with effects, and the files and folders that may name them. Programs may name them all.
-const PLACES: [(&[&str], &[&str]); 12] = [
+const PLACES: [(&[&str], &[&str]); 13] = [
     // What looks into the process, and the only unsafe code.
     (&["backtrace", "framehop", "libc", "procfs", "signal_hook"], &["src/guru_meditation"]),
     (&["sled"], &["src/journal/archive"]),
@@ -61,11 +61,15 @@ const PLACES: [(&[&str], &[&str]); 12] = [
             "src/client/secure_connector.rs",
             "src/client/tls_failure.rs",
             "src/config/certificates.rs",
+            "src/config/http_target.rs",
             "src/config/smtp.rs",
             "src/identity",
             "src/listener/tls.rs",
+            "src/webhook/client.rs",
         ],
     ),
+    // Requests to others.
+    (&["base64", "http_body_util"], &["src/config/http_target.rs", "src/webhook"]),
     (&["sd_notify"], &["src/service_manager.rs"]),
     (&["memchr"], &["src/grpc/text_search.rs"]),
     (&["itoa"], &["src/bin/gridctl/"]),

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::*;
+use crate::config::webhook::{WEBHOOK_SETTINGS, webhook_path};
 
 /// Values that are invalid for most keys, each in its own way.
 const INVALID_VALUES: [&str; 11] = [
@@ -119,6 +120,30 @@ const INVALID_DUMPS: [&str; 30] = [
     "arguments = [\"a\\u0000\"]",
 ];
 
+/// Webhooks and heartbeats that are invalid in themselves or do not fit together; `URL` stands for a
+/// good one.
+const INVALID_WEBHOOKS: [&str; 19] = [
+    "webhook = 5",
+    "webhook.chat = \"https://hooks.example\"",
+    "webhook.\"a b\".URL",
+    "webhook.chat.form = \"webhook\"",
+    "webhook.chat.url = \"hooks.example/s3cr3t\"",
+    "webhook.chat.url = \"http://user:s3cr3t@hooks.example/\"",
+    "webhook.chat.URL\nwebhook.chat.form = \"slack\"",
+    "webhook.chat.URL\nwebhook.chat.token = \"s3cr3t\"",
+    "webhook.chat.URL\nwebhook.chat.url_file = \"/dev/zero\"",
+    "webhook.chat.URL\nwebhook.chat.token_file = \"/nowhere\"",
+    "webhook.chat.URL\nwebhook.chat.user = \"anna\"",
+    "webhook.chat.URL\nwebhook.chat.ca_file = \"/nowhere.pem\"",
+    "webhook.chat.url = \"https://hooks.example\"\nwebhook.chat.ca_file = \"/nowhere.pem\"",
+    "mail.to = \"webhook:chat\"",
+    "mail.to = \"webhook:\"",
+    "webhook.chat.URL\nmail.to = \"webhook:chat UTC\"",
+    "webhook.chat.URL\nmail.to = \"webhook:chat, anna@example.org\"",
+    "heartbeat.url = \"https://hooks.example:0/s3cr3t\"",
+    "heartbeat.URL\nheartbeat.ca_file = \"/nowhere.pem\"",
+];
+
 /// All errors, without the path of the file.
 fn errors_of(given: &SettingsSources) -> Vec<String> {
     let Err(errors) = Settings::new(given) else { return Vec::new() };
@@ -140,11 +165,12 @@ fn write_case(out: &mut String, what: &str, given: &SettingsSources) {
 
 fn write_value_cases(out: &mut String) {
     let within = |key: &str| format!("class.web.{key}");
-    let outside = keys::SETTINGS.iter().map(|key| key.path.to_owned());
+    let outside = keys::settings().map(|key| key.path.to_owned());
     // All budgets have the same rules.
     let of_class = keys::class_settings().map(|key| key.path);
     let of_class = of_class.filter(|key| !key.starts_with("budget.") || key.contains(".log"));
-    for key in outside.chain(of_class.map(within)) {
+    let of_webhook = WEBHOOK_SETTINGS.iter().map(|key| webhook_path("chat", key.path));
+    for key in outside.chain(of_class.map(within)).chain(of_webhook) {
         for value in INVALID_VALUES {
             let text = format!("{key} = {value}");
             let (_file, given) = file(&text);
@@ -180,6 +206,10 @@ fn write_value_cases(out: &mut String) {
     ] {
         let (_file, given) = file(text);
         write_case(out, &text.replace('\n', " | "), &given);
+    }
+    for hook in INVALID_WEBHOOKS {
+        let (_file, given) = file(&hook.replace("URL", "url = \"http://hooks.example\""));
+        write_case(out, &hook.replace('\n', " | "), &given);
     }
     for (dump, table) in INVALID_DUMPS
         .iter()

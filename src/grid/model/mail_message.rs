@@ -18,6 +18,9 @@ pub const BRIEFS_MAX: usize = 256;
 /// The most finished mails whose last record is remembered; older ones are forgotten.
 pub const FINISHED_MAX: usize = 8_192;
 
+/// How a recipient begins that is a webhook; its name follows. All others are mail addresses.
+pub const WEBHOOK_PREFIX: &str = "webhook:";
+
 /// The topic of a notice that counts suppressed alerts.
 pub const SUPPRESSED: &str = "suppressed";
 
