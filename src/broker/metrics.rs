@@ -51,7 +51,7 @@ fn outcome_label(outcome: Outcome) -> Label {
 pub(super) fn count_delivery(metrics: &Metrics, recipient: &str, delivery: &Delivery) {
     let outcome = Label(match delivery {
         Delivery::Sent(_) => "sent",
-        Delivery::Deferred(_) => "deferred",
+        Delivery::Deferred(_) | Delivery::Unreachable(_) => "deferred",
         Delivery::Refused(_) => "refused",
     });
     if recipient.starts_with(WEBHOOK_PREFIX) {

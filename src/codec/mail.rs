@@ -24,6 +24,7 @@ pub(super) fn encode_delivery(
     let kind = match it {
         Delivery::Sent(_) => proto::DeliveryKind::Sent,
         Delivery::Deferred(_) => proto::DeliveryKind::Deferred,
+        Delivery::Unreachable(_) => proto::DeliveryKind::Unreachable,
         Delivery::Refused(_) => proto::DeliveryKind::Refused,
     };
     let reply = it.reply().to_owned();
@@ -36,6 +37,7 @@ pub(super) fn decode_delivery(it: proto::MailDelivery) -> Result<Input, DecodeEr
     let delivery = match K::try_from(it.kind) {
         Ok(K::Sent) => Delivery::Sent(reply),
         Ok(K::Deferred) => Delivery::Deferred(reply),
+        Ok(K::Unreachable) => Delivery::Unreachable(reply),
         Ok(K::Refused) => Delivery::Refused(reply),
         Ok(K::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "the result of a delivery" });
@@ -157,6 +159,7 @@ fn encode_message(message: &MailMessage) -> proto::MessageState {
             severities: late.severity_counts.to_vec(),
         }),
         downtime_us: micros(message.downtime),
+        is_unreachable: message.is_unreachable,
     }
 }
 
@@ -184,6 +187,7 @@ fn decode_message(it: proto::MessageState) -> Result<MailEffect, DecodeError> {
         last_reply: it.last_reply.into(),
         digest: it.backlog_digest.map(|late| decode_digest(&late)).transpose()?,
         downtime: Duration::from_micros(it.downtime_us),
+        is_unreachable: it.is_unreachable,
     };
     Ok(MailEffect::Header { message: Box::new(message) })
 }

@@ -118,6 +118,7 @@ fn every_mail_reads_back() {
             last_reply: "451 later".into(),
             digest: (state != DeliveryState::Failed).then(|| Box::new(backlog_digest())),
             downtime: Duration::from_secs(u64::from(state == DeliveryState::Waiting)),
+            is_unreachable: true,
         };
         effects.push(MailEffect::Header { message: Box::new(message) });
     }

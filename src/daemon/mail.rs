@@ -60,7 +60,9 @@ pub(super) fn mail_test(
             lines.push(format!("* {}", result.delivery.reply()));
             match result.delivery {
                 Delivery::Sent(_) => Ok(lines),
-                Delivery::Deferred(_) | Delivery::Refused(_) => Err(lines),
+                Delivery::Deferred(_) | Delivery::Unreachable(_) | Delivery::Refused(_) => {
+                    Err(lines)
+                }
             }
         })
     }))

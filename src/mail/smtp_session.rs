@@ -162,7 +162,18 @@ impl SmtpFailure {
     /// The delivery result for the core.
     pub(super) fn delivery(&self, endpoint: &str) -> Delivery {
         let reply = truncated_reply(&format!("{} at {}: {}", endpoint, self.step, self.reason));
-        if self.is_permanent { Delivery::Refused(reply) } else { Delivery::Deferred(reply) }
+        match self.step {
+            _ if self.is_permanent => Delivery::Refused(reply),
+            SmtpStep::Connect | SmtpStep::Greeting => Delivery::Unreachable(reply),
+            SmtpStep::Ehlo
+            | SmtpStep::Starttls
+            | SmtpStep::Handshake
+            | SmtpStep::Auth
+            | SmtpStep::MailFrom
+            | SmtpStep::RcptTo
+            | SmtpStep::Data
+            | SmtpStep::End => Delivery::Deferred(reply),
+        }
     }
 }
 

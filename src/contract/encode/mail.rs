@@ -27,6 +27,7 @@ pub fn mail(message: &MailMessage) -> proto::Mail {
         last_reply,
         digest,
         downtime: _,
+        is_unreachable: _,
     } = message;
     proto::Mail {
         number: number.0,

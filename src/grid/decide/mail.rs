@@ -4,28 +4,31 @@
 //! one recipient are one mail, apart from those from spools, and that a queued mail is removed only
 //! when it was sent, was dropped by hand, or had failed for a month. Sends nothing.
 
+mod batch;
 mod retry;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::grid::decide::{DecisionDraft, notify};
+use crate::grid::decide::DecisionDraft;
 use crate::grid::log::effect::{Effect, MailEffect};
-use crate::grid::log::record::Record;
 use crate::grid::model::finding::{Finding, FindingKind};
 use crate::grid::model::mail_message::{
-    BRIEFS_MAX, BacklogDigest, BriefNotice, Delivery, DeliveryState, MailMessage, MessageNumber,
-    NOTICES_MAX, Notice, OutboxCommand, Urgency,
+    Delivery, DeliveryState, MailMessage, MessageNumber, Notice, OutboxCommand, Urgency,
 };
-use crate::grid::model::settings::{GridSettings, RateLimit};
+use crate::grid::model::settings::RateLimit;
 use crate::grid::state::State;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::RecordNumber;
-use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
-/// The longest pause between two attempts; pauses begin with a minute and double.
-const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
+/// The longest pause between two attempts; pauses begin with a minute and double. 15 min: what a server
+/// defers may be an alert.
+const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The pause after an attempt that did not reach the server: an attempt costs little, and what waits is to
+/// be sent within a minute of the server's return.
+const UNREACHABLE_PAUSE: Duration = Duration::from_secs(45);
 
 /// After this time a mail fails (SMTP practice).
 const RETRY_PERIOD: Duration = Duration::from_secs(3 * 86_400);
@@ -36,13 +39,10 @@ const FAILED_RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// From this failed attempt of a mail on an alert is open.
 const ATTEMPTS_BEFORE_ALERT: u32 = 2;
 
-/// A digest is tried this long after its first notice at the latest, however many more arrive.
-const DIGEST_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
-
-/// The limit of new alerts per recipient, for errors and for fatal ones each: 16 mails, then one
-/// per 5 min, so that a flood of alerts is no flood of mails.
+/// The limit of new alerts per recipient, for errors and for fatal ones each: 64 mails, then one
+/// per minute. What is new and grave hardly waits; a mail takes all that is new within the gather time.
 const URGENT_LIMIT: RateLimit =
-    RateLimit { burst: NonZeroU32::new(16).unwrap(), interval: Duration::from_secs(5 * 60) };
+    RateLimit { burst: NonZeroU32::new(64).unwrap(), interval: Duration::from_secs(60) };
 
 /// The same for each lower severity, and for continuing alerts; the rest is joined into the next
 /// mail.
@@ -52,6 +52,7 @@ const ROUTINE_LIMIT: RateLimit =
 /// The most bytes of a notice's text that are kept of a finished mail.
 const FINISHED_TEXT_BYTES_MAX: usize = 1_000;
 
+pub(in crate::grid) use crate::grid::decide::mail::batch::enqueue;
 use crate::grid::decide::mail::retry::retry_waiting;
 
 /// Why a command about a mail is rejected.
@@ -69,137 +70,6 @@ pub enum MailRejection {
         /// The requested number.
         number: MessageNumber,
     },
-}
-
-/// Adds the mails to a record that it causes. An event from a spool is history and must not alarm
-/// anybody: it goes to a digest.
-pub(in crate::grid) fn enqueue(
-    state: &State,
-    settings: &GridSettings,
-    record: &mut Record,
-    of_alerts: Vec<Notice>,
-) {
-    let Some(mail) = settings.mail() else { return };
-    let notices = notify::notifications(state, mail, record, of_alerts);
-    let is_late = record.flags.contains(RecordFlags::REPLAYED);
-    let mut last = state.outbox().last_number;
-    for recipient in &mail.recipients {
-        let mut new = None;
-        for notice in &notices {
-            let open = match (new.take(), state.outbox().open_batch(recipient, is_late)) {
-                (Some(open), _) => open,
-                (None, Some(open)) => open.clone(),
-                (None, None) => {
-                    last = MessageNumber(last.0 + 1);
-                    let begun = new_message(last, recipient, record.at, mail.group_wait);
-                    MailMessage {
-                        digest: is_late.then(|| Box::new(BacklogDigest::new(notice.at))),
-                        ..begun
-                    }
-                }
-            };
-            let until = record.at.after(mail.group_wait);
-            new = Some(if is_late {
-                add_to_digest(open, notice, until, &mut record.effects)
-            } else {
-                add_notice(open, notice, until, &mut record.effects)
-            });
-        }
-    }
-}
-
-fn new_message(
-    number: MessageNumber,
-    recipient: &str,
-    now: Timestamp,
-    gather: Duration,
-) -> MailMessage {
-    MailMessage {
-        number,
-        recipient: recipient.into(),
-        queued_at: now,
-        notices: Vec::new(),
-        omitted: 0,
-        briefs: Vec::new(),
-        attempts: 0,
-        state: DeliveryState::Waiting,
-        due_at: now.after(gather),
-        retried_at: None,
-        last_reply: Box::default(),
-        digest: None,
-        downtime: Duration::ZERO,
-    }
-}
-
-/// Adds a notice to a mail. If the notice is more urgent than the others, it shortens the wait to
-/// its own.
-fn add_notice(
-    mut message: MailMessage,
-    notice: &Notice,
-    until: Timestamp,
-    effects: &mut Vec<Effect>,
-) -> MailMessage {
-    let is_new = message.notices.is_empty();
-    let is_more_urgent = notice.urgency() > message.urgency();
-    let has_room = message.notices.len() < NOTICES_MAX;
-    if is_more_urgent {
-        message.due_at = message.due_at.min(until);
-    }
-    message.omitted += u64::from(!has_room);
-    if is_new || is_more_urgent || !has_room {
-        effects.push(header(&message));
-    }
-    insert_notice(&mut message, notice, effects);
-    message
-}
-
-/// Adds a notice to a digest and extends its wait, since a spool is sent bit by bit.
-fn add_to_digest(
-    mut message: MailMessage,
-    notice: &Notice,
-    until: Timestamp,
-    effects: &mut Vec<Effect>,
-) -> MailMessage {
-    let latest = message.queued_at.after(DIGEST_WAIT_MAX);
-    // A digest that its recipient's rate limit has deferred stays so.
-    message.due_at = until.min(latest).max(message.due_at);
-    let (number, about) = (message.number, notice.subject.clone());
-    let count = message.digest.as_mut().and_then(|late| late.add(notice));
-    message.omitted += u64::from(message.notices.len() >= NOTICES_MAX);
-    effects.push(header(&message));
-    effects.extend(
-        count.map(|count| Effect::Mail(MailEffect::DigestCount { number, subject: about, count })),
-    );
-    insert_notice(&mut message, notice, effects);
-    message
-}
-
-/// Inserts a notice. If there is no room it replaces the one with the lowest priority, if that is
-/// lower; the other one is kept as a line.
-fn insert_notice(message: &mut MailMessage, notice: &Notice, effects: &mut Vec<Effect>) {
-    let number = message.number;
-    if message.notices.len() < NOTICES_MAX {
-        let at = message.notices.len();
-        message.notices.push(notice.clone());
-        effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
-        return;
-    }
-    // Of several with the same priority, the last one.
-    let listed = message.notices.iter_mut().enumerate();
-    let mildest = listed.min_by_key(|(at, it)| (it.priority(), std::cmp::Reverse(*at)));
-    let mut left = notice.clone();
-    if let Some((at, mildest)) =
-        mildest.filter(|(_, mildest)| mildest.priority() < notice.priority())
-    {
-        left = std::mem::replace(mildest, left);
-        effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
-    }
-    let at = message.briefs.len();
-    if at < BRIEFS_MAX {
-        let brief = BriefNotice::from(&left);
-        message.briefs.push(brief.clone());
-        effects.push(Effect::Mail(MailEffect::Brief { number, at, brief }));
-    }
 }
 
 /// The effect with the state of a mail, without its notices.
@@ -310,8 +180,10 @@ pub(in crate::grid) fn delivery_result(
             effects.extend(retry_waiting(state, message, now));
             effects.extend(cleared_if_last(state, number));
         }
-        Delivery::Deferred(_) => {
-            let due = now.after(backoff(attempt));
+        Delivery::Deferred(_) | Delivery::Unreachable(_) => {
+            let is_unreachable = matches!(delivery, Delivery::Unreachable(_));
+            let pause = if is_unreachable { UNREACHABLE_PAUSE } else { backoff(attempt) };
+            let due = now.after(pause);
             let tried_since = message.queued_at.max(message.retried_at.unwrap_or_default());
             if due >= tried_since.after(RETRY_PERIOD).after(message.downtime) {
                 effects.push(failed_message(waited, last_reply.clone(), now));
@@ -322,6 +194,7 @@ pub(in crate::grid) fn delivery_result(
                     due_at: due,
                     state: waiting,
                     last_reply: last_reply.clone(),
+                    is_unreachable,
                     ..waited
                 }));
                 let is_open = state.finding(None, FindingKind::MailFails).is_some();
@@ -351,7 +224,7 @@ fn failed_message(message: MailMessage, last_reply: Box<str>, now: Timestamp) ->
     header(&MailMessage { state, due_at: due, last_reply, ..message })
 }
 
-/// 1, 2, 4 ... 60 minutes.
+/// 1, 2, 4, 8, 15 minutes.
 fn backoff(attempt: u32) -> Duration {
     let minutes = 1_u32.checked_shl(attempt.saturating_sub(1)).filter(|it| *it > 0);
     minutes.map_or(BACKOFF_MAX, |it| Duration::from_secs(60).saturating_mul(it)).min(BACKOFF_MAX)

@@ -310,6 +310,7 @@ impl TimeShift {
             last_reply,
             digest,
             downtime,
+            is_unreachable,
             briefs,
             retried_at,
         } = message;
@@ -334,6 +335,7 @@ impl TimeShift {
             last_reply,
             digest: late,
             downtime,
+            is_unreachable,
             briefs,
             retried_at: retried_at.map(|at| self.shift_past(at)),
         }

@@ -63,6 +63,8 @@ pub struct MailMessage {
     pub digest: Option<Box<BacklogDigest>>,
     /// For how long no broker was running since it was queued.
     pub downtime: Duration,
+    /// The last attempt did not reach the server: nothing says that the mail itself is refused.
+    pub is_unreachable: bool,
 }
 
 /// The counts of a digest: all its alerts, whether they are among its notices or not.
@@ -248,6 +250,8 @@ pub enum Delivery {
     Sent(Box<str>),
     /// Deferred: to be tried again. The reason, from the server or our own.
     Deferred(Box<str>),
+    /// The server was not reached, so that it said nothing of this mail: to be tried again soon.
+    Unreachable(Box<str>),
     /// Refused permanently by the server, with this reply.
     Refused(Box<str>),
 }
@@ -255,7 +259,10 @@ pub enum Delivery {
 impl Delivery {
     /// The reply, truncated to [`REPLY_BYTES_MAX`].
     pub fn reply(&self) -> &str {
-        let (Self::Sent(reply) | Self::Deferred(reply) | Self::Refused(reply)) = self;
+        let (Self::Sent(reply)
+        | Self::Deferred(reply)
+        | Self::Unreachable(reply)
+        | Self::Refused(reply)) = self;
         &reply[..reply.floor_char_boundary(REPLY_BYTES_MAX)]
     }
 }

@@ -108,11 +108,19 @@ impl Outbox {
         self.messages.get(&number)
     }
 
-    /// The mail or digest to that recipient that was never tried: further notices join it.
-    pub fn open_batch(&self, recipient: &str, is_late: bool) -> Option<&MailMessage> {
-        // It is the newest one of that recipient.
-        let newest = self.mails_to(recipient, is_late).next_back()?;
-        Some(newest).filter(|it| it.attempts == 0 && it.state == DeliveryState::Waiting)
+    /// The mail or digest to that recipient that further notices join: one that was never tried, or, if
+    /// its server could not be reached, one that was queued since `oldest`.
+    pub fn open_batch(
+        &self,
+        recipient: &str,
+        is_late: bool,
+        oldest: Timestamp,
+    ) -> Option<&MailMessage> {
+        let is_open = |it: &&MailMessage| {
+            it.attempts == 0 || !is_late && it.is_unreachable && it.queued_at >= oldest
+        };
+        let mut newest_first = self.mails_to(recipient, is_late).rev();
+        newest_first.find(|it| it.state == DeliveryState::Waiting).filter(is_open)
     }
 
     /// The mails to that recipient, or the digests, by number.

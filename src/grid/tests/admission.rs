@@ -53,7 +53,8 @@ pub(super) fn count(timeline: &Timeline, kind: EventKind, outcome: OutcomeKind) 
 
 /// The number of records other than tallies.
 pub(super) fn reported(timeline: &Timeline) -> usize {
-    timeline.records.iter().filter(|record| record.input != Input::Tally).count()
+    let is_own = |input: &Input| !matches!(input, Input::Tally | Input::Alert(_));
+    timeline.records.iter().filter(|record| is_own(&record.input)).count()
 }
 
 fn is_suppressed(timeline: &Timeline) -> bool {

@@ -74,7 +74,7 @@ fn a_full_disk_is_an_alert_from_one_record_to_another() {
     assert_eq!(open(&timeline, FindingKind::DiskLow), Some((Severity::Error, text.to_owned())));
     timeline.handle(Input::Journal(JournalIncident::DiskRecovered { free: 1 << 30 }));
     let cleared = Effect::FindingCleared { number: None, kind: FindingKind::DiskLow };
-    assert_eq!(timeline.last().effects, [cleared]);
+    assert!(timeline.last().effects.contains(&cleared));
     assert_eq!(timeline.description(), "the disk has room again: 1 GiB free");
 }
 
@@ -90,6 +90,6 @@ fn what_the_system_does_not_grant_is_an_alert_from_one_record_to_another() {
     assert_eq!(timeline.description(), what);
     timeline.handle(Input::Journal(JournalIncident::ResourcesRecovered));
     let cleared = Effect::FindingCleared { number: None, kind: FindingKind::ResourcesShort };
-    assert_eq!(timeline.last().effects, [cleared]);
+    assert!(timeline.last().effects.contains(&cleared));
     assert_eq!(timeline.description(), "the system has enough resources again");
 }

@@ -46,7 +46,7 @@ fn another_text_of_the_key_ends_the_run_first() {
     assert_eq!(reported(&timeline), before + 2);
     assert!(matches!(of_run.input, Input::RepeatsEnded { .. }));
     assert!(
-        matches!(of_run.effects.as_slice(), [Effect::Appliance { change: ApplianceEffect::RepeatsReported { group, .. }, .. }] if group.repeats == 7)
+        matches!(of_run.effects.as_slice(), [Effect::Appliance { change: ApplianceEffect::RepeatsReported { group, .. }, .. }, ..] if group.repeats == 7)
     );
     // A more severe one is new too, and a duplicate ends no run.
     let fatal = |mut it: EventBuilder| {
@@ -112,7 +112,7 @@ fn groups_are_bounded_and_the_run_of_a_removed_one_is_recorded() {
     let of_run = &timeline.records[timeline.records.len() - 2];
     assert!(matches!(
         of_run.effects.as_slice(),
-        [Effect::Appliance { change: ApplianceEffect::RepeatsReported { .. }, .. }]
+        [Effect::Appliance { change: ApplianceEffect::RepeatsReported { .. }, .. }, ..]
     ));
     assert_eq!(timeline.db1().usage.alert_groups.len(), ALERT_GROUPS_MAX);
     // All idle ones are removed, too.

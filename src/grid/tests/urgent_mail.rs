@@ -125,6 +125,8 @@ fn ten_thousand_fatal_alerts_are_few_mails_and_all_are_counted() {
     let counted: u64 = sent
         .iter()
         .flat_map(|it| &it.mail.notices)
+        .filter(|notice| !notice.is_resolved && notice.occurrences == 0)
+        .filter(|notice| &*notice.topic != "suppression")
         .map(|notice| match notice.text.strip_prefix("the rate limit suppressed ") {
             Some(rest) => rest.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0),
             None => 1,
@@ -132,13 +134,13 @@ fn ten_thousand_fatal_alerts_are_few_mails_and_all_are_counted() {
         .sum::<u64>()
         + sent.iter().map(|it| it.mail.omitted).sum::<u64>();
     assert_eq!(counted, 10_000);
-    // 16 at once, one in 5 min for 42 min, and the later counts of the rest.
-    assert!(sent.len() <= 16 + 9 + 3 && told <= 100, "{} mails of {told} records", sent.len());
+    // One a minute for 42 min, and the later counts of the rest.
+    assert!(sent.len() <= 42 + 6 && told <= 100, "{} mails of {told} records", sent.len());
 }
 
 #[test]
 fn fatal_alerts_of_ten_thousand_appliances_are_few_mails() {
-    let (mut timeline, mut sent) = (grid(300, 1), Vec::new());
+    let (mut timeline, mut sent) = (grid(300, 30), Vec::new());
     for row in 1..=300 {
         deliver_until(&mut timeline, 1_000 + u64::from(row) * 2, &mut sent);
         timeline.store(alert(row, Severity::Fatal, "disk burns"));
@@ -146,7 +148,7 @@ fn fatal_alerts_of_ten_thousand_appliances_are_few_mails() {
     deliver_until(&mut timeline, 10_000, &mut sent);
     let told: u64 = sent.iter().map(|it| it.mail.notices.len() as u64 + it.mail.omitted).sum();
     assert_eq!(told, 300);
-    assert!(sent.len() <= 20, "{} mails", sent.len());
+    assert!(sent.len() <= 21, "{} mails", sent.len());
 }
 
 #[test]

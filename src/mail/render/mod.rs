@@ -164,6 +164,7 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> MailMessage {
         last_reply: "".into(),
         digest: None,
         downtime: Duration::ZERO,
+        is_unreachable: false,
     }
 }
 

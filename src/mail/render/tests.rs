@@ -74,6 +74,7 @@ fn message(notices: Vec<Notice>) -> MailMessage {
         last_reply: "".into(),
         digest: None,
         downtime: Duration::ZERO,
+        is_unreachable: false,
     }
 }
 

@@ -30,7 +30,12 @@ impl AlertChanges<'_> {
         let Some(mut alert) = self.changed.get(&id).cloned() else { return };
         let receivers = self.receivers(&alert);
         let facts = self.facts(&alert, !receivers.is_empty());
-        let reason = notification::decide(&facts);
+        // It goes on, but is followed no more: that is no end to tell of.
+        let is_displaced = alert.end.is_some_and(|end| end.cause == EndCause::Displaced);
+        let reason = match is_displaced {
+            true => NotificationReason::Unchanged,
+            false => notification::decide(&facts),
+        };
         alert.decision = Some((reason, None));
         if reason.notifies() {
             self.notify(&mut alert, reason, record);
