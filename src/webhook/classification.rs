@@ -23,7 +23,14 @@ pub(super) fn delivery(
 ) -> Delivery {
     match result {
         Ok(answer) => answer_delivery(authority, bytes, answer),
-        Err(failure) => Delivery::Deferred(bounded(format!("{authority}: {failure}"))),
+        Err(failure) => {
+            let text = bounded(format!("{authority}: {failure}"));
+            if failure.is_unreachable() {
+                Delivery::Unreachable(text)
+            } else {
+                Delivery::Deferred(text)
+            }
+        }
     }
 }
 
@@ -183,7 +190,7 @@ mod tests {
             let result = delivery("hooks.example", 4_321, &Ok(answer.clone()));
             let word = match &result {
                 Delivery::Sent(_) => "sent",
-                Delivery::Deferred(_) => "deferred",
+                Delivery::Deferred(_) | Delivery::Unreachable(_) => "deferred",
                 Delivery::Refused(_) => "refused",
             };
             assert_eq!(word, expected, "{answer:?}: {result:?}");
@@ -196,8 +203,11 @@ mod tests {
         let long = "x\u{7}".repeat(40_000);
         for answer in [answer(500, &long), moved(301, &long), busy(503, &long), answer(200, &long)]
         {
-            let (Delivery::Sent(text) | Delivery::Deferred(text) | Delivery::Refused(text)) =
-                delivery("hooks.example", 1, &Ok(answer));
+            let delivery = delivery("hooks.example", 1, &Ok(answer));
+            let (Delivery::Sent(text)
+            | Delivery::Deferred(text)
+            | Delivery::Unreachable(text)
+            | Delivery::Refused(text)) = delivery;
             assert!(text.len() <= REPLY_BYTES_MAX && !text.contains(char::is_control), "{text}");
         }
     }

@@ -68,9 +68,42 @@ pub(super) struct HttpAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HttpFailure {
     /// What failed.
-    step: &'static str,
+    step: HttpStep,
     /// The reason, in the system's own words.
     reason: String,
+}
+
+/// A step of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HttpStep {
+    Build,
+    Lookup,
+    Connect,
+    Handshake,
+    Send,
+    Wait,
+    Read,
+}
+
+impl HttpFailure {
+    /// Whether the server was not reached, so that it can know nothing of the request.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self.step, HttpStep::Lookup | HttpStep::Connect)
+    }
+}
+
+impl fmt::Display for HttpStep {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Build => "building the request",
+            Self::Lookup => "looking up the host",
+            Self::Connect => "connecting",
+            Self::Handshake => "TLS handshake",
+            Self::Send => "sending the request",
+            Self::Wait => "waiting for the answer",
+            Self::Read => "reading the answer",
+        })
+    }
 }
 
 impl fmt::Display for HttpFailure {
@@ -79,7 +112,7 @@ impl fmt::Display for HttpFailure {
     }
 }
 
-fn failure(step: &'static str, reason: impl fmt::Display) -> HttpFailure {
+fn failure(step: HttpStep, reason: impl fmt::Display) -> HttpFailure {
     HttpFailure { step, reason: reason.to_string() }
 }
 
@@ -110,7 +143,10 @@ async fn request(
     let exchange = async {
         let connecting = timeout(limits.connect, connect(target)).await;
         let socket = connecting.map_err(|_| {
-            failure("connecting", format_args!("not within {}", describe_duration(limits.connect)))
+            failure(
+                HttpStep::Connect,
+                format_args!("not within {}", describe_duration(limits.connect)),
+            )
         })??;
         let Some((connector, name)) = &target.tls else {
             return exchange(socket, request).await;
@@ -118,13 +154,14 @@ async fn request(
         let handshake = timeout(limits.connect, connector.connect(name.clone(), socket)).await;
         let stream = handshake.map_err(|_| {
             let within = describe_duration(limits.connect);
-            failure("TLS handshake", format_args!("not within {within}"))
+            failure(HttpStep::Handshake, format_args!("not within {within}"))
         })?;
-        exchange(stream.map_err(|error| failure("TLS handshake", tls_text(&error)))?, request).await
+        exchange(stream.map_err(|error| failure(HttpStep::Handshake, tls_text(&error)))?, request)
+            .await
     };
     let within = describe_duration(limits.whole);
     timeout(limits.whole, exchange).await.unwrap_or_else(|_| {
-        Err(failure("waiting for the answer", format_args!("it is not complete within {within}")))
+        Err(failure(HttpStep::Wait, format_args!("it is not complete within {within}")))
     })
 }
 
@@ -146,18 +183,18 @@ fn build(
         request = request.header(AUTHORIZATION, authorization);
     }
     let body = Full::new(Bytes::from(json.unwrap_or_default()));
-    request.body(body).map_err(|error| failure("building the request", error))
+    request.body(body).map_err(|error| failure(HttpStep::Build, error))
 }
 
 /// A connection to the first address of the host that accepts one.
 async fn connect(target: &HttpTarget) -> Result<TcpStream, HttpFailure> {
     let addresses = lookup_host((target.host.as_str(), target.port)).await;
-    let addresses = addresses.map_err(|error| failure("looking up the host", error))?;
-    let mut last = failure("looking up the host", "it has no address");
+    let addresses = addresses.map_err(|error| failure(HttpStep::Lookup, error))?;
+    let mut last = failure(HttpStep::Lookup, "it has no address");
     for address in addresses.take(ADDRESSES_MAX) {
         match TcpStream::connect(address).await {
             Ok(socket) => return Ok(socket),
-            Err(error) => last = failure("connecting", format_args!("{error}, at {address}")),
+            Err(error) => last = failure(HttpStep::Connect, format_args!("{error}, at {address}")),
         }
     }
     Err(last)
@@ -184,11 +221,10 @@ where
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| failure("sending the request", describe(&error)))?;
+        .map_err(|error| failure(HttpStep::Send, describe(&error)))?;
     let exchange = async {
         let response = sender.send_request(request).await;
-        let response =
-            response.map_err(|error| failure("waiting for the answer", describe(&error)))?;
+        let response = response.map_err(|error| failure(HttpStep::Wait, describe(&error)))?;
         read(response).await
     };
     tokio::pin!(exchange, connection);
@@ -215,7 +251,7 @@ async fn read(response: Response<Incoming>) -> Result<HttpAnswer, HttpFailure> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             failure(
-                "reading the answer",
+                HttpStep::Read,
                 format_args!("HTTP {}, then {}", answer.status, describe(&error)),
             )
         })?;

@@ -90,7 +90,9 @@ impl Heart {
         let answer = get(&config.target, self.limits).await;
         match delivery(&config.target.authority, 0, &answer) {
             Delivery::Sent(_) => Beat::Sent,
-            Delivery::Deferred(why) | Delivery::Refused(why) => Beat::Failed(why),
+            Delivery::Deferred(why) | Delivery::Unreachable(why) | Delivery::Refused(why) => {
+                Beat::Failed(why)
+            }
         }
     }
 

@@ -174,7 +174,7 @@ impl ReceiverWorker {
     async fn handle(&mut self, job: MailJob, jobs: &mut mpsc::Receiver<MailJob>) {
         let result = self.deliver(&job).await;
         report(&self.reports, &job, result.clone()).await;
-        if let Delivery::Deferred(_) = &result {
+        if let Delivery::Deferred(_) | Delivery::Unreachable(_) = &result {
             while let Ok(waiting) = jobs.try_recv() {
                 report(&self.reports, &waiting, result.clone()).await;
             }
@@ -236,7 +236,9 @@ impl ReceiverWorker {
             let bytes = json.len();
             let result = post_json(&webhook.target, json, limits).await;
             let result = delivery(&webhook.target.authority, bytes, &result);
-            if let Delivery::Deferred(why) | Delivery::Refused(why) = result {
+            if let Delivery::Deferred(why) | Delivery::Unreachable(why) | Delivery::Refused(why) =
+                result
+            {
                 tracing::warn!(webhook = self.name, "open alerts were not pushed again: {why}");
                 return;
             }

@@ -200,7 +200,7 @@ async fn a_server_that_is_not_there_or_has_no_name_is_told_in_the_systems_words(
     ] {
         let mut sender = start(&[("chat", WebhookForm::Webhook, target(&url))], patient());
         let delivery = sender.deliver(webhook_message(1)).await;
-        assert!(matches!(delivery, Delivery::Deferred(_)), "{delivery:?}");
+        assert!(matches!(delivery, Delivery::Unreachable(_)), "{delivery:?}");
         assert!(delivery.reply().contains(part), "{url}: {}", delivery.reply());
     }
 }
