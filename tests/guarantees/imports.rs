@@ -263,3 +263,30 @@ fn imports_go_down_only() {
     ));
     assert_eq!(imports("use crate::{\n    a::{b, c},\n    d,\n};\ncrate::e::f()"), ["a", "d", "e"]);
 }
+
+/// Time zones of the core come resolved with the settings: one folder names their crate, and nothing there opens
+/// the zone database or asks for the time.
+fn is_given_its_time_zones(source: &Source) -> Vec<String> {
+    const PLACE: &str = "src/grid/model/quiet_hours";
+    if source.module() != Some("grid") || !source.is_product() {
+        return Vec::new();
+    }
+    let code = source.code();
+    let is_elsewhere = !source.path.starts_with(PLACE) && behind(&code, "jiff").next().is_some();
+    let looks_up = ["TimeZone::get", "TimeZone::system", "TimeZone::try_system", "::now", "tz::db"];
+    let named = looks_up.into_iter().filter(|it| code.contains(it));
+    let named = named.chain(is_elsewhere.then_some("jiff"));
+    named.map(|it| format!("{} is of the pure core, but names {it}", source.path)).collect()
+}
+
+#[test]
+fn the_core_is_given_its_time_zones() {
+    assert_holds(is_given_its_time_zones);
+    let check = is_given_its_time_zones;
+    let code = "//! A\nuse jiff::tz::TimeZone;\n";
+    assert!(finds(check, "src/grid/model/route.rs", code));
+    assert!(!finds(check, "src/grid/model/quiet_hours.rs", code));
+    assert!(!finds(check, "src/config/route.rs", code));
+    let look_up = "//! A\nfn a() { jiff::tz::TimeZone::get(\"UTC\"); }\n";
+    assert!(finds(check, "src/grid/model/quiet_hours.rs", look_up));
+}

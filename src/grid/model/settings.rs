@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::grid::model::crash_dump::{CrashDumpSettings, SharedDumpSettings};
+use crate::grid::model::route::{NotificationRoute, Routing};
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::ApplianceName;
 
@@ -36,6 +37,8 @@ pub struct GridSettings {
     /// How crash dumps of these appliances are triggered, instead of as their classes say.
     crash_dumps: BTreeMap<String, CrashDumpSettings>,
     mail: Option<MailPolicy>,
+    /// Routes, and the receivers of what no route matches.
+    routing: Routing,
     certificates: CertificateRules,
     alerts: AlertRules,
 }
@@ -122,6 +125,7 @@ impl GridSettings {
             classes: all,
             crash_dumps: BTreeMap::new(),
             mail: None,
+            routing: Routing::default(),
             certificates: CertificateRules::default(),
             alerts: AlertRules::default(),
         }
@@ -156,6 +160,16 @@ impl GridSettings {
     #[must_use]
     pub fn with_mail(mut self, mail: Option<MailPolicy>) -> Self {
         self.mail = mail.filter(|mail| !mail.recipients.is_empty());
+        let routes = self.routing.routes().to_vec();
+        self.with_routes(routes)
+    }
+
+    /// Sets the routes. The receivers of what no route matches are the recipients of
+    /// [`Self::with_mail`].
+    #[must_use]
+    pub fn with_routes(mut self, routes: impl IntoIterator<Item = NotificationRoute>) -> Self {
+        let recipients = self.mail.iter().flat_map(|mail| mail.recipients.iter().cloned());
+        self.routing = Routing::new(routes, recipients);
         self
     }
 
@@ -181,6 +195,11 @@ impl GridSettings {
     /// For how long certificates are valid.
     pub fn certificates(&self) -> CertificateRules {
         self.certificates
+    }
+
+    /// Who gets which notifications.
+    pub fn routing(&self) -> &Routing {
+        &self.routing
     }
 
     /// Who gets mail; `None`: nobody.
