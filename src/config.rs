@@ -42,7 +42,7 @@ use std::sync::Arc;
 
 use crate::grid;
 use crate::grid::model::crash_dump::CrashDumpSettings;
-use crate::grid::model::settings::{CertificateRules, ClassSettings};
+use crate::grid::model::settings::{AlertRules, CertificateRules, ClassSettings};
 use crate::journal;
 use crate::tracing_lines::LogFormat;
 
@@ -98,6 +98,8 @@ pub struct Settings {
     pub grid: grid::model::settings::GridSettings,
     /// For how long certificates of the own CA are valid.
     pub certificates: CertificateRules,
+    /// When alerts end that nothing else ends.
+    pub alerts: AlertRules,
     /// Mail settings as configured.
     pub mail: MailSettings,
     /// The same, validated and ready to use; `None`: mail is not configured.
@@ -132,6 +134,7 @@ impl Default for Settings {
             benchmark: false,
             grid: grid::model::settings::GridSettings::default(),
             certificates: CertificateRules::default(),
+            alerts: AlertRules::default(),
             mail: MailSettings::default(),
             smtp: None,
             webhooks: BTreeMap::new(),
@@ -206,7 +209,8 @@ impl Settings {
         settings.grid = grid::model::settings::GridSettings::new(tables.classes)
             .with_crash_dumps(tables.appliances)
             .with_mail(settings.mail.notification_rules())
-            .with_certificates(settings.certificates);
+            .with_certificates(settings.certificates)
+            .with_alerts(settings.alerts);
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
         errors.extend(settings.configure_webhooks(&errors, file.is_incomplete));
         errors.extend(settings.check_crash_dumps(&errors, file.is_incomplete));

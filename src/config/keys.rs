@@ -56,6 +56,10 @@ const TRIGGER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duratio
 const CERTIFICATE_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(10)..=Duration::from_secs(366 * 86_400);
 
+/// Limits of the time without a report after which an alert ends.
+const CLOSE_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(366 * 86_400);
+
 /// Limits of the time after the end of its certificate in which a key may renew.
 const RECOVERY_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(36_500 * 86_400);
@@ -89,7 +93,7 @@ pub fn settings() -> impl Iterator<Item = &'static SettingKey<Settings>> {
 }
 
 /// Most of them.
-static SETTINGS: [SettingKey<Settings>; 47] = [
+static SETTINGS: [SettingKey<Settings>; 49] = [
     needs_restart("data", Accessor::Path(|it| &mut it.journal.dir), Some("--data")),
     needs_restart("grpc", Accessor::Address(|it| &mut it.grpc), Some("--grpc")),
     needs_restart("http", Accessor::Address(|it| &mut it.http), Some("--http")),
@@ -163,6 +167,11 @@ static SETTINGS: [SettingKey<Settings>; 47] = [
     live(
         "certificates.recover_within",
         Accessor::OptionalDuration(RECOVERY_RANGE, |it| &mut it.certificates.recover_within),
+    ),
+    live("alert.close_after", Accessor::Duration(CLOSE_RANGE, |it| &mut it.alerts.close_after)),
+    live(
+        "alert.close_fatal_after",
+        Accessor::Duration(CLOSE_RANGE, |it| &mut it.alerts.close_fatal_after),
     ),
     needs_restart("mail.server", Accessor::Text(&mail::SERVER, |it| &mut it.mail.server), None),
     needs_restart("mail.security", Accessor::MailSecurity(|it| &mut it.mail.security), None),

@@ -82,8 +82,9 @@ impl Default for MailSettings {
             grid: "grid".to_owned(),
             to: none(),
             zone: none(),
-            on: "alert, start_failed, boot_timeout, hung, records_missing, disk_low, \
-                 certificate_ending, token_reused, server_certificate, crash_dump"
+            on: "alert, counter, start_failed, boot_timeout, hung, stuck, no_contact, two_machines, \
+                 flapping, events_lost, records_missing, disk_low, clock_differs, certificate_ending, \
+                 token_reused, server_certificate, crash_dump"
                 .to_owned(),
             gather: grid::model::settings::MailPolicy::default().group_wait,
         }
@@ -239,9 +240,9 @@ pub static RECIPIENTS: TextRule = TextRule {
 
 /// A list of alert kinds that are mailed.
 pub static ALERT_KINDS: TextRule = TextRule {
-    allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
-              no_contact, two_machines, flapping, records_missing, disk_low, clock_differs, \
-              certificate_ending, token_reused, server_certificate, crash_dump",
+    allowed: "a list with commas between, of: alert, counter, start_failed, boot_timeout, hung, stuck, \
+              no_contact, two_machines, flapping, suppression, events_lost, records_missing, disk_low, \
+              clock_differs, certificate_ending, token_reused, server_certificate, crash_dump",
     error: |text| error_unless(list_items(text).all(|part| MAIL_TRIGGERS.contains(&part))),
 };
 

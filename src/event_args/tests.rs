@@ -173,7 +173,7 @@ fn unknown_arguments_get_the_nearest_suggestion() {
     assert_eq!(
         errors(&["id=started_ok", "mgs=x"]),
         [
-            "parameter `mgs` is unknown, did you mean `msg`; there are id, msg, severity, key, progress, \
+            "parameter `mgs` is unknown, did you mean `msg`; there are id, msg, severity, key, resolved, progress, \
           cnt_name, cnt_value, next_report_within, text, log_text"
         ]
     );

@@ -2,6 +2,7 @@
 
 mod admission;
 mod alert_groups;
+mod alerts;
 mod automatic_dumps;
 mod backlog_digest;
 mod boot_storm;

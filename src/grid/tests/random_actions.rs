@@ -11,14 +11,15 @@ use proptest::prelude::*;
 use super::driver::*;
 use super::event_builder::found_dump;
 use super::identity::{administrator, key, secret, token_id};
+use crate::grid::log::alert_input::AlertCommand;
 use crate::grid::log::command::{AdminCommand, DumpOrder, OverrideReset};
 use crate::grid::log::crash_dump::DumpResult;
 use crate::grid::log::identity::{IdentityCommand, Refusal, SecurityIncident};
 use crate::grid::model::crash_dump::{AutomaticDump, CrashDumpSettings};
 use crate::grid::model::identity::{EnrolmentScope, EnrolmentTerms, TokenPurpose};
 use crate::grid::model::settings::{
-    CertificateRules, ClassSettings, DEFAULT_CLASS, GridSettings, OnStuck, Overrides, RateLimit,
-    RateLimits,
+    CertificateRules, ClassSettings, DEFAULT_CLASS, GridSettings, MAIL_TRIGGERS, MailPolicy,
+    OnStuck, Overrides, RateLimit, RateLimits,
 };
 use crate::grid::values::crash_dump::DumpDriver;
 use crate::grid::values::event::{Counter, EventBody, Progress, Severity};
@@ -47,6 +48,8 @@ pub(super) enum SimulatedAction {
     /// One of the open sessions ends.
     CloseSession(usize),
     Command(AdminCommand),
+    /// About one of the alerts.
+    Alert(usize, AlertCommand),
     /// The driver of the newest crash dump reports.
     DumpReport(ApplianceIndex, DumpResult),
     Identity(IdentityCommand),
@@ -110,6 +113,11 @@ pub(super) fn settings(number: usize) -> GridSettings {
     let (lifetime, recover_within) = (seconds(600), Some(seconds(3_600)));
     GridSettings::new([(DEFAULT_CLASS.to_owned(), rules), ("other".to_owned(), other)])
         .with_certificates(CertificateRules { lifetime, recover_within })
+        .with_mail((number % 2 == 1).then(|| MailPolicy {
+            recipients: vec!["anna@example.org".into()],
+            triggers: MAIL_TRIGGERS.into_iter().collect(),
+            ..MailPolicy::default()
+        }))
 }
 
 fn appliances() -> impl Strategy<Value = ApplianceIndex> {
@@ -178,6 +186,8 @@ fn events() -> impl Strategy<Value = EventBuilder> {
             matches!(said.0.event.body, EventBody::Alert { .. }) && sequence % 5 == 0;
         said.0.event.crash_dump =
             tells_of_dump.then(|| Box::new(found_dump("/var/crash/1/dump.1")));
+        said.0.event.is_resolved =
+            matches!(said.0.event.body, EventBody::Alert { .. }) && sequence % 4 == 1;
         if sequence % 7 == 0 {
             said.0.event.severity = Severity::Debug;
         }
@@ -314,6 +324,16 @@ fn incidents() -> impl Strategy<Value = SecurityIncident> {
     prop_oneof![2 => refusals, 1 => used]
 }
 
+fn alert_commands() -> impl Strategy<Value = AlertCommand> {
+    prop_oneof![
+        (prop::option::of(1u64..4_000), any::<bool>()).prop_map(|(until, is_first)| {
+            AlertCommand::Acknowledge { until: until.map(at), note: "on it".into(), is_first }
+        }),
+        Just(AlertCommand::Unacknowledge),
+        Just(AlertCommand::Resolve { note: "".into() }),
+    ]
+}
+
 /// Any action.
 pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
     prop_oneof![
@@ -325,6 +345,8 @@ pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
             .prop_map(|(row, boot, uptime)| SimulatedAction::Hello { row, boot, uptime }),
         2 => (0usize..8).prop_map(SimulatedAction::CloseSession),
         4 => commands().prop_map(SimulatedAction::Command),
+        3 => (0usize..4, alert_commands())
+            .prop_map(|(which, command)| SimulatedAction::Alert(which, command)),
         1 => (appliances(), dump_results())
             .prop_map(|(row, result)| SimulatedAction::DumpReport(row, result)),
         7 => identity_commands().prop_map(SimulatedAction::Identity),

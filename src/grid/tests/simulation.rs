@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 
 use super::driver::*;
 use crate::grid::decide::identity::IdentityReply;
+use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::crash_dump::DumpReport;
 use crate::grid::log::identity::IdentityCommand;
@@ -86,6 +87,12 @@ impl Simulation {
                 self.timeline.close_session_of(row, boot, session);
             }
             SimulatedAction::CloseSession(_) => {}
+            SimulatedAction::Alert(which, command) => {
+                let id = self.timeline.grid().state().alerts().iter().nth(which).map(|it| it.id);
+                let Some(id) = id else { return };
+                let by = "anna".into();
+                self.timeline.handle(Input::Alert(AlertInput::Command { by, id, command }));
+            }
             SimulatedAction::Command(order) => drop(self.timeline.command(order)),
             SimulatedAction::DumpReport(row, result) => {
                 let appliance = self.timeline.grid().state().appliance(row);
