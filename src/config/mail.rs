@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(mail.recipients().collect::<Vec<_>>(), expected);
         let rules = mail.notification_rules().expect("there is mail");
         assert_eq!(rules.recipients.len(), 2);
-        assert!(rules.triggers.contains("alert") && !rules.triggers.contains("stuck"));
+        assert!(rules.triggers.contains("alert") && !rules.triggers.contains("suppression"));
         for invalid in ["anna", "anna@", "@b", "a@b@c", "a b@c d e", "a\n@b", "a@b c d"] {
             assert!(recipients_error(invalid).is_some(), "{invalid}");
         }

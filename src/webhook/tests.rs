@@ -67,6 +67,7 @@ fn message(number: u64, recipient: &str, notices: Vec<Notice>) -> MailMessage {
         last_reply: Box::default(),
         digest: None,
         downtime: Duration::ZERO,
+        is_unreachable: false,
     }
 }
 

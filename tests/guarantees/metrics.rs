@@ -10,7 +10,7 @@ use crate::starts::DEADLINE_CLASSES;
 use crate::support::{Gridd, Session, event, eventually, run};
 
 /// Every name that is told on a broker with nothing open; docs/operation.md has the same.
-const NAMES: [&str; 38] = [
+const NAMES: [&str; 40] = [
     "gridd_appliances",
     "gridd_build_info",
     "gridd_commit_duration_seconds",

@@ -206,12 +206,10 @@ fn a_link_acknowledges_once_and_a_past_end_is_refused() {
 fn a_failed_start_is_an_alert_until_the_next_good_one() {
     let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     deliver_until(&mut timeline, 100, &mut sent);
-    timeline.hello(2);
     timeline.store(start_failed(2, "no disk"));
     let open = newest(&timeline);
     assert_eq!((open.kind, &*open.text), ("start_failed", "start of db1 failed: no disk"));
     deliver_until(&mut timeline, 200, &mut sent);
-    timeline.hello(3);
     timeline.store(started_ok(3));
     assert_eq!(newest(&timeline).end.map(|end| end.cause), Some(EndCause::Condition));
     deliver_until(&mut timeline, 1_000, &mut sent);

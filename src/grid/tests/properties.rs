@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::super::state::State;
 use super::driver::*;
+use crate::grid::log::alert_input::AlertCommand;
 use crate::grid::log::command::AdminCommand;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::identity::IdentityCommand;
@@ -344,8 +345,9 @@ fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
         SimulatedAction::Hello { row, boot, .. } => {
             Some(SimulatedAction::Hello { row, boot, uptime: None })
         }
-        // Times of certificates are not shifted.
-        SimulatedAction::Identity(
+        // Times of certificates are not shifted, nor ends that an administrator gave.
+        SimulatedAction::Alert(_, AlertCommand::Acknowledge { .. })
+        | SimulatedAction::Identity(
             IdentityCommand::Enrol { .. } | IdentityCommand::Renew { .. },
         ) => None,
         other @ (SimulatedAction::Resend
@@ -353,6 +355,7 @@ fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
         | SimulatedAction::Tally
         | SimulatedAction::CloseSession(_)
         | SimulatedAction::Command(_)
+        | SimulatedAction::Alert(..)
         | SimulatedAction::DumpReport(..)
         | SimulatedAction::Identity(_)
         | SimulatedAction::Security(_)
