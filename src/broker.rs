@@ -327,6 +327,7 @@ impl EventLoop {
             Reply::Command(_)
             | Reply::Mail(_)
             | Reply::Alert(_)
+            | Reply::Silence(_)
             | Reply::Identity(_)
             | Reply::Nothing => (Outcome::Stored, RecordFlags::NONE),
         };

@@ -5,7 +5,7 @@
 use super::effect::{decode_finding_kind, encode_finding_kind};
 use super::proto::effect::Change as P;
 use super::values::{decode_severity, decode_uuid, severity_number};
-use super::{DecodeError, proto};
+use super::{DecodeError, proto, silence};
 use crate::grid::log::alert_effect::{AlertEffect, NotificationTrace};
 use crate::grid::log::alert_input::{AlertCommand, AlertInput};
 use crate::grid::log::input::Input;
@@ -21,6 +21,10 @@ pub(super) fn encode_effect(change: &AlertEffect) -> P {
     match change {
         AlertEffect::Changed { alert } => P::Alert(encode_alert(alert)),
         AlertEffect::Forgotten { id } => P::AlertForgotten(proto::AlertForgotten { id: id.0 }),
+        AlertEffect::Silence { silence } => P::Silence(silence::encode(silence)),
+        AlertEffect::SilenceForgotten { id } => {
+            P::SilenceForgotten(proto::SilenceForgotten { id: id.0 })
+        }
         AlertEffect::Decided(trace) => P::Notification(proto::NotificationDecision {
             alert: trace.alert.0,
             reason: encode_reason(trace.reason).into(),
@@ -37,12 +41,12 @@ pub(super) fn decode_decision(it: proto::NotificationDecision) -> Result<AlertEf
     Ok(AlertEffect::Decided(NotificationTrace {
         alert: AlertId(it.alert),
         reason: decode_reason(it.reason)?.ok_or(DecodeError::Impossible { what: "a decision" })?,
-        silence: silence(it.silence),
+        silence: silence_id(it.silence),
         receivers: it.receivers.into_iter().map(Into::into).collect(),
     }))
 }
 
-fn silence(number: u64) -> Option<SilenceId> {
+fn silence_id(number: u64) -> Option<SilenceId> {
     Some(number).filter(|number| *number > 0).map(SilenceId)
 }
 
@@ -117,7 +121,7 @@ pub(super) fn decode_state(it: proto::AlertState) -> Result<AlertEffect, DecodeE
         }),
         None => None,
     };
-    let decision = decode_reason(it.reason)?.map(|reason| (reason, silence(it.silence)));
+    let decision = decode_reason(it.reason)?.map(|reason| (reason, silence_id(it.silence)));
     let alert = Alert {
         id: AlertId(it.id),
         appliance: (it.number > 0).then_some(ApplianceIndex(it.number)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::DecodeError;
 use super::proto::effect::Change as P;
 use super::values::decode_severity;
-use super::{alert, clock, identity, mail, proto};
+use super::{alert, clock, identity, mail, proto, silence};
 use crate::codec::appliance;
 use crate::codec::values::{micros, severity_number};
 use crate::grid::log::alert_effect::AlertEffect;
@@ -68,6 +68,12 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
         P::Lived(it) => Effect::LivedTime { lived: Duration::from_micros(it.lived_us) },
         P::Alert(it) => Effect::Alert(alert::decode_state(it)?),
         P::AlertForgotten(it) => Effect::Alert(AlertEffect::Forgotten { id: AlertId(it.id) }),
+        P::Silence(it) => {
+            Effect::Alert(AlertEffect::Silence { silence: Box::new(silence::decode(it)?) })
+        }
+        P::SilenceForgotten(it) => {
+            Effect::Alert(AlertEffect::SilenceForgotten { id: SilenceId(it.id) })
+        }
         P::Notification(it) => Effect::Alert(alert::decode_decision(it)?),
         P::AlertNumbers(it) => Effect::Alert(AlertEffect::LastNumbers {
             alert: AlertId(it.alert),

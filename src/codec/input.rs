@@ -11,7 +11,7 @@ use super::{alert, clock, event, identity, mail, timer};
 use crate::codec::values::{
     decode_boot, decode_name, decode_overrides, decode_uuid, encode_boot, encode_overrides, micros,
 };
-use crate::codec::{applied_settings, crash_dump, journal_incident};
+use crate::codec::{applied_settings, crash_dump, journal_incident, silence};
 use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::command::{AdminCommand, OverrideReset};
 use crate::grid::log::effect::Effect;
@@ -85,6 +85,7 @@ pub(super) fn encode(input: &Input) -> Option<proto::record::Input> {
         Input::Alert(AlertInput::Command { by, id, command }) => {
             P::AlertCommand(alert::encode_command(by, *id, command))
         }
+        Input::Silence(input) => silence::encode_input(input),
         Input::CrashDump(report) => P::CrashDump(crash_dump::encode_report(report)),
         Input::Security(incident) => P::SecurityIncident(identity::encode_incident(incident)),
         Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
@@ -111,6 +112,9 @@ pub(super) fn decode(
         }),
         P::AlertDue(it) => Input::Alert(AlertInput::Due { id: AlertId(it.id) }),
         P::AlertCommand(it) => alert::decode_command(it)?,
+        P::SilenceDue(it) => silence::due(&it),
+        P::SilenceAdded(it) => silence::decode_added(it)?,
+        P::SilenceEnded(it) => silence::ended(it),
         P::SessionEnded(ended) => Input::SessionEnded {
             appliance: ApplianceIndex(ended.appliance),
             boot: decode_boot(&ended.boot)?,

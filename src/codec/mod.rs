@@ -18,6 +18,7 @@ mod journal_incident;
 mod mail;
 mod plain_event;
 mod record_bytes;
+mod silence;
 mod state;
 mod timer;
 mod values;

@@ -1,4 +1,4 @@
-//! Selects the alert on which something is to be decided next.
+//! Selects the alert or silence on which something is to be decided next.
 //!
 //! Guarantees that a change of one alert costs the same however many there are. Made of the alerts,
 //! not part of the state. Decides nothing.
@@ -10,24 +10,34 @@ use crate::grid::log::alert_effect::AlertEffect;
 use crate::grid::log::effect::Effect;
 use crate::grid::log::record::Record;
 use crate::grid::state::alerts::Alerts;
-use crate::grid::values::id::AlertId;
+use crate::grid::values::id::{AlertId, SilenceId};
 use crate::grid::values::time::Timestamp;
 
-/// The alerts by when something is to be decided on them.
+/// What may be due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DueItem {
+    Alert(AlertId),
+    Silence(SilenceId),
+}
+
+/// The alerts and silences by when something is to be decided on them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AlertQueue {
-    due: BTreeSet<(Timestamp, AlertId)>,
-    listed: BTreeMap<AlertId, Timestamp>,
+    due: BTreeSet<(Timestamp, DueItem)>,
+    listed: BTreeMap<DueItem, Timestamp>,
 }
 
 impl AlertQueue {
     fn new(alerts: &Alerts) -> Self {
         let mut queue = Self::default();
-        alerts.iter().for_each(|alert| queue.set(alert.id, alert.due_at()));
+        alerts.iter().for_each(|alert| queue.set(DueItem::Alert(alert.id), alert.due_at()));
+        for silence in alerts.silences() {
+            queue.set(DueItem::Silence(silence.id), Some(silence.due_at()));
+        }
         queue
     }
 
-    fn set(&mut self, id: AlertId, due: Option<Timestamp>) {
+    fn set(&mut self, id: DueItem, due: Option<Timestamp>) {
         if let Some(before) = self.listed.remove(&id) {
             self.due.remove(&(before, id));
         }
@@ -40,12 +50,18 @@ impl AlertQueue {
     fn follow(&mut self, record: &Record, alerts: &Alerts) {
         for effect in &record.effects {
             let Effect::Alert(change) = effect else { continue };
-            let id = match change {
-                AlertEffect::Changed { alert } => alert.id,
-                AlertEffect::Forgotten { id } => *id,
+            let item = match change {
+                AlertEffect::Changed { alert } => DueItem::Alert(alert.id),
+                AlertEffect::Forgotten { id } => DueItem::Alert(*id),
+                AlertEffect::Silence { silence } => DueItem::Silence(silence.id),
+                AlertEffect::SilenceForgotten { id } => DueItem::Silence(*id),
                 AlertEffect::Decided(_) | AlertEffect::LastNumbers { .. } => continue,
             };
-            self.set(id, alerts.get(id).and_then(|alert| alert.due_at()));
+            let due = match item {
+                DueItem::Alert(id) => alerts.get(id).and_then(|alert| alert.due_at()),
+                DueItem::Silence(id) => alerts.silence(id).map(|silence| silence.due_at()),
+            };
+            self.set(item, due);
         }
     }
 
@@ -53,7 +69,7 @@ impl AlertQueue {
         self.due.first().map(|(due, _)| *due)
     }
 
-    pub(super) fn next_at(&self, now: Timestamp) -> Option<AlertId> {
+    pub(super) fn next_at(&self, now: Timestamp) -> Option<DueItem> {
         self.due.first().filter(|(due, _)| *due <= now).map(|(_, id)| *id)
     }
 }

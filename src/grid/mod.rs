@@ -240,7 +240,7 @@ impl Grid {
             return Some(received.appliance);
         }
         let is_of_time = matches!(record.input, Input::Deadline { .. });
-        let is_of_alert = matches!(record.input, Input::Alert(_));
+        let is_of_alert = matches!(record.input, Input::Alert(_) | Input::Silence(_));
         let of = |effect: &Effect| {
             if let Effect::Alert(AlertEffect::Changed { alert }) = effect {
                 return alert.appliance.filter(|_| is_of_alert);

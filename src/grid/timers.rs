@@ -4,9 +4,11 @@
 //! has ended leads to one decision, which names it. Part of [`Grid`]. Reads no clock.
 
 use super::decide::Decision;
+use super::due_alerts::DueItem;
 use super::{Grid, UNARMED_MAX};
 use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::input::Input;
+use crate::grid::log::silence_input::SilenceInput;
 use crate::grid::log::timer::Timer;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::finding::FindingKind;
@@ -48,8 +50,11 @@ impl Grid {
 
     /// Decides on the next alert or mail that is due at `now`; to be called until there is none.
     pub fn handle_mail_timeout(&mut self, now: Timestamp) -> Option<Decision> {
-        if let Some(id) = self.alert_queue.next_at(now) {
-            let due = Input::Alert(AlertInput::Due { id });
+        let due = self.alert_queue.next_at(now).map(|item| match item {
+            DueItem::Alert(id) => Input::Alert(AlertInput::Due { id }),
+            DueItem::Silence(id) => Input::Silence(SilenceInput::Due { id }),
+        });
+        if let Some(due) = due {
             return Some(self.decide_and_apply(due, now));
         }
         let message = self.due_mail(now)?;

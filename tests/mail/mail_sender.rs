@@ -134,5 +134,6 @@ pub(crate) fn message(number: u64, to: &str) -> MailMessage {
         last_reply: "".into(),
         digest: None,
         downtime: std::time::Duration::ZERO,
+        is_unreachable: false,
     }
 }

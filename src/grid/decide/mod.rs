@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::state::State;
 use crate::grid::decide::admission::Admission;
 use crate::grid::decide::alerts::command::AlertRejection;
+use crate::grid::decide::alerts::silence::SilenceRejection;
 use crate::grid::decide::identity::{IdentityRejection, IdentityReply};
 use crate::grid::decide::mail::MailRejection;
 use crate::grid::decide::transition::{BootRelation, Transition};
@@ -32,12 +33,13 @@ use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, ReceivedEvent, SessionHello};
 use crate::grid::log::record::Record;
+use crate::grid::log::silence_input::SilenceInput;
 use crate::grid::model::finding::FindingKind;
 use crate::grid::model::sessions::SessionConflict;
 use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, GridSettings, Overrides};
 use crate::grid::model::usage::{RateLimitKind, Suppression, SuppressionPhase};
 use crate::grid::state::appliance::Appliance;
-use crate::grid::values::id::{AlertId, ApplianceIndex, ApplianceName};
+use crate::grid::values::id::{AlertId, ApplianceIndex, ApplianceName, SilenceId};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::{Offset, Timestamp};
@@ -125,6 +127,8 @@ pub enum Reply {
     Mail(Result<(), MailRejection>),
     /// The result of a command about an alert.
     Alert(Result<AlertId, AlertRejection>),
+    /// The result of a command about a silence.
+    Silence(Result<SilenceId, SilenceRejection>),
     /// To a command on credentials.
     Identity(Box<Result<IdentityReply, IdentityRejection>>),
     /// Nobody waits for a reply.
@@ -220,6 +224,15 @@ pub fn decide(
                 Err(rejection) => (Reply::Alert(Err(rejection)), None),
             }
         }
+        Input::Silence(SilenceInput::Due { id }) => {
+            let due = state.alerts().silence(*id).map(|silence| silence.due_at());
+            let is_due = due.is_some_and(|due| due <= now);
+            (Reply::Nothing, is_due.then(|| DecisionDraft::recorded(Vec::new())))
+        }
+        Input::Silence(input) => match alerts::silence::check(state, input, now) {
+            Ok(id) => (Reply::Silence(Ok(id)), Some(DecisionDraft::recorded(Vec::new()))),
+            Err(rejection) => (Reply::Silence(Err(rejection)), None),
+        },
         Input::Security(incident) => (Reply::Nothing, view.security(incident)),
         Input::CrashDump(report) => (Reply::Nothing, view.crash_dump(report)),
         // Tallies are made by `Grid::next_tally`, from the pending counts.

@@ -4,12 +4,14 @@
 //! is mailed at once, that a continuing one is mailed by a schedule, and that suppressed alerts are
 //! mailed as counts. Does not know recipients.
 
+use crate::grid::decide::alerts::RoutedNotice;
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
 use crate::grid::model::mail_message::{Notice, SUPPRESSED};
-use crate::grid::model::settings::MailPolicy;
+use crate::grid::model::matcher::AlertFacts;
+use crate::grid::model::settings::{GridSettings, MailPolicy};
 use crate::grid::state::State;
 use crate::grid::values::event::Severity;
 use crate::grid::values::record_flags::RecordFlags;
@@ -20,9 +22,11 @@ pub(in crate::grid) fn notifications(
     state: &State,
     mail: &MailPolicy,
     record: &mut Record,
-    of_alerts: Vec<Notice>,
-) -> Vec<Notice> {
-    let mut collector = NoticeCollector { state, mail, now: record.at, notices: of_alerts };
+    settings: &GridSettings,
+    of_alerts: Vec<RoutedNotice>,
+) -> Vec<RoutedNotice> {
+    let mut collector =
+        NoticeCollector { state, mail, settings, now: record.at, notices: of_alerts };
     collector.crash_dumps(record);
     collector.suppressed_alerts(record);
     collector.notices
@@ -34,11 +38,25 @@ const CRASH_DUMP: &str = "crash_dump";
 struct NoticeCollector<'a> {
     state: &'a State,
     mail: &'a MailPolicy,
+    settings: &'a GridSettings,
     now: Timestamp,
-    notices: Vec<Notice>,
+    notices: Vec<RoutedNotice>,
 }
 
 impl NoticeCollector<'_> {
+    /// Adds a notice that is of no alert.
+    fn push(&mut self, notice: Notice, kind: &str) {
+        let facts = AlertFacts {
+            appliance: Some(&notice.subject),
+            class: &notice.class,
+            kind,
+            key: &notice.topic,
+            severity: notice.severity,
+        };
+        let targets = self.settings.routing().targets(&facts, self.now);
+        self.notices.push(RoutedNotice { notice, targets });
+    }
+
     /// The steps of a crash dump, in one thread with the dumps that are found.
     fn crash_dumps(&mut self, record: &Record) {
         if !self.mail.triggers.contains(CRASH_DUMP) {
@@ -56,7 +74,7 @@ impl NoticeCollector<'_> {
             let Some(text) = explain::crash_dump::next_step(name.as_str(), known, dump) else {
                 continue;
             };
-            self.notices.push(Notice {
+            let notice = Notice {
                 subject: name.as_str().into(),
                 topic: CRASH_DUMP.into(),
                 severity: Severity::Warn,
@@ -70,7 +88,8 @@ impl NoticeCollector<'_> {
                 since: None,
                 count: 0,
                 acknowledged: false,
-            });
+            };
+            self.push(notice, CRASH_DUMP);
         }
     }
 
@@ -100,7 +119,7 @@ impl NoticeCollector<'_> {
                 .effects
                 .push(ApplianceEffect::SuppressedAlerts { unmailed }.of(appliance.number));
         }
-        self.notices.push(Notice {
+        let notice = Notice {
             subject: appliance.name.as_str().into(),
             topic: SUPPRESSED.into(),
             severity: unmailed.severity().unwrap_or(Severity::Warn),
@@ -114,6 +133,7 @@ impl NoticeCollector<'_> {
             since: None,
             count: 0,
             acknowledged: false,
-        });
+        };
+        self.push(notice, "suppression");
     }
 }

@@ -6,6 +6,7 @@ use crate::grid::log::alert_effect::AlertEffect;
 use crate::grid::log::alert_input::{AlertCommand, AlertInput};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::record::Record;
+use crate::grid::log::silence_input::SilenceInput;
 use crate::grid::model::alert::{Alert, AlertStepKind, EndCause};
 use crate::grid::values::id::AlertId;
 use crate::grid::values::sentence::Sentence;
@@ -72,6 +73,33 @@ pub fn describe_end(cause: EndCause) -> &'static str {
         EndCause::Administrator => "an administrator resolved it",
         EndCause::Quiet => "it was not reported any more",
         EndCause::Displaced => "the appliance has too many newer ones",
+    }
+}
+
+/// The text of a record about a silence.
+pub(in crate::grid) fn describe_silence(record: &Record, input: &SilenceInput) -> Sentence {
+    let changed = record.effects.iter().find_map(|effect| {
+        let Effect::Alert(AlertEffect::Silence { silence }) = effect else { return None };
+        Some(silence)
+    });
+    match (input, changed) {
+        (SilenceInput::Due { id }, None) => {
+            format!("silence {} forgotten: it ended a month ago", id.0).into()
+        }
+        (SilenceInput::Due { id }, Some(silence)) => {
+            Sentence::from(format!("silence {} ends at ", id.0)).time(silence.ends_at)
+        }
+        (SilenceInput::Add { .. }, Some(silence)) => {
+            Sentence::from(format!("silence {}: {} from ", silence.id.0, silence.matchers))
+                .time(silence.starts_at)
+                .text(" to ")
+                .time(silence.ends_at)
+                .text(&format!(": {}", silence.reason))
+        }
+        (SilenceInput::End { id, .. }, Some(silence)) => {
+            format!("silence {} ended; it held back {} notifications", id.0, silence.muted).into()
+        }
+        (SilenceInput::Add { .. } | SilenceInput::End { .. }, None) => "silence".into(),
     }
 }
 

@@ -233,6 +233,7 @@ pub fn describe_record(record: &Record) -> Sentence {
             format!("counts of {of} {appliances}, of events without records of their own").into()
         }
         Input::Alert(input) => alert::describe_input(record, input),
+        Input::Silence(input) => alert::describe_silence(record, input),
         Input::Hello(_) => describe_hello(record).into(),
         Input::SessionEnded { .. } => "only one machine uses the name again".into(),
         Input::Registered { .. } => "new appliance registered".into(),

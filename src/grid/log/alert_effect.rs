@@ -5,6 +5,7 @@
 
 use crate::grid::model::alert::Alert;
 use crate::grid::model::notification::NotificationReason;
+use crate::grid::model::silence::Silence;
 use crate::grid::values::id::{AlertId, SilenceId};
 
 /// A change of an alert.
@@ -19,6 +20,16 @@ pub enum AlertEffect {
     Forgotten {
         /// Which.
         id: AlertId,
+    },
+    /// A silence is new or changed.
+    Silence {
+        /// The silence.
+        silence: Box<Silence>,
+    },
+    /// A silence is forgotten.
+    SilenceForgotten {
+        /// Which.
+        id: SilenceId,
     },
     /// A notification was decided on. Changes nothing.
     Decided(NotificationTrace),

@@ -14,6 +14,7 @@ use crate::grid::log::command::AdminCommand;
 use crate::grid::log::crash_dump::DumpReport;
 use crate::grid::log::identity::{IdentityCommand, SecurityIncident};
 use crate::grid::log::journal_incident::JournalIncident;
+use crate::grid::log::silence_input::SilenceInput;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::timer::Timer;
 use crate::grid::log::wall_clock_change::WallClockChange;
@@ -50,7 +51,8 @@ impl Input {
             | Self::Settings(_)
             | Self::Identity { .. }
             | Self::Security(_)
-            | Self::Alert(_) => None,
+            | Self::Alert(_)
+            | Self::Silence(_) => None,
         }
     }
 
@@ -78,7 +80,8 @@ impl Input {
             | Self::Identity { .. }
             | Self::Security(_)
             | Self::CrashDump(_)
-            | Self::Alert(_) => None,
+            | Self::Alert(_)
+            | Self::Silence(_) => None,
         }
     }
 
@@ -114,7 +117,8 @@ impl Input {
             | Self::Identity { .. }
             | Self::Security(_)
             | Self::CrashDump(_)
-            | Self::Alert(_) => None,
+            | Self::Alert(_)
+            | Self::Silence(_) => None,
         }
     }
 }
@@ -221,6 +225,8 @@ pub enum Input {
     CrashDump(DumpReport),
     /// An alert is due, or an administrator sent a command about it.
     Alert(AlertInput),
+    /// A silence is due, or an administrator sent a command about it.
+    Silence(SilenceInput),
 }
 
 /// An event with its envelope.

@@ -13,6 +13,7 @@ pub mod input;
 pub mod journal_incident;
 pub mod record;
 pub mod record_kind;
+pub mod silence_input;
 pub mod time_shift;
 pub mod timer;
 pub mod wall_clock_change;

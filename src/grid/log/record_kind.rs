@@ -11,6 +11,7 @@ use crate::grid::log::crash_dump::DumpResult;
 use crate::grid::log::effect::ApplianceEffect;
 use crate::grid::log::identity::{IdentityEffect, SecurityIncident};
 use crate::grid::log::input::{Input, LastRun};
+use crate::grid::log::silence_input::SilenceInput;
 use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::model::identity::appliance_of;
 use crate::grid::values::event::{EventKind, Severity};
@@ -70,15 +71,17 @@ impl Record {
                 RecordKind::Session
             }
             Input::Deadline { timer, .. } if timer.is_of_admission() => RecordKind::Suppression,
-            Input::Deadline { .. } | Input::Alert(AlertInput::Due { .. }) => RecordKind::Deadline,
+            Input::Deadline { .. }
+            | Input::Alert(AlertInput::Due { .. })
+            | Input::Silence(SilenceInput::Due { .. }) => RecordKind::Deadline,
             Input::RepeatsEnded { .. } => RecordKind::Suppression,
             Input::Tally => RecordKind::Tally,
             Input::MailDue { .. } | Input::MailDelivery { .. } | Input::MailCommand { .. } => {
                 RecordKind::Mail
             }
-            Input::Command { .. } | Input::Alert(AlertInput::Command { .. }) => {
-                RecordKind::Administrator
-            }
+            Input::Command { .. }
+            | Input::Alert(AlertInput::Command { .. })
+            | Input::Silence(_) => RecordKind::Administrator,
             Input::Identity { .. } | Input::Security(_) => RecordKind::Security,
             Input::CrashDump(_) => RecordKind::CrashDump,
             Input::BrokerStarted(_)
@@ -142,6 +145,7 @@ impl Record {
             | Input::Identity { .. }
             | Input::CrashDump(_)
             | Input::Alert(AlertInput::Command { .. })
+            | Input::Silence(_)
             | Input::Security(
                 SecurityIncident::Accessed { .. } | SecurityIncident::ServerCertificate { .. },
             ) => Severity::Info,

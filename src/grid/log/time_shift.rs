@@ -242,7 +242,10 @@ impl TimeShift {
             AlertEffect::Changed { alert } => {
                 AlertEffect::Changed { alert: Box::new(self.shift_alert(*alert)) }
             }
-            AlertEffect::Forgotten { .. }
+            // Its times are those that an administrator gave, by the wall clock.
+            AlertEffect::Silence { .. }
+            | AlertEffect::SilenceForgotten { .. }
+            | AlertEffect::Forgotten { .. }
             | AlertEffect::Decided(_)
             | AlertEffect::LastNumbers { .. } => change,
         }

@@ -20,6 +20,12 @@ pub const SILENCE_OWNER_BYTES_MAX: usize = 128;
 /// The longest time from begin to end: what is to be muted for longer is a route.
 pub const SILENCE_LENGTH_MAX: Duration = Duration::from_secs(366 * 86_400);
 
+/// How long before its end a silence reminds of it, if it is at least twice as long.
+pub const SILENCE_REMINDED_BEFORE: Duration = Duration::from_secs(3_600);
+
+/// For how long a silence is kept after its end.
+pub const SILENCE_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
 /// A silence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silence {
@@ -119,6 +125,19 @@ impl Silence {
         } else {
             SilencePhase::Pending
         }
+    }
+
+    /// When it is to be looked at: an hour before its end, and long after it.
+    pub fn due_at(&self) -> Timestamp {
+        let reminds = self.reminded_at.is_none()
+            && self.ends_at.since(self.starts_at) >= SILENCE_REMINDED_BEFORE * 2;
+        let reminder = self.ends_at.before(SILENCE_REMINDED_BEFORE);
+        if reminds { reminder } else { self.forgotten_at() }
+    }
+
+    /// When it is forgotten.
+    pub fn forgotten_at(&self) -> Timestamp {
+        self.ends_at.after(SILENCE_KEPT)
     }
 
     /// Whether it has begun and has not ended at `now`.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::grid::log::alert_effect::AlertEffect;
 use crate::grid::log::effect::Effect;
 use crate::grid::model::alert::{Alert, AlertSource};
+use crate::grid::model::silence::Silence;
 use crate::grid::state::shared_map::SharedMap;
 use crate::grid::values::id::{AlertId, ApplianceIndex, SilenceId};
 use crate::grid::values::time::Timestamp;
@@ -24,6 +25,8 @@ pub struct Alerts {
     /// Those that ended, by when.
     ended: BTreeSet<(Timestamp, AlertId)>,
     last_id: AlertId,
+    silences: BTreeMap<SilenceId, Silence>,
+    last_silence: SilenceId,
 }
 
 /// The alerts as they were at one record.
@@ -31,6 +34,8 @@ pub struct Alerts {
 pub(super) struct AlertsSnapshot {
     alerts: SharedMap<AlertId, Alert>,
     last_id: AlertId,
+    silences: BTreeMap<SilenceId, Silence>,
+    last_silence: SilenceId,
 }
 
 impl Alerts {
@@ -81,9 +86,29 @@ impl Alerts {
         self.last_id
     }
 
+    /// All silences by number: those that have not ended, and those that ended lately.
+    pub fn silences(&self) -> impl Iterator<Item = &Silence> {
+        self.silences.values()
+    }
+
+    /// The silence of that number.
+    pub fn silence(&self, id: SilenceId) -> Option<&Silence> {
+        self.silences.get(&id)
+    }
+
+    /// The last number of a silence that was used.
+    pub fn last_silence(&self) -> SilenceId {
+        self.last_silence
+    }
+
     /// The alerts as they are now.
     pub(super) fn snapshot(&self) -> AlertsSnapshot {
-        AlertsSnapshot { alerts: self.alerts.clone(), last_id: self.last_id }
+        AlertsSnapshot {
+            alerts: self.alerts.clone(),
+            last_id: self.last_id,
+            silences: self.silences.clone(),
+            last_silence: self.last_silence,
+        }
     }
 
     /// Applies an effect.
@@ -91,8 +116,16 @@ impl Alerts {
         match effect {
             AlertEffect::Changed { alert } => self.put(alert),
             AlertEffect::Forgotten { id } => self.forget(*id),
+            AlertEffect::Silence { silence } => {
+                self.last_silence = self.last_silence.max(silence.id);
+                self.silences.insert(silence.id, (**silence).clone());
+            }
+            AlertEffect::SilenceForgotten { id } => drop(self.silences.remove(id)),
             AlertEffect::Decided(_) => {}
-            AlertEffect::LastNumbers { alert, .. } => self.last_id = self.last_id.max(*alert),
+            AlertEffect::LastNumbers { alert, silence } => {
+                self.last_id = self.last_id.max(*alert);
+                self.last_silence = self.last_silence.max(*silence);
+            }
         }
     }
 
@@ -128,14 +161,17 @@ impl Alerts {
 impl AlertsSnapshot {
     /// The alerts as effects, in batches: applied to empty ones they give equal ones.
     pub(super) fn into_effects(self) -> impl Iterator<Item = Vec<Effect>> + Send {
-        let last = AlertEffect::LastNumbers { alert: self.last_id, silence: SilenceId(0) };
-        let has_any = self.last_id > AlertId(0);
+        let last = AlertEffect::LastNumbers { alert: self.last_id, silence: self.last_silence };
+        let has_any = self.last_id > AlertId(0) || self.last_silence > SilenceId(0);
+        let silences = self.silences.into_values().map(|silence| {
+            vec![Effect::Alert(AlertEffect::Silence { silence: Box::new(silence) })]
+        });
         let alerts = self.alerts.into_chunks().map(|chunk| {
             let changed = chunk.iter().map(|(_, alert)| {
                 Effect::Alert(AlertEffect::Changed { alert: Box::new(alert.clone()) })
             });
             changed.collect()
         });
-        alerts.chain(has_any.then(|| vec![Effect::Alert(last)]))
+        alerts.chain(silences).chain(has_any.then(|| vec![Effect::Alert(last)]))
     }
 }

@@ -34,6 +34,7 @@ mod repeats;
 mod replays;
 mod security;
 mod settings;
+mod silences;
 mod simulation;
 mod state_text;
 mod timeline_views;

@@ -332,8 +332,7 @@ proptest! {
     }
 }
 
-/// The same without times and uptimes. By its uptime a live boot may be older than the current one;
-/// after a clock jumped ahead that is no longer certain.
+/// The same without times and uptimes: after a clock jumped ahead they are no longer certain.
 fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
     match deed {
         SimulatedAction::Report(mut said) => {
@@ -346,7 +345,8 @@ fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
             Some(SimulatedAction::Hello { row, boot, uptime: None })
         }
         // Times of certificates are not shifted, nor ends that an administrator gave.
-        SimulatedAction::Alert(_, AlertCommand::Acknowledge { .. })
+        SimulatedAction::Silence(_)
+        | SimulatedAction::Alert(_, AlertCommand::Acknowledge { .. })
         | SimulatedAction::Identity(
             IdentityCommand::Enrol { .. } | IdentityCommand::Renew { .. },
         ) => None,
@@ -396,8 +396,8 @@ fn histories() -> impl Strategy<Value = (Vec<EventBuilder>, usize, Vec<usize>)> 
 
 /// The state of a start, without times of receipt.
 fn start_of(appliance: &Appliance) -> String {
-    if let Lifecycle::Maintenance(known) = &appliance.lifecycle {
-        return format!("{:?} {}", known.progress, known.text);
+    match &appliance.lifecycle {
+        Lifecycle::Maintenance(known) => format!("{:?} {}", known.progress, known.text),
+        other => other.as_str().to_owned(),
     }
-    appliance.lifecycle.as_str().to_owned()
 }

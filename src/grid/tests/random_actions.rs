@@ -15,15 +15,18 @@ use crate::grid::log::alert_input::AlertCommand;
 use crate::grid::log::command::{AdminCommand, DumpOrder, OverrideReset};
 use crate::grid::log::crash_dump::DumpResult;
 use crate::grid::log::identity::{IdentityCommand, Refusal, SecurityIncident};
+use crate::grid::log::silence_input::SilenceInput;
 use crate::grid::model::crash_dump::{AutomaticDump, CrashDumpSettings};
 use crate::grid::model::identity::{EnrolmentScope, EnrolmentTerms, TokenPurpose};
 use crate::grid::model::settings::{
     CertificateRules, ClassSettings, DEFAULT_CLASS, GridSettings, MAIL_TRIGGERS, MailPolicy,
     OnStuck, Overrides, RateLimit, RateLimits,
 };
+use crate::grid::model::silence::Silence;
+use crate::grid::tests::silences::silence;
 use crate::grid::values::crash_dump::DumpDriver;
 use crate::grid::values::event::{Counter, EventBody, Progress, Severity};
-use crate::grid::values::id::{ApplianceIndex, SessionId};
+use crate::grid::values::id::{ApplianceIndex, SessionId, SilenceId};
 use crate::grid::values::identity::{Role, Serial, Subject};
 use crate::grid::values::time::Timestamp;
 
@@ -48,6 +51,7 @@ pub(super) enum SimulatedAction {
     /// One of the open sessions ends.
     CloseSession(usize),
     Command(AdminCommand),
+    Silence(SilenceInput),
     /// About one of the alerts.
     Alert(usize, AlertCommand),
     /// The driver of the newest crash dump reports.
@@ -334,6 +338,17 @@ fn alert_commands() -> impl Strategy<Value = AlertCommand> {
     ]
 }
 
+fn silence_inputs() -> impl Strategy<Value = SilenceInput> {
+    let matchers = prop::sample::select(&["appliance=db1", "severity<=error", "kind=event"][..]);
+    prop_oneof![
+        (matchers, 0u64..2_000, 0u64..6_000, any::<bool>()).prop_map(|(text, from, to, ends)| {
+            let silence = Silence { ends_with_alert: ends, ..*silence(text, from, to) };
+            SilenceInput::Add { by: "anna".into(), silence: Box::new(silence) }
+        }),
+        (0u64..4).prop_map(|id| SilenceInput::End { by: "anna".into(), id: SilenceId(id) }),
+    ]
+}
+
 /// Any action.
 pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
     prop_oneof![
@@ -345,6 +360,7 @@ pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
             .prop_map(|(row, boot, uptime)| SimulatedAction::Hello { row, boot, uptime }),
         2 => (0usize..8).prop_map(SimulatedAction::CloseSession),
         4 => commands().prop_map(SimulatedAction::Command),
+        2 => silence_inputs().prop_map(SimulatedAction::Silence),
         3 => (0usize..4, alert_commands())
             .prop_map(|(which, command)| SimulatedAction::Alert(which, command)),
         1 => (appliances(), dump_results())

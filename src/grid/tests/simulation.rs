@@ -87,6 +87,7 @@ impl Simulation {
                 self.timeline.close_session_of(row, boot, session);
             }
             SimulatedAction::CloseSession(_) => {}
+            SimulatedAction::Silence(input) => drop(self.timeline.handle(Input::Silence(input))),
             SimulatedAction::Alert(which, command) => {
                 let id = self.timeline.grid().state().alerts().iter().nth(which).map(|it| it.id);
                 let Some(id) = id else { return };

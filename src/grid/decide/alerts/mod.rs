@@ -11,6 +11,7 @@ pub mod command;
 mod due;
 mod notice;
 pub(in crate::grid) mod report;
+pub mod silence;
 
 use std::collections::BTreeMap;
 
@@ -21,10 +22,12 @@ use crate::grid::model::alert::{
     Alert, AlertEnd, AlertSource, AlertStep, AlertStepKind, EndCause, REOPEN_WITHIN,
 };
 use crate::grid::model::mail_message::Notice;
+use crate::grid::model::route::RouteTarget;
 use crate::grid::model::settings::GridSettings;
+use crate::grid::model::silence::Silence;
 use crate::grid::state::State;
 use crate::grid::values::event::Severity;
-use crate::grid::values::id::{AlertId, ApplianceIndex, RecordNumber};
+use crate::grid::values::id::{AlertId, ApplianceIndex, RecordNumber, SilenceId};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
@@ -40,7 +43,7 @@ pub(in crate::grid) fn follow(
     state: &State,
     settings: &GridSettings,
     record: &mut Record,
-) -> Vec<Notice> {
+) -> Vec<RoutedNotice> {
     if !report::concerns_alerts(record) {
         return Vec::new();
     }
@@ -71,8 +74,17 @@ pub(in crate::grid) struct AlertChanges<'a> {
     /// The steps of each are at the end of its history.
     forgotten: Vec<AlertId>,
     last_id: AlertId,
+    silences: BTreeMap<SilenceId, Silence>,
+    forgotten_silences: Vec<SilenceId>,
     traces: Vec<NotificationTrace>,
-    notices: Vec<Notice>,
+    notices: Vec<RoutedNotice>,
+}
+
+/// A notice and who gets it.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::grid) struct RoutedNotice {
+    pub(in crate::grid) notice: Notice,
+    pub(in crate::grid) targets: Vec<RouteTarget>,
 }
 
 impl<'a> AlertChanges<'a> {
@@ -86,6 +98,8 @@ impl<'a> AlertChanges<'a> {
             changed: BTreeMap::new(),
             forgotten: Vec::new(),
             last_id: state.alerts().last_id(),
+            silences: BTreeMap::new(),
+            forgotten_silences: Vec::new(),
             traces: Vec::new(),
             notices: Vec::new(),
         }
@@ -197,14 +211,16 @@ impl<'a> AlertChanges<'a> {
     }
 
     /// Decides on the notifications, and adds all effects to the record.
-    fn finish(mut self, record: &mut Record) -> Vec<Notice> {
+    fn finish(mut self, record: &mut Record) -> Vec<RoutedNotice> {
         self.displace();
+        self.end_silences();
         let ids: Vec<_> = self.changed.keys().copied().collect();
         for id in ids {
             self.decide_on(id, record);
         }
         self.forget_oldest();
-        let Self { changed, forgotten, traces, mut notices, .. } = self;
+        let Self { changed, forgotten, silences, forgotten_silences, traces, mut notices, .. } =
+            self;
         record.effects.extend(
             changed
                 .into_values()
@@ -212,9 +228,18 @@ impl<'a> AlertChanges<'a> {
         );
         let gone = forgotten.into_iter().map(|id| AlertEffect::Forgotten { id });
         record.effects.extend(gone.map(Effect::Alert));
+        let silences = silences.into_values().map(Box::new);
+        let silences = silences.map(|silence| AlertEffect::Silence { silence });
+        record.effects.extend(silences.map(Effect::Alert));
+        let gone = forgotten_silences.into_iter().map(|id| AlertEffect::SilenceForgotten { id });
+        record.effects.extend(gone.map(Effect::Alert));
         record.effects.extend(traces.into_iter().map(AlertEffect::Decided).map(Effect::Alert));
-        notices.sort_by_key(|notice| std::cmp::Reverse((notice.urgency(), notice.severity)));
+        notices.sort_by_key(|it| std::cmp::Reverse((it.notice.urgency(), it.notice.severity)));
         notices
+    }
+
+    fn push_notice(&mut self, notice: Notice, targets: Vec<RouteTarget>) {
+        self.notices.push(RoutedNotice { notice, targets });
     }
 
     /// Ends the alert of events that was reported longest ago, if an appliance has too many.

@@ -14,10 +14,12 @@ use crate::grid::log::record::Record;
 use crate::grid::model::alert::{Alert, AlertSource, AlertStepKind, EndCause, Notified};
 use crate::grid::model::finding::FindingKind;
 use crate::grid::model::mail_message::Notice;
+use crate::grid::model::matcher::AlertFacts;
 use crate::grid::model::notification::{
     self, FLAPS_FROM, LastNotification, NotificationFacts, NotificationReason, SETTLES_AFTER,
     repeat_after,
 };
+use crate::grid::model::route::RouteTarget;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::AlertId;
 use crate::grid::values::time::Timestamp;
@@ -28,40 +30,59 @@ const ENDED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 impl AlertChanges<'_> {
     pub(super) fn decide_on(&mut self, id: AlertId, record: &Record) {
         let Some(mut alert) = self.changed.get(&id).cloned() else { return };
-        let receivers = self.receivers(&alert);
-        let facts = self.facts(&alert, !receivers.is_empty());
+        let targets = self.targets(&alert);
+        let silence = self.silence_of(&alert).map(|it| (it.id, it.ends_at));
+        let facts = self.facts(&alert, !targets.is_empty(), silence.is_some());
         // It goes on, but is followed no more: that is no end to tell of.
         let is_displaced = alert.end.is_some_and(|end| end.cause == EndCause::Displaced);
         let reason = match is_displaced {
             true => NotificationReason::Unchanged,
             false => notification::decide(&facts),
         };
-        alert.decision = Some((reason, None));
-        if reason.notifies() {
-            self.notify(&mut alert, reason, record);
+        let silence = silence.filter(|_| reason == NotificationReason::Silenced);
+        alert.decision = Some((reason, silence.map(|(id, _)| id)));
+        if let Some((id, _)) = silence
+            && notification::decide(&NotificationFacts { is_silenced: false, ..facts }).notifies()
+        {
+            self.count_muted(id);
         }
-        alert.next_at = self.next_at(&alert, &facts, reason);
+        if reason.notifies() {
+            self.notify(&mut alert, reason, record, targets.clone());
+        }
+        alert.next_at = match silence {
+            Some((_, ends_at)) => Some(ends_at),
+            None => self.next_at(&alert, &facts, reason),
+        };
         alert.closes_at = match alert.end {
             Some(end) => Some(end.at.after(ENDED_KEPT)),
             None => self.closes_at(&alert),
         };
         if reason != NotificationReason::Unchanged {
             alert.push_step(self.step(AlertStepKind::Decided(reason), "", ""));
-            let receivers = if reason.notifies() { receivers } else { Vec::new() };
-            self.traces.push(NotificationTrace { alert: id, reason, silence: None, receivers });
+            let receivers = targets.into_iter().filter(|_| reason.notifies());
+            let receivers = receivers.map(|target| target.receiver).collect();
+            let silence = silence.map(|(id, _)| id);
+            self.traces.push(NotificationTrace { alert: id, reason, silence, receivers });
         }
         self.changed.insert(id, alert);
     }
 
     /// Who is notified of it.
-    fn receivers(&self, alert: &Alert) -> Vec<Box<str>> {
+    fn targets(&self, alert: &Alert) -> Vec<RouteTarget> {
         let Some(mail) = self.settings.mail() else { return Vec::new() };
         let is_triggered = mail.triggers.contains(alert.trigger())
             || alert.kind == "crash_dump" && mail.triggers.contains("alert");
-        if is_triggered { mail.recipients.clone() } else { Vec::new() }
+        if !is_triggered {
+            return Vec::new();
+        }
+        let facts = self.match_facts(alert);
+        // Who was told of a grave alert is told of its end, too.
+        let gravest = alert.notified.map_or(facts.severity, |it| it.severity.max(facts.severity));
+        let severity = if alert.is_open() { facts.severity } else { gravest };
+        self.settings.routing().targets(&AlertFacts { severity, ..facts }, self.now)
     }
 
-    fn facts(&self, alert: &Alert, is_configured: bool) -> NotificationFacts {
+    fn facts(&self, alert: &Alert, is_configured: bool, is_silenced: bool) -> NotificationFacts {
         let last = alert.notified.as_ref();
         let is_flapping = self.is_flapping(alert);
         NotificationFacts {
@@ -69,7 +90,7 @@ impl AlertChanges<'_> {
             is_open: alert.is_open(),
             severity: alert.severity,
             last: last.map(|it| LastNotification { severity: it.severity, is_end: it.is_end }),
-            is_silenced: false,
+            is_silenced,
             is_acknowledged: alert.acknowledgement.is_some(),
             is_flapping,
             goes_on: last.is_none_or(|it| goes_on(alert, it)),
@@ -137,11 +158,18 @@ impl AlertChanges<'_> {
     }
 
     /// Adds its notice, and remembers what it said.
-    fn notify(&mut self, alert: &mut Alert, reason: NotificationReason, record: &Record) {
+    fn notify(
+        &mut self,
+        alert: &mut Alert,
+        reason: NotificationReason,
+        record: &Record,
+        targets: Vec<RouteTarget>,
+    ) {
         let gravest = alert.notified.map_or(alert.severity, |it| it.severity.max(alert.severity));
         let is_new = matches!(reason, NotificationReason::New | NotificationReason::Graver);
         let before = alert.notified.filter(|_| !is_new);
-        self.notices.push(self.notice(alert, before.as_ref(), gravest, record));
+        let notice = self.notice(alert, before.as_ref(), gravest, record);
+        self.push_notice(notice, targets);
         alert.notified = Some(Notified {
             at: self.now,
             severity: gravest,

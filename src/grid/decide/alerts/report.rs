@@ -25,7 +25,7 @@ pub(super) fn concerns_alerts(record: &Record) -> bool {
             matches!(received.event.body, EventBody::Alert { .. })
                 || !received.event.dropped_before.is_empty()
         }
-        Input::Alert(_) | Input::BrokerStarted(_) => true,
+        Input::Alert(_) | Input::Silence(_) | Input::BrokerStarted(_) => true,
         Input::Hello(_)
         | Input::SessionEnded { .. }
         | Input::Registered { .. }
@@ -118,6 +118,8 @@ impl AlertChanges<'_> {
                 AlertInput::Due { id } => self.due(*id),
                 AlertInput::Command { by, id, command } => self.command(*id, by, command),
             }
+        } else if let Input::Silence(input) = &record.input {
+            self.take_silence(input);
         } else if let Input::BrokerStarted(_) = &record.input {
             self.open_for_findings();
         }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::header;
+use crate::grid::decide::alerts::RoutedNotice;
 use crate::grid::decide::notify;
 use crate::grid::log::effect::{Effect, MailEffect};
 use crate::grid::log::record::Record;
@@ -40,30 +41,40 @@ pub(in crate::grid) fn enqueue(
     state: &State,
     settings: &GridSettings,
     record: &mut Record,
-    of_alerts: Vec<Notice>,
+    of_alerts: Vec<RoutedNotice>,
 ) {
     let Some(mail) = settings.mail() else { return };
-    let notices = notify::notifications(state, mail, record, of_alerts);
+    let notices = notify::notifications(state, mail, record, settings, of_alerts);
     let is_late = record.flags.contains(RecordFlags::REPLAYED);
     let mut last = state.outbox().last_number;
-    for recipient in &mail.recipients {
+    let mut receivers: Vec<&str> = Vec::new();
+    for target in notices.iter().flat_map(|it| &it.targets) {
+        if !receivers.contains(&&*target.receiver) {
+            receivers.push(&target.receiver);
+        }
+    }
+    for recipient in receivers {
         let mut new = None;
-        for notice in &notices {
+        let own = notices.iter().filter_map(|it| {
+            let target = it.targets.iter().find(|target| *target.receiver == *recipient)?;
+            Some((&it.notice, target.hold_until))
+        });
+        for (notice, hold_until) in own {
+            let gathered = record.at.after(gather_time(notice, mail.group_wait));
+            let until = hold_until.map_or(gathered, |held| held.max(gathered));
             let oldest = record.at.before(JOINED_WITHIN);
             let open = match (new.take(), state.outbox().open_batch(recipient, is_late, oldest)) {
                 (Some(open), _) => open,
                 (None, Some(open)) => open.clone(),
                 (None, None) => {
                     last = MessageNumber(last.0 + 1);
-                    let wait = gather_time(notice, mail.group_wait);
-                    let begun = new_message(last, recipient, record.at, wait);
+                    let begun = new_message(last, recipient, record.at, until);
                     MailMessage {
                         digest: is_late.then(|| Box::new(BacklogDigest::new(notice.at))),
                         ..begun
                     }
                 }
             };
-            let until = record.at.after(gather_time(notice, mail.group_wait));
             new = Some(if is_late {
                 add_to_digest(open, notice, until, &mut record.effects)
             } else {
@@ -85,7 +96,7 @@ fn new_message(
     number: MessageNumber,
     recipient: &str,
     now: Timestamp,
-    gather: Duration,
+    due_at: Timestamp,
 ) -> MailMessage {
     MailMessage {
         number,
@@ -96,7 +107,7 @@ fn new_message(
         briefs: Vec::new(),
         attempts: 0,
         state: DeliveryState::Waiting,
-        due_at: now.after(gather),
+        due_at,
         retried_at: None,
         last_reply: Box::default(),
         digest: None,
