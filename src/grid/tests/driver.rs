@@ -8,7 +8,6 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::super::Grid;
-use super::super::MAILS_IN_FLIGHT_MAX;
 use super::super::decide::{CommandRejection, Decision, Reply};
 use super::super::driver::Driver;
 use super::super::occurrence::Occurrence;
@@ -227,7 +226,7 @@ impl Timeline {
         for appliance in self.driver.due(self.now) {
             self.times_out(appliance);
         }
-        for _ in 0..MAILS_IN_FLIGHT_MAX {
+        loop {
             let before = self.grid().state().clone();
             let Some(decision) = self.driver.handle_mail_timeout(self.now) else { break };
             self.decided(&before, decision);

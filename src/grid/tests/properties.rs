@@ -27,6 +27,7 @@ use crate::grid::state::appliance::{Appliance, PAST_BOOTS_MAX};
 use crate::grid::tests::credential_properties::assert_credentials_are_sound;
 use crate::grid::tests::random_actions::{SimulatedAction, actions, settings};
 use crate::grid::tests::simulation::Simulation;
+use crate::grid::tests::state_text::start_of;
 use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::outcome::Outcome;
 use crate::grid::values::record_flags::RecordFlags;
@@ -392,12 +393,4 @@ fn histories() -> impl Strategy<Value = (Vec<EventBuilder>, usize, Vec<usize>)> 
         let rest = Just((0..words.len() - live).collect::<Vec<_>>()).prop_shuffle();
         (Just(words), Just(live), rest)
     })
-}
-
-/// The state of a start, without times of receipt.
-fn start_of(appliance: &Appliance) -> String {
-    match &appliance.lifecycle {
-        Lifecycle::Maintenance(known) => format!("{:?} {}", known.progress, known.text),
-        other => other.as_str().to_owned(),
-    }
 }

@@ -2,7 +2,9 @@
 
 use super::super::explain;
 use super::driver::*;
+use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::ClassSettings;
+use crate::grid::state::appliance::Appliance;
 
 /// DB1 as `gridctl appliance show` prints it; times are seconds after the beginning.
 fn state_text(timeline: &Timeline) -> String {
@@ -73,4 +75,12 @@ fn a_reported_failure_is_described_by_its_reason() {
     timeline.hello(2);
     timeline.store(start_failed(2, ""));
     assert_eq!(state_text(&timeline), "failed: no reason given at +7");
+}
+
+/// The state of a start, without times of receipt.
+pub(super) fn start_of(appliance: &Appliance) -> String {
+    match &appliance.lifecycle {
+        Lifecycle::Maintenance(known) => format!("{:?} {}", known.progress, known.text),
+        other => other.as_str().to_owned(),
+    }
 }
