@@ -213,7 +213,7 @@ fn build(settings: &WebhookSettings) -> Result<WebhookConfig, (&'static str, Str
 }
 
 impl Settings {
-    /// The settings of the webhook.
+    /// The webhooks as configured, by name.
     pub fn webhooks(&self) -> impl Iterator<Item = (&str, &WebhookSettings)> {
         self.webhooks.iter().map(|(name, settings)| (name.as_str(), settings))
     }

@@ -204,7 +204,12 @@ async fn connect(target: &HttpTarget) -> Result<TcpStream, HttpFailure> {
 fn tls_text(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let is_of_unknown_ca = tls.is_some_and(|it| {
-        matches!(it, rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
+        matches!(
+            it,
+            rustls::Error::InvalidCertificate(
+                rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature
+            )
+        )
     });
     let is_no_tls = tls.is_some_and(|it| matches!(it, rustls::Error::InvalidMessage(_)));
     match (is_of_unknown_ca, is_no_tls) {

@@ -27,6 +27,4 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 #[cfg(test)]
-mod test_server;
-#[cfg(test)]
 mod tests;

@@ -1,15 +1,18 @@
 //! Tests of the sender against a server that misbehaves as told, and of what it sends.
 
+mod heartbeat;
 mod payload;
+mod server;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use self::server::{Script, TestServer, answers};
 use super::client::{TIME_LIMITS, TimeLimits, get, post_json};
 use super::sender::{SenderTimes, WebhookSenderConfig, WebhookSenderParts, run};
-use super::test_server::{Script, TestServer, answers};
 use crate::broker::MailJob;
 use crate::config::http_target::HttpTarget;
 use crate::config::webhook::{WebhookConfig, WebhookForm};

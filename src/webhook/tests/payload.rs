@@ -78,14 +78,14 @@ async fn each_alert_is_there_once_as_it_was_last_and_the_gravest_first() {
     };
     let alerts: Vec<_> = sent["alerts"].as_array().expect("a list").iter().map(shown).collect();
     let expected = [
-        "firing fatal - disk_low",
         "firing fatal db1 disk",
+        "firing fatal - disk_low",
         "firing info db2 raid1",
         "resolved error db1 fan",
     ];
     assert_eq!(alerts, expected);
-    assert_eq!(sent["alerts"][0]["labels"]["alertname"], "disk_low");
-    assert_eq!(sent["alerts"][1]["startsAt"], "2027-01-15T07:59:00Z", "when it began");
+    assert_eq!(sent["alerts"][1]["labels"]["alertname"], "disk_low");
+    assert_eq!(sent["alerts"][0]["startsAt"], "2027-01-15T07:59:00Z", "when it began");
     assert_eq!(sent["alerts"][3]["endsAt"], "2027-01-15T08:00:09Z");
     assert_eq!(sent["truncatedAlerts"], 4, "one of five is among the alerts");
     assert_eq!(

@@ -2,15 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::http_target::{HttpCredentials, HttpTarget};
 use crate::tasks;
 
 /// What the server does with one connection after it read the request.
 #[derive(Clone, Debug)]
-pub(super) enum Script {
+pub(in crate::webhook) enum Script {
     /// Sends these bytes and closes.
     Answers(String),
     /// Sends these bytes and never another.
@@ -20,20 +21,28 @@ pub(super) enum Script {
 }
 
 /// An answer with a body.
-pub(super) fn answers(status: &str, headers: &str, body: &str) -> Script {
+pub(in crate::webhook) fn answers(status: &str, headers: &str, body: &str) -> Script {
     let length = body.len();
     Script::Answers(format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"))
 }
 
 /// The server, with the requests that it got.
-pub(super) struct TestServer {
-    pub(super) port: u16,
+pub(in crate::webhook) struct TestServer {
+    pub(in crate::webhook) port: u16,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl TestServer {
     /// Runs the scripts one after the other, the last one for ever.
-    pub(super) async fn start(scripts: Vec<Script>) -> Self {
+    pub(in crate::webhook) async fn start(scripts: Vec<Script>) -> Self {
+        Self::start_with(scripts, None).await
+    }
+
+    /// The same, over TLS.
+    pub(in crate::webhook) async fn start_with(
+        scripts: Vec<Script>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let port = listener.local_addr().expect("an address").port();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -43,25 +52,36 @@ impl TestServer {
             while let Ok((socket, _)) = listener.accept().await {
                 let script = scripts[at.min(scripts.len() - 1)].clone();
                 at += 1;
-                drop(tasks::spawn("test connection", serve(socket, script, Arc::clone(&seen))));
+                let (tls, seen) = (tls.clone(), Arc::clone(&seen));
+                drop(tasks::spawn("test connection", async move {
+                    match tls {
+                        None => serve(socket, script, seen).await,
+                        // A client that does not trust the certificate leaves.
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(socket).await {
+                                serve(stream, script, seen).await;
+                            }
+                        }
+                    }
+                }));
             }
         }));
         Self { port, requests }
     }
 
     /// A target at this server.
-    pub(super) fn target(&self) -> HttpTarget {
+    pub(in crate::webhook) fn target(&self) -> HttpTarget {
         let url = format!("http://127.0.0.1:{}/hook", self.port);
         HttpTarget::new(&url, "", HttpCredentials::None).expect("a good URL")
     }
 
     /// All requests so far, head and body.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(in crate::webhook) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The bodies of all requests so far, as JSON.
-    pub(super) fn bodies(&self) -> Vec<serde_json::Value> {
+    pub(in crate::webhook) fn bodies(&self) -> Vec<serde_json::Value> {
         let body = |it: &String| it.split_once("\r\n\r\n").expect("a body").1.to_owned();
         self.requests()
             .iter()
@@ -71,7 +91,10 @@ impl TestServer {
     }
 }
 
-async fn serve(mut socket: TcpStream, script: Script, seen: Arc<Mutex<Vec<String>>>) {
+async fn serve<S>(mut socket: S, script: Script, seen: Arc<Mutex<Vec<String>>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     if matches!(script, Script::Closes) {
         return;
     }
@@ -81,6 +104,7 @@ async fn serve(mut socket: TcpStream, script: Script, seen: Arc<Mutex<Vec<String
         Script::Answers(bytes) => {
             // A client that has read enough may be gone.
             let _ = socket.write_all(bytes.as_bytes()).await;
+            let _ = socket.shutdown().await;
         }
         Script::Hangs(bytes) => {
             socket.write_all(bytes.as_bytes()).await.expect("writes");
@@ -90,7 +114,7 @@ async fn serve(mut socket: TcpStream, script: Script, seen: Arc<Mutex<Vec<String
     }
 }
 
-async fn read_request(socket: &mut TcpStream) -> String {
+async fn read_request(socket: &mut (impl AsyncRead + Unpin)) -> String {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4_096]);
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
