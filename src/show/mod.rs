@@ -5,6 +5,7 @@
 
 pub mod count;
 pub mod escape;
+pub mod graph;
 pub mod labels;
 pub mod suggest;
 pub mod terminal;

@@ -6,6 +6,7 @@
 pub(in crate::grid) mod admission;
 pub mod alerts;
 pub(in crate::grid) mod command;
+pub mod counters;
 pub(in crate::grid) mod crash_dump;
 pub(in crate::grid) mod event;
 pub mod identity;

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod alert_group;
 pub mod boot;
+pub mod counter_series;
 pub mod crash_dump;
 pub mod finding;
 pub mod identity;
@@ -22,6 +23,7 @@ pub mod sequence_window;
 pub mod sessions;
 pub mod settings;
 pub mod silence;
+pub mod threshold;
 pub mod timers;
 pub mod unmailed_alerts;
 pub mod usage;

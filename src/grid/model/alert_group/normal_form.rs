@@ -16,8 +16,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// The most bytes of a text that count: as many as an event's text has.
-const TEXT_BYTES_MAX: usize = 4_096;
+use crate::grid::values::event::TEXT_BYTES_MAX;
 
 /// The fewest letters of a meaningful text.
 const LETTERS_MIN: usize = 3;

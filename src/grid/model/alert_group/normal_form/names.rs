@@ -11,13 +11,13 @@ const HASH_CHARS_MIN: usize = 7;
 const TOKEN_CHARS_MIN: usize = 14;
 
 /// The most digits of a number within a name, such as `md127`.
-const NAME_DIGITS_MAX: usize = 3;
+const NAME_DIGITS: usize = 3;
 
 /// The most digits of a number after a noun such as `slot`.
-const THING_DIGITS_MAX: usize = 4;
+const THING_DIGITS: usize = 4;
 
 /// The most digits of a code, such as a vendor's error number.
-const CODE_DIGITS_MAX: usize = 5;
+const CODE_DIGITS: usize = 5;
 
 /// The ports from here on are assigned to clients by chance on Linux.
 const FIRST_CLIENT_PORT: u32 = 32_768;
@@ -255,10 +255,10 @@ pub(super) fn is_variable(word: &str) -> bool {
 pub(super) fn stays_behind(noun: &str, number: &str) -> bool {
     let plain = number.bytes().all(|byte| byte.is_ascii_digit());
     if contains(CODES, noun) {
-        return plain && number.len() <= CODE_DIGITS_MAX;
+        return plain && number.len() <= CODE_DIGITS;
     }
     if contains(THINGS, noun) {
-        return has_short_runs(number, THING_DIGITS_MAX) && !number.contains(',');
+        return has_short_runs(number, THING_DIGITS) && !number.contains(',');
     }
     // A reply of 400 to 599; other numbers are counts.
     contains(REPLIES, noun) && plain && number.len() == 3 && number.starts_with(['4', '5'])
@@ -266,7 +266,7 @@ pub(super) fn stays_behind(noun: &str, number: &str) -> bool {
 
 /// Whether a hex number such as `0x51` behind that noun stays.
 pub(super) fn hex_stays_behind(noun: &str, number: &str) -> bool {
-    contains(CODES, noun) || contains(THINGS, noun) && number.len() <= "0x".len() + THING_DIGITS_MAX
+    contains(CODES, noun) || contains(THINGS, noun) && number.len() <= "0x".len() + THING_DIGITS
 }
 
 /// Whether a small number behind any word, as in `printer 12`, says which one. `next` is what follows.
@@ -288,11 +288,11 @@ pub(super) fn is_numbered_thing(word: &str, number: &str, next: &str) -> bool {
 /// Whether a number joined to the word before by `joint` stays: `orders-3`, `ORA-00600`, `osd.12`.
 pub(super) fn stays_joined(word: &str, joint: char, number: &str) -> bool {
     match joint {
-        '.' => contains(DOTTED, word) && has_short_runs(number, THING_DIGITS_MAX),
+        '.' => contains(DOTTED, word) && has_short_runs(number, THING_DIGITS),
         '-' | '@' => {
             let letters = word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
             let is_code = letters && word.len() <= 6 && number.len() <= 6;
-            !is_variable(word) && (is_code || has_short_runs(number, NAME_DIGITS_MAX))
+            !is_variable(word) && (is_code || has_short_runs(number, NAME_DIGITS))
         }
         _ => false,
     }
@@ -300,7 +300,7 @@ pub(super) fn stays_joined(word: &str, joint: char, number: &str) -> bool {
 
 /// Whether a number joined to a name that stays is part of it: `Ethernet1/3`, `eth0.100`.
 pub(super) fn extends_name(joint: char, number: &str) -> bool {
-    matches!(joint, '/' | '.') && has_short_runs(number, THING_DIGITS_MAX)
+    matches!(joint, '/' | '.') && has_short_runs(number, THING_DIGITS)
 }
 
 /// Whether that number is a port which a service listens on.
@@ -350,7 +350,7 @@ fn is_random_token(bytes: &[u8]) -> bool {
 pub(super) fn shown_name(word: &str, is_chance: bool) -> String {
     let letters = word.chars().take_while(|it| !it.is_numeric()).count();
     let upper = word.starts_with(|it: char| it.is_ascii_uppercase());
-    let most = if letters <= 2 || upper { NAME_DIGITS_MAX + 1 } else { NAME_DIGITS_MAX };
+    let most = if letters <= 2 || upper { NAME_DIGITS + 1 } else { NAME_DIGITS };
     let mut shown = String::with_capacity(word.len());
     let mut rest = word;
     while let Some(start) = rest.find(char::is_numeric) {

@@ -104,7 +104,7 @@ const ONLY_JOINED: &[&str] = &["a", "k", "t", "p", "x", "b", "f", "db"];
 const SEPARATORS: &[char] = &['.', ',', ':', '/', '-', '\'', '’', '\u{a0}', '\u{202f}', ' '];
 
 /// The longest unit, in bytes.
-const UNIT_BYTES_MAX: usize = 12;
+const UNIT_BYTES: usize = 12;
 
 /// The number's length in bytes: runs of digits with single separators between them.
 pub(super) fn number_length(text: &str) -> usize {
@@ -147,7 +147,7 @@ pub(super) fn unit_length(text: &str) -> Option<usize> {
     }
     let end = rest.find(|it: char| !it.is_alphabetic()).unwrap_or(rest.len());
     let is_end = !rest[end..].starts_with(['_', '=']);
-    let word = rest.get(..end).filter(|it| (1..=UNIT_BYTES_MAX).contains(&it.len()) && is_end)?;
+    let word = rest.get(..end).filter(|it| (1..=UNIT_BYTES).contains(&it.len()) && is_end)?;
     let is_unit = is_unit(word) && (before == 0 || !contains(ONLY_JOINED, word));
     // `1h3min` is two quantities: what follows a joined unit may be a number.
     let per = rest[end..].strip_prefix('/').map_or(0, |it| {

@@ -8,7 +8,7 @@ use super::quantities::{digits_length, number_length, unit_length};
 use super::{ADDRESS_MARK, MARK, shown_digit};
 
 /// The most characters between a noun and its number.
-const CONNECTORS_MAX: usize = 4;
+const CONNECTOR_CHARS: usize = 4;
 
 /// The form of a text whose parts that are variable as a whole are marked.
 pub(super) fn scan(text: &str) -> String {
@@ -94,7 +94,7 @@ impl<'t> Scanner<'t> {
         self.connectors += 1;
         let connects =
             next.is_whitespace() || matches!(next, ':' | '=' | '#' | '(' | '[' | '"' | '\'' | '>');
-        if !connects && !(matches!(next, '-' | '+')) || self.connectors > CONNECTORS_MAX {
+        if !connects && !(matches!(next, '-' | '+')) || self.connectors > CONNECTOR_CHARS {
             self.noun = "";
         }
     }
