@@ -18,5 +18,6 @@ mod tls_failure;
 mod transport;
 
 pub use crate::config::smtp::SmtpConfig;
+pub use crate::mail::render::preview::{MailPreview, preview};
 pub use crate::mail::sender::{DeliveryReport, start};
 pub use test_mail::{TestMailResult, send_test_mail};

@@ -8,6 +8,7 @@
 mod digest;
 mod hints;
 mod html;
+pub(super) mod preview;
 mod shared_problem;
 mod subject;
 mod text;
