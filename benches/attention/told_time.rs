@@ -13,14 +13,17 @@ use grid_broker::grid::log::command::AdminCommand;
 use grid_broker::grid::log::effect::{Effect, MailEffect};
 use grid_broker::grid::log::input::{Input, ReceivedEvent, SessionHello};
 use grid_broker::grid::log::record::Record;
+use grid_broker::grid::log::silence_input::SilenceInput;
 use grid_broker::grid::model::mail_message::{Delivery, DeliveryState, MailMessage, MessageNumber};
+use grid_broker::grid::model::matcher::Matchers;
 use grid_broker::grid::model::settings::{
     ClassSettings, GridSettings, MAIL_TRIGGERS, MailPolicy, Overrides,
 };
+use grid_broker::grid::model::silence::Silence;
 use grid_broker::grid::occurrence::Occurrence;
 use grid_broker::grid::state::State;
 use grid_broker::grid::values::event::{BoundedText, Event, EventBody, Progress, Severity};
-use grid_broker::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId};
+use grid_broker::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SessionId, SilenceId};
 use grid_broker::grid::values::outcome::Outcome;
 use grid_broker::grid::values::time::Timestamp;
 use grid_broker::grid::{Grid, MAILS_IN_FLIGHT_MAX};
@@ -217,7 +220,9 @@ impl ToldTime<'_> {
         let is_dead = (DEAD_FROM..DEAD_UNTIL).contains(&millis(self.now));
         let delivery = if is_dead {
             // As the mail sender reports a refused connection.
-            Delivery::Deferred("cannot connect to mail.example.org:587: connection refused".into())
+            Delivery::Unreachable(
+                "cannot connect to mail.example.org:587: connection refused".into(),
+            )
         } else {
             self.run.mails.push(arrived(message, millis(self.now)));
             Delivery::Sent("250 2.0.0 Ok: queued".into())
@@ -345,7 +350,22 @@ impl ToldTime<'_> {
     }
 
     /// An administrator adds a silence: the one place that knows how.
-    fn silence(&mut self, _work: &PlannedWork) {
-        self.run.lacks_silences = true;
+    fn silence(&mut self, work: &PlannedWork) {
+        let matchers = Matchers::parse(&format!("appliance={}*", work.prefix)).expect("valid");
+        let silence = Silence {
+            id: SilenceId(0),
+            matchers,
+            starts_at: timestamp(work.from),
+            ends_at: timestamp(work.until),
+            ends_with_alert: false,
+            reason: "planned work".into(),
+            owner: "".into(),
+            created_at: self.now,
+            muted: 0,
+            reminded_at: None,
+        };
+        let add = SilenceInput::Add { by: "ops".into(), silence: Box::new(silence) };
+        let reply = self.handle(Input::Silence(add)).reply;
+        assert!(matches!(reply, Reply::Silence(Ok(_))), "{reply:?}");
     }
 }

@@ -119,6 +119,27 @@ pub(in crate::grid) fn start_attempt(
     }
 }
 
+/// The rate limit of mails of that urgency to one recipient.
+fn limit_of(urgency: Urgency) -> RateLimit {
+    match urgency {
+        Urgency::New(Severity::Fatal | Severity::Error) => URGENT_LIMIT,
+        Urgency::New(Severity::Warn | Severity::Info | Severity::Debug) | Urgency::Repeat => {
+            ROUTINE_LIMIT
+        }
+    }
+}
+
+/// When the rate limit lets a mail of that urgency go.
+fn free_at(state: &State, recipient: &str, urgency: Urgency, now: Timestamp) -> Timestamp {
+    let used = &state.outbox().recipient_limits;
+    let full_at = used.get(&(recipient.into(), urgency)).copied().unwrap_or_default();
+    let limit = limit_of(urgency);
+    match limit.try_acquire(full_at, now) {
+        Some(_) => now,
+        None => limit.next_free_at(full_at),
+    }
+}
+
 fn dispatch(state: &State, message: &MailMessage, now: Timestamp) -> Vec<Effect> {
     let attempts = message.attempts.saturating_add(1);
     let under_way = MailMessage { attempts, state: DeliveryState::InFlight, ..message.clone() };
@@ -127,12 +148,7 @@ fn dispatch(state: &State, message: &MailMessage, now: Timestamp) -> Vec<Effect>
     }
     let recipient = message.recipient.clone();
     let urgency = message.urgency();
-    let budget = match urgency {
-        Urgency::New(Severity::Fatal | Severity::Error) => URGENT_LIMIT,
-        Urgency::New(Severity::Warn | Severity::Info | Severity::Debug) | Urgency::Repeat => {
-            ROUTINE_LIMIT
-        }
-    };
+    let budget = limit_of(urgency);
     let spent = &state.outbox().recipient_limits;
     let full_at = spent.get(&(recipient.clone(), urgency)).copied().unwrap_or_default();
     match budget.try_acquire(full_at, now) {

@@ -4,7 +4,7 @@
 //! is mailed at once, that a continuing one is mailed by a schedule, and that suppressed alerts are
 //! mailed as counts. Does not know recipients.
 
-use crate::grid::decide::alerts::RoutedNotice;
+use crate::grid::decide::alerts::{NoticeWait, RoutedNotice};
 use crate::grid::explain;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::Input;
@@ -54,7 +54,8 @@ impl NoticeCollector<'_> {
             severity: notice.severity,
         };
         let targets = self.settings.routing().targets(&facts, self.now);
-        self.notices.push(RoutedNotice { notice, targets });
+        let wait = NoticeWait::Short;
+        self.notices.push(RoutedNotice { notice, targets, wait });
     }
 
     /// The steps of a crash dump, in one thread with the dumps that are found.

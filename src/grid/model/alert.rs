@@ -83,6 +83,9 @@ pub struct Alert {
     pub kind: &'static str,
     /// Its group key, as shown; that of a finding is its kind.
     pub key: Box<str>,
+    /// The class of its appliance and the beginning of its name: with its family, what has one cause.
+    /// Empty: the broker's.
+    pub group: Box<str>,
     /// The severity that was reported last.
     pub severity: Severity,
     /// The text that was reported last, truncated to [`ALERT_TEXT_BYTES_MAX`]; hostile.
@@ -237,6 +240,16 @@ impl Alert {
         if self.kind == "event" { "alert" } else { self.kind }
     }
 
+    /// What alerts of one cause have in common besides their group: the key of an event, or the kind of
+    /// a finding; all that is about starts is one.
+    pub fn family(&self) -> &str {
+        match self.kind {
+            "event" | "crash_dump" | "counter" => &self.key,
+            "start_failed" | "boot_timeout" | "hung" | "flapping" => "start",
+            kind => kind,
+        }
+    }
+
     /// Whether the last notification does not say what holds now.
     pub fn differs_from_notified(&self) -> bool {
         match &self.notified {
@@ -269,6 +282,12 @@ impl Alert {
         }
         self.steps.push(step);
     }
+}
+
+/// The group of an appliance: its class, and its name up to the number at its end.
+pub(in crate::grid) fn group_of(class: &str, name: &str) -> Box<str> {
+    let prefix = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_'));
+    format!("{class} {prefix}").into()
 }
 
 /// The beginning of a text, of at most that many bytes.

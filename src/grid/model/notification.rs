@@ -1,7 +1,7 @@
 //! Decides whether an alert causes a notification now: the one precedence of all rules.
 //!
 //! ```text
-//! not configured < silenced < acknowledged < grouped (it flaps) < repeat interval
+//! not configured < silenced < acknowledged < grouped (it flaps, or is told of already) < repeat interval
 //! graver than all notifications so far: always, except for what was silenced before any
 //! ```
 //!
@@ -44,6 +44,8 @@ pub struct NotificationFacts {
     pub is_silenced: bool,
     /// Somebody takes care of it.
     pub is_acknowledged: bool,
+    /// Somebody was notified of another alert of the same cause on its appliance, as grave.
+    pub is_covered: bool,
     /// It was opened again several times, or belongs to what flaps.
     pub is_flapping: bool,
     /// It was reported since the last notification, or is a condition that holds.
@@ -160,6 +162,7 @@ pub fn decide(facts: &NotificationFacts) -> NotificationReason {
     let Some(last) = facts.last else {
         return match (facts.is_open, facts.is_acknowledged) {
             (true, true) => R::Acknowledged,
+            (true, false) if facts.is_covered && !facts.is_due => R::Grouped,
             (true, false) => R::New,
             (false, _) => R::NeverNotified,
         };
@@ -194,6 +197,7 @@ mod tests {
     enum Set {
         Silenced,
         Acknowledged,
+        Covered,
         Flapping,
         GoesOn,
         Due,
@@ -213,6 +217,7 @@ mod tests {
             last: None,
             is_silenced: false,
             is_acknowledged: false,
+            is_covered: false,
             is_flapping: false,
             goes_on: false,
             is_due: false,
@@ -221,6 +226,7 @@ mod tests {
             match it {
                 Set::Silenced => facts.is_silenced = true,
                 Set::Acknowledged => facts.is_acknowledged = true,
+                Set::Covered => facts.is_covered = true,
                 Set::Flapping => facts.is_flapping = true,
                 Set::GoesOn => facts.goes_on = true,
                 Set::Due => facts.is_due = true,
@@ -237,13 +243,16 @@ mod tests {
     #[test]
     fn each_row_of_the_precedence_has_its_reason() {
         use Set::{
-            Acknowledged, Due, Fatal, Flapping, GoesOn, LastOpen, LastOver, NobodyReceives, Over,
-            Silenced,
+            Acknowledged, Covered, Due, Fatal, Flapping, GoesOn, LastOpen, LastOver,
+            NobodyReceives, Over, Silenced,
         };
         let rows: &[(&[Set], R)] = &[
             (&[], R::New),
             (&[Fatal], R::New),
             (&[Flapping], R::New),
+            (&[Covered], R::Grouped),
+            (&[Covered, Due], R::New),
+            (&[Covered, LastOpen, Fatal], R::Graver),
             (&[Silenced], R::Silenced),
             (&[Silenced, Fatal], R::Silenced),
             (&[Acknowledged], R::Acknowledged),

@@ -13,8 +13,14 @@ use crate::grid::state::shared_map::SharedMap;
 use crate::grid::values::id::{AlertId, ApplianceIndex, SilenceId};
 use crate::grid::values::time::Timestamp;
 
+/// The most alerts of one group that a decision looks at.
+pub const GROUP_MEMBERS_MAX: usize = 256;
+
 /// What identifies an alert.
 type AlertOrigin = (Option<ApplianceIndex>, AlertSource);
+
+/// A family and a group.
+type AlertGroupKey = (Box<str>, Box<str>);
 
 /// The alerts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +28,8 @@ pub struct Alerts {
     alerts: SharedMap<AlertId, Alert>,
     /// The newest alert of each source.
     newest: BTreeMap<AlertOrigin, AlertId>,
+    /// The alerts of each family and group.
+    groups: BTreeMap<AlertGroupKey, BTreeSet<AlertId>>,
     /// Those that ended, by when.
     ended: BTreeSet<(Timestamp, AlertId)>,
     last_id: AlertId,
@@ -69,6 +77,15 @@ impl Alerts {
         let first = AlertSource::Event(uuid::Uuid::nil());
         let its = self.newest.range((appliance, first)..);
         its.take_while(move |((of, _), _)| *of == appliance).filter_map(|(_, id)| self.get(*id))
+    }
+
+    /// The alerts of the family and the group of that one, without it: the newest
+    /// [`GROUP_MEMBERS_MAX`].
+    pub fn kin<'a>(&'a self, alert: &Alert) -> impl Iterator<Item = &'a Alert> {
+        let id = alert.id;
+        let members = self.groups.get(&group_key(alert)).into_iter().flatten().rev();
+        let others = members.take(GROUP_MEMBERS_MAX).filter(move |other| **other != id);
+        others.filter_map(|other| self.get(*other))
     }
 
     /// How many ended.
@@ -138,6 +155,9 @@ impl Alerts {
         if let Some(end) = alert.end {
             self.ended.insert((end.at, alert.id));
         }
+        if !alert.group.is_empty() {
+            self.groups.entry(group_key(alert)).or_default().insert(alert.id);
+        }
         self.alerts.insert(alert.id, alert.clone());
     }
 
@@ -151,11 +171,22 @@ impl Alerts {
     }
 
     fn unlist(&mut self, id: AlertId) {
-        let end = self.get(id).and_then(|alert| alert.end);
-        if let Some(end) = end {
+        let Some(alert) = self.alerts.get(&id) else { return };
+        if let Some(end) = alert.end {
             self.ended.remove(&(end.at, id));
         }
+        let key = group_key(alert);
+        if let Some(members) = self.groups.get_mut(&key) {
+            members.remove(&id);
+            if members.is_empty() {
+                self.groups.remove(&key);
+            }
+        }
     }
+}
+
+fn group_key(alert: &Alert) -> AlertGroupKey {
+    (alert.family().into(), alert.group.clone())
 }
 
 impl AlertsSnapshot {

@@ -65,7 +65,7 @@ fn an_alert_is_open_until_its_appliance_says_that_it_is_over() {
     let end = newest(&timeline).end.expect("it is over");
     assert_eq!((end.cause, end.at), (EndCause::Appliance, at(2 * HOUR)));
     deliver_until(&mut timeline, 48 * HOUR, &mut sent);
-    assert_eq!(mails(&sent), [(130, false), (2 * HOUR + 300, true)]);
+    assert_eq!(mails(&sent), [(130, false), (2 * HOUR + 900, true)]);
     // Its end is said once more: there is nothing to end.
     timeline.store(resolved(1, "array md0 is degraded, 2 of 2"));
     assert_eq!(timeline.grid().state().alerts().iter().len(), 1);
@@ -140,7 +140,7 @@ fn an_acknowledgement_stops_repeats_but_not_what_is_graver() {
     // That it is over is told, and who took care of it stays with the alert.
     timeline.store(resolved(1, "disk is 50 % full"));
     deliver_until(&mut timeline, 20 * HOUR, &mut sent);
-    assert_eq!(mails(&sent)[2..], [(19 * HOUR + 30 + 301, true)]);
+    assert_eq!(mails(&sent)[2..], [(19 * HOUR + 30 + 901, true)]);
     assert_eq!(newest(&timeline).acknowledgement.as_ref().map(|it| &*it.by), Some("anna"));
 }
 
@@ -151,7 +151,7 @@ fn an_acknowledgement_ends_at_its_time_and_the_alert_is_told_again() {
     deliver_until(&mut timeline, 60, &mut sent);
     acknowledge(&mut timeline, 1, Some(2 * HOUR));
     deliver_until(&mut timeline, 3 * HOUR, &mut sent);
-    assert_eq!(mails(&sent), [(30, false), (2 * HOUR + 300, false)]);
+    assert_eq!(mails(&sent), [(30, false), (2 * HOUR + 900, false)]);
     assert_eq!(newest(&timeline).state(), "open");
     let kinds: Vec<_> = newest(&timeline).steps.iter().map(|step| step.kind).collect();
     assert_eq!(
@@ -212,8 +212,8 @@ fn a_failed_start_is_an_alert_until_the_next_good_one() {
     deliver_until(&mut timeline, 200, &mut sent);
     timeline.store(started_ok(3));
     assert_eq!(newest(&timeline).end.map(|end| end.cause), Some(EndCause::Condition));
-    deliver_until(&mut timeline, 1_000, &mut sent);
-    assert_eq!(mails(&sent), [(130, false), (500, true)]);
+    deliver_until(&mut timeline, 2_000, &mut sent);
+    assert_eq!(mails(&sent), [(130, false), (1_100, true)]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl AlertChanges<'_> {
     }
 
     /// Takes repeats into account that are only counted.
-    fn refresh(&self, alert: &mut Alert) {
+    pub(super) fn refresh(&self, alert: &mut Alert) {
         let Some(appliance) = alert.appliance.and_then(|number| self.state.appliance(number))
         else {
             return;

@@ -19,7 +19,7 @@ use crate::grid::log::alert_effect::{AlertEffect, NotificationTrace};
 use crate::grid::log::effect::Effect;
 use crate::grid::log::record::Record;
 use crate::grid::model::alert::{
-    Alert, AlertEnd, AlertSource, AlertStep, AlertStepKind, EndCause, REOPEN_WITHIN,
+    Alert, AlertEnd, AlertSource, AlertStep, AlertStepKind, EndCause, REOPEN_WITHIN, group_of,
 };
 use crate::grid::model::mail_message::Notice;
 use crate::grid::model::route::RouteTarget;
@@ -85,6 +85,21 @@ pub(in crate::grid) struct AlertChanges<'a> {
 pub(in crate::grid) struct RoutedNotice {
     pub(in crate::grid) notice: Notice,
     pub(in crate::grid) targets: Vec<RouteTarget>,
+    /// How long it may wait for others.
+    pub(in crate::grid) wait: NoticeWait,
+}
+
+/// How long a notice may wait for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::grid) enum NoticeWait {
+    /// The gather time.
+    Short,
+    /// Until then: an alert of the same cause was told a moment ago.
+    Until(Timestamp),
+    /// It is not new.
+    Long,
+    /// Nobody waits for it.
+    Idle,
 }
 
 impl<'a> AlertChanges<'a> {
@@ -151,12 +166,15 @@ impl<'a> AlertChanges<'a> {
     ) -> Alert {
         self.last_id = AlertId(self.last_id.0 + 1);
         let AlertReport { kind, key, severity, text, at } = report;
+        let known = appliance.and_then(|number| self.state.appliance(number));
+        let group = known.map_or_else(Box::default, |it| group_of(&it.class, it.name.as_str()));
         let mut alert = Alert {
             id: self.last_id,
             appliance,
             source,
             kind,
             key,
+            group,
             severity,
             text,
             record: self.record,
@@ -214,10 +232,7 @@ impl<'a> AlertChanges<'a> {
     fn finish(mut self, record: &mut Record) -> Vec<RoutedNotice> {
         self.displace();
         self.end_silences();
-        let ids: Vec<_> = self.changed.keys().copied().collect();
-        for id in ids {
-            self.decide_on(id, record);
-        }
+        self.decide_all(record);
         self.forget_oldest();
         let Self { changed, forgotten, silences, forgotten_silences, traces, mut notices, .. } =
             self;
@@ -238,8 +253,8 @@ impl<'a> AlertChanges<'a> {
         notices
     }
 
-    fn push_notice(&mut self, notice: Notice, targets: Vec<RouteTarget>) {
-        self.notices.push(RoutedNotice { notice, targets });
+    fn push_notice(&mut self, notice: Notice, targets: Vec<RouteTarget>, wait: NoticeWait) {
+        self.notices.push(RoutedNotice { notice, targets, wait });
     }
 
     /// Ends the alert of events that was reported longest ago, if an appliance has too many.

@@ -7,12 +7,13 @@ pub(super) use crate::grid::model::notification::NEXT_AFTER;
 
 use std::time::Duration;
 
-use super::AlertChanges;
+use super::{AlertChanges, NoticeWait};
 use crate::grid::log::alert_effect::NotificationTrace;
 use crate::grid::log::input::Input;
 use crate::grid::log::record::Record;
-use crate::grid::model::alert::{Alert, AlertSource, AlertStepKind, EndCause, Notified};
-use crate::grid::model::finding::FindingKind;
+use crate::grid::model::alert::{
+    Alert, AlertSource, AlertStepKind, EndCause, Notified, REOPEN_WITHIN,
+};
 use crate::grid::model::mail_message::Notice;
 use crate::grid::model::matcher::AlertFacts;
 use crate::grid::model::notification::{
@@ -27,12 +28,137 @@ use crate::grid::values::time::Timestamp;
 /// For how long an alert is kept after its end.
 const ENDED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
+/// What has the same text as an alert of its class and name that was told this recently has its cause, and
+/// waits for the rest of it, unless it is fatal.
+const SAME_CAUSE_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// A repeat may come this much earlier if a mail with repeats is sent anyway. An hour of four.
+const REPEATED_EARLY: Duration = Duration::from_secs(3_600);
+
+/// The most repeats that are taken along in one record.
+const REPEATED_MAX: usize = 256;
+
+/// What is known of an alert and of those that have one cause with it.
+#[derive(Clone, Copy, Debug, Default)]
+struct KinFacts {
+    /// One of them was opened again: they flap.
+    is_flapping: bool,
+    /// Another one of the same appliance, as grave, was notified.
+    is_covered: bool,
+    /// One of them is open.
+    has_open: bool,
+    /// The last notification of any of them, and the most that one of them had after its first.
+    last: Option<(Timestamp, u32)>,
+    /// When one of them was opened or ended last.
+    changed_at: Option<Timestamp>,
+    /// When another one with the same text was notified last.
+    same_text_at: Option<Timestamp>,
+}
+
+impl KinFacts {
+    /// Texts of findings begin with the name of the appliance, in some form: what follows the first colon
+    /// is the reason.
+    fn is_same_text(self, alert: &Alert, other: &Alert) -> bool {
+        let reason = |text: &'_ str| text.split_once(": ").map(|(_, reason)| reason.to_owned());
+        alert.kind == other.kind && reason(&alert.text) == reason(&other.text)
+    }
+
+    fn take(&mut self, alert: &Alert, other: &Alert) {
+        let is_other = alert.id != other.id;
+        self.is_flapping |= is_other && (other.reopenings > 0 || other.kind == "flapping");
+        self.is_covered |= is_other
+            && other.appliance == alert.appliance
+            && other.notified.is_some_and(|it| it.severity >= alert.severity);
+        self.has_open |= other.is_open();
+        if let Some(it) = other.notified {
+            let (at, repeats) = self.last.unwrap_or_default();
+            self.last = Some((at.max(it.at), repeats.max(it.repeats)));
+            if is_other && self.is_same_text(alert, other) {
+                self.same_text_at = self.same_text_at.max(Some(it.at));
+            }
+        }
+        let changed = other.end.map_or(other.opened_at, |end| end.at);
+        self.changed_at = self.changed_at.max(Some(changed));
+    }
+}
+
 impl AlertChanges<'_> {
-    pub(super) fn decide_on(&mut self, id: AlertId, record: &Record) {
-        let Some(mut alert) = self.changed.get(&id).cloned() else { return };
+    /// Decides on the alerts that changed, and on those that a notification of theirs takes along.
+    pub(super) fn decide_all(&mut self, record: &Record) {
+        let ids: Vec<_> = self.changed.keys().copied().collect();
+        let mut told = Vec::new();
+        for id in ids {
+            if self.decide_on(id, record, false) {
+                told.push(id);
+            }
+        }
+        for id in &told {
+            self.take_along(*id, record);
+        }
+        let repeated = (NotificationReason::Repeated, None);
+        if self.changed.values().any(|alert| alert.decision == Some(repeated)) {
+            self.repeat_others(record);
+        }
+    }
+
+    /// Repeats that would be due soon are in the same mail.
+    fn repeat_others(&mut self, record: &Record) {
+        let until = self.now.after(REPEATED_EARLY);
+        let waits = |alert: &&Alert| {
+            let held = alert.decision.map(|(reason, _)| reason);
+            let is_repeat = matches!(
+                held,
+                Some(
+                    NotificationReason::New
+                        | NotificationReason::Graver
+                        | NotificationReason::Repeated
+                        | NotificationReason::Reopened
+                        | NotificationReason::RepeatInterval
+                )
+            );
+            is_repeat && alert.is_open() && alert.next_at.is_some_and(|at| at <= until)
+        };
+        let others = self.state.alerts().open().filter(waits);
+        let others = others.filter(|alert| !self.changed.contains_key(&alert.id));
+        let others: Vec<_> = others.take(REPEATED_MAX).cloned().collect();
+        for mut other in others {
+            let id = other.id;
+            self.refresh(&mut other);
+            // What did not go on is looked at when its own time comes.
+            if other.notified.as_ref().is_some_and(|last| goes_on(&other, last)) {
+                self.changed.insert(id, other);
+                self.decide_on(id, record, true);
+            }
+        }
+    }
+
+    /// What flaps with it is in the same mail.
+    fn take_along(&mut self, id: AlertId, record: &Record) {
+        let Some(alert) = self.changed.get(&id) else { return };
+        let kin = self.state.alerts().kin(alert);
+        let waiting =
+            kin.map(|other| self.changed.get(&other.id).unwrap_or(other)).filter(|other| {
+                let waits =
+                    other.differs_from_notified() || other.is_open() && other.next_at.is_some();
+                waits && other.notified.is_none_or(|it| it.at < self.now)
+            });
+        let waiting: Vec<_> = waiting.cloned().collect();
+        for other in waiting {
+            let id = other.id;
+            self.changed.insert(id, other);
+            self.decide_on(id, record, true);
+        }
+    }
+
+    /// Decides on one alert, as if its time had come if it is `taken_along`. Whether others are to be taken
+    /// along with it.
+    fn decide_on(&mut self, id: AlertId, record: &Record, taken_along: bool) -> bool {
+        let Some(mut alert) = self.changed.get(&id).cloned() else { return false };
         let targets = self.targets(&alert);
         let silence = self.silence_of(&alert).map(|it| (it.id, it.ends_at));
-        let facts = self.facts(&alert, !targets.is_empty(), silence.is_some());
+        let kin = self.kin(&alert);
+        let mut facts = self.facts(&alert, &kin, !targets.is_empty(), silence.is_some());
+        facts.is_due |= taken_along;
         // It goes on, but is followed no more: that is no end to tell of.
         let is_displaced = alert.end.is_some_and(|end| end.cause == EndCause::Displaced);
         let reason = match is_displaced {
@@ -47,11 +173,12 @@ impl AlertChanges<'_> {
             self.count_muted(id);
         }
         if reason.notifies() {
-            self.notify(&mut alert, reason, record, targets.clone());
+            let wait = wait_of(&alert, reason, &kin);
+            self.notify(&mut alert, reason, record, (targets.clone(), wait));
         }
         alert.next_at = match silence {
             Some((_, ends_at)) => Some(ends_at),
-            None => self.next_at(&alert, &facts, reason),
+            None => self.next_at(&alert, &self.kin(&alert), reason),
         };
         alert.closes_at = match alert.end {
             Some(end) => Some(end.at.after(ENDED_KEPT)),
@@ -65,6 +192,7 @@ impl AlertChanges<'_> {
             self.traces.push(NotificationTrace { alert: id, reason, silence, receivers });
         }
         self.changed.insert(id, alert);
+        kin.is_flapping && reason.notifies() && !matches!(reason, NotificationReason::Graver)
     }
 
     /// Who is notified of it.
@@ -82,9 +210,14 @@ impl AlertChanges<'_> {
         self.settings.routing().targets(&AlertFacts { severity, ..facts }, self.now)
     }
 
-    fn facts(&self, alert: &Alert, is_configured: bool, is_silenced: bool) -> NotificationFacts {
+    fn facts(
+        &self,
+        alert: &Alert,
+        kin: &KinFacts,
+        is_configured: bool,
+        is_silenced: bool,
+    ) -> NotificationFacts {
         let last = alert.notified.as_ref();
-        let is_flapping = self.is_flapping(alert);
         NotificationFacts {
             is_configured,
             is_open: alert.is_open(),
@@ -92,27 +225,53 @@ impl AlertChanges<'_> {
             last: last.map(|it| LastNotification { severity: it.severity, is_end: it.is_end }),
             is_silenced,
             is_acknowledged: alert.acknowledgement.is_some(),
-            is_flapping,
+            is_covered: kin.is_covered,
+            is_flapping: kin.is_flapping,
             goes_on: last.is_none_or(|it| goes_on(alert, it)),
-            is_due: self.due_time(alert, is_flapping).is_some_and(|at| at <= self.now),
+            is_due: self.due_time(alert, kin).is_some_and(|at| at <= self.now),
         }
     }
 
-    /// Whether it flaps itself, or is a failed start of an appliance that is known to flap.
-    fn is_flapping(&self, alert: &Alert) -> bool {
-        let flaps = AlertSource::Finding(FindingKind::Flapping);
-        let is_start = alert.source == AlertSource::Finding(FindingKind::StartFailed);
-        alert.reopenings >= FLAPS_FROM
-            || is_start && self.newest(alert.appliance, flaps).is_some_and(Alert::is_open)
+    /// What is known of the alerts that have one cause with it.
+    fn kin(&self, alert: &Alert) -> KinFacts {
+        let mut kin =
+            KinFacts { is_flapping: alert.reopenings >= FLAPS_FROM, ..KinFacts::default() };
+        kin.take(alert, alert);
+        if alert.group.is_empty() || alert.reopenings == 0 && alert.family() != "start" {
+            return kin;
+        }
+        for other in self.state.alerts().kin(alert) {
+            let other = self.changed.get(&other.id).unwrap_or(other);
+            if other.end.is_none_or(|end| self.now < end.at.after(REOPEN_WITHIN)) {
+                kin.take(alert, other);
+            }
+        }
+        let new = self.changed.values().filter(|other| {
+            other.id != alert.id
+                && other.group == alert.group
+                && other.family() == alert.family()
+                && self.state.alerts().get(other.id).is_none()
+        });
+        new.for_each(|other| kin.take(alert, other));
+        kin
     }
 
     /// When the next notification may follow the last one.
-    fn due_time(&self, alert: &Alert, is_flapping: bool) -> Option<Timestamp> {
-        let last = alert.notified.as_ref()?;
+    fn due_time(&self, alert: &Alert, kin: &KinFacts) -> Option<Timestamp> {
+        let Some(last) = &alert.notified else {
+            let (at, repeats) = kin.last?;
+            let pause = if kin.is_flapping { repeat_after(repeats) } else { NEXT_AFTER };
+            return kin.is_covered.then(|| at.after(pause));
+        };
+        let (group_at, repeats) = kin.last.unwrap_or((last.at, last.repeats));
         Some(match (&alert.end, last.is_end) {
-            (None, true) if !is_flapping => last.at.after(NEXT_AFTER),
+            (None, true) if !kin.is_flapping => last.at.after(NEXT_AFTER),
+            (None, _) if kin.is_flapping => group_at.after(repeat_after(repeats)),
             (None, _) => last.at.after(repeat_after(last.repeats)),
-            (Some(end), _) if is_flapping => end.at.after(SETTLES_AFTER),
+            (Some(_), _) if kin.is_flapping => {
+                let settled = kin.changed_at.unwrap_or(last.at).after(SETTLES_AFTER);
+                if kin.has_open { group_at.after(repeat_after(repeats)) } else { settled }
+            }
             (Some(end), _) => end.at,
         })
     }
@@ -120,16 +279,16 @@ impl AlertChanges<'_> {
     fn next_at(
         &self,
         alert: &Alert,
-        facts: &NotificationFacts,
+        kin: &KinFacts,
         reason: NotificationReason,
     ) -> Option<Timestamp> {
         match reason {
             NotificationReason::New
             | NotificationReason::Graver
             | NotificationReason::Reopened
-            | NotificationReason::Repeated => self.due_time(alert, facts.is_flapping),
+            | NotificationReason::Repeated => self.due_time(alert, kin),
             NotificationReason::Grouped | NotificationReason::RepeatInterval => {
-                self.due_time(alert, facts.is_flapping).map(|at| at.max(self.now))
+                self.due_time(alert, kin).map(|at| at.max(self.now))
             }
             NotificationReason::Resolved
             | NotificationReason::NotConfigured
@@ -163,13 +322,13 @@ impl AlertChanges<'_> {
         alert: &mut Alert,
         reason: NotificationReason,
         record: &Record,
-        targets: Vec<RouteTarget>,
+        (targets, wait): (Vec<RouteTarget>, NoticeWait),
     ) {
         let gravest = alert.notified.map_or(alert.severity, |it| it.severity.max(alert.severity));
         let is_new = matches!(reason, NotificationReason::New | NotificationReason::Graver);
         let before = alert.notified.filter(|_| !is_new);
         let notice = self.notice(alert, before.as_ref(), gravest, record);
-        self.push_notice(notice, targets);
+        self.push_notice(notice, targets, wait);
         alert.notified = Some(Notified {
             at: self.now,
             severity: gravest,
@@ -236,6 +395,21 @@ impl AlertChanges<'_> {
                 count: alert.count,
             });
         }
+    }
+}
+
+/// How long its notice may wait for others.
+fn wait_of(alert: &Alert, reason: NotificationReason, kin: &KinFacts) -> NoticeWait {
+    let is_quiet = alert.end.is_some_and(|end| end.cause == EndCause::Quiet);
+    let is_new = matches!(reason, NotificationReason::New | NotificationReason::Graver);
+    let told = kin.same_text_at.filter(|_| alert.severity < Severity::Fatal);
+    match told {
+        _ if is_quiet => NoticeWait::Idle,
+        _ if !is_new => NoticeWait::Long,
+        Some(at) if reason == NotificationReason::New => {
+            NoticeWait::Until(at.after(SAME_CAUSE_WITHIN))
+        }
+        Some(_) | None => NoticeWait::Short,
     }
 }
 

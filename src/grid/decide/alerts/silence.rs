@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::AlertChanges;
+use super::{AlertChanges, NoticeWait};
 use crate::grid::log::silence_input::SilenceInput;
 use crate::grid::model::alert::Alert;
 use crate::grid::model::mail_message::Notice;
@@ -186,7 +186,7 @@ impl AlertChanges<'_> {
             count: 0,
             acknowledged: false,
         };
-        self.push_notice(notice, targets);
+        self.push_notice(notice, targets, NoticeWait::Short);
     }
 
     /// A silence that is to end with the alerts that it mutes ends with the last of them.

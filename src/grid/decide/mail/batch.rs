@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::header;
-use crate::grid::decide::alerts::RoutedNotice;
+use super::{free_at, header};
+use crate::grid::decide::alerts::{NoticeWait, RoutedNotice};
 use crate::grid::decide::notify;
 use crate::grid::log::effect::{Effect, MailEffect};
 use crate::grid::log::record::Record;
@@ -28,8 +28,12 @@ const DIGEST_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 /// What is so urgent does not wait for the pause after a failed attempt.
 const URGENT: Urgency = Urgency::New(Severity::Error);
 
-/// What is not new gathers for this many times the gather time: 5 min, DESIGN's "next".
-const GATHERS_LATER: u32 = 10;
+/// What is not new gathers for this many times the gather time: 15 min by default. Ends often come a few
+/// minutes apart, and nobody has to act on them.
+const GATHERS_LONG: u32 = 30;
+
+/// That an alert was not reported any more gathers for this many times the gather time: 4 h by default.
+const GATHERS_IDLE: u32 = 480;
 
 /// A mail that cannot be sent takes no more notices after this time: the rest of the three days until it
 /// fails is theirs, too.
@@ -57,10 +61,11 @@ pub(in crate::grid) fn enqueue(
         let mut new = None;
         let own = notices.iter().filter_map(|it| {
             let target = it.targets.iter().find(|target| *target.receiver == *recipient)?;
-            Some((&it.notice, target.hold_until))
+            Some((it, target.hold_until))
         });
-        for (notice, hold_until) in own {
-            let gathered = record.at.after(gather_time(notice, mail.group_wait));
+        for (routed, hold_until) in own {
+            let notice = &routed.notice;
+            let gathered = gathered_at(routed.wait, record.at, mail.group_wait);
             let until = hold_until.map_or(gathered, |held| held.max(gathered));
             let oldest = record.at.before(JOINED_WITHIN);
             let open = match (new.take(), state.outbox().open_batch(recipient, is_late, oldest)) {
@@ -78,17 +83,21 @@ pub(in crate::grid) fn enqueue(
             new = Some(if is_late {
                 add_to_digest(open, notice, until, &mut record.effects)
             } else {
+                let urgency = notice.urgency().max(open.urgency());
+                let until = until.max(free_at(state, recipient, urgency, record.at));
                 add_notice(open, notice, until, &mut record.effects)
             });
         }
     }
 }
 
-/// How long a notice waits for others.
-fn gather_time(notice: &Notice, group_wait: Duration) -> Duration {
-    match notice.urgency() {
-        Urgency::New(_) => group_wait,
-        Urgency::Repeat => group_wait.saturating_mul(GATHERS_LATER),
+/// Until when a notice waits for others.
+fn gathered_at(wait: NoticeWait, now: Timestamp, group_wait: Duration) -> Timestamp {
+    match wait {
+        NoticeWait::Short => now.after(group_wait),
+        NoticeWait::Until(at) => now.after(group_wait).max(at),
+        NoticeWait::Long => now.after(group_wait.saturating_mul(GATHERS_LONG)),
+        NoticeWait::Idle => now.after(group_wait.saturating_mul(GATHERS_IDLE)),
     }
 }
 
@@ -125,10 +134,9 @@ fn add_notice(
     effects: &mut Vec<Effect>,
 ) -> MailMessage {
     let is_new = message.notices.is_empty();
-    // One as urgent as the mail shortens only the pause after a failed attempt: the mail may wait for its
-    // recipient's rate limit.
     let (own, whole) = (notice.urgency(), message.urgency());
-    let hurries = own > whole || own == whole && own >= URGENT && message.attempts > 0;
+    // What is not urgent does not shorten the pause after a failed attempt.
+    let hurries = message.attempts == 0 || own >= URGENT.max(whole) || own > whole;
     let due_at = if hurries { message.due_at.min(until) } else { message.due_at };
     let known = message.notices.iter().position(|it| is_of_same_alert(it.alert, notice));
     let brief = message.briefs.iter().position(|it| is_of_same_alert(it.alert, notice));
