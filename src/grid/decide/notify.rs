@@ -54,7 +54,9 @@ impl NoticeCollector<'_> {
             severity: notice.severity,
         };
         let targets = self.settings.routing().targets(&facts, self.now);
-        let wait = NoticeWait::Short;
+        // What is mild waits for others.
+        let is_mild = notice.severity < Severity::Error;
+        let wait = if is_mild { NoticeWait::Long } else { NoticeWait::Short };
         self.notices.push(RoutedNotice { notice, targets, wait });
     }
 
