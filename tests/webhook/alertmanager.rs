@@ -63,7 +63,8 @@ impl Alertmanager {
     /// Waits until it shows exactly these alerts: key and severity.
     async fn shows(&self, expected: &[(&str, &str)]) -> Vec<Value> {
         let mut last = Vec::new();
-        let found = eventually(&format!("{expected:?}"), async || {
+        let what = format!("{expected:?}");
+        let found = eventually(&what, async || {
             let alerts = self.alerts().await.unwrap_or_default();
             let text =
                 |it: &Value, label: &str| it["labels"][label].as_str().unwrap_or("").to_owned();

@@ -55,7 +55,7 @@ impl NoticeCollector<'_> {
         };
         let targets = self.settings.routing().targets(&facts, self.now);
         // What is mild waits for others.
-        let is_mild = notice.severity < Severity::Error;
+        let is_mild = kind == "suppression" && notice.severity < Severity::Error;
         let wait = if is_mild { NoticeWait::Long } else { NoticeWait::Short };
         self.notices.push(RoutedNotice { notice, targets, wait });
     }
