@@ -101,15 +101,7 @@ pub(super) fn decode(
     use proto::record::Input as P;
     Ok(match input.ok_or(DecodeError::Newer { what: "an input" })? {
         P::Event(it) => Input::Event(event::decode_event(it)?.into()),
-        P::Hello(hello) => Input::Hello(SessionHello {
-            appliance: ApplianceIndex(hello.appliance),
-            boot: decode_boot(&hello.boot)?,
-            uptime: hello.uptime_us.map(Duration::from_micros),
-            spool: NonZeroU64::new(hello.spool).map(SpoolId),
-            session: SessionId(hello.session),
-            acked_through: hello.acked_through,
-            is_transient: hello.transient,
-        }),
+        P::Hello(hello) => decode_hello(&hello)?,
         P::AlertDue(it) => Input::Alert(AlertInput::Due { id: AlertId(it.id) }),
         P::AlertCommand(it) => alert::decode_command(it)?,
         P::SilenceDue(it) => silence::due(&it),
@@ -222,6 +214,18 @@ fn encode_command(by: &str, command: &AdminCommand) -> proto::AdminCommand {
         | AdminCommand::Unsuppress { .. } => {}
     }
     written
+}
+
+fn decode_hello(hello: &proto::Hello) -> Result<Input, DecodeError> {
+    Ok(Input::Hello(SessionHello {
+        appliance: ApplianceIndex(hello.appliance),
+        boot: decode_boot(&hello.boot)?,
+        uptime: hello.uptime_us.map(Duration::from_micros),
+        spool: NonZeroU64::new(hello.spool).map(SpoolId),
+        session: SessionId(hello.session),
+        acked_through: hello.acked_through,
+        is_transient: hello.transient,
+    }))
 }
 
 fn decode_command(ordered: proto::AdminCommand) -> Result<AdminCommand, DecodeError> {

@@ -191,7 +191,7 @@ impl ArgParser {
             Some(event @ "alert")
                 if text.is_empty()
                     && !tried_counter
-                    && !(alert_resolved && !alert_key.is_empty()) =>
+                    && (!alert_resolved || alert_key.is_empty()) =>
             {
                 self.errors.push(ArgError::MissingText { event });
             }

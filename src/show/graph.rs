@@ -34,8 +34,9 @@ pub struct Graph {
     pub last: f64,
 }
 
-/// Draws values, oldest first, in at most `width` characters; `None`: there is no finite value. If
-/// there are more values than characters, each shows the greatest of its share: a peak is what
+/// Draws values, oldest first, in at most `width` characters; `None`: there is no finite value.
+///
+/// If there are more values than characters, each shows the greatest of its share: a peak is what
 /// crosses a threshold.
 pub fn draw(values: &[f64], width: usize, style: GraphStyle) -> Option<Graph> {
     let finite: Vec<f64> = values.iter().copied().filter(|it| it.is_finite()).collect();

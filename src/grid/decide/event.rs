@@ -57,13 +57,8 @@ impl Decider<'_> {
         let may_begin = is_live && !self.context.is_outside_sessions;
         let relation = change.boot_relation(received.boot, may_begin, received.event.uptime);
         let record = self.state.last() + 1;
-        let admission = Admission {
-            appliance,
-            alerts: self.state.alerts(),
-            rules: &rules,
-            now: self.now,
-            record,
-        };
+        let (now, alerts) = (self.now, self.state.alerts());
+        let admission = Admission { appliance, alerts, rules: &rules, now, record };
         let number = appliance.number;
         // An event that restores contact always has a record.
         let is_lost = self.state.finding(Some(number), FindingKind::NoContact).is_some();

@@ -30,11 +30,9 @@ use crate::grid::decide::alerts::silence::SilenceRejection;
 use crate::grid::decide::identity::{IdentityRejection, IdentityReply};
 use crate::grid::decide::mail::MailRejection;
 use crate::grid::decide::transition::{BootRelation, Transition};
-use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::input::{BrokerPause, BrokerStarted, Input, ReceivedEvent, SessionHello};
 use crate::grid::log::record::Record;
-use crate::grid::log::silence_input::SilenceInput;
 use crate::grid::model::finding::FindingKind;
 use crate::grid::model::sessions::SessionConflict;
 use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, GridSettings, Overrides};
@@ -214,26 +212,8 @@ pub fn decide(
                 Err(rejection) => (Reply::Identity(Err(rejection).into()), None),
             }
         }
-        Input::Alert(AlertInput::Due { id }) => {
-            let due = state.alerts().get(*id).and_then(|alert| alert.due_at());
-            let is_due = due.is_some_and(|due| due <= now);
-            (Reply::Nothing, is_due.then(|| DecisionDraft::recorded(Vec::new())))
-        }
-        Input::Alert(AlertInput::Command { id, command, .. }) => {
-            match alerts::command::check(state, *id, command, now) {
-                Ok(()) => (Reply::Alert(Ok(*id)), Some(DecisionDraft::recorded(Vec::new()))),
-                Err(rejection) => (Reply::Alert(Err(rejection)), None),
-            }
-        }
-        Input::Silence(SilenceInput::Due { id }) => {
-            let due = state.alerts().silence(*id).map(|silence| silence.due_at());
-            let is_due = due.is_some_and(|due| due <= now);
-            (Reply::Nothing, is_due.then(|| DecisionDraft::recorded(Vec::new())))
-        }
-        Input::Silence(input) => match alerts::silence::check(state, input, now) {
-            Ok(id) => (Reply::Silence(Ok(id)), Some(DecisionDraft::recorded(Vec::new()))),
-            Err(rejection) => (Reply::Silence(Err(rejection)), None),
-        },
+        Input::Alert(input) => alerts::inputs::decide_alert(state, input, now),
+        Input::Silence(input) => alerts::inputs::decide_silence(state, input, now),
         Input::Security(incident) => (Reply::Nothing, view.security(incident)),
         Input::CrashDump(report) => (Reply::Nothing, view.crash_dump(report)),
         // Tallies are made by `Grid::next_tally`, from the pending counts.

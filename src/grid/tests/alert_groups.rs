@@ -1,7 +1,7 @@
 //! Tests which alerts are the same problem, on two lists of lines shaped after those of public
 //! projects. The second was written after the rules were done, and says what other lines may expect.
 
-use std::time::Instant;
+use std::fmt::Write as _;
 
 use crate::grid::model::alert_group::{LABEL_BYTES_MAX, group_key};
 use crate::grid::values::event::Severity;
@@ -60,48 +60,42 @@ impl Measured {
         all
     }
 
-    fn print(&self, name: &str) {
+    /// The figures, and the pairs that are wrong.
+    fn report(&self) -> String {
         let Self { lines, problems, pairs, crossed, split, merged } = self;
         let (split_count, merged_count) = (split.len(), merged.len());
-        println!(
-            "{name}: {lines} lines of {problems} problems; split {split_count} of {pairs} pairs, merged \
+        let mut text = format!(
+            "{lines} lines of {problems} problems; split {split_count} of {pairs} pairs, merged \
              {merged_count} of {crossed}"
         );
         let form = |it: &str| group_key(None, None, Severity::Error, it).1;
         for (word, pairs) in [("split", split), ("merged", merged)] {
             for [one, other] in pairs.iter().take(40) {
-                println!("{word}:\n  {one}\n  {other}\n  -> {}\n  -> {}", form(one), form(other));
+                let (one_key, other_key) = (form(one), form(other));
+                let _ =
+                    write!(text, "\n{word}:\n  {one}\n  {other}\n  -> {one_key}\n  -> {other_key}");
             }
         }
+        text
     }
 }
 
 #[test]
 fn no_two_problems_share_a_key_and_hardly_one_is_split() {
     let measured = Measured::of(LINES);
-    measured.print("alert_lines.txt");
-    assert!(
-        measured.lines >= 300 && measured.pairs >= 150,
-        "{}, {}",
-        measured.lines,
-        measured.pairs
-    );
-    assert!(measured.merged.is_empty(), "merged, so that alerts are lost");
-    assert!(measured.split.len() * 100 <= measured.pairs * 7, "split, so that mails are too many");
+    let report = measured.report();
+    assert!(measured.lines >= 300 && measured.pairs >= 150, "{report}");
+    assert!(measured.merged.is_empty(), "merged, so that alerts are lost: {report}");
+    assert!(measured.split.len() * 100 <= measured.pairs * 7, "split, so many mails: {report}");
 }
 
 #[test]
 fn lines_that_came_after_the_rules_fare_hardly_worse() {
     let measured = Measured::of(LINES_2);
-    measured.print("alert_lines_2.txt");
-    assert!(
-        measured.lines >= 100 && measured.pairs >= 50,
-        "{}, {}",
-        measured.lines,
-        measured.pairs
-    );
-    assert!(measured.merged.is_empty(), "merged, so that alerts are lost");
-    assert!(measured.split.len() * 100 <= measured.pairs * 15, "split, so that mails are too many");
+    let report = measured.report();
+    assert!(measured.lines >= 100 && measured.pairs >= 50, "{report}");
+    assert!(measured.merged.is_empty(), "merged, so that alerts are lost: {report}");
+    assert!(measured.split.len() * 100 <= measured.pairs * 15, "split, so many mails: {report}");
 }
 
 /// Seven texts of one appliance whose JSON has no word outside quotes.
@@ -145,22 +139,3 @@ const PIECES: [&str; 15] = [
     "1", "1:", "aa:", "a1", "-", " 1 000", "1s", "\"", "x=", "\\\"", "Jan ", "é٣", "tmp", "port 1",
     "1,",
 ];
-
-/// Prints the time a line takes. `cargo test --release -- --ignored --nocapture price`
-#[test]
-#[ignore = "prints figures, asserts nothing"]
-fn the_price_of_a_key() {
-    let lines: Vec<String> = problems(LINES).into_iter().flatten().collect();
-    let time_of = |lines: &[String]| {
-        let began = Instant::now();
-        for _ in 0..20 {
-            lines.iter().for_each(|it| assert!(!group_id(it).is_nil()));
-        }
-        began.elapsed().as_nanos() / 20 / lines.len() as u128
-    };
-    println!("{} ns a line, {} bytes a line", time_of(&lines), LINES.len() / lines.len());
-    for piece in PIECES {
-        let times = [512, 1024, 2048, 4096].map(|it| time_of(&[piece.repeat(it / piece.len())]));
-        println!("{piece:?}: {times:?} ns for 512, 1024, 2048 and 4096 bytes");
-    }
-}

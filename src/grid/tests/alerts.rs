@@ -33,10 +33,9 @@ fn command(
     command: AlertCommand,
 ) -> Result<AlertId, AlertRejection> {
     let input = AlertInput::Command { by: "anna".into(), id: AlertId(id), command };
-    match timeline.handle(Input::Alert(input)).reply {
-        Reply::Alert(reply) => reply,
-        other => panic!("no reply about an alert: {other:?}"),
-    }
+    let reply = timeline.handle(Input::Alert(input)).reply;
+    let Reply::Alert(reply) = reply else { panic!("no reply about an alert: {reply:?}") };
+    reply
 }
 
 fn acknowledge(timeline: &mut Timeline, id: u64, until: Option<u64>) {

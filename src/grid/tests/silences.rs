@@ -42,10 +42,8 @@ fn end(timeline: &mut Timeline, id: u64) -> Result<SilenceId, SilenceRejection> 
 }
 
 fn reply(reply: Reply) -> Result<SilenceId, SilenceRejection> {
-    match reply {
-        Reply::Silence(reply) => reply,
-        other => panic!("no reply about a silence: {other:?}"),
-    }
+    let Reply::Silence(reply) = reply else { panic!("no reply about a silence: {reply:?}") };
+    reply
 }
 
 fn texts(sent: &[SentMail]) -> Vec<(u64, Vec<String>)> {
@@ -95,9 +93,9 @@ fn what_was_told_and_becomes_graver_passes_a_silence() {
     timeline.store(alert(1, Severity::Fatal, "disk is 99 % full"));
     deliver_until(&mut timeline, 1_031, &mut sent);
     assert_eq!(sent.len(), 2);
-    let last = timeline.records.iter().flat_map(|it| &it.effects).filter_map(|it| match it {
-        Effect::Alert(AlertEffect::Decided(trace)) => Some(trace.reason),
-        _ => None,
+    let last = timeline.records.iter().flat_map(|it| &it.effects).filter_map(|it| {
+        let Effect::Alert(AlertEffect::Decided(trace)) = it else { return None };
+        Some(trace.reason)
     });
     let reasons: Vec<_> = last.collect();
     assert_eq!(

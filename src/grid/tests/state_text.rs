@@ -79,8 +79,8 @@ fn a_reported_failure_is_described_by_its_reason() {
 
 /// The state of a start, without times of receipt.
 pub(super) fn start_of(appliance: &Appliance) -> String {
-    match &appliance.lifecycle {
-        Lifecycle::Maintenance(known) => format!("{:?} {}", known.progress, known.text),
-        other => other.as_str().to_owned(),
+    if let Lifecycle::Maintenance(known) = &appliance.lifecycle {
+        return format!("{:?} {}", known.progress, known.text);
     }
+    appliance.lifecycle.as_str().to_owned()
 }

@@ -9,6 +9,7 @@
 
 pub mod command;
 mod due;
+pub(in crate::grid) mod inputs;
 mod notice;
 pub(in crate::grid) mod report;
 pub mod silence;

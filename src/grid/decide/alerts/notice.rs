@@ -351,12 +351,14 @@ impl AlertChanges<'_> {
         let appliance = alert.appliance.and_then(|number| self.state.appliance(number));
         let since_then = |it: &Notified| alert.count.saturating_sub(it.count).max(1);
         let is_event = alert.kind == "event";
-        let text = match &record.input {
-            // The whole text, if this record has it.
-            Input::Event(received) if alert.record == record.number && is_event => {
-                received.event.text.as_str().into()
-            }
-            _ => alert.text.clone(),
+        // The whole text, if this record has it.
+        let text: Box<str> = if let Input::Event(received) = &record.input
+            && alert.record == record.number
+            && is_event
+        {
+            received.event.text.as_str().into()
+        } else {
+            alert.text.clone()
         };
         Notice {
             subject: name.map_or("", |name| name.as_str()).into(),
