@@ -28,6 +28,7 @@ pub mod mail;
 pub mod openstack;
 mod raw_value;
 pub mod report;
+pub mod route;
 pub mod secret;
 mod suggestion;
 pub mod tls;
@@ -53,6 +54,7 @@ use self::keys::CLASS_TABLE;
 use self::mail::MailSettings;
 use self::openstack::OpenStackSettings;
 use self::report::ReportSettings;
+use self::route::{ROUTE_TABLE, RouteSettings};
 use self::tls::{Authentication, TlsSettings};
 use self::webhook::{
     HeartbeatConfig, HeartbeatSettings, WEBHOOK_TABLE, WebhookConfigs, WebhookSettings,
@@ -106,6 +108,8 @@ pub struct Settings {
     pub smtp: Option<Arc<SmtpConfig>>,
     /// Webhooks as configured, by name.
     webhooks: BTreeMap<String, WebhookSettings>,
+    /// Routes in the order of the file; those of the environment alone are last.
+    routes: Vec<(String, RouteSettings)>,
     /// The same, validated and ready to use.
     pub webhook_configs: Arc<WebhookConfigs>,
     /// The heartbeat as configured.
@@ -138,6 +142,7 @@ impl Default for Settings {
             mail: MailSettings::default(),
             smtp: None,
             webhooks: BTreeMap::new(),
+            routes: Vec::new(),
             webhook_configs: Arc::default(),
             heartbeat: HeartbeatSettings::default(),
             heartbeat_config: None,
@@ -197,6 +202,10 @@ impl Settings {
             settings.origins.insert(dotted_key(&[WEBHOOK_TABLE, name.as_str()]), origin);
             settings.webhooks.insert(name, WebhookSettings::default());
         }
+        for (_, name, origin) in file.routes {
+            settings.origins.insert(dotted_key(&[ROUTE_TABLE, name.as_str()]), origin);
+            settings.routes.push((name, RouteSettings::default()));
+        }
         // Sources of higher priority come later.
         for raw_setting in [file.settings, variables, flag_settings(&given.flags)].concat() {
             let RawSetting { path, raw, origin } = raw_setting;
@@ -213,6 +222,7 @@ impl Settings {
             .with_alerts(settings.alerts);
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
         errors.extend(settings.configure_webhooks(&errors, file.is_incomplete));
+        errors.extend(settings.configure_routes(&errors, file.is_incomplete));
         errors.extend(settings.check_crash_dumps(&errors, file.is_incomplete));
         errors.extend(settings.check_listeners());
         // A listener that could not be read has its default.
@@ -242,6 +252,10 @@ impl Settings {
             [first, name, within @ ..] if first == WEBHOOK_TABLE => {
                 let key = keys::find_webhook_setting(within).ok_or_else(unknown)?;
                 key.accessor.set(raw, origin, self.webhooks.entry(name.clone()).or_default())
+            }
+            [first, name, within @ ..] if first == ROUTE_TABLE => {
+                let key = keys::find_route_setting(within).ok_or_else(unknown)?;
+                key.accessor.set(raw, origin, self.route_mut(name))
             }
             path => keys::find_setting(path).ok_or_else(unknown)?.accessor.set(raw, origin, self),
         }

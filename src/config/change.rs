@@ -9,6 +9,7 @@ use std::fmt;
 use super::crash_dump::appliance_table;
 use super::key::ReloadPolicy;
 use super::keys::{self, CLASS_TABLE, has_named_tables};
+use super::route::ROUTE_TABLE;
 use super::secret::REDACTED;
 use super::webhook::{WEBHOOK_SETTINGS, WEBHOOK_TABLE, webhook_path};
 use super::{EffectiveSetting, Settings};
@@ -70,6 +71,7 @@ impl Settings {
         }
         effective.grid = effective.grid.with_mail(effective.mail.notification_rules());
         let mut errors = effective.configure_smtp(&[], false);
+        errors.extend(effective.configure_routes(&errors, false));
         for error in &mut errors {
             error.text.push_str("; settings that need a restart keep their old values until then");
         }
@@ -108,9 +110,8 @@ impl Settings {
         let new_by_key = by_key(&new_list);
         // A removed class is reported above, and a removed budget by the value that replaces it.
         let is_in_table = |key: &str| {
-            key.split('.')
-                .next()
-                .is_some_and(|first| first != WEBHOOK_TABLE && has_named_tables(first))
+            let first = key.split('.').next().unwrap_or_default();
+            has_named_tables(first) && ![WEBHOOK_TABLE, ROUTE_TABLE].contains(&first)
         };
         for it in old_list.iter().filter(|it| !is_in_table(&it.key)) {
             if !new_by_key.contains_key(it.key.as_str()) {

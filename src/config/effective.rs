@@ -4,7 +4,7 @@
 //! secrets are listed as `***`. Does not know what changed.
 
 use super::key::SettingKey;
-use super::{Settings, crash_dump, keys, webhook};
+use super::{Settings, crash_dump, keys, route, webhook};
 use crate::config::error::{ConfigError, Origin};
 
 /// An effective setting.
@@ -40,6 +40,7 @@ impl Settings {
         all.extend(self.mail.warnings().into_iter().map(of_mail));
         all.extend(self.crash_dump_warnings());
         all.extend(self.webhook_warnings());
+        all.extend(self.route_warnings());
         all.extend(self.plaintext_warning());
         all.extend(self.benchmark_warning());
         for name in self.grid.class_names() {
@@ -89,6 +90,12 @@ impl Settings {
             for key in &webhook::WEBHOOK_SETTINGS {
                 let path = webhook::webhook_path(name, key.path);
                 self.visit_setting(key, &mut own, path, &mut with);
+            }
+        }
+        for (name, own) in &self.routes {
+            let mut own = own.clone();
+            for key in &route::ROUTE_SETTINGS {
+                self.visit_setting(key, &mut own, route::route_path(name, key.path), &mut with);
             }
         }
     }

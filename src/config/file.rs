@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::crash_dump::{APPLIANCE_TABLE, DUMP_TABLE};
 use super::keys::{CLASS_TABLE, has_named_tables, key_kind};
+use super::route::ROUTE_TABLE;
 use super::suggestion::suggestion;
 use super::webhook::WEBHOOK_TABLE;
 use crate::config::error::{ConfigError, Origin};
@@ -34,13 +35,16 @@ pub(super) struct ParsedFile {
     pub(super) appliances: Vec<(String, Origin)>,
     /// Webhooks, and where their tables begin.
     pub(super) webhooks: Vec<(String, Origin)>,
+    /// Routes in their order, and where their tables begin; with the byte, since one line may have several.
+    pub(super) routes: Vec<(usize, String, Origin)>,
     pub(super) errors: Vec<ConfigError>,
     /// Parts of it could not be read.
     pub(super) is_incomplete: bool,
 }
 
 pub(super) fn read(path: &Path) -> ParsedFile {
-    let mut reading = FileParser { path, text: String::new(), parsed: ParsedFile::default() };
+    let mut reading =
+        FileParser { path, text: String::new(), key_at: 0, parsed: ParsedFile::default() };
     let file = std::fs::File::open(path);
     let read = file.and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut reading.text));
     match read {
@@ -56,6 +60,8 @@ pub(super) fn read(path: &Path) -> ParsedFile {
 struct FileParser<'a> {
     path: &'a Path,
     text: String,
+    /// The byte at which the key of the entry begins.
+    key_at: usize,
     parsed: ParsedFile,
 }
 
@@ -87,6 +93,7 @@ impl FileParser<'_> {
             });
         }
         self.parsed.settings.sort_by(|a, b| a.origin.cmp(&b.origin));
+        self.parsed.routes.sort_by_key(|route| route.0);
     }
 
     fn visit_table(
@@ -98,6 +105,7 @@ impl FileParser<'_> {
         for (key, value) in table {
             path.push(key.get_ref().to_string());
             let origin = self.origin_at(line(key.span().start));
+            self.key_at = key.span().start;
             self.visit_entry(value, path, origin, line);
             path.pop();
         }
@@ -125,6 +133,9 @@ impl FileParser<'_> {
             match words(path)[..] {
                 [CLASS_TABLE, name] => self.parsed.classes.push((name.to_owned(), origin)),
                 [WEBHOOK_TABLE, name] => self.parsed.webhooks.push((name.to_owned(), origin)),
+                [ROUTE_TABLE, name] => {
+                    self.parsed.routes.push((self.key_at, name.to_owned(), origin));
+                }
                 [APPLIANCE_TABLE, name, DUMP_TABLE] => {
                     self.parsed.appliances.push((name.to_owned(), origin));
                 }

@@ -10,6 +10,7 @@ use super::Settings;
 use super::crash_dump::{APPLIANCE_SETTINGS, APPLIANCE_TABLE, CLASS_DUMP_SETTINGS};
 use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::mail::{self, TextRule};
+use super::route::{ROUTE_SETTINGS, ROUTE_TABLE, RouteSettings};
 use super::webhook::{HEARTBEAT_SETTINGS, WEBHOOK_SETTINGS, WEBHOOK_TABLE, WebhookSettings};
 use super::{openstack, tls};
 use crate::config::raw_value::dotted_key;
@@ -321,9 +322,14 @@ pub(super) fn find_webhook_setting(
     WEBHOOK_SETTINGS.iter().find(|key| parts_below(key.path, path) == Some(0))
 }
 
+/// The setting of a route at `path` within it.
+pub(super) fn find_route_setting(path: &[String]) -> Option<&'static SettingKey<RouteSettings>> {
+    ROUTE_SETTINGS.iter().find(|key| parts_below(key.path, path) == Some(0))
+}
+
 /// Whether the tables of that table have names of the operator's.
 pub(super) fn has_named_tables(table: &str) -> bool {
-    [CLASS_TABLE, APPLIANCE_TABLE, WEBHOOK_TABLE].contains(&table)
+    [CLASS_TABLE, APPLIANCE_TABLE, WEBHOOK_TABLE, ROUTE_TABLE].contains(&table)
 }
 
 /// How many parts a key has below `path`; `None`: `path` is no prefix of it.
@@ -356,6 +362,9 @@ pub(super) fn key_kind(path: &[String]) -> KeyKind {
         }
         [first, _, within @ ..] if first == WEBHOOK_TABLE => {
             WEBHOOK_SETTINGS.iter().filter_map(|key| parts_below(key.path, within)).collect()
+        }
+        [first, _, within @ ..] if first == ROUTE_TABLE => {
+            ROUTE_SETTINGS.iter().filter_map(|key| parts_below(key.path, within)).collect()
         }
         [..] => settings().filter_map(|key| parts_below(key.path, path)).collect(),
     };
@@ -394,6 +403,7 @@ pub(super) fn variable_names(name: &str) -> Vec<String> {
     let own = own.filter_map(|key| name_of(key.path, Some(APPLIANCE_TABLE)));
     let hooks = WEBHOOK_SETTINGS.iter();
     let hooks = hooks.filter_map(|key| name_of(key.path, Some(WEBHOOK_TABLE)));
+    let routes = ROUTE_SETTINGS.iter().filter_map(|key| name_of(key.path, Some(ROUTE_TABLE)));
     let other = OTHER_VARIABLES.map(str::to_owned);
-    outside.chain(within).chain(own).chain(hooks).chain(other).collect()
+    outside.chain(within).chain(own).chain(hooks).chain(routes).chain(other).collect()
 }

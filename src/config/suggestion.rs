@@ -4,6 +4,7 @@
 
 use super::crash_dump::{APPLIANCE_SETTINGS, appliance_path};
 use super::keys::{class_path, class_settings, has_named_tables, settings};
+use super::route::{ROUTE_SETTINGS, route_path};
 use super::webhook::{WEBHOOK_SETTINGS, webhook_path};
 use crate::config::raw_value::dotted_key;
 use crate::show::suggest::suggest;
@@ -42,5 +43,6 @@ fn all_paths(name: &str) -> Vec<String> {
     let within = class_settings().map(|key| class_path(name, key.path));
     let own = APPLIANCE_SETTINGS.iter().map(|key| appliance_path(name, key.path));
     let hooks = WEBHOOK_SETTINGS.iter().map(|key| webhook_path(name, key.path));
-    outside.chain(within).chain(own).chain(hooks).collect()
+    let routes = ROUTE_SETTINGS.iter().map(|key| route_path(name, key.path));
+    outside.chain(within).chain(own).chain(hooks).chain(routes).collect()
 }

@@ -2,6 +2,7 @@
 
 mod crash_dump;
 mod errors;
+mod route;
 mod webhook;
 
 use std::path::Path;

@@ -311,7 +311,7 @@ impl Settings {
     }
 
     /// An error at a key of a table, at the source of that key or else of the table.
-    fn table_error(&self, table: &str, key: &str, text: String) -> ConfigError {
+    pub(super) fn table_error(&self, table: &str, key: &str, text: String) -> ConfigError {
         let path = if key.is_empty() { table.to_owned() } else { format!("{table}.{key}") };
         let own = self.origin(&path);
         let is_own = own != Origin::Default;

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::*;
+use crate::config::route::{ROUTE_SETTINGS, route_path};
 use crate::config::webhook::{WEBHOOK_SETTINGS, webhook_path};
 
 /// Values that are invalid for most keys, each in its own way.
@@ -120,6 +121,40 @@ const INVALID_DUMPS: [&str; 30] = [
     "arguments = [\"a\\u0000\"]",
 ];
 
+/// Routes that are invalid in themselves or do not fit together; `MAIL` stands for a server and a
+/// recipient.
+const INVALID_ROUTES: [&str; 28] = [
+    "route = 5",
+    "route.night = \"ops@example.org\"",
+    "route.\"a b\".mute = true",
+    "route.default.mute = true",
+    "route.night.matcher = \"class=a\"",
+    "route.night.matchers = \"clas=a\"",
+    "route.night.matchers = \"class=a severity>warn\"",
+    "route.night.matchers = \"kind=hang\"",
+    "route.night.matchers = \"class=a class=b\"",
+    "route.night.matchers = [\"class=a\"]",
+    "MAIL\nroute.all.receivers = \"default\"\nroute.db.matchers = \"appliance=db*\"",
+    "MAIL\nroute.grave.matchers = \"severity>=error\"\nroute.mild.matchers = \"severity<=warn\"\n\
+     route.hung.matchers = \"kind=hung\"",
+    "route.night.receivers = \"default\"",
+    "route.night.receivers = \"ops@example.org\"",
+    "MAIL\nroute.night.receivers = \"ops\"",
+    "MAIL\nroute.night.receivers = \"\"",
+    "MAIL\nroute.night.receivers = \"none, ops@example.org\"",
+    "MAIL\nroute.night.receivers = \"webhook:chat\"",
+    "MAIL\nroute.night.mute = true\nroute.night.receivers = \"default\"",
+    "MAIL\nroute.night.mute = true\nroute.night.continue = true",
+    "MAIL\nroute.night.quiet_hours = \"mo 22:00-07:00\"",
+    "MAIL\nroute.night.quiet_hours = \"22:00-25:00\"",
+    "MAIL\nroute.night.quiet_hours = \"00:00-24:00\"",
+    "MAIL\nroute.night.quiet_hours = \"22:00\"",
+    "MAIL\nroute.night.quiet_hours = \"22:00-07:00\"\nroute.night.quiet_zone = \"Mars/Base\"",
+    "MAIL\nroute.night.quiet_zone = \"UTC\"",
+    "MAIL\nroute.night.quiet_severity = \"error\"",
+    "MAIL\nroute.night.quiet_severity = \"grave\"",
+];
+
 /// Webhooks and heartbeats that are invalid in themselves or do not fit together; `URL` stands for a
 /// good one.
 const INVALID_WEBHOOKS: [&str; 19] = [
@@ -169,8 +204,9 @@ fn write_value_cases(out: &mut String) {
     // All budgets have the same rules.
     let of_class = keys::class_settings().map(|key| key.path);
     let of_class = of_class.filter(|key| !key.starts_with("budget.") || key.contains(".log"));
+    let of_route = ROUTE_SETTINGS.iter().map(|key| route_path("night", key.path));
     let of_webhook = WEBHOOK_SETTINGS.iter().map(|key| webhook_path("chat", key.path));
-    for key in outside.chain(of_class.map(within)).chain(of_webhook) {
+    for key in outside.chain(of_class.map(within)).chain(of_webhook).chain(of_route) {
         for value in INVALID_VALUES {
             let text = format!("{key} = {value}");
             let (_file, given) = file(&text);
@@ -206,6 +242,12 @@ fn write_value_cases(out: &mut String) {
     ] {
         let (_file, given) = file(text);
         write_case(out, &text.replace('\n', " | "), &given);
+    }
+    for route in INVALID_ROUTES {
+        let mail = "mail.server = \"mail.example.org\"\nmail.from = \"grid@example.org\"\n\
+                    mail.to = \"ops@example.org\"\nmail.zone = \"UTC\"";
+        let (_file, given) = file(&route.replace("MAIL", mail));
+        write_case(out, &route.replace('\n', " | "), &given);
     }
     for hook in INVALID_WEBHOOKS {
         let (_file, given) = file(&hook.replace("URL", "url = \"http://hooks.example\""));

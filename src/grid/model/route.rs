@@ -17,6 +17,9 @@ pub const ROUTE_RECEIVERS_MAX: usize = 16;
 /// The name of the route of alerts that no route matches.
 pub const DEFAULT_ROUTE: &str = "default";
 
+/// Stands among the receivers of a route for all default receivers.
+pub const DEFAULT_RECEIVERS: &str = "default";
+
 /// One route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationRoute {
@@ -35,9 +38,7 @@ pub struct NotificationRoute {
 /// Who gets what a route takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteReceivers {
-    /// The default receivers.
-    Default,
-    /// These: mail addresses, and `webhook:NAME`; none: nobody by this route.
+    /// These: mail addresses, `webhook:NAME`, and [`DEFAULT_RECEIVERS`]; none: nobody by this route.
     Listed(Box<[Box<str>]>),
     /// Nobody, and no later route is tried.
     Muted,
@@ -101,19 +102,24 @@ impl Routing {
     /// Every receiver that a route or the default names, each once, sorted.
     pub fn receivers(&self) -> Vec<&str> {
         let own = self.routes.iter().flat_map(|route| self.receivers_of(route));
-        let mut all: Vec<_> = own.chain(&self.default_receivers).map(AsRef::as_ref).collect();
+        let default = self.default_receivers.iter().map(AsRef::as_ref);
+        let mut all: Vec<&str> = own.chain(default).collect();
         all.sort_unstable();
         all.dedup();
         all
     }
 
     /// The receivers of a route.
-    pub fn receivers_of<'a>(&'a self, route: &'a NotificationRoute) -> &'a [Box<str>] {
-        match &route.receivers {
-            RouteReceivers::Default => &self.default_receivers,
-            RouteReceivers::Listed(receivers) => receivers,
+    pub fn receivers_of<'a>(&'a self, route: &'a NotificationRoute) -> Vec<&'a str> {
+        let listed = match &route.receivers {
+            RouteReceivers::Listed(receivers) => &**receivers,
             RouteReceivers::Muted => &[],
-        }
+        };
+        let expanded = listed.iter().flat_map(|receiver| match &**receiver {
+            DEFAULT_RECEIVERS => self.default_receivers.as_slice(),
+            _ => std::slice::from_ref(receiver),
+        });
+        expanded.map(AsRef::as_ref).collect()
     }
 
     /// Who gets a notification of such an alert at `now`.
@@ -250,10 +256,11 @@ mod tests {
         let all = routing([
             continuing("log", "", &["log@a.b"]),
             muting("lab", "appliance=lab*"),
-            NotificationRoute { receivers: RouteReceivers::Default, ..route("rest", "", &[]) },
+            route("rest", "", &["default", "webhook:chat"]),
         ]);
         assert_eq!(targets(&all, "lab1", Severity::Fatal), ["log@a.b by log"]);
-        let expected = ["log@a.b by log", "ops@a.b by rest", "boss@a.b by rest"];
+        let expected =
+            ["log@a.b by log", "ops@a.b by rest", "boss@a.b by rest", "webhook:chat by rest"];
         assert_eq!(targets(&all, "db1", Severity::Fatal), expected);
         let facts = AlertFacts {
             appliance: Some("lab1"),
