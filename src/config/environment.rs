@@ -6,9 +6,13 @@
 
 use std::ffi::OsString;
 
+use super::crash_dump::{APPLIANCE_SETTINGS, APPLIANCE_TABLE};
 use super::keys::{
-    OTHER_VARIABLES, PREFIX, has_named_tables, key_kind, variable_name, variable_names,
+    CLASS_TABLE, OTHER_VARIABLES, PREFIX, class_settings, has_named_tables, key_kind, settings,
+    variable_name,
 };
+use super::route::{ROUTE_SETTINGS, ROUTE_TABLE};
+use super::webhook::{WEBHOOK_SETTINGS, WEBHOOK_TABLE};
 use crate::config::error::{ConfigError, Origin};
 use crate::config::raw_value::{RawSetting, RawValue};
 use crate::show::escape::excerpt;
@@ -87,6 +91,23 @@ fn key_path(name: &str) -> Result<Vec<String>, String> {
              _ between its parts, such as GRIDD_RETENTION__AGE"
         ),
     })
+}
+
+/// All environment variables; those of tables with names for the one called `name`.
+fn variable_names(name: &str) -> Vec<String> {
+    let name_of = |path: &str, table: Option<&str>| {
+        let table = table.map(|table| [table, name]);
+        variable_name(&table.into_iter().flatten().chain(path.split('.')).collect::<Vec<_>>())
+    };
+    let outside = settings().filter_map(|key| name_of(key.path, None));
+    let within = class_settings().filter_map(|key| name_of(key.path, Some(CLASS_TABLE)));
+    let own = APPLIANCE_SETTINGS.iter();
+    let own = own.filter_map(|key| name_of(key.path, Some(APPLIANCE_TABLE)));
+    let hooks = WEBHOOK_SETTINGS.iter();
+    let hooks = hooks.filter_map(|key| name_of(key.path, Some(WEBHOOK_TABLE)));
+    let routes = ROUTE_SETTINGS.iter().filter_map(|key| name_of(key.path, Some(ROUTE_TABLE)));
+    let other = OTHER_VARIABLES.map(str::to_owned);
+    outside.chain(within).chain(own).chain(hooks).chain(routes).chain(other).collect()
 }
 
 #[cfg(test)]

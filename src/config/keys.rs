@@ -390,20 +390,3 @@ pub fn variable_name(path: &[&str]) -> Option<String> {
     let parts: Vec<_> = path.iter().map(|part| part.to_uppercase()).collect();
     path.iter().all(is_spelt).then(|| format!("{PREFIX}{}", parts.join("__")))
 }
-
-/// All environment variables; those of classes and appliances for the one called `name`.
-pub(super) fn variable_names(name: &str) -> Vec<String> {
-    let name_of = |path: &str, table: Option<&str>| {
-        let table = table.map(|table| [table, name]);
-        variable_name(&table.into_iter().flatten().chain(path.split('.')).collect::<Vec<_>>())
-    };
-    let outside = settings().filter_map(|key| name_of(key.path, None));
-    let within = class_settings().filter_map(|key| name_of(key.path, Some(CLASS_TABLE)));
-    let own = APPLIANCE_SETTINGS.iter();
-    let own = own.filter_map(|key| name_of(key.path, Some(APPLIANCE_TABLE)));
-    let hooks = WEBHOOK_SETTINGS.iter();
-    let hooks = hooks.filter_map(|key| name_of(key.path, Some(WEBHOOK_TABLE)));
-    let routes = ROUTE_SETTINGS.iter().filter_map(|key| name_of(key.path, Some(ROUTE_TABLE)));
-    let other = OTHER_VARIABLES.map(str::to_owned);
-    outside.chain(within).chain(own).chain(hooks).chain(routes).chain(other).collect()
-}
