@@ -46,7 +46,7 @@ pub(crate) fn arrived(message: &MailMessage, at: Millis) -> ArrivedMail {
 }
 
 /// Whether no appliance is named in the text before those of the gravest severity, or their prefix.
-fn is_gravest_first(mail: &ArrivedMail, text: &str) -> bool {
+pub(crate) fn is_gravest_first(mail: &ArrivedMail, text: &str) -> bool {
     let Some(gravest) = mail.gravest() else { return true };
     let place = |mention: &Mention| {
         let prefix = mention.name.rsplit_once('.').map_or(&*mention.name, |it| it.0);

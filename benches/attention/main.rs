@@ -5,6 +5,7 @@
 //! cargo bench --bench attention -- --seed 7 --details
 //! cargo bench --bench attention -- --seed 7 --trace a
 //! cargo bench --bench attention -- --baselines       one mail an alert, and an oracle, too
+//! benches/attention/live/run.py                      the same timelines live: see live/README.md
 //! cargo test --bench attention                       checks the generator and the judge
 //! ```
 //!
@@ -17,6 +18,7 @@
 mod arrival;
 mod checks;
 mod judge;
+mod live;
 mod mails;
 mod notifiers;
 mod random;
@@ -155,6 +157,14 @@ fn trace(seed: u64, story: &str, triggers: &[&'static str]) {
 }
 
 fn main() {
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if words.first().is_some_and(|word| word == "live") {
+        if let Err(error) = live::run(&words[1..]) {
+            println!("{error}");
+            std::process::exit(2);
+        }
+        return;
+    }
     let options = match Options::new(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(text) => {
