@@ -4,6 +4,7 @@
 //! early ends the process with its error, and that SIGTERM and Ctrl-C lose nothing acknowledged.
 //! Contains no rules of the grid.
 
+mod acknowledging;
 mod endpoints;
 mod identity;
 mod listeners;
@@ -29,9 +30,11 @@ use crate::crash_dump::CrashDumps;
 use crate::crash_dump::agents::Agents;
 use crate::grpc::{self, Services};
 use crate::guru_meditation::{Reporter, Warnings};
+use crate::identity::ack_link::AckKeyError;
 use crate::identity::authenticator::Authenticator;
 use crate::identity::server_tls::TlsError;
 use crate::journal::{self, Journal, JournalError, JournalReader};
+use crate::mail::MailOrigin;
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
@@ -80,6 +83,9 @@ pub enum DaemonError {
     /// The journal failed at run time.
     #[error("the journal failed, so no event can be acknowledged any more: {0}")]
     Journal(#[from] JournalError),
+    /// The key of links in mails cannot be used.
+    #[error(transparent)]
+    AckKey(#[from] AckKeyError),
     /// The broker loop panicked.
     #[error("the broker loop ended early; see the lines above")]
     LoopDied,
@@ -163,7 +169,9 @@ pub async fn run(
     // Pages that have no TLS do not wait for it.
     let _ = page_tls.send(identity.listener_tls(settings.http_has_tls(), &authenticator));
     let crash_dumps = start_crash_dumps(&started);
-    page_sources.publish(&started, crash_dumps.clone(), authenticator.clone());
+    let ack_key = acknowledging::key(&settings)?;
+    let ack_page = acknowledging::page(ack_key.clone(), &started.broker);
+    page_sources.publish(&started, crash_dumps.clone(), authenticator.clone(), ack_page);
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
     let services = Services::new(&started, Some(reporter), stopping.clone())
@@ -194,7 +202,7 @@ pub async fn run(
 
     let Started { broker, mut ended, mail_jobs, .. } = started;
     let [mut mail_sender, delivery_reports] =
-        mail::start(journal, configs, mail_jobs, broker.clone(), stopping);
+        mail::start(MailOrigin { journal, ack_key }, configs, mail_jobs, broker.clone(), stopping);
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
         _ = &mut mail_sender => return Err(mail_sender_ended(&mut ended).await),

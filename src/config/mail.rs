@@ -63,6 +63,8 @@ pub struct MailSettings {
     pub on: String,
     /// How long a mail collects notices before it is sent.
     pub gather: Duration,
+    /// The address of the pages in links of mails; empty: mails have no links.
+    pub public_url: String,
 }
 
 impl Default for MailSettings {
@@ -87,6 +89,7 @@ impl Default for MailSettings {
                  token_reused, server_certificate, crash_dump"
                 .to_owned(),
             gather: grid::model::settings::MailPolicy::default().group_wait,
+            public_url: none(),
         }
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct MessageStyle {
     pub(crate) zone: TimeZone,
     /// Time zones by address.
     pub(crate) zones: BTreeMap<String, TimeZone>,
+    /// The address of the pages in links, without a `/` at its end; empty: there are no links.
+    pub(crate) public_url: String,
 }
 
 impl MessageStyle {
@@ -265,7 +267,8 @@ fn message_style(mail: &MailSettings) -> Result<MessageStyle, SmtpConfigError> {
         }
     }
     let zone = common.unwrap_or_else(TimeZone::system);
-    Ok(MessageStyle { grid: mail.grid.clone(), zone, zones })
+    let public_url = mail.public_url.trim_end_matches('/').to_owned();
+    Ok(MessageStyle { grid: mail.grid.clone(), zone, zones, public_url })
 }
 
 /// Finds a time zone of the system.

@@ -16,7 +16,7 @@ use crate::config::smtp::SmtpConfig;
 use crate::grid::MAILS_IN_FLIGHT_MAX;
 use crate::grid::model::mail_message::{Delivery, WEBHOOK_PREFIX};
 use crate::grpc::MailTest;
-use crate::mail::{self, DeliveryReport};
+use crate::mail::{self, DeliveryReport, MailOrigin};
 use crate::metrics::Metrics;
 use crate::tasks;
 use crate::webhook::{self, WebhookSenderConfig, WebhookSenderParts};
@@ -105,7 +105,7 @@ impl SenderConfigs {
 /// Starts the senders of mails and webhooks, as one task, and the task that passes their reports to the
 /// broker. Both end at shutdown.
 pub(super) fn start(
-    journal: Uuid,
+    origin: MailOrigin,
     config: SenderConfigs,
     jobs: mpsc::Receiver<MailJob>,
     broker: BrokerHandle,
@@ -115,7 +115,7 @@ pub(super) fn start(
     let (mails, mail_jobs) = mpsc::channel(MAILS_IN_FLIGHT_MAX);
     let (hooks, webhook_jobs) = mpsc::channel(MAILS_IN_FLIGHT_MAX);
     let mut mail_sender =
-        mail::start(journal, config.smtp, mail_jobs, report_sender.clone(), stopping.clone());
+        mail::start(origin, config.smtp, mail_jobs, report_sender.clone(), stopping.clone());
     let clock = broker.clone();
     let mut webhook_sender = webhook::start(WebhookSenderParts {
         config: config.webhooks,

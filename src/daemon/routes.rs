@@ -14,6 +14,7 @@ use crate::broker::Started;
 use crate::config::Settings;
 use crate::crash_dump::CrashDumps;
 use crate::grpc::{self, Services};
+use crate::http::acknowledge::AckPage;
 use crate::identity::authenticator::Authenticator;
 use crate::listener::{ListenerConfig, ListenerTls};
 use crate::metrics::{Connections, Metrics};
@@ -43,9 +44,11 @@ impl PageSources {
         started: &Started,
         crash_dumps: CrashDumps,
         authenticator: Authenticator,
+        acknowledging: Option<AckPage>,
     ) {
         self.authenticator.send_replace(Some(authenticator));
-        self.broker.send_replace(Some(http::ServedBroker::new(started, crash_dumps)));
+        let served = http::ServedBroker::new(started, crash_dumps);
+        self.broker.send_replace(Some(served.with_acknowledging(acknowledging)));
     }
 }
 

@@ -65,9 +65,10 @@ async fn authorize(
 
 /// A page that is not in the table, or not by this method.
 fn unlisted(path: &str) -> Response {
-    if roles::PAGES.iter().any(|(_, page, _)| *page == path) {
-        let allow = [(header::ALLOW, HeaderValue::from_static("GET, HEAD"))];
-        return (StatusCode::METHOD_NOT_ALLOWED, allow, "this page is only read\n").into_response();
+    let methods = roles::methods_of_page(path);
+    if let Some(allow) = HeaderValue::from_str(&methods).ok().filter(|it| !it.is_empty()) {
+        let text = format!("this page has only {methods}\n");
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allow)], text).into_response();
     }
     (StatusCode::NOT_FOUND, "there is no such page\n").into_response()
 }

@@ -3,8 +3,10 @@
 //! Guarantees `/livez` (the process responds), `/readyz` (the broker accepts events; 503 with the
 //! reason while it starts, stops, has no room on its disk, or its loop is stuck) and `/metrics`. All
 //! of them respond from the moment the listener is bound, while the journal is still being read.
-//! There are no dashboard pages yet. Changes nothing but what OpenStack's API does (`openstack`).
+//! There are no dashboard pages yet. Changes nothing but what OpenStack's API (`openstack`) and the links of
+//! mails (`acknowledge`) do.
 
+pub mod acknowledge;
 mod authorization;
 mod metrics;
 pub mod openstack;
@@ -25,6 +27,7 @@ use crate::journal::JournalReader;
 use crate::metrics::{Connections, Metrics};
 use crate::resources;
 
+use acknowledge::AckPage;
 pub use authorization::PageAuthorization;
 use authorization::authorize_requests;
 use openstack::{ApiSettings, answer_openstack};
@@ -51,6 +54,8 @@ pub struct ServedBroker {
     started_at: Timestamp,
     metrics: Metrics,
     crash_dumps: CrashDumps,
+    /// `None`: mails have no links for acknowledging.
+    acknowledging: Option<AckPage>,
 }
 
 impl ServedBroker {
@@ -63,7 +68,14 @@ impl ServedBroker {
             started_at: started.at,
             metrics: started.metrics.clone(),
             crash_dumps,
+            acknowledging: None,
         }
+    }
+
+    /// The same with the page for links in mails.
+    pub fn with_acknowledging(mut self, page: Option<AckPage>) -> Self {
+        self.acknowledging = page;
+        self
     }
 }
 
@@ -88,6 +100,7 @@ pub fn router(
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics_response))
+        .route("/ack/{token}", get(acknowledge::show).post(acknowledge::acknowledge))
         .with_state(HttpState { served: services.clone(), stopping, connections });
     let pages = authorize_requests(routes, authorization.clone());
     answer_openstack(pages, services, authorization, openstack)

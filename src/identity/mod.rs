@@ -4,6 +4,7 @@
 //! but its public key. Decides nothing about credentials: the core decides, and the copy of its
 //! decisions is here. What each role may do is the table in `roles`.
 
+pub mod ack_link;
 pub mod authenticator;
 pub mod ca;
 pub mod ca_backup;

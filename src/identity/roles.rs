@@ -89,9 +89,12 @@ pub const STREAMS: &[(&str, &str)] = &[
     ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
 ];
 
-/// Who may read each page: method, path, access.
+/// Who may use each page: method, path, access. A part in braces stands for any text.
 pub const PAGES: &[(&str, &str, Access)] = &[
     ("GET", "/", Anyone),
+    // The signed token in the path is the credential.
+    ("GET", "/ack/{token}", Anyone),
+    ("POST", "/ack/{token}", Anyone),
     ("GET", "/livez", Anyone),
     ("GET", "/metrics", VIEWER),
     ("GET", "/readyz", Anyone),
@@ -145,8 +148,15 @@ fn parts(path: &str) -> Option<(&str, &str)> {
 /// Who may read the page at that path; `None`: there is no such page. HEAD is as GET.
 pub fn of_page(method: &str, path: &str) -> Option<Access> {
     let method = if method == "HEAD" { "GET" } else { method };
-    let found = PAGES.iter().find(|(of, page, _)| *of == method && *page == path);
+    let found = PAGES.iter().find(|(of, page, _)| *of == method && is_of_row(path, page));
     found.map(|(_, _, access)| *access)
+}
+
+/// The methods of the page at that path, as a header names them; empty: there is no such page.
+pub fn methods_of_page(path: &str) -> String {
+    let rows = PAGES.iter().filter(|(_, page, _)| is_of_row(path, page));
+    let named = rows.map(|(method, _, _)| if *method == "GET" { "GET, HEAD" } else { method });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// The path of the operation's row, and who may use it; `None`: there is no such operation. HEAD is as
@@ -273,8 +283,19 @@ mod tests {
         for path in ["", "/", "/grid.events.v1.EventService/Rep", "/x.EventService/Report", "/a"] {
             assert_eq!(of_call(path), None, "{path}");
         }
-        for (method, path) in [("POST", "/metrics"), ("GET", "/metrics/"), ("GET", "/x")] {
+        for (method, path) in [
+            ("POST", "/metrics"),
+            ("GET", "/metrics/"),
+            ("GET", "/x"),
+            ("GET", "/ack"),
+            ("GET", "/ack/"),
+            ("GET", "/ack/a/b"),
+            ("PUT", "/ack/a"),
+        ] {
             assert_eq!(of_page(method, path), None, "{method} {path}");
         }
+        assert_eq!([of_page("HEAD", "/ack/a"), of_page("POST", "/ack/a")], [Some(Anyone); 2]);
+        assert_eq!(methods_of_page("/ack/a"), "GET, HEAD, POST");
+        assert_eq!([methods_of_page("/"), methods_of_page("/x")], ["GET, HEAD", ""]);
     }
 }

@@ -18,6 +18,7 @@ mod tls_failure;
 mod transport;
 
 pub use crate::config::smtp::SmtpConfig;
+pub use crate::mail::render::MailOrigin;
 pub use crate::mail::render::preview::{MailPreview, preview};
 pub use crate::mail::sender::{DeliveryReport, start};
 pub use test_mail::{TestMailResult, send_test_mail};

@@ -10,9 +10,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use uuid::Uuid;
 
-use super::render::render;
+use super::render::{MailOrigin, render};
 use crate::broker::MailJob;
 use crate::config::smtp::SmtpConfig;
 use crate::grid::model::mail_message::{Delivery, MessageNumber};
@@ -41,18 +40,18 @@ pub struct DeliveryReport {
     pub delivery: Delivery,
 }
 
-/// Starts the mail sender of the journal `journal`. Without a [`SmtpConfig`] every job is deferred.
+/// Starts the mail sender of that origin. Without a [`SmtpConfig`] every job is deferred.
 ///
 /// It stops when `stopping` becomes true or `jobs` is closed: deliveries in progress then have a few
 /// seconds to finish, and waiting jobs are not reported.
 pub fn start(
-    journal: Uuid,
+    origin: MailOrigin,
     config: watch::Receiver<Option<Arc<SmtpConfig>>>,
     jobs: mpsc::Receiver<MailJob>,
     reports: mpsc::Sender<DeliveryReport>,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    tasks::spawn("mail sender", run(journal, config, jobs, reports, stopping))
+    tasks::spawn("mail sender", run(origin, config, jobs, reports, stopping))
 }
 
 /// The connections of one configuration: permits for new ones, and idle ones.
@@ -85,7 +84,7 @@ impl ConnectionPool {
 }
 
 async fn run(
-    journal: Uuid,
+    origin: MailOrigin,
     mut config: watch::Receiver<Option<Arc<SmtpConfig>>>,
     mut jobs: mpsc::Receiver<MailJob>,
     reports: mpsc::Sender<DeliveryReport>,
@@ -103,7 +102,7 @@ async fn run(
             }
             next = next_job(&mut jobs, pool.as_ref()) => match (next, &pool) {
                 (Some((job, Some(permit))), Some(pool)) => {
-                    let work = process_job(Arc::clone(pool), journal, job, reports.clone(), permit);
+                    let work = process_job(Arc::clone(pool), origin.clone(), job, reports.clone(), permit);
                     tasks::spawn("mail", work);
                 }
                 (Some((job, _)), _) => {
@@ -170,12 +169,12 @@ async fn report(reports: &mpsc::Sender<DeliveryReport>, job: &MailJob, delivery:
 /// Reports one job, even if its task panics.
 async fn process_job(
     pool: Arc<ConnectionPool>,
-    journal: Uuid,
+    origin: MailOrigin,
     job: MailJob,
     reports: mpsc::Sender<DeliveryReport>,
     permit: OwnedSemaphorePermit,
 ) {
-    let work = tasks::spawn("mail delivery", deliver(Arc::clone(&pool), journal, job.clone()));
+    let work = tasks::spawn("mail delivery", deliver(Arc::clone(&pool), origin, job.clone()));
     let (delivery, connection) = work.await.unwrap_or_else(|_| {
         let why = "the task that sends this mail panicked; see gridd's tracing";
         (Delivery::Deferred(why.into()), None)
@@ -194,11 +193,11 @@ async fn process_job(
 /// Delivers one job, and returns a connection that can be reused.
 async fn deliver(
     pool: Arc<ConnectionPool>,
-    journal: Uuid,
+    origin: MailOrigin,
     job: MailJob,
 ) -> (Delivery, Option<SmtpConnection>) {
     let config = &pool.config;
-    let message = match render(&job.message, journal, &config.from, &config.style) {
+    let message = match render(&job.message, &origin, &config.from, &config.style) {
         Ok(message) => message,
         Err(why) => return (Delivery::Refused(truncated_reply(&why.to_string())), None),
     };

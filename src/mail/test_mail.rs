@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::render::{self, render};
+use super::render::{self, MailOrigin, render};
 use crate::config::smtp::SmtpConfig;
 use crate::grid::model::mail_message::Delivery;
 use crate::grid::values::time::Timestamp;
@@ -28,7 +28,9 @@ pub async fn send_test_mail(
     now: Timestamp,
 ) -> TestMailResult {
     let message = render::test_message(address, now);
-    let outgoing = match render(&message, journal, &post.from, &post.style) {
+    // It reports no alert, so it has no link.
+    let origin = MailOrigin { journal, ack_key: None };
+    let outgoing = match render(&message, &origin, &post.from, &post.style) {
         Ok(outgoing) => outgoing,
         Err(why) => {
             let delivery = Delivery::Refused(truncated_reply(&why.to_string()));

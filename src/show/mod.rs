@@ -6,6 +6,7 @@
 pub mod count;
 pub mod escape;
 pub mod graph;
+pub mod html;
 pub mod labels;
 pub mod suggest;
 pub mod terminal;

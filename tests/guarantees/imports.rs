@@ -109,7 +109,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "contract",
         ],
     ),
-    ("mail", &["broker", "clock", "config", "grid", "show", "tasks"]),
+    ("mail", &["broker", "clock", "config", "grid", "identity", "show", "tasks"]),
     ("webhook", &["broker", "config", "grid", "mail", "metrics", "show", "tasks"]),
     ("service_manager", &["broker", "clock", "tasks"]),
     (

@@ -13,7 +13,7 @@ use grid_broker::grid::model::mail_message::{
 };
 use grid_broker::grid::values::event::Severity;
 use grid_broker::grid::values::time::Timestamp;
-use grid_broker::mail::{self, DeliveryReport, SmtpConfig};
+use grid_broker::mail::{self, DeliveryReport, MailOrigin, SmtpConfig};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -70,7 +70,8 @@ impl Courier {
         let (orders, waiting) = mpsc::channel(64);
         let (tell, answers) = mpsc::channel(64);
         let (stop, stopping) = watch::channel(false);
-        let work = mail::start(JOURNAL, posts, waiting, tell, stopping);
+        let origin = MailOrigin { journal: JOURNAL, ack_key: None };
+        let work = mail::start(origin, posts, waiting, tell, stopping);
         Self { orders, answers, post, stop, work }
     }
 

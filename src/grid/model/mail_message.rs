@@ -24,6 +24,10 @@ pub const WEBHOOK_PREFIX: &str = "webhook:";
 /// The topic of a notice that counts suppressed alerts.
 pub const SUPPRESSED: &str = "suppressed";
 
+/// The topic of the notice that makes a mail the summary of what is open: about the broker, its
+/// [`Notice::count`] is the number of all open alerts. The other notices and lines are those alerts.
+pub const SUMMARY: &str = "summary";
+
 /// The most appliances that a digest counts by name.
 pub const DIGEST_APPLIANCES_MAX: usize = 64;
 
@@ -128,6 +132,11 @@ impl MailMessage {
         self.attempts > 0 && self.digest.is_none() && self.state == DeliveryState::Waiting
     }
 
+    /// Whether it is the summary of what is open.
+    pub fn is_summary(&self) -> bool {
+        self.notices.iter().any(|it| &*it.topic == SUMMARY)
+    }
+
     /// Its urgency: that of its most urgent notice.
     pub fn urgency(&self) -> Urgency {
         let news = self.notices.iter().map(Notice::urgency);
@@ -190,10 +199,11 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// Its priority if not all notices fit, highest first. A count of suppressed alerts stands for
-    /// many.
-    pub(in crate::grid) fn priority(&self) -> (Urgency, Severity, bool) {
-        (self.urgency(), self.severity, &*self.topic == SUPPRESSED)
+    /// Its priority if not all notices fit, highest first. A summary is one by its own notice; a count
+    /// of suppressed alerts stands for many.
+    pub(in crate::grid) fn priority(&self) -> (bool, Urgency, Severity, bool) {
+        let is = |topic: &str| *self.topic == *topic;
+        (is(SUMMARY), self.urgency(), self.severity, is(SUPPRESSED))
     }
 
     /// Its urgency.

@@ -22,7 +22,7 @@ mod moment;
 mod route;
 mod servers;
 mod state;
-mod text;
+pub(super) mod text;
 mod versions;
 
 use std::sync::Arc;

@@ -36,11 +36,11 @@ pub(super) fn percent_encoded(text: &str) -> String {
 
 /// The names and values of a query, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(in crate::http) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Parses the part behind the `?`.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(in crate::http) fn parse(text: &str) -> Self {
         let decoded = |part: &str| percent_decoded(&part.replace('+', " "));
         let parts = text.split('&').filter(|part| !part.is_empty());
         let pair = |part: &str| {
@@ -51,7 +51,7 @@ impl Query {
     }
 
     /// The last value of that name.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::http) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().rev().find(|(of, _)| of == name);
         found.map(|(_, value)| value.as_str())
     }

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use crate::grid::model::mail_message::{BacklogDigest, MailMessage};
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
-use crate::mail::render::view_model::{format_time, severity_label};
+use crate::mail::render::view_model::format_time;
 use crate::show::count::format_count;
 use crate::show::escape::escape;
 
@@ -65,8 +65,7 @@ pub(super) fn intro(late: &BacklogDigest, message: &MailMessage, zone: &TimeZone
 
 fn counts_by_severity(late: &BacklogDigest) -> String {
     let counts = Severity::ALL.into_iter().zip(late.severity_counts).rev().filter(|it| it.1 > 0);
-    let counts: Vec<_> =
-        counts.map(|(it, count)| format!("{count} {}", severity_label(it))).collect();
+    let counts: Vec<_> = counts.map(|(it, count)| format!("{count} {}", it.as_str())).collect();
     counts.join(", ")
 }
 

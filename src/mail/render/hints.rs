@@ -5,6 +5,9 @@
 
 use crate::grid::values::id::has_name_characters;
 
+/// The title of what appliances name themselves.
+pub(super) const UNKNOWN_TITLE: &str = "alert";
+
 /// Titles of an alert kind, and a hint what to do.
 pub(super) struct Topic {
     /// Singular: `start failed`.
@@ -89,7 +92,7 @@ pub(super) fn topic_of(kind: &str) -> Topic {
              appliance unsuppress ends the suppression at once. Its records show what it sends.",
         ),
         "test" => topic("test mail", "test mails", ""),
-        _ => further_topic_of(kind).unwrap_or_else(|| topic("alert", "alerts", "")),
+        _ => further_topic_of(kind).unwrap_or_else(|| topic(UNKNOWN_TITLE, "alerts", "")),
     }
 }
 

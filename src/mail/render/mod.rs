@@ -6,11 +6,14 @@
 //! Reads no clock.
 
 mod digest;
+mod entry;
 mod hints;
 mod html;
+mod items;
 pub(super) mod preview;
 mod shared_problem;
 mod subject;
+mod summary;
 mod text;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,10 +26,11 @@ use crate::config::smtp::{MessageStyle, parse_address};
 use crate::grid::model::mail_message::{DeliveryState, MailMessage, MessageNumber, Notice};
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
+use crate::identity::ack_link::AckKey;
 use crate::mail::render::view_model::{DetailLevel, MailView};
 use crate::mail::smtp_session::OutgoingMessage;
 
-/// Most bytes of the text and the HTML of a mail together, where possible.
+/// Most bytes of the text and the HTML of a mail together; of each, if names would be left out.
 const BODY_BYTES_MAX: usize = 16_000;
 
 /// The last second of the year 9999, the largest `Date`.
@@ -43,17 +47,27 @@ pub(super) enum RenderError {
     Parts(#[from] lettre::error::Error),
 }
 
+/// Whose mails are rendered: the broker's journal, and the key of links. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MailOrigin {
+    /// The id of the journal, in ids of mails.
+    pub journal: Uuid,
+    /// The key that signs links for acknowledging; `None`: there are no links.
+    pub ack_key: Option<AckKey>,
+}
+
 /// Renders a message for its latest attempt.
 pub(super) fn render(
     message: &MailMessage,
-    journal: Uuid,
+    origin: &MailOrigin,
     from: &Mailbox,
     look: &MessageStyle,
 ) -> Result<OutgoingMessage, RenderError> {
     let Some(to) = parse_address(&message.recipient) else {
         return Err(RenderError::Address(message.recipient.to_string()));
     };
-    let (view, text, html) = fit_to_size(message, journal, look);
+    let journal = origin.journal;
+    let (view, text, html) = fit_to_size(message, origin, look);
     let mut builder = lettre::Message::builder()
         .from(from.clone())
         .to(Mailbox::new(None, to.clone()))
@@ -81,16 +95,20 @@ pub(super) fn render(
 /// The view as text and HTML, with as much detail as fits.
 fn fit_to_size(
     message: &MailMessage,
-    journal: Uuid,
+    origin: &MailOrigin,
     look: &MessageStyle,
 ) -> (MailView, String, String) {
     let mut details = DetailLevel::ALL.into_iter();
     loop {
         let detail = details.next();
         let view =
-            view_model::build_view(message, journal, look, detail.unwrap_or(DetailLevel::LEAST));
+            view_model::build_view(message, origin, look, detail.unwrap_or(DetailLevel::LEAST));
         let (text, html) = (text::text(&view), html::html(&view));
-        if detail.is_none() || text.len() + html.len() <= BODY_BYTES_MAX {
+        let size = match detail.is_some_and(|it| it.is_large) {
+            true => text.len().max(html.len()),
+            false => text.len() + html.len(),
+        };
+        if detail.is_none() || size <= BODY_BYTES_MAX {
             return (view, text, html);
         }
     }

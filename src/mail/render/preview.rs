@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::fit_to_size;
+use super::{MailOrigin, fit_to_size};
 use crate::config::smtp::MessageStyle;
 use crate::grid::model::mail_message::MailMessage;
 
@@ -24,7 +24,13 @@ pub struct MailPreview {
 
 /// Renders a message of the journal `journal` for the grid `grid`, with times in UTC.
 pub fn preview(message: &MailMessage, journal: Uuid, grid: &str) -> MailPreview {
-    let style = MessageStyle { grid: grid.to_owned(), zone: TimeZone::UTC, zones: BTreeMap::new() };
-    let (view, text, html) = fit_to_size(message, journal, &style);
+    let style = MessageStyle {
+        grid: grid.to_owned(),
+        zone: TimeZone::UTC,
+        zones: BTreeMap::new(),
+        public_url: String::new(),
+    };
+    let origin = MailOrigin { journal, ack_key: None };
+    let (view, text, html) = fit_to_size(message, &origin, &style);
     MailPreview { subject: view.subject, text, html }
 }
