@@ -25,6 +25,7 @@ pub mod http_target;
 pub mod key;
 pub mod keys;
 pub mod mail;
+pub(crate) mod mail_templates;
 pub mod openstack;
 mod raw_value;
 pub mod report;

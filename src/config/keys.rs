@@ -94,7 +94,7 @@ pub fn settings() -> impl Iterator<Item = &'static SettingKey<Settings>> {
 }
 
 /// Most of them.
-static SETTINGS: [SettingKey<Settings>; 50] = [
+static SETTINGS: [SettingKey<Settings>; 51] = [
     needs_restart("data", Accessor::Path(|it| &mut it.journal.dir), Some("--data")),
     needs_restart("grpc", Accessor::Address(|it| &mut it.grpc), Some("--grpc")),
     needs_restart("http", Accessor::Address(|it| &mut it.http), Some("--http")),
@@ -202,6 +202,7 @@ static SETTINGS: [SettingKey<Settings>; 50] = [
         None,
     ),
     needs_restart("mail.grid", Accessor::Text(&mail::GRID_NAME, |it| &mut it.mail.grid), None),
+    needs_restart("mail.templates", Accessor::Text(&mail::LINE, |it| &mut it.mail.templates), None),
     needs_restart(
         "mail.public_url",
         Accessor::Text(&openstack::URL, |it| &mut it.mail.public_url),

@@ -63,6 +63,8 @@ pub struct MailSettings {
     pub on: String,
     /// How long a mail collects notices before it is sent.
     pub gather: Duration,
+    /// The folder of templates of mails; empty: there are none.
+    pub templates: String,
     /// The address of the pages in links of mails; empty: mails have no links.
     pub public_url: String,
 }
@@ -89,6 +91,7 @@ impl Default for MailSettings {
                  token_reused, server_certificate, crash_dump"
                 .to_owned(),
             gather: grid::model::settings::MailPolicy::default().group_wait,
+            templates: none(),
             public_url: none(),
         }
     }

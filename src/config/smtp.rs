@@ -20,6 +20,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::certificates;
 use super::host_name::local_host_name;
 use super::mail::{MailSecurity, MailSettings};
+use super::mail_templates::MailTemplates;
 use super::secret::Secret;
 use crate::show::escape::excerpt;
 
@@ -87,6 +88,8 @@ pub(crate) struct MessageStyle {
     pub(crate) zones: BTreeMap<String, TimeZone>,
     /// The address of the pages in links, without a `/` at its end; empty: there are no links.
     pub(crate) public_url: String,
+    /// The administrator's templates; `None`: the plain form.
+    pub(crate) templates: Option<MailTemplates>,
 }
 
 impl MessageStyle {
@@ -268,7 +271,10 @@ fn message_style(mail: &MailSettings) -> Result<MessageStyle, SmtpConfigError> {
     }
     let zone = common.unwrap_or_else(TimeZone::system);
     let public_url = mail.public_url.trim_end_matches('/').to_owned();
-    Ok(MessageStyle { grid: mail.grid.clone(), zone, zones, public_url })
+    let templates = non_empty(&mail.templates).map(|folder| MailTemplates::open(Path::new(folder)));
+    let templates = templates.transpose();
+    let templates = templates.map_err(|why| invalid(&["mail.templates"], why.to_string()))?;
+    Ok(MessageStyle { grid: mail.grid.clone(), zone, zones, public_url, templates })
 }
 
 /// Finds a time zone of the system.

@@ -20,7 +20,7 @@ const NOT_PURE: [&str; 9] =
     ["tokio", "sled", "tonic", "lettre", "axum", "std::fs", "std::net", "SystemTime", "Instant"];
 
 /// Crates with effects, and the files and folders that may name them. Programs may name them all.
-const PLACES: [(&[&str], &[&str]); 13] = [
+const PLACES: [(&[&str], &[&str]); 14] = [
     // What looks into the process, and the only unsafe code.
     (&["backtrace", "framehop", "libc", "procfs", "signal_hook"], &["src/guru_meditation"]),
     (&["sled"], &["src/journal/archive"]),
@@ -70,6 +70,8 @@ const PLACES: [(&[&str], &[&str]); 13] = [
     ),
     // Requests to others.
     (&["base64", "http_body_util"], &["src/config/http_target.rs", "src/webhook"]),
+    // Templates are checked with the settings, and run by what checked them.
+    (&["minijinja"], &["src/config/mail_templates.rs"]),
     (&["sd_notify"], &["src/service_manager.rs"]),
     (&["memchr"], &["src/grpc/text_search.rs"]),
     (&["itoa"], &["src/bin/gridctl/"]),

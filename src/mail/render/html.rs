@@ -53,6 +53,17 @@ fn push_item(html: &mut String, item: &MailItem) {
     }
 }
 
+/// The text of a template, as it is.
+pub(super) fn preformatted(subject: &str, text: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <title>{}</title>\n</head>\n<body>\n<pre style=\"white-space:pre-wrap\">{}</pre>\n</body>\n\
+         </html>\n",
+        escape_html(subject),
+        escape_html(text)
+    )
+}
+
 fn push_facts(html: &mut String, item: &MailItem) {
     if item.facts.is_empty() && item.text.is_empty() {
         return;

@@ -14,6 +14,7 @@ pub(super) mod preview;
 mod shared_problem;
 mod subject;
 mod summary;
+mod template;
 mod text;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,6 +28,7 @@ use crate::grid::model::mail_message::{DeliveryState, MailMessage, MessageNumber
 use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
 use crate::identity::ack_link::AckKey;
+use crate::mail::render::template::MailParts;
 use crate::mail::render::view_model::{DetailLevel, MailView};
 use crate::mail::smtp_session::OutgoingMessage;
 
@@ -68,10 +70,11 @@ pub(super) fn render(
     };
     let journal = origin.journal;
     let (view, text, html) = fit_to_size(message, origin, look);
+    let MailParts { subject, text, html } = template::apply(message, look, view, (text, html));
     let mut builder = lettre::Message::builder()
         .from(from.clone())
         .to(Mailbox::new(None, to.clone()))
-        .subject(view.subject.clone())
+        .subject(subject)
         .date(date(message.queued_at))
         .message_id(Some(message_id(message, journal)))
         .raw_header(header("List-Id", &format!("Grid Broker <{}.grid-broker>", look.grid)))
