@@ -62,27 +62,28 @@ impl Alertmanager {
 
     /// Waits until it shows exactly these alerts: key and severity.
     async fn shows(&self, expected: &[(&str, &str)]) -> Vec<Value> {
-        let mut last = Vec::new();
         let what = format!("{expected:?}");
-        let found = eventually(&what, async || {
+        eventually(&what, async || {
             let alerts = self.alerts().await.unwrap_or_default();
             let text =
                 |it: &Value, label: &str| it["labels"][label].as_str().unwrap_or("").to_owned();
             let mut shown: Vec<_> =
                 alerts.iter().map(|it| (text(it, "key"), text(it, "severity"))).collect();
             shown.sort_unstable();
-            last.clone_from(&shown);
             let is_same = shown.iter().map(|it| (&*it.0, &*it.1)).eq(expected.iter().copied());
             is_same.then_some(alerts)
-        });
-        found.await
+        })
+        .await
     }
 }
 
 impl Drop for Alertmanager {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.log());
+            #[expect(clippy::print_stderr, reason = "a failed test shows what Alertmanager said")]
+            {
+                eprintln!("Alertmanager's log:\n{}", self.log());
+            }
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
