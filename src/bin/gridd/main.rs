@@ -114,6 +114,7 @@ fn exit_code_of(error: &DaemonError) -> ExitCode {
         | DaemonError::UncleanShutdown(_)
         | DaemonError::Signals(_)
         | DaemonError::Tls(_)
+        | DaemonError::AckKey(_)
         | DaemonError::Services(_) => ExitCode::Failed,
     }
 }

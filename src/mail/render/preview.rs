@@ -29,6 +29,7 @@ pub fn preview(message: &MailMessage, journal: Uuid, grid: &str) -> MailPreview 
         zone: TimeZone::UTC,
         zones: BTreeMap::new(),
         public_url: String::new(),
+        templates: None,
     };
     let origin = MailOrigin { journal, ack_key: None };
     let (view, text, html) = fit_to_size(message, &origin, &style);
