@@ -172,7 +172,7 @@ mod tests {
             ("deadbeef is a word, decade too", "deadbeef is a word, decade too"),
             ("an open \" quote 517", "an open \" quote #"),
             ("printer 12 has 12 errors", "printer 12 has # error"),
-            ("5\u{a0}s or 5\u{202f}ms", "# or #"),
+            ("late by 5\u{a0}s or 5\u{202f}ms", "late by # or #"),
             ("größe ٣ für müller", "größe # für müller"),
             ("10.0.0.5:5432 is not 10.0.0.5:50221", "#:5432 is not #:#"),
             ("job 17 on eth0.100: 1 error, 1 234 errors", "job # on eth0.100: # error, # error"),

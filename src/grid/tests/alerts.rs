@@ -57,7 +57,7 @@ fn an_alert_is_open_until_its_appliance_says_that_it_is_over() {
     let open = newest(&timeline);
     assert_eq!(
         (open.kind, &*open.key, open.state()),
-        ("event", "array md# is degraded, # of #", "open")
+        ("event", "array md0 is degraded, # of #", "open")
     );
     deliver_until(&mut timeline, 2 * HOUR, &mut sent);
     timeline.store(resolved(1, "array md0 is degraded, 2 of 2"));
