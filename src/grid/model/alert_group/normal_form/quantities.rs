@@ -98,7 +98,7 @@ const UNITS: &[&str] = &[
 ];
 
 /// Units of one letter that are words or names of their own when a space is before them.
-const ONLY_JOINED: &[&str] = &["a", "k", "t", "p", "x", "b", "f", "db"];
+const ONLY_JOINED: &[&str] = &["a", "k", "t", "p", "x", "b", "f"];
 
 /// What may stand between two digits of a number.
 const SEPARATORS: &[char] = &['.', ',', ':', '/', '-', '\'', '’', '\u{a0}', '\u{202f}', ' '];
