@@ -98,7 +98,7 @@ const OUTSIDE: [Single; 16] = [
 const IN_OUTAGE: [Single; 6] = [
     single("erp:hq.db7", Fatal, "write-ahead log not written: no space left"),
     single("nas:eu.disk8", Fatal, "array failed, {} disks are missing").lasts(300, 500),
-    single("crm:eu.db3", Error, "replica stopped, error {}").lasts(60, 300).every(30),
+    single("crm:eu.db3", Error, "replica stopped, {} MB behind").lasts(60, 300).every(30),
     single("pos:de.till12", Error, "card terminal does not answer").key("terminal").lasts(20, 60),
     single("web:blog.front", Warn, "swap in use: {} %").lasts(100, 300).every(20),
     single("cfg:int.puppet", Info, "configuration drifted on {} hosts").lasts(500, 900),

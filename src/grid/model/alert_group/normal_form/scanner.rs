@@ -190,7 +190,9 @@ impl<'t> Scanner<'t> {
             && (!is_signed || names::is_code(self.noun))
             && !self.is_by_chance(number)
         {
-            return names::stays_behind(self.noun, number);
+            let next = self.rest().get(number.len()..).unwrap_or_default().trim_start();
+            let is_level = next.get(..2).is_some_and(|it| it.eq_ignore_ascii_case("db"));
+            return !is_level && names::stays_behind(self.noun, number);
         }
         match (joint, self.before) {
             (Some(':'), before) if self.is_host || before == Before::Address => {
