@@ -82,7 +82,7 @@ fn an_alert_is_queued_by_its_record_and_sent_after_30_seconds() {
     let message = first(&timeline).clone();
     assert_eq!((&*message.recipient, message.state), (ANNA, DeliveryState::Waiting));
     let [notice] = message.notices.as_slice() else { panic!("{message:?}") };
-    assert_eq!((&*notice.subject, &*notice.topic), ("db1", "disk # is slow"));
+    assert_eq!((&*notice.subject, &*notice.topic), ("db1", "disk 3 is slow"));
     assert_eq!((&*notice.text, notice.record), ("disk 3 is slow", record.number));
     timeline.at(39);
     assert_eq!(dispatched(&timeline), []);

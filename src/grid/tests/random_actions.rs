@@ -365,7 +365,7 @@ pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
             .prop_map(|(which, command)| SimulatedAction::Alert(which, command)),
         1 => (appliances(), dump_results())
             .prop_map(|(row, result)| SimulatedAction::DumpReport(row, result)),
-        9 => identity_commands().prop_map(SimulatedAction::Identity),
+        12 => identity_commands().prop_map(SimulatedAction::Identity),
         1 => incidents().prop_map(SimulatedAction::Security),
         5 => durations().prop_map(SimulatedAction::Wait),
         1 => durations().prop_map(SimulatedAction::Pause),

@@ -219,12 +219,12 @@ fn the_reserve_is_no_way_to_flood() {
 }
 
 #[test]
-fn of_eight_degraded_arrays_the_suppressed_ones_are_mailed() {
+fn of_eight_alerts_of_one_key_the_suppressed_ones_are_mailed() {
     let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
     deliver_until(&mut timeline, 100, &mut sent);
     let said: Vec<_> = (0..8)
-        .map(|array| {
-            timeline.receive(alert(1, Severity::Error, &format!("array md{array} is degraded"))).0
+        .map(|number| {
+            timeline.receive(alert(1, Severity::Error, &format!("{number} mails are queued"))).0
         })
         .collect();
     assert_eq!(said.iter().filter(|it| **it == Outcome::Suppressed).count(), 3);
@@ -235,7 +235,7 @@ fn of_eight_degraded_arrays_the_suppressed_ones_are_mailed() {
     assert_eq!(
         &*last.text,
         "the rate limit suppressed 3 alerts, which are in no mail: \
-         3 error \"array md# is degraded\"; the last: \"array md7 is degraded\""
+         3 error \"# mails are queued\"; the last: \"7 mails are queued\""
     );
     // Nothing more was suppressed, so nothing more is mailed.
     deliver_until(&mut timeline, 100_000, &mut sent);
@@ -252,7 +252,7 @@ fn days_of_noise_are_few_mails_that_count_it() {
     let mut suppressed = 0_u64;
     for number in 0..2 * 8_640_u64 {
         deliver_until(&mut timeline, 100 + number * 10, &mut sent);
-        let alert = alert(1, Severity::Error, &format!("noise {number}"));
+        let alert = alert(1, Severity::Error, &format!("{number} packets lost"));
         suppressed += u64::from(timeline.receive(alert).0 == Outcome::Suppressed);
     }
     deliver_until(&mut timeline, 100 + 9 * 86_400, &mut sent);

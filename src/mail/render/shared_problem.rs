@@ -59,13 +59,16 @@ impl SharedProblem<'_> {
         }
     }
 
-    /// `120 of shop:main.web*`, or `120 appliances`.
+    /// `120 of shop:main.web*`, or `120 appliances (shop:main.web42 ...)`.
     pub(super) fn scope(&self) -> String {
         let prefixes: BTreeSet<_> = self.names.iter().map(|name| name_prefix(name)).collect();
         let count = self.names.len();
         match prefixes.first() {
             Some(prefix) if prefixes.len() == 1 => format!("{count} of {}", escape(prefix)),
-            _ => format!("{count} appliances"),
+            _ => {
+                let first = self.entries.first().map_or("", |it| it.about);
+                format!("{count} appliances ({} ...)", escape(first))
+            }
         }
     }
 

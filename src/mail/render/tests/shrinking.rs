@@ -61,7 +61,10 @@ fn one_cause_is_counted_by_prefix_class_and_reason_and_names_all() {
     let mut cut = power_cut();
     cut.notices[3].text = "no contact with shop:main.web3 for 9 min, agent ended".into();
     let (view, text, html) = fit_to_size(&cut, &origin(), &smtp_config().style);
-    assert_eq!(view.subject, "[grid] warn: 120 appliances: lost contacts: no contact for 2 min");
+    assert_eq!(
+        view.subject,
+        "[grid] warn: 120 appliances (shop:main.web0 ...): lost contacts: no contact for 2 min"
+    );
     assert!(text.starts_with("# 120 no_contact\n"), "{text}");
     assert!(
         text.contains("  where       80 shop:main.web* (class web), 40 lab:ci.runner*\n"),
