@@ -13,11 +13,11 @@ use crate::grid::values::outcome::Outcome;
 #[test]
 fn a_repeated_alert_is_counted_and_recorded_after_5_quiet_minutes() {
     let mut timeline = running();
-    timeline.at(10).store(alert("disk 3 is slow"));
+    timeline.at(10).store(alert("3 files are slow"));
     let record = timeline.last().number;
     for second in 0..=57 {
         assert_eq!(
-            timeline.at(20 + second * 10).receive(alert("disk 3 is slow")).0,
+            timeline.at(20 + second * 10).receive(alert("3 files are slow")).0,
             Outcome::Repeated
         );
     }
@@ -28,20 +28,20 @@ fn a_repeated_alert_is_counted_and_recorded_after_5_quiet_minutes() {
     assert_eq!(reported(&timeline), before + 1);
     assert_eq!(
         timeline.description(),
-        format!("repeated 58 times, +20 s to +590 s: disk # is slow (record {record})")
+        format!("repeated 58 times, +20 s to +590 s: # file is slow (record {record})")
     );
     // By then it is new again.
-    timeline.store(alert("disk 3 is slow"));
+    timeline.store(alert("3 files are slow"));
     assert_eq!(count(&timeline, EventKind::Alert, OutcomeKind::Repeated), 58);
 }
 
 #[test]
 fn another_text_of_the_key_ends_the_run_first() {
     let mut timeline = running();
-    timeline.store(alert("disk 3 is slow"));
-    outcomes(&mut timeline, &alert("disk 3 is slow"), 7);
+    timeline.store(alert("3 files are slow"));
+    outcomes(&mut timeline, &alert("3 files are slow"), 7);
     let before = reported(&timeline);
-    timeline.at(20).store(alert("disk 4 is slow"));
+    timeline.at(20).store(alert("4 files are slow"));
     let of_run = &timeline.records[timeline.records.len() - 2];
     assert_eq!(reported(&timeline), before + 2);
     assert!(matches!(of_run.input, Input::RepeatsEnded { .. }));
@@ -53,11 +53,11 @@ fn another_text_of_the_key_ends_the_run_first() {
         it.0.event.severity = Severity::Fatal;
         it
     };
-    timeline.store(fatal(alert("disk 4 is slow")).numbered(5, 1));
-    outcomes(&mut timeline, &fatal(alert("disk 4 is slow")), 1);
+    timeline.store(fatal(alert("4 files are slow")).numbered(5, 1));
+    outcomes(&mut timeline, &fatal(alert("4 files are slow")), 1);
     timeline.store(alert("fan 1").numbered(5, 2));
     let before = reported(&timeline);
-    assert_eq!(timeline.receive(alert("disk 9").numbered(5, 2)).0, Outcome::Duplicate);
+    assert_eq!(timeline.receive(alert("9 files").numbered(5, 2)).0, Outcome::Duplicate);
     assert_eq!(reported(&timeline), before);
 }
 
@@ -81,7 +81,7 @@ fn a_run_of_days_is_recorded_daily() {
 fn alerts_have_a_limit_per_group_and_one_over_all() {
     let mut timeline = running();
     let of_one_key: Vec<_> =
-        (0..8).map(|number| timeline.receive(alert(&format!("disk {number}"))).0).collect();
+        (0..8).map(|number| timeline.receive(alert(&format!("{number} files"))).0).collect();
     assert_eq!(stored(&of_one_key), 5);
     let words = ["fan", "cpu", "net", "ups", "raid"]
         .into_iter()
@@ -90,8 +90,8 @@ fn alerts_have_a_limit_per_group_and_one_over_all() {
     assert_eq!(stored(&of_many), 15);
     assert_eq!(stored(&outcomes(&mut timeline, &counter(""), 12)), 10, "counters have their own");
     timeline.at(60).store(alert("door is open"));
-    assert_eq!(timeline.receive(alert("disk 99")).0, Outcome::Suppressed);
-    timeline.at(400).store(alert("disk 99"));
+    assert_eq!(timeline.receive(alert("99 files")).0, Outcome::Suppressed);
+    timeline.at(400).store(alert("99 files"));
 }
 
 #[test]
@@ -124,12 +124,12 @@ fn groups_are_bounded_and_the_run_of_a_removed_one_is_recorded() {
 fn texts_over_the_limit_end_no_runs() {
     let mut timeline = running();
     for number in 1..=5 {
-        timeline.store(alert(&format!("disk {number}")));
+        timeline.store(alert(&format!("{number} files")));
     }
     let before = reported(&timeline);
     for _ in 0..1_000 {
-        timeline.receive(alert("disk 5"));
-        timeline.receive(alert("disk 4"));
+        timeline.receive(alert("5 files"));
+        timeline.receive(alert("4 files"));
     }
     assert_eq!(reported(&timeline) - before, 1, "the beginning of the suppression");
     assert_eq!(count(&timeline, EventKind::Alert, OutcomeKind::Repeated), 1_000);

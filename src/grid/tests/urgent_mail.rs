@@ -235,7 +235,7 @@ fn of_eight_alerts_of_one_key_the_suppressed_ones_are_mailed() {
     assert_eq!(
         &*last.text,
         "the rate limit suppressed 3 alerts, which are in no mail: \
-         3 error \"# mails are queued\"; the last: \"7 mails are queued\""
+         3 error \"# mail is queued\"; the last: \"7 mails are queued\""
     );
     // Nothing more was suppressed, so nothing more is mailed.
     deliver_until(&mut timeline, 100_000, &mut sent);
