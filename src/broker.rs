@@ -12,6 +12,7 @@
 //! everything received before it was decided, and that a failed append ends the loop with its error.
 //! Does not know gRPC or how records are encoded.
 
+mod alert;
 mod append;
 mod backlog;
 mod checkpoint;
@@ -287,6 +288,7 @@ impl EventLoop {
                 self.decide(Input::CrashDump(report), at);
             }
             BrokerRequest::Reconfigure { new, reply } => self.reconfigure(*new, reply, at),
+            BrokerRequest::Alert(request) => self.handle_alert_request(request, at),
             BrokerRequest::Mail(work) => self.handle_mail_request(work, at),
             // It sees nothing that is not durable.
             BrokerRequest::Query(question) => self.driver.query(question),

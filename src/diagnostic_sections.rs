@@ -244,9 +244,14 @@ impl GridOverview {
         deadlines.truncate(DEADLINES_MAX);
         let deadlines = deadlines.into_iter();
         let deadlines = deadlines.map(|(at, name, state)| (at, format!("{name} ({state})")));
-        let alerts = grid.state().findings();
-        let mut texts: Vec<_> =
-            alerts.map(|(_, _, alert)| (alert.since, alert.text.to_string())).collect();
+        let alerts = grid.state().alerts().open();
+        let mut texts: Vec<_> = alerts
+            .map(|alert| {
+                let (state, severity) = (alert.state(), alert.severity.as_str());
+                let text = format!("alert {} ({severity}, {state}): {}", alert.id.0, alert.text);
+                (alert.opened_at, text)
+            })
+            .collect();
         texts.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         suppressions.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         Self {

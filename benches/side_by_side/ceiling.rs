@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use grid_broker::contract::encoded::EncodedExport;
 use grid_broker::contract::event_server::event_service_server::{EventService, EventServiceServer};
 use grid_broker::contract::proto::{
-    CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordRequest,
-    GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
-    ListRecordsRequest, ListRecordsResponse, ReportResponse, TailRecordsRequest,
-    TailRecordsResponse,
+    CountRecordsRequest, CountRecordsResponse, ExplainRecordRequest, ExplainRecordResponse,
+    ExportRecordsRequest, GetRecordRequest, GetRecordResponse, GetReportRequest, GetReportResponse,
+    GetStatusRequest, GetStatusResponse, ListRecordsRequest, ListRecordsResponse, ReportResponse,
+    TailRecordsRequest, TailRecordsResponse,
 };
 use grid_broker::contract::raw::{ClientMessage, RawReportRequest, RawSessionRequest};
 use grid_broker::contract::raw_response::{BrokerMessage, RawAck, RawSessionResponse};
@@ -238,6 +238,13 @@ impl GridLogService for Ceiling {
         &self,
         _: Request<CountRecordsRequest>,
     ) -> Result<Response<CountRecordsResponse>, Status> {
+        Err(Status::unimplemented("the ceiling reads nothing"))
+    }
+
+    async fn explain_record(
+        &self,
+        _: Request<ExplainRecordRequest>,
+    ) -> Result<Response<ExplainRecordResponse>, Status> {
         Err(Status::unimplemented("the ceiling reads nothing"))
     }
 

@@ -141,6 +141,7 @@ impl EventLoop {
                     | BrokerRequest::Security { .. }
                     | BrokerRequest::CrashDump(_)
                     | BrokerRequest::Reconfigure { .. }
+                    | BrokerRequest::Alert(_)
                     | BrokerRequest::Mail(_) => {}
                 }
                 self.beat();

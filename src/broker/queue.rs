@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::backlog::Backlog;
+use crate::broker::alert::AlertRequest;
 use crate::broker::identity::IdentityReceipt;
 use crate::broker::mail_dispatch::MailRequest;
 use crate::broker::name_index::NameIndex;
@@ -198,6 +199,7 @@ pub(super) enum BrokerRequest {
         new: Box<Reconfiguration>,
         reply: oneshot::Sender<RecordNumber>,
     },
+    Alert(AlertRequest),
     Mail(MailRequest),
     Query(PendingReply),
     Stop,
@@ -215,6 +217,7 @@ impl std::fmt::Debug for BrokerRequest {
             Self::Security { .. } => "Security",
             Self::CrashDump(_) => "CrashDump",
             Self::Reconfigure { .. } => "Reconfigure",
+            Self::Alert(_) => "Alert",
             Self::Mail(_) => "Mail",
             Self::Query(_) => "Query",
             Self::Stop => "Stop",
@@ -355,8 +358,7 @@ impl BrokerHandle {
         answer.await.map_err(|_| self.unavailable_reason())
     }
 
-    /// Tells the loop to stop after all queued requests; those that a full disk cannot store are
-    /// rejected.
+    /// Tells the loop to stop after all queued requests; a full disk rejects those it cannot store.
     ///
     /// # Errors
     ///

@@ -16,6 +16,7 @@ use jiff::civil::DateTime;
 
 use super::proto;
 use super::{encode_timestamp, encode_uuid};
+use crate::grid::log::alert_input::AlertInput;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
 use crate::grid::log::effect::{ApplianceEffect, Effect};
 use crate::grid::log::identity::SecurityIncident;
@@ -162,17 +163,21 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         failure: failure.to_owned(),
         last_event_at: appliance.last_event_at.map(encode_timestamp),
         sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
-        open_alerts: grid
-            .state()
-            .findings_of(appliance.number)
-            .map(|(_, alert)| alert.text.to_string())
-            .collect(),
+        open_alerts: open_alert_texts(grid, appliance.number),
         last_record: appliance.last_record,
         suppression: appliance.usage.suppression.as_deref().map(suppression),
         counts: appliance.usage.counts.iter().map(event_count).collect(),
         explanation_times,
         lock: appliance.lock.as_deref().map(crash_dump::lock),
     }
+}
+
+/// The texts of the open alerts of an appliance, gravest first, then in the order of their numbers.
+fn open_alert_texts(grid: &Grid, number: ApplianceIndex) -> Vec<String> {
+    let its = grid.state().alerts().of(Some(number)).filter(|alert| alert.is_open());
+    let mut open: Vec<_> = its.collect();
+    open.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.id));
+    open.iter().map(|alert| alert.text.to_string()).collect()
 }
 
 fn suppression(suppression: &Suppression) -> proto::Suppression {
@@ -266,6 +271,7 @@ fn sender(input: &Input) -> Option<&str> {
     if let Input::Command { by, .. }
     | Input::MailCommand { by, .. }
     | Input::Identity { by, .. }
+    | Input::Alert(AlertInput::Command { by, .. })
     | Input::Security(SecurityIncident::Accessed { by, .. }) = input
     {
         Some(by)

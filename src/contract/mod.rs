@@ -11,7 +11,6 @@ pub mod raw_response;
 
 use uuid::Uuid;
 
-use crate::grid::model::finding::FindingKind;
 use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::values::time::Timestamp;
 
@@ -76,26 +75,6 @@ pub fn decode_severity(sent: proto::Severity) -> Option<Severity> {
         proto::Severity::Warn => Some(Severity::Warn),
         proto::Severity::Error => Some(Severity::Error),
         proto::Severity::Fatal => Some(Severity::Fatal),
-    }
-}
-
-/// Decodes an alert kind; `None`: unspecified.
-pub fn decode_alert_kind(sent: proto::AlertKind) -> Option<FindingKind> {
-    match sent {
-        proto::AlertKind::Unspecified => None,
-        proto::AlertKind::StartFailed => Some(FindingKind::StartFailed),
-        proto::AlertKind::Stuck => Some(FindingKind::Stuck),
-        proto::AlertKind::NoContact => Some(FindingKind::NoContact),
-        proto::AlertKind::TwoMachines => Some(FindingKind::NameConflict),
-        proto::AlertKind::Flapping => Some(FindingKind::Flapping),
-        proto::AlertKind::RecordsMissing => Some(FindingKind::RecordsMissing),
-        proto::AlertKind::DiskLow => Some(FindingKind::DiskLow),
-        proto::AlertKind::MailFails => Some(FindingKind::MailFails),
-        proto::AlertKind::ClockDiffers => Some(FindingKind::ClockDiffers),
-        proto::AlertKind::ResourcesShort => Some(FindingKind::ResourcesShort),
-        proto::AlertKind::CertificateEnding => Some(FindingKind::CertificateEnding),
-        proto::AlertKind::TokenReused => Some(FindingKind::TokenReused),
-        proto::AlertKind::ServerCertificate => Some(FindingKind::ServerCertificate),
     }
 }
 

@@ -44,7 +44,15 @@ impl BrokerService for Services {
         };
         let overview = self.broker.query(|grid, _| summarize(grid));
         let overview = overview.await.map_err(status::unavailable)?;
-        let BrokerSummary { sessions, appliances, open_alerts, mail_recipients, outbox } = overview;
+        let BrokerSummary {
+            sessions,
+            appliances,
+            open_alerts,
+            acknowledged_alerts,
+            silenced_alerts,
+            mail_recipients,
+            outbox,
+        } = overview;
         let process = ProcessStats::read();
         Ok(Response::new(GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -79,6 +87,8 @@ impl BrokerService for Services {
             resident_bytes: process.resident_bytes,
             written_bytes: process.written_bytes,
             archive_bytes: journal.archive_bytes,
+            acknowledged_alerts,
+            silenced_alerts,
         }))
     }
 
@@ -122,6 +132,8 @@ struct BrokerSummary {
     sessions: u32,
     appliances: Vec<StateCount>,
     open_alerts: Vec<String>,
+    acknowledged_alerts: u64,
+    silenced_alerts: u64,
     mail_recipients: u32,
     outbox: OutboxStats,
 }
@@ -132,14 +144,23 @@ fn summarize(grid: &Grid) -> BrokerSummary {
         *counts.entry(i32::from(encode::state(&appliance.lifecycle))).or_insert(0) += 1;
     }
     let counts = counts.into_iter().map(|(state, count)| StateCount { state, count }).collect();
-    let mut alerts: Vec<_> = grid.state().findings().map(|(_, _, alert)| alert).collect();
-    alerts.sort_by_key(|alert| std::cmp::Reverse(alert.since));
+    let (mut alerts, mut acknowledged_alerts, mut silenced_alerts) = (Vec::new(), 0, 0);
+    for alert in grid.state().alerts().open() {
+        match alert.state() {
+            "acknowledged" => acknowledged_alerts += 1,
+            "silenced" => silenced_alerts += 1,
+            _ => alerts.push(alert),
+        }
+    }
+    alerts.sort_by_key(|alert| std::cmp::Reverse((alert.opened_at, alert.id)));
     let alerts = alerts.into_iter().take(ALERTS_MAX).map(|alert| alert.text.to_string());
     let recipients = grid.settings().mail().map_or(0, |mail| mail.recipients.len());
     BrokerSummary {
         sessions: grid.sessions().open_count(),
         appliances: counts,
         open_alerts: alerts.collect(),
+        acknowledged_alerts,
+        silenced_alerts,
         mail_recipients: u32::try_from(recipients).unwrap_or(u32::MAX),
         outbox: grid.state().outbox().stats(),
     }

@@ -13,13 +13,14 @@ use super::{Services, encoded_body, export, principal, status};
 use crate::codec;
 use crate::contract::encoded::EncodedExport;
 use crate::contract::proto::{
-    CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, GetRecordRequest,
-    GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record, TailRecordsRequest,
-    TailRecordsResponse,
+    CountRecordsRequest, CountRecordsResponse, ExplainRecordRequest, ExplainRecordResponse,
+    ExportRecordsRequest, GetRecordRequest, GetRecordResponse, ListRecordsRequest,
+    ListRecordsResponse, Record, TailRecordsRequest, TailRecordsResponse,
 };
 use crate::contract::servers::grid_log_service_server::GridLogService;
 use crate::contract::{decode_timestamp, encode};
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid;
+use crate::grid::values::id::{ApplianceIndex, RecordNumber};
 use crate::journal::{EncodedRecord, HeaderFilter, PageLimit, RecordPage};
 use crate::tasks;
 
@@ -79,27 +80,20 @@ impl GridLogService for Services {
         request: Request<GetRecordRequest>,
     ) -> Result<Response<GetRecordResponse>, Status> {
         principal::administrator(&request)?;
-        let number = request.into_inner().number;
-        let newest = self.reader.durable();
-        if !(1..=newest).contains(&number) {
-            let text = format!("there is no record {number} yet: the newest is {newest}");
-            return Err(status::not_found("NOT_YET", text));
-        }
-        let filter = RecordMatcher::any();
-        let (wanted, _) = filter.journal_filter(self.broker.name_index());
-        let page = self.read_page(Arc::new(wanted), number, 1, false).await?;
-        let found =
-            self.encode_records(&filter, &page.records)?.into_iter().find(|it| it.number == number);
-        // Asked after the read, so that what existed until then is not called missing.
-        let first = self.reader.first();
-        match found {
-            Some(record) => Ok(Response::new(GetRecordResponse { record: Some(record) })),
-            None if number < first => {
-                let text = format!("record {number} was trimmed: the oldest is {first}");
-                Err(status::not_found("TRIMMED", text))
-            }
-            None => Err(status::not_found("MISSING", format!("record {number} is missing"))),
-        }
+        let found = self.existing_record(request.into_inner().number).await?;
+        let record = self.encode_record(&found);
+        Ok(Response::new(GetRecordResponse { record: Some(record) }))
+    }
+
+    async fn explain_record(
+        &self,
+        request: Request<ExplainRecordRequest>,
+    ) -> Result<Response<ExplainRecordResponse>, Status> {
+        principal::administrator(&request)?;
+        let found = self.existing_record(request.into_inner().number).await?;
+        let decisions = self.explain(&found, None).await?;
+        let record = Some(self.encode_record(&found));
+        Ok(Response::new(ExplainRecordResponse { record, decisions }))
     }
 
     async fn count_records(
@@ -175,6 +169,48 @@ impl Services {
             Ok(page) => page.map_err(|error| status::journal_unreadable(&error)),
             Err(_) => Err(Status::internal("reading the grid log was interrupted")),
         }
+    }
+
+    /// The record of that number; `None`: it is not there.
+    pub(super) async fn record_at(
+        &self,
+        number: RecordNumber,
+    ) -> Result<Option<grid::log::record::Record>, Status> {
+        let page = self.read_page(Arc::new(HeaderFilter::default()), number, 1, false).await?;
+        let Some(encoded) = page.records.first().filter(|it| it.number == number) else {
+            return Ok(None);
+        };
+        let record = codec::decode_record(&encoded.bytes)
+            .map_err(|error| Status::internal(format!("record {number}: {error}")))?;
+        Ok(Some(record))
+    }
+
+    /// The record of that number, or why there is none.
+    async fn existing_record(
+        &self,
+        number: RecordNumber,
+    ) -> Result<grid::log::record::Record, Status> {
+        let newest = self.reader.durable();
+        if !(1..=newest).contains(&number) {
+            let text = format!("there is no record {number} yet: the newest is {newest}");
+            return Err(status::not_found("NOT_YET", text));
+        }
+        let found = self.record_at(number).await?;
+        // Asked after the read, so that what existed until then is not called missing.
+        let first = self.reader.first();
+        match found {
+            Some(record) => Ok(record),
+            None if number < first => {
+                let text = format!("record {number} was trimmed: the oldest is {first}");
+                Err(status::not_found("TRIMMED", text))
+            }
+            None => Err(status::not_found("MISSING", format!("record {number} is missing"))),
+        }
+    }
+
+    fn encode_record(&self, record: &grid::log::record::Record) -> Record {
+        let names = self.broker.name_index();
+        encode::record(record, |number: ApplianceIndex| names.name(number))
     }
 
     /// Encodes the records that match the filter.

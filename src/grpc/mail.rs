@@ -26,7 +26,6 @@ use crate::grid::Grid;
 use crate::grid::decide::mail::MailRejection;
 use crate::grid::model::mail_message::{MailMessage, MessageNumber, OutboxCommand};
 use crate::grid::values::id::RecordNumber;
-use crate::{codec, journal};
 
 /// Time limit of a mail test; gridctl waits for 60 s.
 const TEST_TIMEOUT: Duration = Duration::from_secs(50);
@@ -124,15 +123,7 @@ impl MailService for Services {
     ) -> Result<Response<GetMailResponse>, Status> {
         principal::administrator(&request)?;
         let number = MessageNumber(request.into_inner().number);
-        let queried = self.broker.query(move |grid, _| {
-            let outbox = grid.state().outbox();
-            (outbox.message(number).map(encode::mail::mail), outbox.finished.get(&number).copied())
-        });
-        let (queued, trace) = queried.await.map_err(status::unavailable)?;
-        let mail = match (queued, trace) {
-            (None, Some(record)) => self.completed_mail(number, record).await?,
-            (queued, _) => queued,
-        };
+        let mail = self.mail_now(number).await?;
         let mail = mail.ok_or_else(|| mail_rejection(MailRejection::NotQueued { number }))?;
         Ok(Response::new(GetMailResponse { mail: Some(mail) }))
     }
@@ -194,18 +185,12 @@ fn is_address(address: &str) -> bool {
 
 impl Services {
     /// The content of a completed mail, from the record of its completion; `None`: it was trimmed.
-    async fn completed_mail(
+    pub(super) async fn completed_mail(
         &self,
         number: MessageNumber,
         record: RecordNumber,
     ) -> Result<Option<Mail>, Status> {
-        let page =
-            self.read_page(Arc::new(journal::HeaderFilter::default()), record, 1, false).await?;
-        let Some(encoded) = page.records.first().filter(|it| it.number == record) else {
-            return Ok(None);
-        };
-        let record = codec::decode_record(&encoded.bytes)
-            .map_err(|error| Status::internal(format!("record {record}: {error}")))?;
+        let Some(record) = self.record_at(record).await? else { return Ok(None) };
         Ok(encode::mail::completed_mail(number, &record))
     }
 

@@ -16,6 +16,7 @@ mod content_filter;
 mod crash_dumps;
 mod encoded_body;
 mod events;
+mod explain;
 mod export;
 mod filter;
 mod grid_log;

@@ -34,7 +34,7 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 struct GridMetrics {
     sessions: u32,
     appliances: BTreeMap<Label, u64>,
-    alerts: BTreeMap<(Label, Label), u64>,
+    alerts: BTreeMap<(Label, Label, Label), u64>,
     next_deadline: Option<Timestamp>,
     outbox: OutboxStats,
 }
@@ -48,6 +48,7 @@ struct StateLabels {
 struct AlertLabels {
     kind: Label,
     severity: Label,
+    state: Label,
 }
 
 /// Renders everything; before the broker has started, only the metrics of the process.
@@ -139,9 +140,10 @@ fn collect(grid: &Grid) -> GridMetrics {
         *appliances.entry(Label::without_prefix("APPLIANCE_STATE_", name)).or_default() += 1;
     }
     let mut alerts = BTreeMap::new();
-    for (_, kind, alert) in grid.state().findings() {
+    for alert in grid.state().alerts().open() {
         let severity = encode::encode_severity(alert.severity).as_str_name();
-        let labels = (Label(kind.as_str()), Label::without_prefix("SEVERITY_", severity));
+        let severity = Label::without_prefix("SEVERITY_", severity);
+        let labels = (Label(alert.kind), severity, Label(alert.state()));
         *alerts.entry(labels).or_default() += 1;
     }
     let sessions = grid.sessions().open_count();
@@ -160,11 +162,15 @@ fn grid(registry: &mut Registry, metrics: &GridMetrics) {
     }
     registry.register("appliances", "Appliances by state", appliances);
     let alerts = Family::<AlertLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
-    for ((kind, severity), count) in &metrics.alerts {
-        let labels = AlertLabels { kind: *kind, severity: *severity };
+    for ((kind, severity, state), count) in &metrics.alerts {
+        let labels = AlertLabels { kind: *kind, severity: *severity, state: *state };
         alerts.get_or_create(&labels).set(*count as f64);
     }
-    registry.register("alerts_open", "Open alerts by kind and severity", alerts);
+    registry.register(
+        "alerts_open",
+        "Alerts that are not resolved by kind, severity and state",
+        alerts,
+    );
     let OutboxStats { queued, oldest_queued_at, failed } = metrics.outbox;
     gauge(registry, "mails_queued", "Mails that are queued and have not failed", queued as f64);
     gauge(registry, "mails_failed", "Mails that have failed", failed as f64);

@@ -31,6 +31,10 @@ const ADMIN: Access = Access::Role(Role::Admin);
 pub const METHODS: &[(&str, &str, Access)] = &[
     ("AlertService", "ListAlerts", VIEWER),
     ("AlertService", "GetAlert", VIEWER),
+    ("AlertService", "AcknowledgeAlert", OPERATOR),
+    ("AlertService", "UnacknowledgeAlert", OPERATOR),
+    ("AlertService", "ResolveAlert", OPERATOR),
+    ("AlertService", "ExplainAlert", VIEWER),
     ("ApplianceService", "ListAppliances", VIEWER),
     ("ApplianceService", "GetAppliance", OwnOrRole(Role::Viewer)),
     ("ApplianceService", "WatchAppliances", VIEWER),
@@ -54,6 +58,7 @@ pub const METHODS: &[(&str, &str, Access)] = &[
     ("GridLogService", "TailRecords", VIEWER),
     ("GridLogService", "ExportRecords", VIEWER),
     ("GridLogService", "CountRecords", VIEWER),
+    ("GridLogService", "ExplainRecord", VIEWER),
     ("IdentityService", "WhoAmI", Authenticated),
     ("IdentityService", "Enrol", Anyone),
     ("IdentityService", "Renew", Anyone),

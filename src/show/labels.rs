@@ -4,8 +4,8 @@
 //! labels and contract cannot diverge. Does not know which of them are valid where.
 
 use crate::contract::proto::{
-    AlertKind, ApplianceState, CrashDumpEnd, CrashDumpTrigger, CredentialKind, EventKind,
-    LostReason, MailState, Outcome, PrincipalKind, RecordKind, Role, Severity,
+    AlertKind, AlertState, ApplianceState, CrashDumpEnd, CrashDumpTrigger, CredentialKind,
+    EventKind, LostReason, MailState, Outcome, PrincipalKind, RecordKind, Role, Severity,
 };
 
 /// The label of a [`RecordKind`]; `None` if it is unspecified.
@@ -63,6 +63,11 @@ pub fn credential_kind(number: i32) -> Option<String> {
     label("CREDENTIAL_KIND_", CredentialKind::try_from(number).map(|it| it.as_str_name()), number)
 }
 
+/// The label of an [`AlertState`]; `None` if it is unspecified.
+pub fn alert_state(number: i32) -> Option<String> {
+    label("ALERT_STATE_", AlertState::try_from(number).map(|it| it.as_str_name()), number)
+}
+
 /// The label of a [`CrashDumpTrigger`]; `None` if it is unspecified.
 pub fn crash_dump_trigger(number: i32) -> Option<String> {
     label(
@@ -97,6 +102,11 @@ pub fn parse_alert_kind(label: &str) -> Option<AlertKind> {
     specified(AlertKind::from_str_name(&contract_name("ALERT_KIND_", label))?)
 }
 
+/// The [`AlertState`] of a label.
+pub fn parse_alert_state(label: &str) -> Option<AlertState> {
+    specified(AlertState::from_str_name(&contract_name("ALERT_STATE_", label))?)
+}
+
 /// The [`MailState`] of a label.
 pub fn parse_mail_state(label: &str) -> Option<MailState> {
     specified(MailState::from_str_name(&contract_name("MAIL_STATE_", label))?)
@@ -125,6 +135,11 @@ pub fn states() -> Vec<String> {
 /// The labels of all alert kinds, in the contract's order.
 pub fn alert_kinds() -> Vec<String> {
     all_labels(alert_kind)
+}
+
+/// The labels of all alert states, in the contract's order.
+pub fn alert_states() -> Vec<String> {
+    all_labels(alert_state)
 }
 
 /// The labels of all mail states, in the contract's order.
@@ -176,6 +191,7 @@ mod tests {
         assert_eq!(credential_kind(3).as_deref(), Some("certificate"));
         assert_eq!(mail_states(), ["waiting", "under_way", "failed", "sent", "joined", "removed"]);
         assert_eq!(alert_kinds()[..2], ["start_failed", "stuck"]);
+        assert_eq!(alert_states(), ["open", "acknowledged", "silenced", "resolved"]);
         assert!(alert_kinds().contains(&"clock_differs".to_owned()), "behind a gap in the numbers");
         assert_eq!(record_kinds()[..2], ["started_ok", "start_failed"]);
         assert!(record_kinds().contains(&"crash_dump".to_owned()));

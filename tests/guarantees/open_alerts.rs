@@ -30,13 +30,17 @@ async fn a_failed_start_is_open_until_the_next_one() {
     gridd.vme("shop:web", 1, &["id=started_ok"]).await.done();
     let table = gridd.gridctl(&["alert", "list"]).await.done();
     let row = table.lines().nth(1).expect("a row");
-    assert!(row.starts_with("shop:main.db1  start_failed  error"), "{table}");
+    assert!(row.trim_start().starts_with("1  error     open"), "{table}");
+    assert!(row.contains("shop:main.db1"), "{table}");
     assert!(row.contains(r"no disk \u{202e}\x1b[2J"), "{table}");
     let listed = alerts(&gridd, &["list", "shop:*", "--severity", "error"]).await;
     let [alert] = listed.as_slice() else { panic!("one, not {listed:?}") };
     assert_eq!((&alert["appliance"], &alert["kind"]), (&NAME.into(), &"start_failed".into()));
-    assert_eq!(alerts(&gridd, &["show", NAME]).await, listed);
-    assert_eq!(alerts(&gridd, &["show", NAME, "start_failed"]).await, listed);
+    let shown = alerts(&gridd, &["show", NAME]).await;
+    assert_eq!((&shown[0]["id"], &shown[0]["text"]), (&alert["id"], &alert["text"]));
+    assert_eq!(shown[0]["steps"][0]["kind"], "opened");
+    assert_eq!(alerts(&gridd, &["show", NAME, "start_failed"]).await, shown);
+    assert_eq!(alerts(&gridd, &["show", "1"]).await, shown);
     assert!(alerts(&gridd, &["list", "--severity", "fatal"]).await.is_empty());
     assert!(alerts(&gridd, &["list", "--of-broker"]).await.is_empty());
     assert!(alerts(&gridd, &["list", "other*"]).await.is_empty());
@@ -65,6 +69,91 @@ async fn a_failed_start_is_open_until_the_next_one() {
 
     gridd.vme(NAME, 2, &["id=started_ok"]).await.done();
     assert!(alerts(&gridd, &["list"]).await.is_empty(), "it is over");
+}
+
+/// Mail to a server that is not there: what is decided is told all the same.
+const MAIL: &str = "[mail]\nserver = \"127.0.0.1:9\"\nsecurity = \"plain\"\n\
+                    from = \"grid@example.org\"\nto = \"ann@example.org\"\n";
+
+#[tokio::test]
+async fn an_alert_event_is_listed_acknowledged_and_resolved_and_each_step_is_explained() {
+    let gridd = Gridd::with_config(MAIL).await;
+    let text = "msg=no redundancy \x1b[2Jleft";
+    gridd.vme(NAME, 1, &["id=alert", "severity=error", "key=raid1", text]).await.done();
+    let listed = alerts(&gridd, &["list", "--key", "raid*", "--kind", "event"]).await;
+    let [alert] = listed.as_slice() else { panic!("one, not {listed:?}") };
+    assert_eq!((&alert["key"], &alert["state"]), (&"raid1".into(), &"open".into()));
+    let check = gridd.gridctl(&["status", "--check"]).await;
+    assert_eq!(check.code, Some(2), "an error is open: {check:?}");
+
+    for (words, code, told) in [
+        (
+            &["ack", "db1"][..],
+            2,
+            "db1 is not the number of an alert; the open alerts of shop:main.db1 are 1 (event raid1)",
+        ),
+        (&["ack", "nobody"], 2, "nobody is not the number of an alert; `gridctl alert list` shows"),
+        (
+            &["resolve", "9"],
+            7,
+            "there is no alert 9; `gridctl alert list` shows those that are open",
+        ),
+        (&["unack", "1"], 3, "alert 1 is not acknowledged"),
+        (&["ack", "1", "--until", "yesterday"], 3, "the end of the acknowledgement of alert 1 has"),
+        (&["ack", "1", "--for", "0s"], 2, "expected more than 0s"),
+        (&["show", "9"], 7, "there is no alert 9"),
+    ] {
+        let said = gridd.gridctl(&[&["alert"], words].concat()).await;
+        assert_eq!((said.code, said.stdout.as_str()), (Some(code), ""), "{words:?}: {said:?}");
+        assert!(said.stderr.contains(told), "{words:?}: {}", said.stderr);
+    }
+    let words = ["alert", "ack", "1", "--for", "2h", "--note", "disk is ordered"];
+    let acked = gridd.gridctl(&words).await.done();
+    assert!(
+        acked.starts_with("alert 1 (raid1 of shop:main.db1) is acknowledged until 20"),
+        "{acked}"
+    );
+    let check = gridd.gridctl(&["status", "--check"]).await;
+    assert_eq!(check.code, Some(0), "somebody takes care of it: {check:?}");
+    assert!(check.stdout.contains("no open alerts, 1 acknowledged"), "{check:?}");
+    let status = gridd.gridctl(&["status"]).await.done();
+    assert!(status.lines().any(|line| line.starts_with("acknowledged: 1 alert")), "{status}");
+    let shown = alerts(&gridd, &["show", "1"]).await;
+    assert_eq!(shown[0]["acknowledgement"]["note"], "disk is ordered");
+
+    let over = ["id=alert", "key=raid1", "resolved=yes", "msg=rebuilt"];
+    gridd.vme(NAME, 1, &over).await.done();
+    assert!(alerts(&gridd, &["list"]).await.is_empty(), "it is over");
+    let ended = alerts(&gridd, &["list", "--state", "resolved"]).await;
+    assert_eq!(ended[0]["end_cause"], "appliance");
+
+    let explained = gridd.gridctl(&["alert", "explain", "1"]).await.done();
+    for expected in [
+        "alert 1: error raid1 of shop:main.db1, resolved\n",
+        "no redundancy \\x1b[2Jleft\n",
+        " notified: it is new (record ",
+        "    mail 1 to ann@example.org: ",
+        " acknowledged by ",
+        ": disk is ordered (record ",
+        " not notified: somebody takes care of it (record ",
+        " resolved: the appliance reported it (record ",
+    ] {
+        assert!(explained.contains(expected), "{expected:?} is missing:\n{explained}");
+    }
+    let number = alert["record_number"].to_string();
+    let explained = gridd.gridctl(&["log", "explain", &number]).await.done();
+    assert!(explained.contains("    alert 1 (raid1 of shop:main.db1)\n"), "{explained}");
+    assert!(explained.contains("notified: it is new"), "{explained}");
+    gridd.vme(NAME, 1, &["id=log", "msg=quiet"]).await.done();
+    let newest = gridd.gridctl(&["log", "list", "--limit", "1", "--output", "json"]).await.done();
+    let newest: Value = serde_json::from_str(&newest).expect("JSON");
+    let number = newest[0]["number"].to_string();
+    let explained = gridd.gridctl(&["log", "explain", &number]).await.done();
+    assert!(
+        explained.contains("no notification was decided on: it changes no alert"),
+        "{explained}"
+    );
+    assert_eq!(gridd.gridctl(&["log", "explain", "9999"]).await.code, Some(7));
 }
 
 #[tokio::test]

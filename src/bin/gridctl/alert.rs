@@ -1,24 +1,29 @@
-//! `gridctl alert ...`: lists and shows open alerts.
+//! `gridctl alert ...`: lists and shows alerts, acknowledges, resolves and explains them.
 //!
-//! Guarantees that an unknown appliance is distinguished from one without open alerts. Does not
-//! evaluate alerts.
+//! Guarantees that an unknown appliance is distinguished from one without alerts. Does not evaluate
+//! alerts.
+
+mod action;
+mod explain;
+mod number;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 
 use grid_broker::contract::proto::{
     AlertFilter, AlertKind, GetAlertRequest, ListAlertsRequest, OpenAlert,
 };
-use grid_broker::show::labels;
 
-use crate::appliance_view::pair_lines;
+use crate::alert_view::{detail_lines, object, view};
 use crate::args::{AlertCommand, AlertList};
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::fields::OutputObject;
-use crate::output::{ItemView, ListWriter, OutputOptions};
-use crate::subject;
-use crate::table::{CellStyle, Column, TableCell};
-use crate::{names, record_view, watch};
+use crate::output::{ListWriter, OutputOptions};
+use crate::table::TableCell;
+use crate::{names, subject, watch};
+
+pub(crate) use self::number::AlertNumberError;
 
 /// Largest page that the broker returns.
 const PAGE_SIZE: u32 = 1000;
@@ -32,7 +37,13 @@ pub(crate) async fn run(
 ) -> Result<(), CliError> {
     match command {
         AlertCommand::List(arguments) => list(broker, arguments, look, out).await,
-        AlertCommand::Show { name, kind } => show_subject(broker, name, *kind, look, out).await,
+        AlertCommand::Show { subject, kind } => {
+            show_subject(broker, subject, *kind, look, out).await
+        }
+        AlertCommand::Ack { .. } | AlertCommand::Unack { .. } | AlertCommand::Resolve { .. } => {
+            action::run(broker, command, look, out).await
+        }
+        AlertCommand::Explain { ids } => explain::run(broker, ids, look, out).await,
     }
 }
 
@@ -46,15 +57,22 @@ async fn show_subject(
     if let Some(kind) = kind {
         let get = async |name: String| {
             let appliance = subject::parse(&name).to_owned();
-            let request = broker.unary(GetAlertRequest { appliance, kind: kind.into() });
+            let request = broker.unary(GetAlertRequest {
+                appliance,
+                kind: kind.into(),
+                ..Default::default()
+            });
             Ok(broker.alerts().get_alert(request).await?.into_inner().alert)
         };
         let (_, alert) = names::call_with_name(broker, name, look, get).await?;
         let alert = alert.ok_or(CliError::MissingField { field: "alert" })?;
-        if look.format.is_human_readable() {
-            return write_alerts(&[alert], look, out);
+        return write_alert(&alert, look, out);
+    }
+    if let Some(ids) = number::parse_all(name) {
+        if let [id] = ids[..] {
+            return write_alert(&get(broker, id).await?, look, out);
         }
-        return Ok(ListWriter::write_one(out, look, view(), &alert)?);
+        return write_by_number(broker, &ids, look, out).await;
     }
     let name = match name {
         subject::BROKER_DASH | subject::QUOTED_DASH => name.to_owned(),
@@ -69,10 +87,18 @@ async fn show_subject(
         let subject = if name == subject::BROKER_DASH { "the broker itself" } else { &name };
         look.note(&format!("no alerts are open for {}", TableCell::new(subject).render(false)));
     }
-    write_alerts(&alerts, look, out)
+    let ids: Vec<u64> = alerts.iter().map(|alert| alert.id).collect();
+    write_by_number(broker, &ids, look, out).await
 }
 
-/// Lists all open alerts that match the filter.
+/// The alert of that number, with its history.
+async fn get(broker: &Connection, id: u64) -> Result<OpenAlert, CliError> {
+    let request = broker.unary(GetAlertRequest { id, ..GetAlertRequest::default() });
+    let reply = broker.alerts().get_alert(request).await?.into_inner();
+    reply.alert.ok_or(CliError::MissingField { field: "alert" })
+}
+
+/// Lists all alerts that match the filter.
 pub(crate) async fn list_all(
     broker: &Connection,
     filter: &AlertFilter,
@@ -91,27 +117,40 @@ pub(crate) async fn list_all(
     }
 }
 
+/// The filter of a command line.
+async fn build_filter(broker: &Connection, arguments: &AlertList) -> Result<AlertFilter, CliError> {
+    let AlertList { names, appliance, state, kind, class, key, severity, of_broker, flags: _ } =
+        arguments;
+    let names = [&names[..], appliance].concat();
+    let is_broker = names.as_slice() == [subject::BROKER_DASH];
+    let names = if is_broker { &[][..] } else { &names };
+    Ok(AlertFilter {
+        appliances: names::resolve_patterns(broker, names).await?,
+        severity_at_least: severity.map_or(0, Into::into),
+        of_broker: *of_broker || is_broker,
+        states: state.iter().map(|it| (*it).into()).collect(),
+        kinds: kind.iter().map(|it| (*it).into()).collect(),
+        classes: class.clone(),
+        keys: key.clone(),
+    })
+}
+
 async fn list(
     broker: &Connection,
     arguments: &AlertList,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let AlertList { names, severity, of_broker, flags } = arguments;
-    let is_broker = names.as_slice() == [subject::BROKER_DASH];
-    let names = if is_broker { &[][..] } else { names };
-    let filter = AlertFilter {
-        appliances: names::resolve_patterns(broker, names).await?,
-        severity_at_least: severity.map_or(0, Into::into),
-        of_broker: *of_broker || is_broker,
-    };
+    let filter = build_filter(broker, arguments).await?;
     let nothing = if filter == AlertFilter::default() {
         "no alerts are open"
-    } else {
+    } else if filter.states.is_empty() {
         "no open alerts match"
+    } else {
+        "no alerts match"
     };
     let mut listing = ListWriter::new(out, look, view());
-    if flags.watch {
+    if arguments.flags.watch {
         let fetch = async || list_all(broker, &filter).await;
         tokio::select! {
             biased;
@@ -121,83 +160,46 @@ async fn list(
         return Ok(listing.finish(nothing)?);
     }
     let mut alerts = list_all(broker, &filter).await?;
-    flags.apply_order(&mut alerts);
+    arguments.flags.apply_order(&mut alerts);
     listing.add(&alerts)?;
     Ok(listing.finish(nothing)?)
 }
 
-fn write_alerts(
-    alerts: &[OpenAlert],
+fn write_alert(
+    alert: &OpenAlert,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    if look.format.is_human_readable() {
-        for (index, alert) in alerts.iter().enumerate() {
-            if index > 0 {
-                writeln!(out)?;
-            }
-            for line in detail_lines(alert, look) {
-                writeln!(out, "{line}")?;
-            }
-        }
-        return Ok(out.flush()?);
+    if !look.format.is_human_readable() {
+        return Ok(ListWriter::write_one(out, look, view(), alert)?);
     }
-    let mut listing = ListWriter::new(out, look, view());
-    listing.add(alerts)?;
-    Ok(listing.finish("")?)
+    for line in detail_lines(alert, look) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(out.flush()?)
 }
 
-fn view() -> ItemView<OpenAlert> {
-    ItemView { columns: COLUMNS, cells, to_object: object }
+/// Writes the alerts of these numbers, with their histories.
+async fn write_by_number(
+    broker: &Connection,
+    ids: &[u64],
+    look: &OutputOptions,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let mut alerts = Vec::with_capacity(ids.len());
+    for id in ids {
+        alerts.push(get(broker, *id).await?);
+    }
+    if !look.format.is_human_readable() {
+        let mut listing = ListWriter::new(out, look, view());
+        listing.add(&alerts)?;
+        return Ok(listing.finish("")?);
+    }
+    for (index, alert) in alerts.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        write_alert(alert, look, out)?;
+    }
+    Ok(())
 }
-
-const COLUMNS: &[Column] = &[
-    Column { title: "appliance", width_min: 12, is_right_aligned: false, drop_priority: 0 },
-    Column { title: "kind", width_min: 12, is_right_aligned: false, drop_priority: 0 },
-    Column { title: "severity", width_min: 8, is_right_aligned: false, drop_priority: 1 },
-    Column { title: "since {zone}", width_min: 14, is_right_aligned: false, drop_priority: 2 },
-    Column { title: "what", width_min: 0, is_right_aligned: false, drop_priority: 0 },
-];
-
-fn cells(alert: &OpenAlert, look: &OutputOptions) -> Vec<TableCell> {
-    let severity = labels::severity(alert.severity).unwrap_or_default();
-    vec![
-        TableCell::new(subject_of(alert)),
-        TableCell::new(&labels::alert_kind(alert.kind).unwrap_or_default()),
-        TableCell::styled(&severity, record_view::severity_style(alert.severity)),
-        TableCell::new(&look.format_column_time(&alert.since)),
-        TableCell::new(&alert.text),
-    ]
-}
-
-fn subject_of(alert: &OpenAlert) -> &str {
-    subject::format(&alert.appliance)
-}
-
-fn detail_lines(alert: &OpenAlert, look: &OutputOptions) -> Vec<String> {
-    let pairs = [
-        ("appliance", subject_of(alert).to_owned()),
-        ("what", alert.text.clone()),
-        ("kind", labels::alert_kind(alert.kind).unwrap_or_default()),
-        ("severity", labels::severity(alert.severity).unwrap_or_default()),
-        ("since", look.format_time(&alert.since)),
-    ];
-    let light = record_view::severity_style(alert.severity);
-    pair_lines(&pairs, |key| if key == "what" { light } else { CellStyle::None }, look)
-}
-
-fn object(alert: &OpenAlert) -> OutputObject {
-    let OpenAlert { appliance, kind, severity, since, text } = alert;
-    let fields = vec![
-        ("appliance", appliance.into()),
-        ("kind", labels::alert_kind(*kind).into()),
-        ("severity", labels::severity(*severity).into()),
-        ("since", since.into()),
-        ("text", text.into()),
-    ];
-    let name = format!("{} {}", subject_of(alert), labels::alert_kind(*kind).unwrap_or_default());
-    OutputObject { kind: "alert", name, fields }
-}
-
-#[cfg(test)]
-mod tests;

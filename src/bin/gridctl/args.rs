@@ -86,11 +86,12 @@ pub(crate) enum GridctlCommand {
         gridctl appliance show shop:main.db1"
     )]
     Appliance(ApplianceCommand),
-    /// Show open alerts: the problems at this moment
+    /// Show, acknowledge, resolve and explain alerts: the problems at this moment
     #[command(
         subcommand,
         alias = "alerts",
-        after_help = "Example: what needs attention now?\n  gridctl alert list --severity error"
+        after_help = "Examples: what needs attention now? I take care of it\n  \
+        gridctl alert list --severity error --state open\n  gridctl alert ack 12"
     )]
     Alert(AlertCommand),
     /// Show, retry and drop queued mails, and test mail delivery
@@ -168,7 +169,7 @@ pub(crate) enum GridctlCommand {
         alias = "info",
         after_help = "With --check it prints one line and uses the exit codes of Nagios plugins: 0 no \
         open alerts, 1\nopen warnings or failed mails, 2 open errors or no broker replies, 3 the state \
-        is unknown.\n\n\
+        is unknown. Alerts\nthat are acknowledged or silenced are counted, and change no exit code.\n\n\
         Examples: the state and the open alerts; the same for monitoring\n  gridctl status\n  \
         gridctl status --check"
     )]
@@ -313,7 +314,7 @@ fn find_conflict(args: &GridctlArgs) -> Option<&'static str> {
         {
             find_watch_conflict(format)
         }
-        GridctlCommand::Alert(AlertCommand::List(AlertList { flags, .. })) if flags.watch => {
+        GridctlCommand::Alert(AlertCommand::List(list)) if list.flags.watch => {
             find_watch_conflict(format)
         }
         GridctlCommand::Mail(MailSubcommand::List(MailList { flags, .. })) if flags.watch => {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use grid_broker::contract::proto::{
-    ApplianceFilter, ListAdministratorsRequest, ListAppliancesRequest, ListCrashDumpsRequest,
-    ListMailsRequest, ListTokensRequest,
+    ApplianceFilter, ListAdministratorsRequest, ListAlertsRequest, ListAppliancesRequest,
+    ListCrashDumpsRequest, ListMailsRequest, ListTokensRequest,
 };
 use grid_broker::grid::values::identity::KeyHash;
 
@@ -40,6 +40,7 @@ const NAMES_MAX: u32 = 200;
 enum CompletionKind {
     Appliance,
     Class,
+    AlertNumber,
     MailNumber,
     Recipient,
     Context,
@@ -165,6 +166,8 @@ fn completion_kind(arg: &Arg, path: &[&str]) -> Option<CompletionKind> {
     match (name.as_str(), path.first()) {
         ("APPLIANCE", _) => Some(CompletionKind::Appliance),
         ("CLASS", _) => Some(CompletionKind::Class),
+        ("ID|APPLIANCE", _) => Some(CompletionKind::Appliance),
+        ("ID", Some(&"alert")) => Some(CompletionKind::AlertNumber),
         ("NUMBER", Some(&"mail")) => Some(CompletionKind::MailNumber),
         ("RECIPIENT", _) => Some(CompletionKind::Recipient),
         ("CONTEXT", _) => Some(CompletionKind::Context),
@@ -217,6 +220,11 @@ async fn find_names(
             .into_iter()
             .map(|(_, class)| class)
             .collect(),
+        CompletionKind::AlertNumber => {
+            let request = ListAlertsRequest { page_size: NAMES_MAX, ..Default::default() };
+            let page = broker.alerts().list_alerts(broker.unary(request)).await?.into_inner();
+            page.alerts.into_iter().map(|alert| alert.id.to_string()).collect()
+        }
         CompletionKind::MailNumber | CompletionKind::Recipient => {
             let request = ListMailsRequest { page_size: NAMES_MAX, ..Default::default() };
             let page = broker.mails().list_mails(broker.unary(request)).await?.into_inner();
@@ -304,6 +312,11 @@ mod tests {
             ("logout", Some(CompletionKind::Context)),
             ("alert show", Some(CompletionKind::Appliance)),
             ("alert show db1", None),
+            ("alert ack", Some(CompletionKind::AlertNumber)),
+            ("alert resolve 12", Some(CompletionKind::AlertNumber)),
+            ("alert explain", Some(CompletionKind::AlertNumber)),
+            ("alert ack 12 --note", None),
+            ("alert list --class", Some(CompletionKind::Class)),
             ("mail show", Some(CompletionKind::MailNumber)),
             ("mail retry 1", Some(CompletionKind::MailNumber)),
             ("mail list", Some(CompletionKind::Recipient)),

@@ -15,6 +15,7 @@ use grid_broker::journal::stream::{FileError, StreamError};
 use grid_broker::show::escape::escape;
 use grid_broker::system_error::Explained;
 
+use crate::alert::AlertNumberError;
 use crate::bench::BenchError;
 use crate::context::ContextError;
 use crate::crash_dump::CrashDumpError;
@@ -123,6 +124,9 @@ pub(crate) enum CliError {
     /// A crash dump was not triggered, not found, or did not work.
     #[error(transparent)]
     CrashDump(#[from] CrashDumpError),
+    /// A name in place of the number of an alert.
+    #[error(transparent)]
+    AlertNumber(#[from] AlertNumberError),
     /// An export is not complete, or cannot be continued.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -208,6 +212,7 @@ impl CliError {
             Self::Context(error) => error.exit_code(),
             Self::Credential(error) => error.exit_code(),
             Self::CrashDump(error) => error.exit_code(),
+            Self::AlertNumber(error) => error.exit_code(),
             Self::Export(error) => error.exit_code(),
             Self::Bench(error) => error.exit_code(),
             Self::Many { code, .. } => *code,

@@ -4,6 +4,7 @@
 //! position, and that a note at the end says if records were left out. Does not know how a tail
 //! resumes (`follow`), what an export is (`export`) or how a record is formatted (`record_view`).
 
+mod explain;
 mod export;
 mod histogram;
 mod omitted;
@@ -44,6 +45,7 @@ pub(crate) async fn run(
         LogCommand::List(arguments) => list(broker, arguments, look, out).await,
         LogCommand::Export(arguments) => export::run(broker, arguments, look, out).await,
         LogCommand::Histogram(arguments) => histogram::run(broker, arguments, look, out).await,
+        LogCommand::Explain { numbers } => explain::run(broker, numbers, look, out).await,
         LogCommand::Show { numbers } => show(broker, numbers, look, out).await,
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod admin;
 mod alert;
+mod alert_view;
 mod appliance;
 mod appliance_view;
 mod args;

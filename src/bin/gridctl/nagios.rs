@@ -1,12 +1,13 @@
 //! `gridctl status --check`: checks the broker as a plugin of Nagios or Icinga.
 //!
 //! Guarantees one line with performance data and one of the four exit codes of plugins, whatever
-//! fails. Derives the status from the open alerts; the broker sets their severity.
+//! fails. Derives the status from the open alerts, without those that are acknowledged or silenced; the
+//! broker sets their severity.
 
 use std::io::Write;
 
 use grid_broker::contract::proto::{
-    AlertFilter, ApplianceState, GetStatusResponse, OpenAlert, Severity,
+    AlertFilter, AlertState, ApplianceState, GetStatusResponse, OpenAlert, Severity,
 };
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::count::format_count;
@@ -84,7 +85,12 @@ pub(crate) fn usage_error_line(message: &str) -> String {
 }
 
 fn evaluate(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (NagiosStatus, String) {
-    let at_least = |than: Severity| alerts.iter().filter(|it| it.severity >= than.into()).count();
+    let is_open = |it: &&OpenAlert| {
+        // A broker of an earlier release does not tell states: all its alerts are open.
+        matches!(it.state(), AlertState::Open | AlertState::Unspecified)
+    };
+    let (open, muted): (Vec<&OpenAlert>, Vec<_>) = alerts.iter().partition(is_open);
+    let at_least = |than: Severity| open.iter().filter(|it| it.severity >= than.into()).count();
     let (errors, warnings) = (at_least(Severity::Error), at_least(Severity::Warn));
     let verdict = match (errors, warnings, status.mails_failed) {
         (0, 0, 0) => NagiosStatus::Ok,
@@ -96,13 +102,21 @@ fn evaluate(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (NagiosStatus, 
         found.map_or(0, |it| it.count)
     };
     let all: u64 = status.appliances.iter().map(|it| it.count).sum();
-    let mut parts = vec![match alerts.len() {
+    let mut parts = vec![match open.len() {
         0 => "no open alerts".to_owned(),
         open => format!("{} open", format_count(open as u64, "alert")),
     }];
-    if let Some(worst) = alerts.iter().max_by_key(|it| it.severity) {
+    if let Some(worst) = open.iter().max_by_key(|it| it.severity) {
         let severity = labels::severity(worst.severity).unwrap_or_default();
         parts.push(format!("{severity}: {} {}", worst.appliance, worst.text).replace(":  ", ": "));
+    }
+    let count_in = |state: AlertState| muted.iter().filter(|it| it.state() == state).count();
+    for state in [AlertState::Acknowledged, AlertState::Silenced] {
+        let count = count_in(state);
+        if count > 0 {
+            let state = labels::alert_state(state.into()).unwrap_or_default();
+            parts.push(format!("{count} {state}"));
+        }
     }
     if status.mails_failed > 0 {
         parts.push(format!("{} failed", format_count(status.mails_failed, "mail")));
@@ -119,8 +133,9 @@ fn evaluate(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (NagiosStatus, 
         ("appliances", all),
         ("running", count_of(ApplianceState::Running)),
         ("failed", count_of(ApplianceState::Failed)),
-        ("alerts", alerts.len() as u64),
+        ("alerts", open.len() as u64),
         ("alerts_error", errors as u64),
+        ("alerts_muted", muted.len() as u64),
         ("mails_queued", status.mails_queued),
         ("mails_failed", status.mails_failed),
         ("sessions", status.sessions.into()),
@@ -163,7 +178,8 @@ mod tests {
         assert_eq!(
             line,
             "no open alerts, 3 of 4 appliances running | appliances=4 running=3 failed=1 alerts=0 \
-             alerts_error=0 mails_queued=0 mails_failed=0 sessions=0 journal=0B disk_free=5B"
+             alerts_error=0 alerts_muted=0 mails_queued=0 mails_failed=0 sessions=0 journal=0B \
+             disk_free=5B"
         );
         let dumping = vec![count(ApplianceState::Dumping, 2)];
         let (verdict, line) =
@@ -176,6 +192,14 @@ mod tests {
         assert_eq!(verdict, NagiosStatus::Critical);
         assert!(line.starts_with("2 alerts open, fatal: db1 a / b c, 3 of 4"), "{line}");
         assert_eq!(line.matches('|').count(), 1);
+        let acknowledged = OpenAlert {
+            state: AlertState::Acknowledged.into(),
+            ..alert_of(Severity::Fatal, "known")
+        };
+        let (verdict, line) = evaluate(&status, &[acknowledged]);
+        assert_eq!(verdict, NagiosStatus::Ok, "somebody takes care of it");
+        assert!(line.starts_with("no open alerts, 1 acknowledged, 3 of 4"), "{line}");
+        assert!(line.contains(" alerts=0 alerts_error=0 alerts_muted=1 "), "{line}");
         let status = GetStatusResponse { mails_failed: 1, ..Default::default() };
         assert_eq!(evaluate(&status, &[]).0, NagiosStatus::Warning);
     }

@@ -7,6 +7,7 @@ use std::io::Write;
 
 use grid_broker::contract::proto::{GetStatusRequest, GetStatusResponse, StateCount};
 use grid_broker::grid::values::size::describe_bytes;
+use grid_broker::show::count::format_count;
 use grid_broker::show::labels;
 
 use crate::appliance_view::pair_lines;
@@ -128,6 +129,11 @@ fn lines(status: &GetStatusResponse, address: &str, look: &OutputOptions) -> Vec
         pairs.push(("open alerts", "none".to_owned()));
     }
     pairs.extend(status.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
+    let muted =
+        [(status.acknowledged_alerts, "acknowledged"), (status.silenced_alerts, "silenced")];
+    for (count, state) in muted.into_iter().filter(|(count, _)| *count > 0) {
+        pairs.push((state, format_count(count, "alert")));
+    }
     let light = |key: &str| if key == "open alert" { CellStyle::Red } else { CellStyle::None };
     pair_lines(&pairs, light, look)
 }
@@ -218,6 +224,8 @@ fn object(status: &GetStatusResponse) -> OutputObject {
         resident_bytes,
         written_bytes,
         archive_bytes,
+        acknowledged_alerts,
+        silenced_alerts,
     } = status;
     let count = |it: &StateCount| {
         let StateCount { state, count } = it;
@@ -256,6 +264,8 @@ fn object(status: &GetStatusResponse) -> OutputObject {
         ("resident_bytes", optional(resident_bytes)),
         ("written_bytes", optional(written_bytes)),
         ("archive_bytes", (*archive_bytes).into()),
+        ("acknowledged_alerts", (*acknowledged_alerts).into()),
+        ("silenced_alerts", (*silenced_alerts).into()),
     ];
     OutputObject { kind: "broker", name: broker_id.clone(), fields }
 }
@@ -371,7 +381,8 @@ mod tests {
                 r#""mails_queued":0,"mails_queued_since":null,"mails_failed":0,"#,
                 r#""growth_bytes_per_day":null,"growth_measured_s":0,"retention_bytes":0,"#,
                 r#""low_water_bytes":0,"disk_lasts_s":null,"benchmark":false,"cpu_time_us":null,"#,
-                r#""resident_bytes":null,"written_bytes":null,"archive_bytes":0}"#
+                r#""resident_bytes":null,"written_bytes":null,"archive_bytes":0,"#,
+                r#""acknowledged_alerts":0,"silenced_alerts":0}"#
             )
         );
         assert!(udl::entity(&form).contains("\n  appliances.1.state = running\n"));

@@ -65,6 +65,20 @@ fn describe_due(name: &str, alert: Option<&Alert>) -> String {
     }
 }
 
+/// A step of an alert's history, in words.
+pub fn describe_step(kind: AlertStepKind) -> String {
+    match kind {
+        AlertStepKind::Opened => "opened".to_owned(),
+        AlertStepKind::Reopened => "opened again".to_owned(),
+        AlertStepKind::Escalated(severity) => format!("became more severe: {}", severity.as_str()),
+        AlertStepKind::Ended(cause) => format!("resolved: {}", describe_end(cause)),
+        AlertStepKind::Acknowledged => "acknowledged".to_owned(),
+        AlertStepKind::Unacknowledged => "acknowledgement withdrawn".to_owned(),
+        AlertStepKind::AcknowledgementEnded => "acknowledgement ended".to_owned(),
+        AlertStepKind::Decided(reason) => reason.describe().to_owned(),
+    }
+}
+
 /// Why an alert ended, in words.
 pub fn describe_end(cause: EndCause) -> &'static str {
     match cause {

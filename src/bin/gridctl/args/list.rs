@@ -81,8 +81,13 @@ pub(crate) enum AlertSort {
     /// By the name of the appliance; those of the broker first.
     #[value(alias = "name")]
     Appliance,
+    /// By number.
+    #[value(alias = "number")]
+    Id,
     /// Longest open first.
     Since,
+    /// Reported most often first.
+    Count,
     /// By kind.
     #[value(alias = "matter")]
     Kind,
@@ -93,7 +98,9 @@ impl SortKey<OpenAlert> for AlertSort {
         match self {
             Self::Severity => b.severity.cmp(&a.severity),
             Self::Appliance => a.appliance.cmp(&b.appliance),
+            Self::Id => a.id.cmp(&b.id),
             Self::Since => compare_times(&a.since, &b.since),
+            Self::Count => b.count.cmp(&a.count),
             Self::Kind => a.kind.cmp(&b.kind),
         }
     }

@@ -60,6 +60,18 @@ pub(crate) enum LogCommand {
         #[arg(value_name = "NUMBER", required = true, value_delimiter = ',', value_parser = parse_number)]
         numbers: Vec<u64>,
     },
+    /// Explain why records caused a mail, or none
+    #[command(
+        aliases = ["why"],
+        after_help = "Prints for each alert that the record changed what was decided about a notification, and \
+        the mail\nto each receiver with its state and the last reply of the server.\n\n\
+        Example:\n  gridctl log explain 4711"
+    )]
+    Explain {
+        /// Numbers of records
+        #[arg(value_name = "NUMBER", required = true, value_delimiter = ',', value_parser = parse_number)]
+        numbers: Vec<u64>,
+    },
 }
 
 /// Which records.

@@ -83,12 +83,12 @@ pub(super) fn resolve_get(command: GridctlCommand) -> GridctlCommand {
             let list = ApplianceList { names, state, class, suppressed, flags };
             GridctlCommand::Appliance(ApplianceCommand::List(list))
         }
-        GridctlCommand::Alert(AlertCommand::List(mut list))
+        GridctlCommand::Alert(AlertCommand::List(list))
             if is_single_name(&list.names)
-                && list == AlertList { names: list.names.clone(), ..AlertList::default() } =>
+                && *list == AlertList { names: list.names.clone(), ..AlertList::default() } =>
         {
-            let name = list.names.remove(0);
-            GridctlCommand::Alert(AlertCommand::Show { name, kind: None })
+            let subject = list.names.concat();
+            GridctlCommand::Alert(AlertCommand::Show { subject, kind: None })
         }
         GridctlCommand::Mail(MailSubcommand::List(list)) => {
             match parse_numbers(&list.recipients)[..] {

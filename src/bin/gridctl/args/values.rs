@@ -6,7 +6,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use grid_broker::contract::proto::{
-    AlertKind, ApplianceState, MailState, RecordKind, Role, Severity,
+    AlertKind, AlertState, ApplianceState, MailState, RecordKind, Role, Severity,
 };
 use grid_broker::show::labels;
 
@@ -25,6 +25,9 @@ const SEVERITY_ALIASES: &[(&str, &str)] = &[
     ("emergency", "fatal"),
     ("panic", "fatal"),
 ];
+
+const ALERT_STATE_ALIASES: &[(&str, &str)] =
+    &[("acked", "acknowledged"), ("muted", "silenced"), ("closed", "resolved")];
 
 const MAIL_STATE_ALIASES: &[(&str, &str)] = &[("pending", "waiting"), ("sending", "under_way")];
 
@@ -50,6 +53,11 @@ pub(super) fn states() -> impl TypedValueParser<Value = ApplianceState> {
 /// Kinds of alert.
 pub(super) fn alert_kinds() -> impl TypedValueParser<Value = AlertKind> {
     value_parser_of(labels::alert_kinds(), &[], labels::parse_alert_kind)
+}
+
+/// States of alerts.
+pub(super) fn alert_states() -> impl TypedValueParser<Value = AlertState> {
+    value_parser_of(labels::alert_states(), ALERT_STATE_ALIASES, labels::parse_alert_state)
 }
 
 /// States of mails.

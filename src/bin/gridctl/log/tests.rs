@@ -12,9 +12,10 @@ use grid_broker::client::ADMINISTRATOR_METADATA;
 use grid_broker::contract::encoded::EncodedExport;
 use grid_broker::contract::proto::tail_records_response::Message;
 use grid_broker::contract::proto::{
-    CountRecordsRequest, CountRecordsResponse, ExportRecordsRequest, ExportRecordsResponse,
-    GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
-    RecordKind, TailRecordsRequest, TailRecordsResponse,
+    CountRecordsRequest, CountRecordsResponse, ExplainRecordRequest, ExplainRecordResponse,
+    ExportRecordsRequest, ExportRecordsResponse, GetRecordResponse, GetReportRequest,
+    GetReportResponse, GetStatusRequest, GetStatusResponse, RecordKind, TailRecordsRequest,
+    TailRecordsResponse,
 };
 use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
 use grid_broker::contract::servers::grid_log_service_server::{
@@ -65,6 +66,13 @@ impl GridLogService for ScriptedGridLog {
         let mut lines = self.0.lock().unwrap();
         lines.counted.push(request.into_inner());
         lines.counts.pop_front().map(Response::new).ok_or_else(|| Status::invalid_argument("over"))
+    }
+
+    async fn explain_record(
+        &self,
+        _request: Request<ExplainRecordRequest>,
+    ) -> Result<Response<ExplainRecordResponse>, Status> {
+        Err(Status::unimplemented("explain_record"))
     }
 
     async fn get_record(

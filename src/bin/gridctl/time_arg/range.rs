@@ -92,6 +92,21 @@ fn resolve_end(
     }
 }
 
+impl TimeArg {
+    /// Resolves to a time to come, at `now` in `zone`: a duration counts from now on, and a time of day is
+    /// the next one. What names the past stays in the past.
+    pub(crate) fn resolve_future(&self, zone: &TimeZone, now: Timestamp) -> Timestamp {
+        let own = self.zone.as_ref().unwrap_or(zone);
+        match self.spec {
+            TimeSpec::LocalTime(time) => next_occurrence(own, time, now),
+            TimeSpec::Ago(span) => now.checked_add(span).unwrap_or(Timestamp::MAX),
+            TimeSpec::FromNow(_) | TimeSpec::At(_) | TimeSpec::Local(_) | TimeSpec::DayTime(..) => {
+                self.resolve(zone, now)
+            }
+        }
+    }
+}
+
 /// This time of day, today.
 fn today_at(zone: &TimeZone, time: Time, now: Timestamp) -> Timestamp {
     to_timestamp(zone, zone.to_datetime(now).date().to_datetime(time))
@@ -138,6 +153,24 @@ mod tests {
             ("3d", "1h", "2026-11-17T16:02:00Z 2026-11-20T15:02:00Z"),
         ] {
             assert_eq!(resolved(since, until).as_deref(), Ok(range), "{since} to {until}");
+        }
+    }
+
+    #[test]
+    fn an_end_to_come_counts_from_now() {
+        let now: Timestamp = "2026-11-20T14:30:00Z".parse().unwrap();
+        let zone = TimeZone::UTC;
+        for (text, expected) in [
+            ("2h", "2026-11-20T16:30:00Z"),
+            ("+2h", "2026-11-20T16:30:00Z"),
+            ("18:00", "2026-11-20T18:00:00Z"),
+            ("6:00", "2026-11-21T06:00:00Z"),
+            ("tomorrow", "2026-11-21T00:00:00Z"),
+            ("2026-12-04", "2026-12-04T00:00:00Z"),
+            ("2 hours ago", "2026-11-20T12:30:00Z"),
+        ] {
+            let when = super::super::parse(text).unwrap();
+            assert_eq!(when.resolve_future(&zone, now).to_string(), expected, "{text}");
         }
     }
 
