@@ -10,9 +10,10 @@ use super::Settings;
 use super::crash_dump::{APPLIANCE_SETTINGS, APPLIANCE_TABLE, CLASS_DUMP_SETTINGS};
 use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::mail::{self, TextRule};
+use super::openstack::{PROJECT, URL};
 use super::route::{ROUTE_SETTINGS, ROUTE_TABLE, RouteSettings};
+use super::tls;
 use super::webhook::{HEARTBEAT_SETTINGS, WEBHOOK_SETTINGS, WEBHOOK_TABLE, WebhookSettings};
-use super::{openstack, tls};
 use crate::config::raw_value::dotted_key;
 use crate::grid::model::crash_dump::CrashDumpSettings;
 use crate::grid::model::settings::{ClassSettings, REPORT_DEADLINE_RANGE, RateLimit};
@@ -203,25 +204,17 @@ static SETTINGS: [SettingKey<Settings>; 51] = [
     ),
     needs_restart("mail.grid", Accessor::Text(&mail::GRID_NAME, |it| &mut it.mail.grid), None),
     needs_restart("mail.templates", Accessor::Text(&mail::LINE, |it| &mut it.mail.templates), None),
-    needs_restart(
-        "mail.public_url",
-        Accessor::Text(&openstack::URL, |it| &mut it.mail.public_url),
-        None,
-    ),
+    needs_restart("mail.public_url", Accessor::Text(&URL, |it| &mut it.mail.public_url), None),
     live("mail.to", Accessor::Text(&mail::RECIPIENTS, |it| &mut it.mail.to)),
     needs_restart("mail.zone", Accessor::Text(&mail::ZONE, |it| &mut it.mail.zone), None),
     live("mail.on", Accessor::Text(&mail::ALERT_KINDS, |it| &mut it.mail.on)),
     live("mail.gather", Accessor::Duration(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.gather)),
     needs_restart(
         "openstack.project",
-        Accessor::Text(&openstack::PROJECT, |it| &mut it.openstack.project),
+        Accessor::Text(&PROJECT, |it| &mut it.openstack.project),
         None,
     ),
-    needs_restart(
-        "openstack.url",
-        Accessor::Text(&openstack::URL, |it| &mut it.openstack.url),
-        None,
-    ),
+    needs_restart("openstack.url", Accessor::Text(&URL, |it| &mut it.openstack.url), None),
     needs_restart("report.log_dir", Accessor::PathOrNone(|it| &mut it.report.log_dir), None),
     needs_restart("report.keep", Accessor::Count(REPORTS_RANGE, |it| &mut it.report.keep), None),
     needs_restart(

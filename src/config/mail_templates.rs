@@ -179,8 +179,13 @@ pub(crate) struct MailTemplates {
 }
 
 impl MailTemplates {
+    /// The templates of the folder in the settings; `None`: it is not set.
+    pub(crate) fn configured(folder: &str) -> Result<Option<Self>, TemplateError> {
+        (!folder.is_empty()).then(|| Self::open(Path::new(folder))).transpose()
+    }
+
     /// Reads and checks the templates in `folder`: either file or both.
-    pub(crate) fn open(folder: &Path) -> Result<Self, TemplateError> {
+    fn open(folder: &Path) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(TEMPLATE_STEPS_MAX));

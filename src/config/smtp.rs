@@ -86,7 +86,7 @@ pub(crate) struct MessageStyle {
     pub(crate) zone: TimeZone,
     /// Time zones by address.
     pub(crate) zones: BTreeMap<String, TimeZone>,
-    /// The address of the pages in links, without a `/` at its end; empty: there are no links.
+    /// The address of the pages in links; empty: there are no links.
     pub(crate) public_url: String,
     /// The administrator's templates; `None`: the plain form.
     pub(crate) templates: Option<MailTemplates>,
@@ -264,17 +264,14 @@ fn message_style(mail: &MailSettings) -> Result<MessageStyle, SmtpConfigError> {
     let common = non_empty(&mail.zone).map(parse_zone).transpose();
     let common = common.map_err(|text| invalid(&["mail.zone"], text))?;
     let mut zones = BTreeMap::new();
-    for (recipient, own) in mail.recipients() {
-        if let Some(name) = own {
-            zones.insert(recipient.to_owned(), parse_zone(name).map_err(of_recipients)?);
-        }
+    for (recipient, name) in mail.recipients().filter_map(|(it, own)| Some((it, own?))) {
+        zones.insert(recipient.to_owned(), parse_zone(name).map_err(of_recipients)?);
     }
     let zone = common.unwrap_or_else(TimeZone::system);
-    let public_url = mail.public_url.trim_end_matches('/').to_owned();
-    let templates = non_empty(&mail.templates).map(|folder| MailTemplates::open(Path::new(folder)));
-    let templates = templates.transpose();
-    let templates = templates.map_err(|why| invalid(&["mail.templates"], why.to_string()))?;
-    Ok(MessageStyle { grid: mail.grid.clone(), zone, zones, public_url, templates })
+    let (grid, public_url) = (mail.grid.clone(), mail.public_url.clone());
+    let templates = MailTemplates::configured(&mail.templates)
+        .map_err(|why| invalid(&["mail.templates"], why.to_string()))?;
+    Ok(MessageStyle { grid, zone, zones, public_url, templates })
 }
 
 /// Finds a time zone of the system.

@@ -151,7 +151,8 @@ fn ack_link(
     let expires_at = message.queued_at.after(ACK_LINK_LIFE);
     let grant =
         AckGrant { alerts: alerts.to_vec(), receiver: message.recipient.clone(), expires_at };
-    Some(format!("{}/ack/{}", look.public_url, key.sign(&grant)?))
+    let url = look.public_url.trim_end_matches('/');
+    Some(format!("{url}/ack/{}", key.sign(&grant)?))
 }
 
 fn intro(message: &MailMessage, zone: &TimeZone, detail: DetailLevel) -> Vec<String> {
