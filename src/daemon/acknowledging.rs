@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::broker::BrokerHandle;
 use crate::config::Settings;
+use crate::grid::log::alert_input::AlertCommand;
+use crate::grid::model::alert::ALERT_NOTE_BYTES_MAX;
 use crate::grid::state::State;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::AlertId;
@@ -64,12 +66,18 @@ impl AcknowledgesAlerts for BrokerAlerts {
 
 /// Acknowledges one alert, if nobody did so before.
 async fn acknowledge(
-    _broker: &BrokerHandle,
-    _by: &str,
-    _alert: AlertId,
-    _note: &str,
+    broker: &BrokerHandle,
+    by: &str,
+    alert: AlertId,
+    note: &str,
 ) -> Result<(), String> {
-    Err("this version can acknowledge by `gridctl alert ack` only".to_owned())
+    let note = note[..note.floor_char_boundary(ALERT_NOTE_BYTES_MAX)].into();
+    let command = AlertCommand::Acknowledge { until: None, note, is_first: true };
+    let answer = broker.alert_command(by, alert, command).await;
+    match answer.map_err(|why| why.to_string())? {
+        Ok(_) => Ok(()),
+        Err(rejection) => Err(rejection.to_string()),
+    }
 }
 
 fn linked_alert(state: &State, id: AlertId) -> LinkedAlert {
