@@ -218,7 +218,7 @@ impl Settings {
         }
         settings.grid = grid::model::settings::GridSettings::new(tables.classes)
             .with_crash_dumps(tables.appliances)
-            .with_mail(settings.mail.notification_rules())
+            .with_mail(Some(settings.mail.notification_rules()))
             .with_certificates(settings.certificates)
             .with_alerts(settings.alerts);
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));

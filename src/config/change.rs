@@ -69,7 +69,7 @@ impl Settings {
             let origin = self.origins.get(key.path).cloned();
             effective.origins.extend(origin.map(|origin| (key.path.to_owned(), origin)));
         }
-        effective.grid = effective.grid.with_mail(effective.mail.notification_rules());
+        effective.grid = effective.grid.with_mail(Some(effective.mail.notification_rules()));
         let mut errors = effective.configure_smtp(&[], false);
         errors.extend(effective.configure_routes(&errors, false));
         for error in &mut errors {

@@ -86,7 +86,7 @@ impl Default for MailSettings {
             grid: "grid".to_owned(),
             to: none(),
             zone: none(),
-            on: "alert, counter, start_failed, boot_timeout, hung, stuck, no_contact, two_machines, \
+            on: "alert, start_failed, boot_timeout, hung, stuck, no_contact, two_machines, \
                  flapping, events_lost, records_missing, disk_low, clock_differs, certificate_ending, \
                  token_reused, server_certificate, crash_dump"
                 .to_owned(),
@@ -146,20 +146,14 @@ impl MailSettings {
     }
 
     /// The part of these settings that the core uses.
-    pub fn notification_rules(&self) -> Option<grid::model::settings::MailPolicy> {
+    pub fn notification_rules(&self) -> grid::model::settings::MailPolicy {
         // Addresses need a mail server; webhooks do not.
         let is_reachable = |it: &str| self.is_configured() || it.starts_with(WEBHOOK_PREFIX);
         let recipients = self.recipients().map(|(recipient, _)| recipient);
         let recipients: Vec<_> = recipients.filter(|it| is_reachable(it)).map(Into::into).collect();
         let is_on = |kind: &&'static str| list_items(&self.on).any(|part| part == *kind);
         let on = MAIL_TRIGGERS.into_iter().filter(is_on).collect();
-        let gather = self.gather;
-        let has_receivers = self.is_configured() || !recipients.is_empty();
-        has_receivers.then_some(grid::model::settings::MailPolicy {
-            recipients,
-            triggers: on,
-            group_wait: gather,
-        })
+        grid::model::settings::MailPolicy { recipients, triggers: on, group_wait: self.gather }
     }
 }
 
@@ -246,7 +240,7 @@ pub static RECIPIENTS: TextRule = TextRule {
 
 /// A list of alert kinds that are mailed.
 pub static ALERT_KINDS: TextRule = TextRule {
-    allowed: "a list with commas between, of: alert, counter, start_failed, boot_timeout, hung, stuck, \
+    allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
               no_contact, two_machines, flapping, suppression, events_lost, records_missing, disk_low, \
               clock_differs, certificate_ending, token_reused, server_certificate, crash_dump",
     error: |text| error_unless(list_items(text).all(|part| MAIL_TRIGGERS.contains(&part))),
@@ -328,7 +322,7 @@ mod tests {
         let mail = MailSettings { to, server: "localhost".to_owned(), ..MailSettings::default() };
         let expected = [("anna@example.org", Some("Europe/Berlin")), ("ops@example.org", None)];
         assert_eq!(mail.recipients().collect::<Vec<_>>(), expected);
-        let rules = mail.notification_rules().expect("there is mail");
+        let rules = mail.notification_rules();
         assert_eq!(rules.recipients.len(), 2);
         assert!(rules.triggers.contains("alert") && !rules.triggers.contains("suppression"));
         for invalid in ["anna", "anna@", "@b", "a@b@c", "a b@c d e", "a\n@b", "a@b c d"] {
@@ -346,7 +340,7 @@ mod tests {
             "ops@example.org, anna@example.org UTC, ops@EXAMPLE.org, Ops@example.org".to_owned();
         assert_eq!(recipients_error(&to), None);
         let mail = MailSettings { to, server: "localhost".to_owned(), ..MailSettings::default() };
-        let rules = mail.notification_rules().expect("there is mail");
+        let rules = mail.notification_rules();
         let expected = ["ops@example.org", "anna@example.org", "Ops@example.org"];
         assert_eq!(rules.recipients.iter().map(|it| &**it).collect::<Vec<_>>(), expected);
         let [(key, warning)] = &mail.warnings()[..] else { panic!("{:?}", mail.warnings()) };

@@ -340,7 +340,7 @@ mod tests {
             ),
             (
                 "{% for a in range(9999) %}abc{% endfor %}",
-                "DIR/body.txt, line 1: its output is longer than 16000 bytes",
+                "DIR/body.txt: its output is longer than 16000 bytes",
             ),
             ("{% include '/etc/passwd' %}", "DIR/body.txt, line 1: syntax error: "),
         ] {

@@ -39,6 +39,8 @@ pub struct GridSettings {
     mail: Option<MailPolicy>,
     /// Routes, and the receivers of what no route matches.
     routing: Routing,
+    /// Somebody is notified, by a route or by default.
+    has_receivers: bool,
     certificates: CertificateRules,
     alerts: AlertRules,
 }
@@ -95,7 +97,7 @@ impl Default for MailPolicy {
 }
 
 /// What can trigger a mail: alerts of appliances, and alerts of the broker.
-pub const MAIL_TRIGGERS: [&str; 18] = [
+pub const MAIL_TRIGGERS: [&str; 17] = [
     "alert",
     "start_failed",
     "boot_timeout",
@@ -111,7 +113,6 @@ pub const MAIL_TRIGGERS: [&str; 18] = [
     "token_reused",
     "server_certificate",
     "crash_dump",
-    "counter",
     "suppression",
     "events_lost",
 ];
@@ -126,6 +127,7 @@ impl GridSettings {
             crash_dumps: BTreeMap::new(),
             mail: None,
             routing: Routing::default(),
+            has_receivers: false,
             certificates: CertificateRules::default(),
             alerts: AlertRules::default(),
         }
@@ -159,7 +161,7 @@ impl GridSettings {
     /// Adds mail.
     #[must_use]
     pub fn with_mail(mut self, mail: Option<MailPolicy>) -> Self {
-        self.mail = mail.filter(|mail| !mail.recipients.is_empty());
+        self.mail = mail;
         let routes = self.routing.routes().to_vec();
         self.with_routes(routes)
     }
@@ -170,6 +172,7 @@ impl GridSettings {
     pub fn with_routes(mut self, routes: impl IntoIterator<Item = NotificationRoute>) -> Self {
         let recipients = self.mail.iter().flat_map(|mail| mail.recipients.iter().cloned());
         self.routing = Routing::new(routes, recipients);
+        self.has_receivers = !self.routing.receivers().is_empty();
         self
     }
 
@@ -204,7 +207,7 @@ impl GridSettings {
 
     /// Who gets mail; `None`: nobody.
     pub fn mail(&self) -> Option<&MailPolicy> {
-        self.mail.as_ref()
+        self.mail.as_ref().filter(|_| self.has_receivers)
     }
 
     /// The class of that name.

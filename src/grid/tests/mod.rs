@@ -32,6 +32,7 @@ mod release;
 mod repeated_mail;
 mod repeats;
 mod replays;
+mod routes;
 mod security;
 mod settings;
 mod silences;

@@ -261,8 +261,8 @@ fn subjects_say_where_and_why_and_what_else() {
         ),
         (
             subject::subject(&hostile(), "grid", &TimeZone::UTC),
-            "[grid] fatal: shop:main.db1: \\u{202e}gpj.exe\\u{202c} <script>alert(1)</script>\\r\\n. \
-             ... 数据库 C:\\new",
+            "[grid] fatal: shop:main.db1: \\u{202e}gpj.exe\\u{202c} <script>alert(1)</script>\\r\\n.\\r\\nBcc: \
+             ... \\x1b[2J שלום <a href='x'>\\x00 größer 数据库 C:\\\\new",
         ),
     ];
     for (subject, expected) in cases {
