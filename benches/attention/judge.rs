@@ -239,7 +239,8 @@ fn first_number(text: &str) -> Option<u64> {
     words.find_map(|word| word.parse().ok())
 }
 
-/// Whether the subject has the gravest severity, or else where it is; and the text has it first.
+/// Whether the subject has the gravest severity, or else where it is; fatal by its name always. And whether
+/// the text has it first.
 fn shows_gravest(mail: &ArrivedMail) -> bool {
     let Some(gravest) = mail.gravest() else { return true };
     let is_all_over = mail.mentions.iter().all(|it| it.is_resolved);
@@ -249,7 +250,8 @@ fn shows_gravest(mail: &ArrivedMail) -> bool {
         let application = name.split([':', '.']).next().unwrap_or(name);
         [name, prefix, application].iter().any(|it| mail.subject.contains(it))
     };
-    let names_one = top.into_iter().any(|it| it.name.is_empty() || names_it(&it.name));
+    let names_one = mail.subject.contains(gravest.as_str())
+        || top.into_iter().any(|it| it.name.is_empty() || names_it(&it.name));
     let says_fatal = gravest < Severity::Fatal || is_all_over || mail.subject.contains("fatal");
     names_one && says_fatal && mail.is_gravest_first
 }

@@ -59,8 +59,6 @@ pub(crate) struct CoreRun {
     pub(crate) records: u64,
     /// Decisions on notifications, for a trace: when, on which appliance, on what, and why.
     pub(crate) decisions: Vec<(Millis, String, String, &'static str)>,
-    /// Not every silence could be said to the core.
-    pub(crate) lacks_silences: bool,
 }
 
 /// Which alerts are mailed: `mail.on` as shipped.
@@ -112,7 +110,6 @@ pub(crate) fn run(timeline: &Timeline, triggers: &[&'static str]) -> CoreRun {
             suppressed: BTreeMap::new(),
             records: 0,
             decisions: Vec::new(),
-            lacks_silences: false,
         },
     };
     told.add_machines();
