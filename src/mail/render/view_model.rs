@@ -47,7 +47,7 @@ pub(super) struct DetailLevel {
 impl DetailLevel {
     /// The least.
     pub(super) const LEAST: Self =
-        Self { text_chars: 80, blocks: 3, rows: 6, names: 20, is_large: true };
+        Self { text_chars: 80, blocks: 3, rows: 4, names: 8, is_large: true };
 
     /// From the most to the least detail. Names are left out last: somebody searches for them.
     pub(super) const ALL: [Self; 6] = [
@@ -55,8 +55,8 @@ impl DetailLevel {
         Self::new(300, 32, 32),
         Self::new(120, 16, 20),
         Self::new(100, 8, 10),
-        Self { is_large: true, ..Self::new(100, 8, 10) },
-        Self { names: 80, is_large: true, ..Self::new(80, 6, 8) },
+        Self { is_large: true, ..Self::new(100, 6, 8) },
+        Self { names: 80, is_large: true, ..Self::new(80, 5, 6) },
     ];
 
     const fn new(text_chars: usize, blocks: usize, rows: usize) -> Self {
