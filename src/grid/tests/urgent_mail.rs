@@ -242,6 +242,17 @@ fn of_eight_alerts_of_one_key_the_suppressed_ones_are_mailed() {
     assert_eq!(sent.iter().filter(|it| mentions_suppressed(&it.mail)).count(), 1);
 }
 
+#[test]
+fn each_of_eight_degraded_arrays_is_stored() {
+    let (mut timeline, mut sent) = (grid(1, 30), Vec::new());
+    deliver_until(&mut timeline, 100, &mut sent);
+    for array in 0..8 {
+        let text = format!("array md{array} is degraded");
+        let outcome = timeline.receive(alert(1, Severity::Error, &text)).0;
+        assert_eq!(outcome, Outcome::Stored, "{text}");
+    }
+}
+
 fn mentions_suppressed(mail: &MailMessage) -> bool {
     mail.notices.iter().any(|it| &*it.topic == "suppressed")
 }
