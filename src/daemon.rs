@@ -169,8 +169,7 @@ pub async fn run(
     // Pages that have no TLS do not wait for it.
     let _ = page_tls.send(identity.listener_tls(settings.http_has_tls(), &authenticator));
     let crash_dumps = start_crash_dumps(&started);
-    let ack_key = acknowledging::key(&settings)?;
-    let ack_page = acknowledging::page(ack_key.clone(), &started.broker);
+    let (ack_key, ack_page) = acknowledging::links(&settings, &started.broker)?;
     page_sources.publish(&started, crash_dumps.clone(), authenticator.clone(), ack_page);
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;

@@ -144,22 +144,18 @@ impl ToldTime<'_> {
     fn keep_record(&mut self, record: &Record) {
         self.run.records += 1;
         for effect in &record.effects {
-            match effect {
-                Effect::Mail(MailEffect::Header { message })
-                    if message.state == DeliveryState::InFlight =>
-                {
-                    let done = self.now.after(Duration::from_millis(DELIVERY_TAKES));
-                    self.deliveries.push((done, message.number));
-                }
-                Effect::Alert(AlertEffect::Decided(trace)) => {
-                    let state = self.driver.grid().state();
-                    let Some(alert) = state.alerts().get(trace.alert) else { continue };
-                    let name = alert.appliance.and_then(|it| state.name(it));
-                    let name = name.map_or_else(String::new, |it| it.as_str().to_owned());
-                    let key = alert.key.to_string();
-                    self.run.decisions.push((millis(self.now), name, key, trace.reason.as_str()));
-                }
-                _ => {}
+            if let Effect::Mail(MailEffect::Header { message }) = effect
+                && message.state == DeliveryState::InFlight
+            {
+                let done = self.now.after(Duration::from_millis(DELIVERY_TAKES));
+                self.deliveries.push((done, message.number));
+            } else if let Effect::Alert(AlertEffect::Decided(trace)) = effect {
+                let state = self.driver.grid().state();
+                let Some(alert) = state.alerts().get(trace.alert) else { continue };
+                let name = alert.appliance.and_then(|it| state.name(it));
+                let name = name.map_or_else(String::new, |it| it.as_str().to_owned());
+                let key = alert.key.to_string();
+                self.run.decisions.push((millis(self.now), name, key, trace.reason.as_str()));
             }
         }
     }
@@ -320,10 +316,11 @@ impl ToldTime<'_> {
             session: self.sessions[machine],
             event,
         };
-        match self.handle(Input::Event(Box::new(received))).reply {
-            Reply::Event(outcome, _) => outcome,
-            other => panic!("an event is answered as one: {other:?}"),
-        }
+        let reply = self.handle(Input::Event(Box::new(received))).reply;
+        let Reply::Event(outcome, _) = reply else {
+            panic!("an event is answered as one: {reply:?}")
+        };
+        outcome
     }
 
     fn alert_event(said: &Said) -> Event {

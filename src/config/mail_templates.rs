@@ -155,17 +155,15 @@ impl TemplateError {
     }
 
     fn of_run(path: &Path, error: &minijinja::Error) -> Self {
-        let reason = match error.kind() {
-            ErrorKind::OutOfFuel => {
-                format!("it takes more than {TEMPLATE_STEPS_MAX} steps; is a loop in a loop?")
-            }
-            ErrorKind::WriteFailure => {
-                format!("its output is longer than {TEMPLATE_OUTPUT_BYTES_MAX} bytes")
-            }
-            kind => match error.detail() {
-                Some(detail) => format!("{kind}: {detail}"),
-                None => kind.to_string(),
-            },
+        let kind = error.kind();
+        let reason = if kind == ErrorKind::OutOfFuel {
+            format!("it takes more than {TEMPLATE_STEPS_MAX} steps; is a loop in a loop?")
+        } else if kind == ErrorKind::WriteFailure {
+            format!("its output is longer than {TEMPLATE_OUTPUT_BYTES_MAX} bytes")
+        } else if let Some(detail) = error.detail() {
+            format!("{kind}: {detail}")
+        } else {
+            kind.to_string()
         };
         Self { file: path.display().to_string(), line: error.line(), reason }
     }

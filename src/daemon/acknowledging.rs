@@ -21,14 +21,21 @@ use crate::identity::ack_link::{AckKey, AckKeyError};
 /// Who a record names for a link, after the receiver of its mail.
 const BY_LINK: &str = "by the link of a mail";
 
-/// The key of links, if mails have links.
-pub(super) fn key(settings: &Settings) -> Result<Option<AckKey>, AckKeyError> {
+/// The key of links and their page, if mails have links.
+pub(super) fn links(
+    settings: &Settings,
+    broker: &BrokerHandle,
+) -> Result<(Option<AckKey>, Option<AckPage>), AckKeyError> {
+    let key = key(settings)?;
+    Ok((key.clone(), page(key, broker)))
+}
+
+fn key(settings: &Settings) -> Result<Option<AckKey>, AckKeyError> {
     let is_on = !settings.mail.public_url.is_empty();
     is_on.then(|| AckKey::open_or_create(&settings.journal.dir)).transpose()
 }
 
-/// The page for links of that key.
-pub(super) fn page(key: Option<AckKey>, broker: &BrokerHandle) -> Option<AckPage> {
+fn page(key: Option<AckKey>, broker: &BrokerHandle) -> Option<AckPage> {
     Some(AckPage::new(key?, Arc::new(BrokerAlerts(broker.clone()))))
 }
 

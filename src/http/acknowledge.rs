@@ -188,7 +188,7 @@ impl AckPage {
 pub(super) async fn show(State(state): State<HttpState>, Path(token): Path<String>) -> Response {
     match page_of(&state) {
         Ok(served) => served.show(&token).await,
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -201,7 +201,7 @@ pub(super) async fn acknowledge(
 ) -> Response {
     let served = match page_of(&state) {
         Ok(served) => served,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     match note_of(&headers, body).await {
         Ok(note) => served.acknowledge(&token, note).await,
@@ -231,14 +231,14 @@ async fn note_of(headers: &HeaderMap, body: Body) -> Result<String, (StatusCode,
 }
 
 /// The page, if links are on and the broker has started.
-fn page_of(state: &HttpState) -> Result<AckPage, Response> {
+fn page_of(state: &HttpState) -> Result<AckPage, Box<Response>> {
     let Some(served) = state.served.borrow().clone() else {
-        return Err(unavailable("the broker is starting: the journal is being read"));
+        return Err(unavailable("the broker is starting: the journal is being read").into());
     };
     served.acknowledging.ok_or_else(|| {
         let why = "Links for acknowledging are off: mail.public_url is not set in gridd's settings. \
                    `gridctl alert ack` acknowledges.";
-        page(StatusCode::NOT_FOUND, "There is no such page", &paragraph(why))
+        page(StatusCode::NOT_FOUND, "There is no such page", &paragraph(why)).into()
     })
 }
 

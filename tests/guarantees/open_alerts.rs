@@ -127,6 +127,11 @@ async fn an_alert_event_is_listed_acknowledged_and_resolved_and_each_step_is_exp
     let ended = alerts(&gridd, &["list", "--state", "resolved"]).await;
     assert_eq!(ended[0]["end_cause"], "appliance");
 
+    assert_explained(&gridd, &alert["record_number"].to_string()).await;
+}
+
+/// Each step of alert 1 is explained, and the decisions of its record.
+async fn assert_explained(gridd: &Gridd, number: &str) {
     let explained = gridd.gridctl(&["alert", "explain", "1"]).await.done();
     for expected in [
         "alert 1: error raid1 of shop:main.db1, resolved\n",
@@ -140,8 +145,7 @@ async fn an_alert_event_is_listed_acknowledged_and_resolved_and_each_step_is_exp
     ] {
         assert!(explained.contains(expected), "{expected:?} is missing:\n{explained}");
     }
-    let number = alert["record_number"].to_string();
-    let explained = gridd.gridctl(&["log", "explain", &number]).await.done();
+    let explained = gridd.gridctl(&["log", "explain", number]).await.done();
     assert!(explained.contains("    alert 1 (raid1 of shop:main.db1)\n"), "{explained}");
     assert!(explained.contains("notified: it is new"), "{explained}");
     gridd.vme(NAME, 1, &["id=log", "msg=quiet"]).await.done();

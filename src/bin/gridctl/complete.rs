@@ -186,23 +186,7 @@ async fn find_names(
     if wanted == CompletionKind::Context {
         return Ok(with_prefix(context::context_names(), prefix));
     }
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let choice = match (&typed.broker, &typed.context) {
-        (Some(address), _) => BrokerChoice::Address(address.clone()),
-        (None, Some(name)) => BrokerChoice::Context(name.clone()),
-        (None, None) => match (variable("GRID_BROKER"), variable("GRID_CONTEXT")) {
-            (Some(address), _) => BrokerChoice::Address(address),
-            (None, Some(name)) => BrokerChoice::Context(name),
-            (None, None) => BrokerChoice::Unspecified,
-        },
-    };
-    let path = |name| variable(name).map(PathBuf::from);
-    let identity = IdentityChoice {
-        token_file: typed.token_file.clone().or_else(|| path("GRID_TOKEN_FILE")),
-        ca_file: typed.ca_file.clone().or_else(|| path("GRID_CA_FILE")),
-        pin: typed.pin.or_else(|| variable("GRID_PIN").and_then(|pin| parse_pin(&pin))),
-    };
-    let access = BrokerAccess::resolve(&choice, &identity, None)?;
+    let access = access_of(typed)?;
     let broker = Connection::connect(&access).await?;
     let all = match wanted {
         CompletionKind::Appliance => {
@@ -254,6 +238,27 @@ async fn find_names(
         CompletionKind::Context => Vec::new(),
     };
     Ok(with_prefix(all, prefix))
+}
+
+/// The broker and the credentials that the command line or the environment name.
+fn access_of(typed: &CompletionRequest) -> Result<BrokerAccess, CliError> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let choice = match (&typed.broker, &typed.context) {
+        (Some(address), _) => BrokerChoice::Address(address.clone()),
+        (None, Some(name)) => BrokerChoice::Context(name.clone()),
+        (None, None) => match (variable("GRID_BROKER"), variable("GRID_CONTEXT")) {
+            (Some(address), _) => BrokerChoice::Address(address),
+            (None, Some(name)) => BrokerChoice::Context(name),
+            (None, None) => BrokerChoice::Unspecified,
+        },
+    };
+    let path = |name| variable(name).map(PathBuf::from);
+    let identity = IdentityChoice {
+        token_file: typed.token_file.clone().or_else(|| path("GRID_TOKEN_FILE")),
+        ca_file: typed.ca_file.clone().or_else(|| path("GRID_CA_FILE")),
+        pin: typed.pin.or_else(|| variable("GRID_PIN").and_then(|pin| parse_pin(&pin))),
+    };
+    BrokerAccess::resolve(&choice, &identity, None)
 }
 
 /// Names and classes of appliances.

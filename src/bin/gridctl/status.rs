@@ -193,6 +193,14 @@ fn optional(value: &Option<u64>) -> ObjectValue {
     value.map_or(ObjectValue::Null, ObjectValue::from)
 }
 
+fn state_count(it: &StateCount) -> ObjectValue {
+    let StateCount { state, count } = it;
+    ObjectValue::Object(Some(vec![
+        ("state", labels::state(*state).into()),
+        ("count", (*count).into()),
+    ]))
+}
+
 fn object(status: &GetStatusResponse) -> OutputObject {
     let GetStatusResponse {
         version,
@@ -227,13 +235,6 @@ fn object(status: &GetStatusResponse) -> OutputObject {
         acknowledged_alerts,
         silenced_alerts,
     } = status;
-    let count = |it: &StateCount| {
-        let StateCount { state, count } = it;
-        ObjectValue::Object(Some(vec![
-            ("state", labels::state(*state).into()),
-            ("count", (*count).into()),
-        ]))
-    };
     let fields = vec![
         ("version", version.into()),
         ("broker_id", broker_id.into()),
@@ -247,7 +248,7 @@ fn object(status: &GetStatusResponse) -> OutputObject {
         ("journal_bytes", (*journal_bytes).into()),
         ("disk_free_bytes", (*disk_free_bytes).into()),
         ("sessions", (*sessions).into()),
-        ("appliances", ObjectValue::List(appliances.iter().map(count).collect())),
+        ("appliances", ObjectValue::List(appliances.iter().map(state_count).collect())),
         ("open_alerts", open_alerts.into()),
         ("trust", trust.into()),
         ("mail_recipients", (*mail_recipients).into()),
