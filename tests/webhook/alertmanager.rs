@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Gridd, Setup, clean, eventually, holds, run};
+use crate::support::{Gridd, Setup, eventually, holds, run};
 
 const PROGRAM: &str = "prometheus-alertmanager";
 
@@ -50,7 +50,7 @@ impl Alertmanager {
 
     /// What it shows as active; `None`: it does not answer yet.
     async fn alerts(&self) -> Option<Vec<Value>> {
-        let mut curl = clean("curl");
+        let mut curl = Command::new("curl");
         curl.args(["-sf", &format!("http://127.0.0.1:{}/api/v2/alerts", self.port)]);
         let run = run(curl).await;
         (run.code == Some(0)).then(|| serde_json::from_str(&run.stdout).expect("a list"))
