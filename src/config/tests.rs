@@ -2,6 +2,7 @@
 
 mod crash_dump;
 mod errors;
+mod invalid_tables;
 mod route;
 mod webhook;
 

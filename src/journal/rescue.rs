@@ -14,7 +14,7 @@ mod salvage;
 mod tests;
 mod verify;
 
-pub use self::check::{CheckReport, Finding, check};
+pub use self::check::{CheckFinding, CheckReport, check};
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::salvage::{SalvageError, Salvaged, salvage};
 pub use self::verify::{Defect, Verified, VerifyError, verify};

@@ -164,8 +164,9 @@ impl SmtpFailure {
         let reply = truncated_reply(&format!("{} at {}: {}", endpoint, self.step, self.reason));
         match self.step {
             _ if self.is_permanent => Delivery::Refused(reply),
-            SmtpStep::Connect | SmtpStep::Greeting => Delivery::Unreachable(reply),
-            SmtpStep::Ehlo
+            SmtpStep::Connect => Delivery::Unreachable(reply),
+            SmtpStep::Greeting
+            | SmtpStep::Ehlo
             | SmtpStep::Starttls
             | SmtpStep::Handshake
             | SmtpStep::Auth

@@ -205,7 +205,7 @@ impl ReceiverWorker {
                 (changes.clone(), changes)
             }
         };
-        let attempt = Attempt {
+        let attempt = WebhookAttempt {
             webhook,
             context,
             truncated: uncounted(&job.message),
@@ -247,7 +247,7 @@ impl ReceiverWorker {
 }
 
 /// One attempt to deliver a message.
-struct Attempt {
+struct WebhookAttempt {
     webhook: Arc<WebhookConfig>,
     context: NotificationContext,
     /// How many notices are counted only.
@@ -256,7 +256,7 @@ struct Attempt {
     limits: TimeLimits,
 }
 
-impl Attempt {
+impl WebhookAttempt {
     /// Sends all; if that is too large, once more in a smaller form.
     async fn run(&self, alerts: Vec<AlertEntry>) -> Delivery {
         if let Ok(result) = self.post(&alerts, self.truncated).await {

@@ -102,7 +102,7 @@ async fn what_reads_is_understood_as_it_is_meant() {
             ("appliance list --no-headers", 0, &["!explanation"], &[]),
             ("appliance list -o csv --no-headers", 0, &["!name,uuid"], &[]),
             ("alert list nosuch", 7, &[], &["there is no appliance nosuch"]),
-            ("alert show db7", 0, &[], &["no alerts are open for shop:main.db7"]),
+            ("alert show db7", 0, &["what:          disk sda is failing"], &[]),
             // Records.
             ("log show 1", 0, &["record:    1", "kind:      broker"], &[]),
             ("log get 1 -o json", 0, &["{\"number\":1,"], &[]),
@@ -212,7 +212,12 @@ async fn what_acts_says_on_which_and_never_on_what_was_not_meant() {
             ("boot db7", 2, &[], &["`gridctl appliance boot`"]),
             // A question never leads to an act.
             ("top", 2, &[], &["there is no command `top`; `gridctl` has log, "]),
-            ("alert ack db7", 2, &[], &["`gridctl alert` has list and show"]),
+            (
+                "alert ack db7",
+                2,
+                &[],
+                &["db7 is not the number of an alert", "1 (event disk sda is failing)"],
+            ),
             ("appliance shop db7", 2, &[], &["there is no command `appliance shop`"]),
             ("log --kind failed", 2, &[], &["a similar value exists: 'start_failed'"]),
             // Words of the command line, not of the contract.
@@ -228,6 +233,7 @@ async fn what_acts_says_on_which_and_never_on_what_was_not_meant() {
 #[tokio::test]
 async fn monitoring_reads_one_line_and_four_exit_codes() {
     let mut gridd = grid().await;
+    gridd.gridctl(&["alert", "resolve", "1"]).await.done();
     let ok = gridd.gridctl(&["status", "--check"]).await;
     assert_eq!((ok.code, ok.stderr.as_str()), (Some(0), ""), "{ok:?}");
     assert!(ok.stdout.starts_with("GRID OK - no open alerts, 4 of 4 appliances running | "));

@@ -118,7 +118,7 @@ async fn what_was_sent_is_what_is_counted() {
         ("gridd_appliances{state=\"running\"}", 1.0),
         ("gridd_appliances{state=\"failed\"}", 1.0),
         ("gridd_appliances{state=\"starting\"}", 0.0),
-        ("gridd_alerts_open{kind=\"start_failed\",severity=\"error\",state=\"open\"}", 1.0),
+        ("gridd_alerts_open{kind=\"boot_timeout\",severity=\"error\",state=\"open\"}", 1.0),
         ("gridd_journal_term", 1.0),
         ("gridd_loop_answers", 1.0),
         ("gridd_mail_attempts_total{outcome=\"sent\"}", 0.0),

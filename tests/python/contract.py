@@ -27,6 +27,7 @@ class Contract:
         if protoc.main(arguments) != 0:
             raise RuntimeError("the protos do not compile")
         sys.path.insert(0, folder)
+        importlib.invalidate_caches()
         for name in self.FILES:
             setattr(self, name, importlib.import_module(f"{PACKAGE}.{name}_pb2"))
             stubs = importlib.import_module(f"{PACKAGE}.{name}_pb2_grpc")

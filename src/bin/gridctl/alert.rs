@@ -16,7 +16,7 @@ use grid_broker::contract::proto::{
 };
 
 use crate::alert_view::{detail_lines, object, view};
-use crate::args::{AlertCommand, AlertList};
+use crate::args::{AlertList, AlertVerb};
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::output::{ListWriter, OutputOptions};
@@ -31,19 +31,17 @@ const PAGE_SIZE: u32 = 1000;
 /// Runs the command.
 pub(crate) async fn run(
     broker: &Connection,
-    command: &AlertCommand,
+    command: &AlertVerb,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        AlertCommand::List(arguments) => list(broker, arguments, look, out).await,
-        AlertCommand::Show { subject, kind } => {
-            show_subject(broker, subject, *kind, look, out).await
-        }
-        AlertCommand::Ack { .. } | AlertCommand::Unack { .. } | AlertCommand::Resolve { .. } => {
+        AlertVerb::List(arguments) => list(broker, arguments, look, out).await,
+        AlertVerb::Show { subject, kind } => show_subject(broker, subject, *kind, look, out).await,
+        AlertVerb::Ack { .. } | AlertVerb::Unack { .. } | AlertVerb::Resolve { .. } => {
             action::run(broker, command, look, out).await
         }
-        AlertCommand::Explain { ids } => explain::run(broker, ids, look, out).await,
+        AlertVerb::Explain { ids } => explain::run(broker, ids, look, out).await,
     }
 }
 

@@ -25,7 +25,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::suggest;
 
 pub(crate) use self::admin::{AdminCreate, AdministratorCommand};
-pub(crate) use self::alert::{AlertCommand, AlertList};
+pub(crate) use self::alert::{AlertList, AlertVerb};
 pub(crate) use self::appliance::{
     ApplianceCommand, ApplianceList, ApplianceNames, EnrolArgs, OverrideArgs,
 };
@@ -93,7 +93,7 @@ pub(crate) enum GridctlCommand {
         after_help = "Examples: what needs attention now? I take care of it\n  \
         gridctl alert list --severity error --state open\n  gridctl alert ack 12"
     )]
-    Alert(AlertCommand),
+    Alert(AlertVerb),
     /// Show, retry and drop queued mails, and test mail delivery
     #[command(
         subcommand,
@@ -314,7 +314,7 @@ fn find_conflict(args: &GridctlArgs) -> Option<&'static str> {
         {
             find_watch_conflict(format)
         }
-        GridctlCommand::Alert(AlertCommand::List(list)) if list.flags.watch => {
+        GridctlCommand::Alert(AlertVerb::List(list)) if list.flags.watch => {
             find_watch_conflict(format)
         }
         GridctlCommand::Mail(MailSubcommand::List(MailList { flags, .. })) if flags.watch => {

@@ -265,12 +265,8 @@ impl<'a> Transition<'a> {
     }
 
     /// Opens an alert, or raises the severity of the open one, which keeps its start.
-    pub(in crate::grid) fn escalate(
-        &mut self,
-        kind: FindingKind,
-        severity: Severity,
-        text: String,
-    ) {
+    pub(in crate::grid) fn escalate(&mut self, kind: FindingKind, grave: Severity, text: String) {
+        let severity = grave;
         match self.state.finding(Some(self.appliance.number), kind) {
             Some(open) if open.severity >= severity => {}
             Some(open) => self.raise_since(kind, severity, text, open.since),
@@ -379,14 +375,8 @@ impl<'a> Transition<'a> {
         self.raise_since(kind, severity, text, self.now);
     }
 
-    fn raise_since(
-        &mut self,
-        kind: FindingKind,
-        severity: Severity,
-        text: String,
-        since: Timestamp,
-    ) {
-        let finding = Finding { severity, since, text: text.into() };
+    fn raise_since(&mut self, kind: FindingKind, severity: Severity, text: String, at: Timestamp) {
+        let finding = Finding { severity, since: at, text: text.into() };
         let number = Some(self.appliance.number);
         self.effects.push(Effect::FindingRaised { number, kind, finding });
     }

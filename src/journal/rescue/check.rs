@@ -27,7 +27,7 @@ use crate::journal::rescue::findings::Findings;
 
 /// A loss, or a defect that no start repairs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Finding {
+pub enum CheckFinding {
     /// The identity of the folder.
     #[error("{0}")]
     Identity(String),
@@ -120,7 +120,7 @@ pub struct CheckReport {
     /// Defects that a start repairs by itself.
     pub notes: Vec<String>,
     /// The findings.
-    pub findings: Findings<Finding>,
+    pub findings: Findings<CheckFinding>,
 }
 
 impl CheckReport {
@@ -149,11 +149,11 @@ pub fn check(dir: &Path, mut on_file: impl FnMut(&Path)) -> Result<CheckReport, 
         }
         Ok(None) => {
             let text = format!("{} is missing", dir.join(IDENTITY).display());
-            check.report.findings.push(Finding::Identity(text));
+            check.report.findings.push(CheckFinding::Identity(text));
             return Ok(check.report);
         }
         Err(error @ JournalError::Identity { .. }) => {
-            check.report.findings.push(Finding::Identity(error.to_string()));
+            check.report.findings.push(CheckFinding::Identity(error.to_string()));
             return Ok(check.report);
         }
         Err(error) => return Err(error),
@@ -202,11 +202,11 @@ impl JournalCheck {
                 DecodeError::Newer { .. } => {
                     self.has_reported_newer = true;
                     let what = format!("record {}: {reason}", encoded.number);
-                    self.report.findings.push(Finding::Newer { path, what });
+                    self.report.findings.push(CheckFinding::Newer { path, what });
                 }
                 DecodeError::Malformed(_) | DecodeError::Impossible { .. } => {
                     let number = encoded.number;
-                    self.report.findings.push(Finding::Record { path, number, reason });
+                    self.report.findings.push(CheckFinding::Record { path, number, reason });
                 }
             }
         }
@@ -215,7 +215,7 @@ impl JournalCheck {
 
     fn push_newer_block(&mut self, path: &Path, offset: u64) {
         let what = format!("the block at byte {offset} was written by a newer gridd: use that one");
-        self.report.findings.push(Finding::Newer { path: path.to_owned(), what });
+        self.report.findings.push(CheckFinding::Newer { path: path.to_owned(), what });
     }
 
     fn check_checkpoints(
@@ -243,7 +243,7 @@ impl JournalCheck {
                 }
                 Err(reason) => {
                     let path = path.clone();
-                    self.report.findings.push(Finding::Checkpoint { path, reason });
+                    self.report.findings.push(CheckFinding::Checkpoint { path, reason });
                 }
             }
         }
@@ -258,7 +258,7 @@ impl JournalCheck {
     fn finish(mut self) -> CheckReport {
         let missing = recovery::missing_ranges(self.oldest, &mut self.present, self.last);
         for range in missing {
-            self.report.findings.push(Finding::Missing(range));
+            self.report.findings.push(CheckFinding::Missing(range));
         }
         let first = self.present.iter().map(|range| *range.start()).min();
         let last = self.present.iter().map(|range| *range.end()).max();

@@ -12,7 +12,7 @@ use grid_broker::contract::proto::{
 };
 
 use super::number;
-use crate::args::AlertCommand;
+use crate::args::AlertVerb;
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::fields::OutputObject;
@@ -36,12 +36,12 @@ struct ChangedAlert {
 /// Runs a command that changes alerts.
 pub(super) async fn run(
     broker: &Connection,
-    command: &AlertCommand,
+    command: &AlertVerb,
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        AlertCommand::Ack { ids, until, length, note } => {
+        AlertVerb::Ack { ids, until, length, note } => {
             let ids = number::resolve(broker, ids).await?;
             let until = match (until, length) {
                 (Some(until), _) => {
@@ -56,15 +56,15 @@ pub(super) async fn run(
             let until = until.map(time_arg::to_proto);
             apply(broker, &ids, &AlertAction::Acknowledge { until, note }, look, out).await
         }
-        AlertCommand::Unack { ids } => {
+        AlertVerb::Unack { ids } => {
             let ids = number::resolve(broker, ids).await?;
             apply(broker, &ids, &AlertAction::Unacknowledge, look, out).await
         }
-        AlertCommand::Resolve { ids, note } => {
+        AlertVerb::Resolve { ids, note } => {
             let ids = number::resolve(broker, ids).await?;
             apply(broker, &ids, &AlertAction::Resolve { note }, look, out).await
         }
-        AlertCommand::List(_) | AlertCommand::Show { .. } | AlertCommand::Explain { .. } => Ok(()),
+        AlertVerb::List(_) | AlertVerb::Show { .. } | AlertVerb::Explain { .. } => Ok(()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{duration, time_arg};
 
 /// Commands on alerts.
 #[derive(Debug, Subcommand)]
-pub(crate) enum AlertCommand {
+pub(crate) enum AlertVerb {
     /// List alerts that are not resolved, oldest first
     #[command(
         aliases = ["ls", "get"],

@@ -12,7 +12,7 @@ use clap::Command as Clap;
 use grid_broker::show::suggest::suggest;
 
 use super::{
-    AlertCommand, AlertList, ApplianceCommand, ApplianceList, ApplianceNames, GridctlCommand,
+    AlertList, AlertVerb, ApplianceCommand, ApplianceList, ApplianceNames, GridctlCommand,
     LogCommand, LogList, MailList, MailSubcommand,
 };
 use crate::word_order::{noun_first, positional_indexes};
@@ -83,12 +83,12 @@ pub(super) fn resolve_get(command: GridctlCommand) -> GridctlCommand {
             let list = ApplianceList { names, state, class, suppressed, flags };
             GridctlCommand::Appliance(ApplianceCommand::List(list))
         }
-        GridctlCommand::Alert(AlertCommand::List(list))
+        GridctlCommand::Alert(AlertVerb::List(list))
             if is_single_name(&list.names)
                 && *list == AlertList { names: list.names.clone(), ..AlertList::default() } =>
         {
             let subject = list.names.concat();
-            GridctlCommand::Alert(AlertCommand::Show { subject, kind: None })
+            GridctlCommand::Alert(AlertVerb::Show { subject, kind: None })
         }
         GridctlCommand::Mail(MailSubcommand::List(list)) => {
             match parse_numbers(&list.recipients)[..] {

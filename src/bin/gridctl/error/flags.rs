@@ -11,6 +11,7 @@ const FIELD_FLAGS: &[(&str, &str)] = &[
     ("filter.appliances", "the appliance"),
     ("filter.recipients", "the recipient"),
     ("filter.classes", "--class"),
+    ("filter.keys", "--key"),
     ("filter.kinds", "--kind"),
     ("filter.severity_at_least", "--severity"),
     ("filter.states", "--state"),

@@ -152,7 +152,6 @@ fn harmless_commands_are_suggested_for_similar_words() {
         ("gridctl dump db1", "did you mean `gridctl appliance crash-dumps`?"),
         ("gridctl crash-dump db1", "crash-dump what? `gridctl appliance crash-dump`"),
         ("gridctl lock db1", "lock what? `gridctl appliance lock`"),
-        ("gridctl alert ack", "`gridctl alert` has list and show"),
         ("gridctl top", "there is no command `top`; `gridctl` has log, appliance, "),
         ("gridctl log list --kind failed", "a similar value exists: 'start_failed'"),
         ("gridctl journal backup --froce x", "a similar argument exists: '--force'"),

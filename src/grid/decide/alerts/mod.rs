@@ -10,6 +10,7 @@
 pub mod command;
 mod due;
 pub(in crate::grid) mod inputs;
+mod kin;
 mod notice;
 pub(in crate::grid) mod report;
 pub mod silence;

@@ -10,6 +10,7 @@ mod names;
 mod patterns;
 mod quantities;
 mod scanner;
+mod words;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -28,7 +29,7 @@ const MARK: char = '\u{e100}';
 const ADDRESS_MARK: char = '\u{e101}';
 
 /// The first of ten private characters for digits that stay.
-const KEPT_DIGIT: u32 = 0xe000;
+const FIRST_DIGIT_MARK: u32 = 0xe000;
 
 /// The text with its variable parts replaced.
 pub(in crate::grid) fn normal_form(text: &str) -> String {
@@ -68,12 +69,12 @@ fn replace_part(found: &Captures<'_>) -> String {
 /// The private character of a digit; any other character stays.
 fn keep_digit(character: char) -> char {
     let digit = character.to_digit(10);
-    digit.and_then(|digit| char::from_u32(KEPT_DIGIT + digit)).unwrap_or(character)
+    digit.and_then(|digit| char::from_u32(FIRST_DIGIT_MARK + digit)).unwrap_or(character)
 }
 
 /// The digit of a private character; any other character stays.
 fn shown_digit(character: char) -> char {
-    let digit = u32::from(character).checked_sub(KEPT_DIGIT);
+    let digit = u32::from(character).checked_sub(FIRST_DIGIT_MARK);
     digit.and_then(|digit| char::from_digit(digit, 10)).unwrap_or(character)
 }
 

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Finding, JournalCheck, open};
+use super::{CheckFinding, JournalCheck, open};
 use crate::journal::commit_log::commit_start;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
@@ -77,7 +77,7 @@ impl JournalCheck {
                 && info.first >= next;
             if !is_ours {
                 let path = path.to_owned();
-                self.report.findings.push(Finding::OutOfPlace { path, offset });
+                self.report.findings.push(CheckFinding::OutOfPlace { path, offset });
                 continue;
             }
             let is_proof = has_later || commit_start(&block).is_ok_and(|commit| commit > next);
@@ -113,13 +113,13 @@ impl JournalCheck {
         } else {
             self.last = self.last.max(info.last());
             let path = path.to_owned();
-            self.report.findings.push(Finding::OutOfPlace { path, offset });
+            self.report.findings.push(CheckFinding::OutOfPlace { path, offset });
         }
     }
 
     fn push_damaged(&mut self, path: &Path, gap: UnreadableRange) {
         let UnreadableRange { offset, bytes, reason, .. } = gap;
         let path = path.to_owned();
-        self.report.findings.push(Finding::Damaged { path, offset, bytes, reason });
+        self.report.findings.push(CheckFinding::Damaged { path, offset, bytes, reason });
     }
 }

@@ -7,7 +7,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::{Finding, JournalCheck, open};
+use super::{CheckFinding, JournalCheck, open};
 use crate::journal::archive::{Seal, read_trim_mark, verify_segment};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
@@ -79,7 +79,7 @@ impl JournalCheck {
             }
             Err(reason) => {
                 let (path, has_all) = (path.to_owned(), lost.is_empty());
-                self.report.findings.push(Finding::Segment { path, reason, found: has_all });
+                self.report.findings.push(CheckFinding::Segment { path, reason, found: has_all });
                 found.drain(..).for_each(|range| self.add_present(range));
             }
         }
