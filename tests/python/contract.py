@@ -16,7 +16,15 @@ PACKAGE = "grid.events.v1"
 class Contract:
     """The messages and stubs, generated into a folder that is gone afterwards."""
 
-    FILES = ("event", "event_service", "grid_log_service", "appliance_service", "broker_service")
+    FILES = (
+        "event",
+        "event_service",
+        "mail_service",
+        "alert_service",
+        "grid_log_service",
+        "appliance_service",
+        "broker_service",
+    )
 
     def __init__(self, folder):
         protos = pathlib.Path(__file__).resolve().parents[2] / "proto"
@@ -27,7 +35,6 @@ class Contract:
         if protoc.main(arguments) != 0:
             raise RuntimeError("the protos do not compile")
         sys.path.insert(0, folder)
-        importlib.invalidate_caches()
         for name in self.FILES:
             setattr(self, name, importlib.import_module(f"{PACKAGE}.{name}_pb2"))
             stubs = importlib.import_module(f"{PACKAGE}.{name}_pb2_grpc")

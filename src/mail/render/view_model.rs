@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::subject::subject;
 use crate::config::smtp::MessageStyle;
-use crate::grid::model::mail_message::{BRIEFS_MAX, MailMessage, MessageNumber, NOTICES_MAX};
+use crate::grid::model::mail_message::{MailMessage, MessageNumber};
 use crate::grid::values::id::AlertId;
 use crate::grid::values::time::Timestamp;
 use crate::identity::ack_link::AckGrant;
@@ -27,7 +27,7 @@ const ACK_LINK_LIFE: Duration = Duration::from_secs(7 * 86_400);
 const NOTICE_CHARS_MAX: usize = 1_000;
 
 /// Most names in one block: as many as a mail has entries.
-const NAMES_MAX: usize = NOTICES_MAX + BRIEFS_MAX;
+const NAMES_MAX: usize = 288;
 
 /// The level of detail of a mail: lower, if it would be too large otherwise.
 #[derive(Clone, Copy)]
