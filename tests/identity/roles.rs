@@ -188,6 +188,10 @@ async fn each_cell_of_the_table_holds_for_pages() {
         Some(broker.admin.clone()),
     ];
     for (method, path, access) in roles::PAGES {
+        // The one that changes something has tests of its own.
+        if (*method, *path) == ("POST", "/ack/{token}") {
+            continue;
+        }
         assert_eq!(*method, "GET");
         // Without links of mails, and for no valid token, that page is not there.
         let is_link = path.contains("{token}");

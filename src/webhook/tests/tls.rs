@@ -33,16 +33,12 @@ async fn a_certificate_is_trusted_by_its_ca_file_alone() {
     let tls = acceptor(&own);
     drop(acceptor(&other));
     let good = vec![answers("200 OK", "", "")];
-    let server = TestServer::start_with(good.clone(), Some(tls)).await;
-    let plain = TestServer::start(good).await;
-    for (scheme, port, ca_file, expected, part) in [
-        ("https", server.port, Some(&own), "Sent", "200 OK"),
-        ("https", server.port, Some(&other), "Deferred", "signed it in ca_file"),
-        ("https", plain.port, Some(&own), "Deferred", "does the server speak TLS"),
-        ("http", server.port, None, "Deferred", "waiting for the answer"),
-    ] {
-        let url = format!("{scheme}://127.0.0.1:{port}/hook");
-        let ca_file = ca_file.map(|path| path.display().to_string()).unwrap_or_default();
+    let server = TestServer::start_with(good, Some(tls)).await;
+    for (ca_file, expected, part) in
+        [(&own, "Sent", "200 OK"), (&other, "Deferred", "signed it in ca_file")]
+    {
+        let url = format!("https://127.0.0.1:{}/hook", server.port);
+        let ca_file = ca_file.display().to_string();
         let target = HttpTarget::new(&url, &ca_file, HttpCredentials::None).expect("a good URL");
         let mut sender = start(&[("chat", WebhookForm::Webhook, target)], patient());
         let delivery = sender.deliver(webhook_message(1)).await;
